@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * wire.h - the protocol between the server and the agent inside a sandbox (corral-wire(7)).
+ *
+ * One operation, one connection. The server connects (vsock port WIRE_AGENT_PORT, reached through
+ * the sandbox's `vsock.sock` with the greeting "CONNECT <port>\n" / "OK <n>\n"), sends exactly one
+ * request frame, and both sides then exchange the frames that the operation allows. Closing the
+ * connection cancels the operation: the agent kills the process group, interrupts the kernel run,
+ * removes the partial file.
+ *
+ * A frame is an 8-byte header and `length` bytes of payload. Integers are little-endian. A payload
+ * is a fixed sequence of fields without padding:
+ *
+ *   u8 u16 u32 u64 i32 i64   the integer
+ *   str                      u32 length, then that many bytes; no NUL inside unless noted
+ *   list                     u32 count, then that many str
+ *   raw                      the rest of the payload
+ *
+ * A receiver rejects a frame whose fields do not exactly fill its payload.
+ *
+ * Both ends treat the other as hostile: a frame that is too long, of an unknown type or in the
+ * wrong state ends the connection.
+ */
+#ifndef CORRAL_WIRE_H
+#define CORRAL_WIRE_H
+
+#include <stdint.h>
+
+#define WIRE_VERSION     1u
+#define WIRE_AGENT_PORT  1024u /* vsock port of the agent */
+
+#define WIRE_HEADER_SIZE 8u
+#define WIRE_CHUNK       65536u      /* most bytes in one STDOUT, STDERR, STDIN or DATA frame */
+#define WIRE_MAX_REQUEST (2u << 20)  /* most payload bytes of a request the agent itself reads */
+#define WIRE_MAX_PAYLOAD (16u << 20) /* most payload bytes of any frame */
+#define WIRE_MAX_LIST    4096u       /* most elements of a list */
+
+struct wire_header {
+    uint32_t length;   /* payload bytes */
+    uint16_t type;     /* enum wire_type */
+    uint16_t reserved; /* zero; anything else is a protocol error */
+};
+_Static_assert(sizeof(struct wire_header) == WIRE_HEADER_SIZE, "wire header is 8 bytes");
+
+enum wire_type {
+    /* Requests: the first frame of a connection, server to agent. */
+    WIRE_PING = 0x01,      /* -                                                    -> PONG */
+    WIRE_CONFIGURE = 0x02, /* u64 wall clock ns (0: leave), str entropy, str hostname ("": leave),
+                              list env "K=V"                                       -> OK | ERROR */
+    WIRE_EXEC = 0x10,      /* u32 flags (WIRE_EXEC_*), u32 timeout ms (0: none), str cwd ("": home),
+                              str user ("": default user), list argv, list env "K=V"
+                                                        -> STARTED (STDOUT|STDERR)* EXIT | ERROR */
+    WIRE_READ = 0x20,      /* str path, u64 offset, u64 length (max: to the end)
+                                                                 -> STAT DATA* END | ERROR */
+    WIRE_WRITE = 0x21,     /* str path, u32 mode (0: 0644), u32 flags (WIRE_WRITE_*)
+                              then DATA* END from the server     -> WRITTEN | ERROR */
+    WIRE_LIST = 0x22,      /* str path                           -> ENTRY* END | ERROR */
+    WIRE_REMOVE = 0x23,    /* str path, u32 flags (WIRE_REMOVE_*)  -> OK | ERROR */
+    WIRE_MKDIR = 0x24, /* str path, u32 mode (0: 0755), u32 flags (WIRE_MKDIR_*)  -> OK | ERROR */
+    WIRE_STAT_PATH = 0x25, /* str path                           -> STAT | ERROR */
+    WIRE_PORT = 0x30,      /* u16 TCP port on the sandbox's loopback
+                              -> OK, then the connection carries raw bytes both ways | ERROR */
+
+    /* Requests the agent hands to the code bridge byte for byte, and their replies back. */
+    WIRE_CODE_FIRST = 0x40,
+    WIRE_CODE_RUN = 0x40,       /* str context id ("": the default of the language), str language,
+                                   str code, u32 timeout ms (0: none), list env "K=V"
+                                   -> (CODE_STREAM|CODE_RESULT|CODE_DISPLAY|CODE_ERROR)* CODE_DONE
+                                    | ERROR */
+    WIRE_CONTEXT_CREATE = 0x41, /* str id, str language, str cwd, u32 lifetime s
+                                   -> CONTEXT | ERROR */
+    WIRE_CONTEXT_GET = 0x42,    /* str id                        -> CONTEXT | ERROR */
+    WIRE_CONTEXT_DELETE = 0x43, /* str id                        -> OK | ERROR */
+    WIRE_CODE_ENV = 0x44,       /* list env "K=V": for every kernel, running or to come; sent by the
+                                   agent after CONFIGURE. u64 seed material follows as str: reseeds
+                                   user-space generators of running kernels     -> OK | ERROR */
+    WIRE_CODE_READY = 0x45,     /* -      answered once the warm kernels are up  -> OK | ERROR */
+    WIRE_CODE_LAST = 0x4f,
+
+    /* Later frames, server to agent. */
+    WIRE_STDIN = 0x50,     /* raw, at most WIRE_CHUNK */
+    WIRE_STDIN_EOF = 0x51, /* - */
+    WIRE_SIGNAL = 0x52,    /* u32 signal number, to the process group */
+
+    /* Replies, agent to server (DATA and END also server to agent, for WRITE). */
+    WIRE_OK = 0x80,           /* - */
+    WIRE_ERROR = 0x81,        /* u32 code (enum wire_error), str message; ends the operation */
+    WIRE_PONG = 0x82,         /* u32 WIRE_VERSION, u64 agent uptime ms */
+    WIRE_STARTED = 0x83,      /* u32 pid inside the sandbox */
+    WIRE_EXIT = 0x84,         /* i32 exit code (128+n after signal n), u32 signal or 0,
+                                 u32 timed out 0|1, u64 duration us. After the last output byte. */
+    WIRE_STAT = 0x85,         /* str name, str absolute path, u64 size, u32 kind (enum wire_kind),
+                                 u32 mode, i64 mtime ns */
+    WIRE_ENTRY = 0x86,        /* like STAT */
+    WIRE_WRITTEN = 0x87,      /* str absolute path, u64 bytes */
+    WIRE_STDOUT = 0x90,       /* raw, at most WIRE_CHUNK */
+    WIRE_STDERR = 0x91,       /* raw, at most WIRE_CHUNK */
+    WIRE_DATA = 0x92,         /* raw, at most WIRE_CHUNK */
+    WIRE_END = 0x93,          /* - */
+    WIRE_CODE_STREAM = 0xa0,  /* u8 1 stdout | 2 stderr, i64 wall clock ms, str UTF-8 text */
+    WIRE_CODE_RESULT = 0xa1,  /* u32 execution count, str JSON object mime type -> data */
+    WIRE_CODE_DISPLAY = 0xa2, /* str JSON object mime type -> data */
+    WIRE_CODE_ERROR = 0xa3,   /* str name, str value, str traceback */
+    WIRE_CODE_DONE = 0xa4,    /* u32 status (enum wire_code_status), u32 execution count */
+    WIRE_CONTEXT = 0xa5,      /* str id, str language, str cwd, str status ("active" | "busy"),
+                                 i64 created, i64 expires, i64 last used: wall clock ms */
+};
+
+#define WIRE_EXEC_SHELL       0x1u /* argv has one element, a command line for `bash -c` (or sh) */
+#define WIRE_EXEC_STDIN       0x2u /* stdin is fed by STDIN frames; otherwise it is /dev/null */
+
+#define WIRE_WRITE_PARENTS    0x1u /* create missing parent directories */
+#define WIRE_MKDIR_PARENTS    0x1u /* create missing parents, an existing directory is fine */
+#define WIRE_REMOVE_RECURSIVE 0x1u /* a directory goes with its contents */
+
+/* Numbers are part of the protocol: only append. */
+enum wire_error {
+    WIRE_E_PROTOCOL = 1,
+    WIRE_E_INVALID = 2, /* bad argument: path with NUL, empty argv, ... */
+    WIRE_E_NOT_FOUND = 3,
+    WIRE_E_PERMISSION = 4,
+    WIRE_E_IS_DIRECTORY = 5,
+    WIRE_E_NOT_DIRECTORY = 6,
+    WIRE_E_EXISTS = 7,
+    WIRE_E_NO_SPACE = 8,
+    WIRE_E_TOO_LARGE = 9,
+    WIRE_E_BUSY = 10,        /* a limit on concurrent work is reached */
+    WIRE_E_UNAVAILABLE = 11, /* nothing listens on the port, the bridge is not running */
+    WIRE_E_CONTEXT = 12,     /* no such context */
+    WIRE_E_LANGUAGE = 13,    /* no kernel for this language */
+    WIRE_E_INTERNAL = 14,
+};
+
+enum wire_kind {
+    WIRE_KIND_FILE = 1,
+    WIRE_KIND_DIRECTORY = 2,
+    WIRE_KIND_SYMLINK = 3,
+    WIRE_KIND_OTHER = 4,
+};
+
+enum wire_code_status {
+    WIRE_CODE_OK = 0,
+    WIRE_CODE_RAISED = 1,      /* a CODE_ERROR frame came before */
+    WIRE_CODE_TIMED_OUT = 2,   /* interrupted; the kernel keeps its state */
+    WIRE_CODE_RESTARTED = 3,   /* the interrupt was ignored: the kernel was restarted */
+    WIRE_CODE_KERNEL_DIED = 4, /* the kernel died during the run; the next run starts a new one */
+};
+
+#endif

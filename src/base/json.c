@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "json.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "utf8.h"
+
+void json_free_p(json **j)
+{
+    cJSON_Delete(*j);
+}
+
+/* cJSON's own nesting limit (1000) is a compile-time constant of the library; this one is ours, and
+ * it also keeps recursion in cJSON_Delete and cJSON_Print shallow. */
+static bool json_too_deep(const uint8_t *s, size_t len)
+{
+    unsigned int depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < len; i++) {
+        if (in_string) {
+            if (s[i] == '\\')
+                i++;
+            else if (s[i] == '"')
+                in_string = false;
+        } else if (s[i] == '"') {
+            in_string = true;
+        } else if (s[i] == '{' || s[i] == '[') {
+            if (++depth > JSON_MAX_DEPTH)
+                return true;
+        } else if ((s[i] == '}' || s[i] == ']') && depth > 0) {
+            depth--;
+        }
+    }
+    return false;
+}
+
+/* cJSON would end the C string at an escaped NUL and so hide what follows it. */
+static bool json_has_nul_escape(const uint8_t *s, size_t len)
+{
+    for (size_t i = 0; i + 1 < len; i++) {
+        if (s[i] != '\\')
+            continue;
+        if (s[i + 1] == 'u' && len - i >= 6 && memcmp(s + i + 2, "0000", 4) == 0)
+            return true;
+        i++;
+    }
+    return false;
+}
+
+json *json_parse(const void *data, size_t len, struct error *err)
+{
+    const char *end = NULL;
+    if (!utf8_valid(data, len) || memchr(data, '\0', len) != NULL) {
+        error_set(err, ERROR_INVALID_JSON, "The JSON text is not valid UTF-8");
+        return NULL;
+    }
+    if (json_too_deep(data, len)) {
+        error_set(err, ERROR_INVALID_JSON, "The JSON text is nested deeper than %d",
+                  JSON_MAX_DEPTH);
+        return NULL;
+    }
+    if (json_has_nul_escape(data, len)) {
+        error_set(err, ERROR_INVALID_JSON, "A string holds the character U+0000");
+        return NULL;
+    }
+    json *j = cJSON_ParseWithLengthOpts(data, len, &end, false);
+    size_t used = end != NULL ? (size_t)(end - (const char *)data) : 0;
+    if (j == NULL) {
+        error_set(err, ERROR_INVALID_JSON, "The JSON text is malformed at byte %zu", used);
+        return NULL;
+    }
+    for (; used < len; used++) {
+        if (strchr(" \t\r\n", ((const char *)data)[used]) == NULL) {
+            error_set(err, ERROR_INVALID_JSON, "Bytes follow the JSON value at byte %zu", used);
+            cJSON_Delete(j);
+            return NULL;
+        }
+    }
+    return j;
+}
+
+json *json_parse_object(const void *data, size_t len, struct error *err)
+{
+    if (len == 0)
+        return cJSON_CreateObject();
+    json *j = json_parse(data, len, err);
+    if (j != NULL && !cJSON_IsObject(j)) {
+        error_set(err, ERROR_INVALID_JSON, "The JSON body is not an object");
+        cJSON_Delete(j);
+        return NULL;
+    }
+    return j;
+}
+
+bool json_is_string_map(const json *j)
+{
+    const json *item = NULL;
+    if (!cJSON_IsObject(j))
+        return false;
+    cJSON_ArrayForEach(item, j)
+    {
+        if (!cJSON_IsString(item))
+            return false;
+    }
+    return true;
+}
+
+/* The field's value; NULL when absent or null. */
+static const json *json_field(const json *obj, const char *field)
+{
+    const json *v = cJSON_GetObjectItemCaseSensitive(obj, field);
+    return v == NULL || cJSON_IsNull(v) ? NULL : v;
+}
+
+static int json_mistyped(struct error *err, const char *field, const char *want)
+{
+    return error_set(err, ERROR_INVALID_ARGUMENT, "Field '%s' must be %s", field, want);
+}
+
+int json_get_str(const json *obj, const char *field, const char *fallback, const char **ret,
+                 struct error *err)
+{
+    const json *v = json_field(obj, field);
+    if (v != NULL && !cJSON_IsString(v))
+        return json_mistyped(err, field, "a string");
+    *ret = v != NULL ? v->valuestring : fallback;
+    return 0;
+}
+
+int json_need_str(const json *obj, const char *field, const char **ret, struct error *err)
+{
+    const char *value = NULL;
+    int rv = json_get_str(obj, field, NULL, &value, err);
+    if (rv < 0)
+        return rv;
+    if (value == NULL)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "Field '%s' is required", field);
+    *ret = value;
+    return 0;
+}
+
+int json_get_int(const json *obj, const char *field, int64_t fallback, int64_t min, int64_t max,
+                 int64_t *ret, struct error *err)
+{
+    const json *v = json_field(obj, field);
+    if (v == NULL) {
+        *ret = fallback;
+        return 0;
+    }
+    if (!cJSON_IsNumber(v) || v->valuedouble != floor(v->valuedouble))
+        return json_mistyped(err, field, "an integer");
+    if (v->valuedouble < (double)min || v->valuedouble > (double)max)
+        return error_set(err, ERROR_INVALID_ARGUMENT,
+                         "Field '%s' must be between %" PRId64 " and %" PRId64, field, min, max);
+    *ret = (int64_t)v->valuedouble;
+    return 0;
+}
+
+int json_get_bool(const json *obj, const char *field, bool fallback, bool *ret, struct error *err)
+{
+    const json *v = json_field(obj, field);
+    if (v != NULL && !cJSON_IsBool(v))
+        return json_mistyped(err, field, "true or false");
+    *ret = v != NULL ? cJSON_IsTrue(v) : fallback;
+    return 0;
+}
+
+int json_get_object(const json *obj, const char *field, const json **ret, struct error *err)
+{
+    const json *v = json_field(obj, field);
+    if (v != NULL && !cJSON_IsObject(v))
+        return json_mistyped(err, field, "an object");
+    *ret = v;
+    return 0;
+}
+
+int json_get_array(const json *obj, const char *field, const json **ret, struct error *err)
+{
+    const json *v = json_field(obj, field);
+    if (v != NULL && !cJSON_IsArray(v))
+        return json_mistyped(err, field, "an array");
+    *ret = v;
+    return 0;
+}
+
+/* A vector of C strings in one allocation, filled in two passes: `text` is NULL in the first. */
+struct vector {
+    char **items;
+    char *text;
+    size_t count, bytes;
+};
+
+static void vector_add(struct vector *v, const char *a, const char *sep, const char *b)
+{
+    size_t size = strlen(a) + strlen(sep) + strlen(b) + 1;
+    if (v->items != NULL) {
+        v->items[v->count] = v->text;
+        (void)snprintf(v->text, size, "%s%s%s", a, sep, b);
+        v->text += size;
+    }
+    v->count++;
+    v->bytes += size;
+}
+
+/* After the counting pass: allocates. After the filling pass the vector is NULL-terminated. */
+static int vector_alloc(struct vector *v)
+{
+    char **items = calloc(1, (v->count + 1) * sizeof(char *) + v->bytes);
+    if (items == NULL)
+        return -ENOMEM;
+    *v = (struct vector){.items = items, .text = (char *)(items + v->count + 1)};
+    return 0;
+}
+
+static int env_add(struct vector *v, const char *field, const json *item, struct error *err)
+{
+    char number[32];
+    const char *value = number;
+    const char *name = item->string;
+    if (name[0] == '\0' || strchr(name, '=') != NULL)
+        return error_set(err, ERROR_INVALID_ARGUMENT,
+                         "Field '%s' has a name that cannot be a "
+                         "variable's",
+                         field);
+    if (cJSON_IsString(item))
+        value = item->valuestring;
+    else if (cJSON_IsBool(item))
+        value = cJSON_IsTrue(item) ? "true" : "false";
+    else if (cJSON_IsNumber(item))
+        (void)snprintf(number, sizeof(number), "%.15g", item->valuedouble);
+    else
+        return error_set(err, ERROR_INVALID_ARGUMENT, "Field '%s.%.60s' must be a string", field,
+                         name);
+    vector_add(v, name, "=", value);
+    return 0;
+}
+
+int json_get_env(const json *obj, const char *field, char ***ret, struct error *err)
+{
+    const json *map = NULL;
+    const json *item = NULL;
+    struct vector v = {0};
+    int rv = json_get_object(obj, field, &map, err);
+    if (rv < 0)
+        return rv;
+    for (int pass = 0; pass < 2; pass++) {
+        cJSON_ArrayForEach(item, map)
+        {
+            rv = env_add(&v, field, item, err);
+            if (rv < 0)
+                return rv; /* only the first, counting pass can fail */
+        }
+        if (pass == 0 && vector_alloc(&v) < 0)
+            return error_set(err, ERROR_INTERNAL, "Out of memory");
+    }
+    *ret = v.items;
+    return 0;
+}
+
+int json_get_str_list(const json *obj, const char *field, char ***ret, struct error *err)
+{
+    const json *array = NULL;
+    const json *item = NULL;
+    struct vector v = {0};
+    int rv = json_get_array(obj, field, &array, err);
+    if (rv < 0)
+        return rv;
+    for (int pass = 0; pass < 2; pass++) {
+        cJSON_ArrayForEach(item, array)
+        {
+            if (!cJSON_IsString(item))
+                return json_mistyped(err, field, "an array of strings");
+            vector_add(&v, item->valuestring, "", "");
+        }
+        if (pass == 0 && vector_alloc(&v) < 0)
+            return error_set(err, ERROR_INTERNAL, "Out of memory");
+    }
+    *ret = v.items;
+    return 0;
+}
+
+int json_print(struct buf *out, const json *j)
+{
+    char *text = cJSON_PrintUnformatted(j);
+    if (text == NULL) {
+        out->failed = true;
+        return -ENOMEM;
+    }
+    int rv = buf_append_str(out, text);
+    cJSON_free(text);
+    return rv;
+}
+
+static void json_print_escape(struct buf *out, uint8_t c)
+{
+    static const char short_names[] = "btnvfr"; /* 0x08 to 0x0d; \v has no short form in JSON */
+    if (c == '"' || c == '\\')
+        (void)buf_printf(out, "\\%c", c);
+    else if (c >= 0x08 && c <= 0x0d && c != 0x0b)
+        (void)buf_printf(out, "\\%c", short_names[c - 0x08]);
+    else
+        (void)buf_printf(out, "\\u%04x", c);
+}
+
+int json_print_str(struct buf *out, const char *s, size_t len)
+{
+    const uint8_t *p = (const uint8_t *)s;
+    const uint8_t *end = p + len;
+    const uint8_t *plain = p; /* start of the bytes that need no change */
+    (void)buf_append(out, "\"", 1);
+    while (p < end) {
+        bool truncated;
+        size_t n = utf8_char(p, (size_t)(end - p), &truncated);
+        if (n > 0 && *p >= 0x20 && *p != '"' && *p != '\\') {
+            p += n;
+            continue;
+        }
+        (void)buf_append(out, plain, (size_t)(p - plain));
+        if (n == 0)
+            (void)buf_append_str(out, "\xef\xbf\xbd");
+        else
+            json_print_escape(out, *p);
+        p += 1;
+        plain = p;
+    }
+    (void)buf_append(out, plain, (size_t)(p - plain));
+    (void)buf_append(out, "\"", 1);
+    return out->failed ? -ENOMEM : 0;
+}

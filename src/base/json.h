@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * json.h - reading JSON from outside and building answers; the tree's only user of cJSON.
+ *
+ * Getters of fields fill `err` (ERROR_INVALID_ARGUMENT, naming the field) and return a negative
+ * errno when the field is mistyped, and return 0 with the default when it is absent or null. The
+ * `required` ones also fail when it is absent.
+ */
+#ifndef CORRAL_JSON_H
+#define CORRAL_JSON_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+
+#include "buf.h"
+#include "error.h"
+
+#define JSON_MAX_DEPTH 64 /* nesting accepted from outside */
+
+typedef struct cJSON json;
+
+#define cleanup_json __attribute__((cleanup(json_free_p)))
+void json_free_p(json **j);
+
+/* Parses exactly one JSON value of `len` bytes (any depth up to JSON_MAX_DEPTH, no trailing bytes,
+ * valid UTF-8, no "\u0000" in strings). */
+json *json_parse(const void *data, size_t len, struct error *err);
+/* As json_parse for an object; an empty body is an empty object. */
+json *json_parse_object(const void *data, size_t len, struct error *err);
+
+bool json_is_string_map(const json *j); /* an object whose values are all strings */
+
+/* Strings stay owned by the JSON value. */
+int json_get_str(const json *obj, const char *field, const char *fallback, const char **ret,
+                 struct error *err);
+int json_need_str(const json *obj, const char *field, const char **ret, struct error *err);
+int json_get_int(const json *obj, const char *field, int64_t fallback, int64_t min, int64_t max,
+                 int64_t *ret, struct error *err);
+int json_get_bool(const json *obj, const char *field, bool fallback, bool *ret, struct error *err);
+/* *ret is NULL when absent or null. */
+int json_get_object(const json *obj, const char *field, const json **ret, struct error *err);
+int json_get_array(const json *obj, const char *field, const json **ret, struct error *err);
+/* A NULL-terminated vector of "NAME=value" in one allocation from an object of strings (numbers and
+ * booleans are taken as their text). Names must be non-empty without '=' or NUL. */
+int json_get_env(const json *obj, const char *field, char ***ret, struct error *err);
+/* A NULL-terminated vector of strings in one allocation. */
+int json_get_str_list(const json *obj, const char *field, char ***ret, struct error *err);
+
+/* Appends the compact text of `j`. */
+int json_print(struct buf *out, const json *j);
+/* Appends `s` as a quoted JSON string; bytes that are not UTF-8 become U+FFFD. */
+int json_print_str(struct buf *out, const char *s, size_t len);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define LOG_LINE_MAX 1024
+
+static enum log_level log_threshold = LOG_INFO;
+static const char *const log_names[] = {"debug", "info", "warn", "error"};
+
+void log_set_level(enum log_level level)
+{
+    log_threshold = level;
+}
+
+int log_level_parse(const char *name, enum log_level *ret)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(log_names); i++) {
+        if (strcmp(name, log_names[i]) == 0) {
+            *ret = (enum log_level)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+void log_line(enum log_level level, const char *msg, const char *fmt, ...)
+{
+    if (level < log_threshold)
+        return;
+    struct timespec now;
+    struct tm tm;
+    char line[LOG_LINE_MAX];
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    size_t n = strftime(line, sizeof(line), "ts=%Y-%m-%dT%H:%M:%S", &tm);
+    n += (size_t)snprintf(line + n, sizeof(line) - n, ".%03ldZ level=%s msg=\"%.200s\"",
+                          now.tv_nsec / 1000000, log_names[level], msg);
+    if (fmt[0] != '\0') {
+        line[n++] = ' ';
+        va_list ap;
+        va_start(ap, fmt);
+        int more = vsnprintf(line + n, sizeof(line) - n - 1, fmt, ap);
+        va_end(ap);
+        if (more > 0)
+            n = MIN(n + (size_t)more, sizeof(line) - 2);
+    }
+    line[n++] = '\n';
+    /* One write: lines of several processes on one terminal do not mix. A full or closed stderr
+     * must not stop the server. */
+    ssize_t ignored = write(STDERR_FILENO, line, n);
+    (void)ignored;
+}
+
+const char *log_quote(char *out, size_t cap, const char *s)
+{
+    size_t n = 0;
+    out[n++] = '"';
+    for (; *s != '\0'; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (n + 9 > cap) { /* room for the longest escape, "..." and the closing quote */
+            memcpy(out + n, "...", 3);
+            n += 3;
+            break;
+        }
+        if (c == '"' || c == '\\') {
+            out[n++] = '\\';
+            out[n++] = (char)c;
+        } else if (c < 0x20 || c == 0x7f) {
+            n += (size_t)snprintf(out + n, 5, "\\x%02x", c);
+        } else {
+            out[n++] = (char)c;
+        }
+    }
+    out[n++] = '"';
+    out[n] = '\0';
+    return out;
+}

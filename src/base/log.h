@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * log.h - one line per event, logfmt, to stderr:
+ *
+ *   ts=2026-01-02T03:04:05.678Z level=info msg="sandbox started" sandbox=... ms=63
+ *
+ * Callers write the message and, after it, ready-made `key=value` pairs:
+ *   log_info("sandbox started", "sandbox=%s ms=%u", id, ms);
+ * Values from outside go through log_quote, which makes them safe in one line.
+ */
+#ifndef CORRAL_LOG_H
+#define CORRAL_LOG_H
+
+#include "base.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+/* Lines below `level` are dropped. The default is LOG_INFO. */
+void log_set_level(enum log_level level);
+int log_level_parse(const char *name, enum log_level *ret);
+
+void log_line(enum log_level level, const char *msg, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+#define log_debug(msg, ...) log_line(LOG_DEBUG, msg, "" __VA_ARGS__)
+#define log_info(msg, ...)  log_line(LOG_INFO, msg, "" __VA_ARGS__)
+#define log_warn(msg, ...)  log_line(LOG_WARN, msg, "" __VA_ARGS__)
+#define log_error(msg, ...) log_line(LOG_ERROR, msg, "" __VA_ARGS__)
+
+/* Quotes `s` for a logfmt value into `out` (at most `cap` bytes, always terminated); control bytes
+ * become \xNN, long values end in "...". Returns `out`. */
+const char *log_quote(char *out, size_t cap, const char *s);
+
+#endif

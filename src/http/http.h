@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http.h - what the layers above see of the HTTP/1.1 server: requests in, answers out.
+ *
+ * One `struct http_request` lives from the end of its head to the end of its answer (or the loss
+ * of the connection). The server calls the owner of the routes, `struct http_app`:
+ *
+ *   head   the head has arrived. The app either answers now, or sets `body_mode` and, for
+ *          HTTP_BODY_BUFFER, `body_limit`. The default is a buffered body of at most 0 bytes.
+ *   body   HTTP_BODY_STREAM only: the next piece; http_body_pause/resume give back-pressure.
+ *   ready  the body is complete (in `req->body` when buffered). The app answers now or later.
+ *   gone   the request is over: answered in full (aborted = false), or its client went away or
+ *          broke the protocol (aborted = true). The app drops its pointer; nothing may be called on
+ *          the request afterwards. Called exactly once for every head, never from inside a call the
+ *          app makes on the request.
+ *
+ * The server itself answers what never reaches the app: malformed heads (400), 408, 414, 431, 417,
+ * 501, 505, and 413 when a buffered body exceeds its limit. Its error bodies come from
+ * `http_app.error_body`, so that all errors of the program look alike.
+ *
+ * HTTP_BODY_BUFFER requests with `Expect: 100-continue` get their 100 after `head` has returned
+ * without answering. An answer given before the body has been read in full closes the connection
+ * after a short, bounded read-off of what the client still sends.
+ */
+#ifndef CORRAL_HTTP_H
+#define CORRAL_HTTP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "buf.h"
+#include "error.h"
+
+#define HTTP_MAX_TARGET   8192  /* bytes of the request target: 414 */
+#define HTTP_MAX_HEADERS  100   /* fields: 431 */
+#define HTTP_MAX_HEAD     32768 /* bytes of all fields: 431 */
+#define HTTP_MAX_PIPELINE 65536 /* bytes read ahead while a request is being answered */
+
+enum http_method {
+    HTTP_GET_,
+    HTTP_HEAD_,
+    HTTP_POST_,
+    HTTP_PUT_,
+    HTTP_PATCH_,
+    HTTP_DELETE_,
+    HTTP_OPTIONS_,
+    HTTP_METHOD_COUNT
+};
+
+const char *http_method_str(enum http_method m);
+/* Reason phrase; "Unknown" for a status without one. */
+const char *http_status_str(int status);
+
+/* A view into the request's arena; data is also NUL-terminated. */
+struct http_str {
+    const char *data;
+    size_t len;
+};
+
+struct http_header {
+    struct http_str name; /* as received */
+    struct http_str value;
+};
+
+enum http_body_mode { HTTP_BODY_BUFFER, HTTP_BODY_STREAM };
+
+struct http_conn;
+
+struct http_request {
+    struct arena arena; /* lives as long as the request; handlers allocate here */
+    enum http_method method;
+    struct http_str target; /* as received */
+    struct http_str path;   /* up to '?', percent-encoding untouched */
+    struct http_str query;  /* after '?', or empty */
+    struct http_header headers[HTTP_MAX_HEADERS];
+    unsigned int n_headers;
+    int64_t content_length; /* -1: none or chunked */
+    bool keep_alive;        /* the client's wish */
+    bool secure;            /* arrived over TLS */
+    uint64_t id;            /* unique in this process, for logs (X-Request-Id) */
+    uint64_t started_ns;    /* uv_hrtime() at the head */
+
+    enum http_body_mode body_mode; /* set in `head` */
+    size_t body_limit;             /* set in `head`, HTTP_BODY_BUFFER */
+    struct buf body;               /* the whole body, in `ready` */
+
+    void *app;                                  /* the app's own pointer for this request */
+    void (*writable)(struct http_request *req); /* set by the app: more may be written again */
+
+    int status;               /* of the answer, 0 before */
+    struct http_conn *conn;   /* owner */
+    struct buf extra_headers; /* http_add_header's bytes */
+};
+
+struct http_app {
+    void (*head)(struct http_request *req);
+    void (*body)(struct http_request *req, const uint8_t *data, size_t len);
+    void (*ready)(struct http_request *req);
+    void (*gone)(struct http_request *req, bool aborted);
+    /* Appends the JSON body of an error to `out`. */
+    void (*error_body)(struct buf *out, const struct error *err);
+};
+
+/* First value of a header (name compared without case); NULL when absent. */
+const struct http_str *http_header(const struct http_request *req, const char *name);
+/* Value of a query parameter, percent-decoded, '+' left alone (real clients send paths raw, see
+ * clients.md); in the arena. NULL when absent. */
+const char *http_query(struct http_request *req, const char *name);
+/* Percent-decodes into the arena; NULL for a broken escape or an encoded NUL. */
+const char *http_unescape(struct http_request *req, const char *data, size_t len);
+
+/* Adds a header to the answer that has not been started. Line breaks in `value` are refused
+ * (-EINVAL). */
+int http_add_header(struct http_request *req, const char *name, const char *value);
+
+/* A whole answer. Copies `body`. HEAD requests get the header section only. */
+void http_reply(struct http_request *req, int status, const char *content_type, const void *body,
+                size_t len);
+/* The same for a body in `b`, whose memory is taken over. */
+void http_reply_buf(struct http_request *req, int status, const char *content_type, struct buf *b);
+/* Status and body from the error. Adds `Connection: close` where the protocol needs it. */
+void http_reply_error(struct http_request *req, const struct error *err);
+
+/* An answer in pieces. `length` -1: chunked (or until close for HTTP/1.0). */
+void http_reply_start(struct http_request *req, int status, const char *content_type,
+                      int64_t length);
+void http_reply_write(struct http_request *req, const void *data, size_t len);
+void http_reply_end(struct http_request *req);
+/* The answer cannot be completed: closes the connection so that the client notices. */
+void http_reply_abort(struct http_request *req);
+/* False: stop producing until req->writable is called. */
+bool http_reply_writable(const struct http_request *req);
+
+/* Back-pressure on a streamed body. */
+void http_body_pause(struct http_request *req);
+void http_body_resume(struct http_request *req);
+
+#endif

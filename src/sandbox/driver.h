@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * driver.h - the isolation driver: what starts, watches and ends the process tree (oci) or the
+ * microVM (kvm) of one sandbox. Nothing above this interface knows which driver runs.
+ *
+ * A driver places the agent's socket at `<dir>/vsock.sock` with the greeting of wire.h. All calls
+ * are asynchronous on the server's loop; blocking work happens in helper processes or on the pool.
+ *
+ * Life of an instance: iso_new, then iso_start or iso_adopt. `started` follows exactly once. After
+ * a successful start `exited` is called at most once, when the sandbox ends by itself. iso_stop
+ * ends it whatever its state; `stopped` follows exactly once, when no process, mount, cgroup or
+ * socket of it is left, and the instance is freed after it returns. No callback comes from inside a
+ * call.
+ */
+#ifndef CORRAL_DRIVER_H
+#define CORRAL_DRIVER_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "error.h"
+
+/* What to start. Strings are copied by iso_new. */
+struct iso_spec {
+    const char *id;        /* sandbox id, [0-9a-f-]{36} */
+    const char *dir;       /* the sandbox's own directory, absolute, exists, mode 0700 */
+    const char *rootfs;    /* template root file system, absolute, never written */
+    const char *guest_dir; /* agent and bridge, absolute; read-only at /opt/corral in the sandbox */
+    unsigned int vcpus;
+    unsigned int memory_mb;
+    unsigned int disk_mb;
+    unsigned int pids_max;
+};
+
+/* What a restart of the server must remember to find the instance again; stored in its record. */
+struct iso_handle {
+    int32_t pid;         /* of the process to watch */
+    uint64_t start_time; /* its field 22 of /proc/<pid>/stat, against pid reuse */
+};
+
+/* All counters since the start of the sandbox. */
+struct iso_stats {
+    uint64_t cpu_ns;
+    uint64_t memory_bytes;
+    uint64_t disk_read, disk_write; /* bytes */
+};
+
+struct iso;
+
+struct iso_events {
+    /* status 0: the agent's socket accepts connections and `iso_get_handle` is valid. Otherwise
+     * `err` has the reason and only iso_stop may follow. */
+    void (*started)(void *ctx, int status, const struct error *err);
+    /* The sandbox ended by itself; `reason` is a short sentence for the log and the record. */
+    void (*exited)(void *ctx, const char *reason);
+    void (*stopped)(void *ctx);
+};
+
+struct isolation_driver;
+
+struct isolation_ops {
+    const char *name; /* "oci", "kvm" */
+    struct iso *(*create)(struct isolation_driver *d, const struct iso_spec *spec,
+                          const struct iso_events *events, void *ctx);
+    int (*start)(struct iso *iso);
+    int (*adopt)(struct iso *iso, const struct iso_handle *handle);
+    void (*stop)(struct iso *iso);
+    /* Synchronous and cheap: a few reads of cgroup files. */
+    int (*stats)(struct iso *iso, struct iso_stats *ret);
+    /* NULL where the driver cannot. `done` is called once. */
+    int (*pause)(struct iso *iso, void (*done)(void *ctx, int status));
+    int (*resume)(struct iso *iso, void (*done)(void *ctx, int status));
+    int (*snapshot)(struct iso *iso, const char *dir, void (*done)(void *ctx, int status));
+    /* Removes what instances of an earlier server left behind and nobody adopted: every id in the
+     * driver's own registry for which `keep` is false. Blocking; called once at start. */
+    void (*sweep)(struct isolation_driver *d, bool (*keep)(void *ctx, const char *id), void *ctx);
+    void (*free)(struct isolation_driver *d);
+};
+
+/* First member of every driver's own struct. */
+struct isolation_driver {
+    const struct isolation_ops *ops;
+    uv_loop_t *loop;
+};
+
+/* First member of every driver's instance struct. */
+struct iso {
+    struct isolation_driver *driver;
+    const struct iso_events *events;
+    void *ctx; /* handed to the events */
+    struct iso_handle handle;
+};
+
+/* NULL, with `err` filled, when the machine cannot run it (no runc, not root, ...). `state_dir` is
+ * the server's; `runtime` is the OCI runtime's name or path ("runc"). */
+struct isolation_driver *oci_driver_new(uv_loop_t *loop, const char *state_dir, const char *runtime,
+                                        struct error *err);
+
+static inline struct iso *iso_new(struct isolation_driver *d, const struct iso_spec *spec,
+                                  const struct iso_events *events, void *ctx)
+{
+    return d->ops->create(d, spec, events, ctx);
+}
+
+/* 0, or a negative errno and no callback will come. */
+static inline int iso_start(struct iso *iso)
+{
+    return iso->driver->ops->start(iso);
+}
+
+/* Takes over an instance that an earlier server started. `started` tells whether it is still the
+ * same living process. */
+static inline int iso_adopt(struct iso *iso, const struct iso_handle *handle)
+{
+    return iso->driver->ops->adopt(iso, handle);
+}
+
+static inline void iso_stop(struct iso *iso)
+{
+    iso->driver->ops->stop(iso);
+}
+
+#endif
