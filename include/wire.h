@@ -71,9 +71,10 @@ enum wire_type {
                                    -> CONTEXT | ERROR */
     WIRE_CONTEXT_GET = 0x42,    /* str id                        -> CONTEXT | ERROR */
     WIRE_CONTEXT_DELETE = 0x43, /* str id                        -> OK | ERROR */
-    WIRE_CODE_ENV = 0x44,       /* list env "K=V": for every kernel, running or to come; sent by the
-                                   agent after CONFIGURE. u64 seed material follows as str: reseeds
-                                   user-space generators of running kernels     -> OK | ERROR */
+    WIRE_CODE_ENV = 0x44,       /* list env "K=V", str seed: the variables are set in every kernel,
+                                   running or to come; a seed that is not empty reseeds the
+                                   user-space random generators of running kernels. The agent sends
+                                   it when it is CONFIGUREd.     -> OK | ERROR */
     WIRE_CODE_READY = 0x45,     /* -      answered once the warm kernels are up  -> OK | ERROR */
     WIRE_CODE_LAST = 0x4f,
 

@@ -38,14 +38,14 @@
 #define HTTP_MAX_PIPELINE 65536 /* bytes read ahead while a request is being answered */
 
 enum http_method {
-    HTTP_GET_,
-    HTTP_HEAD_,
-    HTTP_POST_,
-    HTTP_PUT_,
-    HTTP_PATCH_,
-    HTTP_DELETE_,
-    HTTP_OPTIONS_,
-    HTTP_METHOD_COUNT
+    METHOD_GET,
+    METHOD_HEAD,
+    METHOD_POST,
+    METHOD_PUT,
+    METHOD_PATCH,
+    METHOD_DELETE,
+    METHOD_OPTIONS,
+    METHOD_COUNT,
 };
 
 const char *http_method_str(enum http_method m);
