@@ -48,7 +48,5 @@ int json_get_str_list(const json *obj, const char *field, char ***ret, struct er
 
 /* Appends the compact text of `j`. */
 int json_print(struct buf *out, const json *j);
-/* Appends `s` as a quoted JSON string; bytes that are not UTF-8 become U+FFFD. */
-int json_print_str(struct buf *out, const char *s, size_t len);
 
 #endif

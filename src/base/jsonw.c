@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jsonw.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "timefmt.h"
+#include "utf8.h"
+
+static void jsonw_escape(struct buf *out, uint8_t c)
+{
+    static const char short_names[] = "btnvfr"; /* 0x08 to 0x0d; \v has no short form in JSON */
+    if (c == '"' || c == '\\')
+        (void)buf_printf(out, "\\%c", c);
+    else if (c >= 0x08 && c <= 0x0d && c != 0x0b)
+        (void)buf_printf(out, "\\%c", short_names[c - 0x08]);
+    else
+        (void)buf_printf(out, "\\u%04x", c);
+}
+
+void jsonw_quote(struct buf *out, const char *s, size_t len)
+{
+    const uint8_t *p = (const uint8_t *)s;
+    const uint8_t *end = p + len;
+    const uint8_t *plain = p; /* start of the bytes that need no change */
+    (void)buf_append(out, "\"", 1);
+    while (p < end) {
+        bool truncated;
+        size_t n = utf8_char(p, (size_t)(end - p), &truncated);
+        if (n > 0 && *p >= 0x20 && *p != '"' && *p != '\\') {
+            p += n;
+            continue;
+        }
+        (void)buf_append(out, plain, (size_t)(p - plain));
+        if (n == 0)
+            (void)buf_append_str(out, "\xef\xbf\xbd");
+        else
+            jsonw_escape(out, *p);
+        p += 1;
+        plain = p;
+    }
+    (void)buf_append(out, plain, (size_t)(p - plain));
+    (void)buf_append(out, "\"", 1);
+}
+
+/* The comma before a value or key, except for the first in its container and after a key. */
+static void jsonw_separate(struct jsonw *w)
+{
+    if (w->comma)
+        (void)buf_append(w->out, ",", 1);
+    w->comma = true;
+}
+
+static void jsonw_open(struct jsonw *w, const char *bracket)
+{
+    jsonw_separate(w);
+    (void)buf_append(w->out, bracket, 1);
+    w->comma = false;
+}
+
+static void jsonw_close(struct jsonw *w, const char *bracket)
+{
+    (void)buf_append(w->out, bracket, 1);
+    w->comma = true;
+}
+
+void jsonw_object(struct jsonw *w)
+{
+    jsonw_open(w, "{");
+}
+
+void jsonw_object_end(struct jsonw *w)
+{
+    jsonw_close(w, "}");
+}
+
+void jsonw_array(struct jsonw *w)
+{
+    jsonw_open(w, "[");
+}
+
+void jsonw_array_end(struct jsonw *w)
+{
+    jsonw_close(w, "]");
+}
+
+void jsonw_key(struct jsonw *w, const char *key)
+{
+    jsonw_separate(w);
+    jsonw_quote(w->out, key, strlen(key));
+    (void)buf_append(w->out, ":", 1);
+    w->comma = false;
+}
+
+void jsonw_strn(struct jsonw *w, const char *s, size_t len)
+{
+    jsonw_separate(w);
+    jsonw_quote(w->out, s, len);
+}
+
+void jsonw_str(struct jsonw *w, const char *s)
+{
+    jsonw_strn(w, s, strlen(s));
+}
+
+void jsonw_int(struct jsonw *w, int64_t v)
+{
+    jsonw_separate(w);
+    (void)buf_printf(w->out, "%" PRId64, v);
+}
+
+void jsonw_fixed(struct jsonw *w, double v)
+{
+    jsonw_separate(w);
+    (void)buf_printf(w->out, "%.2f", v);
+}
+
+void jsonw_raw(struct jsonw *w, const char *text, size_t len)
+{
+    jsonw_separate(w);
+    (void)buf_append(w->out, text, len);
+}
+
+void jsonw_bool(struct jsonw *w, bool v)
+{
+    jsonw_raw(w, v ? "true" : "false", v ? 4 : 5);
+}
+
+void jsonw_null(struct jsonw *w)
+{
+    jsonw_raw(w, "null", 4);
+}
+
+void jsonw_time(struct jsonw *w, int64_t ms)
+{
+    char text[TIMEFMT_SIZE];
+    if (ms == 0)
+        jsonw_null(w);
+    else
+        jsonw_str(w, timefmt_rfc3339(text, ms));
+}
+
+void jsonw_key_str(struct jsonw *w, const char *key, const char *s)
+{
+    jsonw_key(w, key);
+    jsonw_str(w, s);
+}
+
+void jsonw_key_int(struct jsonw *w, const char *key, int64_t v)
+{
+    jsonw_key(w, key);
+    jsonw_int(w, v);
+}
+
+void jsonw_key_bool(struct jsonw *w, const char *key, bool v)
+{
+    jsonw_key(w, key);
+    jsonw_bool(w, v);
+}
+
+void jsonw_key_time(struct jsonw *w, const char *key, int64_t ms)
+{
+    jsonw_key(w, key);
+    jsonw_time(w, ms);
+}
