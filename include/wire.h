@@ -26,8 +26,8 @@
 
 #include <stdint.h>
 
-#define WIRE_VERSION     1u
-#define WIRE_AGENT_PORT  1024u /* vsock port of the agent */
+#define WIRE_VERSION    1u
+#define WIRE_AGENT_PORT 1024u /* vsock port of the agent */
 
 #define WIRE_HEADER_SIZE 8u
 #define WIRE_CHUNK       65536u      /* most bytes in one STDOUT, STDERR, STDIN or DATA frame */
@@ -107,8 +107,8 @@ enum wire_type {
                                  i64 created, i64 expires, i64 last used: wall clock ms */
 };
 
-#define WIRE_EXEC_SHELL       0x1u /* argv has one element, a command line for `bash -c` (or sh) */
-#define WIRE_EXEC_STDIN       0x2u /* stdin is fed by STDIN frames; otherwise it is /dev/null */
+#define WIRE_EXEC_SHELL 0x1u /* argv has one element, a command line for `bash -c` (or sh) */
+#define WIRE_EXEC_STDIN 0x2u /* stdin is fed by STDIN frames; otherwise it is /dev/null */
 
 #define WIRE_WRITE_PARENTS    0x1u /* create missing parent directories */
 #define WIRE_MKDIR_PARENTS    0x1u /* create missing parents, an existing directory is fine */

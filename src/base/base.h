@@ -7,16 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/param.h> /* MIN, MAX; libuv includes it too */
 #include <unistd.h>
 
-#define ARRAY_SIZE(a)                   (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)                       ((a) < (b) ? (a) : (b))
-#define MAX(a, b)                       ((a) > (b) ? (a) : (b))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-#define PRINTF_LIKE(fmt, args)          __attribute__((format(printf, fmt, args)))
-#define WARN_UNUSED                     __attribute__((warn_unused_result))
+#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+#define WARN_UNUSED            __attribute__((warn_unused_result))
 
 /* Locals that release themselves: `cleanup_free char *s = NULL;`. Hand the value on with TAKE_PTR
  * or TAKE_FD. */

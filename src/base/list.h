@@ -51,7 +51,7 @@ static inline void list_del(struct list *n)
 #define list_entry(ptr, type, member)  container_of(ptr, type, member)
 #define list_first(head, type, member) list_entry((head)->next, type, member)
 
-#define list_for_each(it, head)        for (struct list *it = (head)->next; it != (head); it = it->next)
+#define list_for_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 
 /* The current node may be deleted inside the loop; no other may. */
 #define list_for_each_safe(it, head)                                                               \
