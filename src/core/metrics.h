@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * metrics.h - what GET /metrics tells: one table of counters and gauges, and requests by route.
+ *
+ * The numbers are the process's own, like the log: one set, touched on the loop's thread only.
+ */
+#ifndef CORRAL_METRICS_H
+#define CORRAL_METRICS_H
+
+#include "buf.h"
+
+/* X(NAME, kind, "family", "label pairs or empty", "help"). Entries of one family stand together;
+ * the first one's kind and help are the family's. */
+#define METRICS(X)                                                                                 \
+    X(CONNECTIONS, gauge, "corral_connections", "", "Open client connections")                     \
+    X(CONNECTIONS_TOTAL, counter, "corral_connections_total", "", "Client connections accepted")   \
+    X(SANDBOXES_CREATING, gauge, "corral_sandboxes", "state=\"creating\"", "Sandboxes by state")   \
+    X(SANDBOXES_RUNNING, gauge, "corral_sandboxes", "state=\"running\"", "")                       \
+    X(SANDBOXES_STOPPED, gauge, "corral_sandboxes", "state=\"stopped\"", "")                       \
+    X(SANDBOXES_FAILED, gauge, "corral_sandboxes", "state=\"failed\"", "")                         \
+    X(SANDBOXES_TERMINATED, gauge, "corral_sandboxes", "state=\"terminated\"", "")                 \
+    X(SANDBOXES_TIMED_OUT, gauge, "corral_sandboxes", "state=\"timed_out\"", "")                   \
+    X(SANDBOXES_CREATED, counter, "corral_sandboxes_created_total", "", "Sandboxes created")       \
+    X(POOL_READY, gauge, "corral_pool_ready", "", "Started sandboxes waiting for a create")        \
+    X(POOL_HITS, counter, "corral_pool_takes_total", "result=\"hit\"", "Creates by pool result")   \
+    X(POOL_MISSES, counter, "corral_pool_takes_total", "result=\"miss\"", "")                      \
+    X(RATE_LIMITED, counter, "corral_rate_limited_total", "", "Requests refused with 429")         \
+    X(AUTH_FAILED, counter, "corral_auth_failed_total", "", "Requests with a wrong credential")    \
+    X(STORE_COMMITS, counter, "corral_store_commits_total", "result=\"ok\"", "State commits")      \
+    X(STORE_FAILURES, counter, "corral_store_commits_total", "result=\"failed\"", "")              \
+    X(LOOP_LAG_US, gauge, "corral_loop_lag_microseconds", "", "Delay of the loop at its last turn")
+
+enum metric {
+#define X(name, kind, family, labels, help) METRIC_##name,
+    METRICS(X)
+#undef X
+        METRIC_COUNT
+};
+
+#define METRICS_MAX_ROUTES   160 /* routes counted by name; further ones share the last */
+#define METRICS_MAX_STATUSES 12  /* statuses counted per route; further ones share the last */
+
+void metrics_add(enum metric m, int64_t n);
+void metrics_set(enum metric m, int64_t value);
+int64_t metrics_get(enum metric m);
+
+/* Registers a route once, at start, and returns its number. Both strings must outlive the process's
+ * use of metrics. */
+unsigned int metrics_route(const char *method, const char *route);
+/* Counts one answered request with the time from its head to the end of its answer. */
+void metrics_request(unsigned int route, int status, uint64_t ns);
+
+/* Appends everything in Prometheus text format 0.0.4. */
+int metrics_print(struct buf *out);
+/* Forgets everything; for tests. */
+void metrics_reset(void);
+
+#endif
