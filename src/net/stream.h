@@ -8,7 +8,9 @@
  * after opening, stream_close, closed.
  * Possible failure modes are: the connection cannot be made (opened with status < 0); reading
  * fails (ended with status < 0); the peer does not read (stream_writable turns false, drained
- * tells when it is true again); a write fails (ended with status < 0 unless it was called already).
+ * tells when it is true again); a write fails (ended with status < 0 unless it was called already,
+ * also when the call returned the error). After a failed write no other succeeds: the owner closes
+ * the stream.
  *
  * Rules. No callback is called from inside a function of this file, except `closed` never before
  * stream_close has returned. After stream_close only `closed` is called, once; the memory may be
@@ -26,14 +28,17 @@
 #define STREAM_READ_SIZE  65536         /* bytes of the shared read buffer */
 #define STREAM_HIGH_WATER (256u * 1024) /* unsent bytes above which stream_writable is false */
 #define STREAM_LOW_WATER  (64u * 1024)  /* and below which drained is called */
+#define STREAM_MAX_PIECES 8             /* of one stream_writev */
 
 struct stream;
 
+/* `drained` is called when the bytes unsent have fallen below STREAM_LOW_WATER after having been
+ * above STREAM_HIGH_WATER, and when stream_shutdown has done its work. */
 struct stream_handler {
     void (*opened)(struct stream *s, int status);                    /* may be NULL */
     void (*data)(struct stream *s, const uint8_t *data, size_t len); /* valid in the call only */
     void (*ended)(struct stream *s, int status);                     /* once: 0 EOF, < 0 error */
-    void (*drained)(struct stream *s);                               /* may be NULL */
+    void (*drained)(struct stream *s);                               /* may be NULL, see below */
     void (*closed)(struct stream *s);                                /* may be NULL */
 };
 
@@ -57,12 +62,14 @@ struct stream {
     enum stream_state state;
     bool reading;      /* the owner wants data */
     bool ended;        /* `ended` was called */
+    bool shut;         /* stream_shutdown was called */
     bool above_high;   /* unsent passed STREAM_HIGH_WATER; drained is owed */
-    int write_error;   /* first failed write, reported from the loop */
-    size_t unsent;     /* bytes accepted by stream_write and not yet by the kernel */
+    int write_error;   /* of the first failed write, negative errno */
     unsigned int refs; /* live libuv handle and requests: CLOSED when it reaches 0 */
     uv_connect_t connect_req;
-    uint64_t bytes_in, bytes_out; /* totals, for metrics */
+    uv_shutdown_t shutdown_req;
+    uv_write_t failed_req;        /* brings a write that failed at once to the loop */
+    uint64_t bytes_in, bytes_out; /* totals received and accepted for sending, for metrics */
 };
 
 /* On failure (negative errno) the stream is not initialised and needs no close. */
@@ -71,6 +78,8 @@ int stream_init_pipe(struct stream *s, uv_loop_t *loop, const struct stream_hand
 
 /* Takes a pending connection from `server`. The stream is open at once; `opened` is not called. */
 int stream_accept(struct stream *s, uv_stream_t *server);
+/* Takes over a connected socket (in every case: it is closed on failure). Open at once likewise. */
+int stream_open(struct stream *s, int fd);
 /* Connects a pipe stream to a unix socket path; `opened` follows. -ENAMETOOLONG beyond sun_path. */
 int stream_connect_pipe(struct stream *s, const char *path);
 
@@ -83,11 +92,12 @@ int stream_write(struct stream *s, const void *data, size_t len);
 /* As stream_write for a buffer whose memory the stream takes over (`b` is empty afterwards,
  * whatever the result). For large data: nothing is copied. */
 int stream_write_buf(struct stream *s, struct buf *b);
-/* Several pieces in one system call. */
-int stream_writev(struct stream *s, const uv_buf_t *bufs, unsigned int n);
+/* Several pieces in one system call, at most STREAM_MAX_PIECES. With `last` not NULL its memory is
+ * taken over, too, and its bytes follow those of `bufs`. */
+int stream_writev(struct stream *s, const uv_buf_t *bufs, unsigned int n, struct buf *last);
 
 bool stream_writable(const struct stream *s); /* the owner should stop producing when false */
-size_t stream_unsent(const struct stream *s);
+size_t stream_unsent(const struct stream *s); /* bytes accepted and not yet given to the kernel */
 
 /* Half-close after everything written has left. */
 void stream_shutdown(struct stream *s);
