@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "log.h"
+#include "timefmt.h"
+
+/* In time order. */
+static void on_iso_started(void *ctx, int status, const struct error *err);
+static void on_op_frame(struct agent_call *call, const struct wire_frame *frame);
+static void on_op_failed(struct agent_call *call, const struct error *err);
+static void on_op_closed(struct agent_call *call);
+static void on_expiry(uv_timer_t *timer);
+static void on_iso_exited(void *ctx, const char *reason);
+static void on_iso_stopped(void *ctx);
+static void on_expiry_closed(uv_handle_t *handle);
+static void sandbox_ready(struct sandbox *sb);
+static void sandbox_maybe_ended(struct sandbox *sb);
+static void sandbox_notify_ended(struct sandbox *sb);
+
+static const struct iso_events sandbox_iso_events = {
+    .started = on_iso_started,
+    .exited = on_iso_exited,
+    .stopped = on_iso_stopped,
+};
+
+static const struct agent_call_handler sandbox_op_handler = {
+    .frame = on_op_frame,
+    .failed = on_op_failed,
+    .closed = on_op_closed,
+};
+
+#define BIT(phase) (1u << (phase))
+
+static const struct {
+    const char *name;
+    unsigned int next; /* allowed moves */
+} sandbox_phases[SANDBOX_PHASE_COUNT] = {
+    [SANDBOX_NEW] = {"new", BIT(SANDBOX_STARTING) | BIT(SANDBOX_ADOPTING)},
+    [SANDBOX_STARTING] = {"starting", BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_ADOPTING] = {"adopting", BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_HANDSHAKE] = {"handshake", BIT(SANDBOX_WARMING) | BIT(SANDBOX_READY) |
+                                            BIT(SANDBOX_LIVE) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_WARMING] = {"warming", BIT(SANDBOX_READY) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_READY] = {"ready", BIT(SANDBOX_CONFIGURING) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_CONFIGURING] = {"configuring", BIT(SANDBOX_LIVE) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_LIVE] = {"live", BIT(SANDBOX_STOPPING)},
+    [SANDBOX_STOPPING] = {"stopping", BIT(SANDBOX_ENDED)},
+    [SANDBOX_ENDED] = {"ended", 0},
+};
+
+static const char *const sandbox_status_names[SANDBOX_STATUS_COUNT] = {
+    "creating", "running", "stopped", "failed", "terminated", "timed_out",
+};
+
+const char *sandbox_status_str(enum sandbox_status status)
+{
+    return sandbox_status_names[status];
+}
+
+static void sandbox_move(struct sandbox *sb, enum sandbox_phase next)
+{
+    enum sandbox_phase old = sb->phase;
+    assert((sandbox_phases[old].next & BIT(next)) != 0);
+    sb->phase = next;
+    log_debug("sandbox phase", "sandbox=%s from=%s to=%s ms=%.1f", sb->id, sandbox_phases[old].name,
+              sandbox_phases[next].name, (double)(uv_hrtime() - sb->born_ns) / 1e6);
+    sb->events->phase(sb, old);
+}
+
+struct sandbox *sandbox_alloc(const struct sandbox_events *events, void *table)
+{
+    struct sandbox *sb = calloc(1, sizeof(*sb));
+    if (sb == NULL)
+        return NULL;
+    sb->events = events;
+    sb->table = table;
+    list_init(&sb->run_waits);
+    list_init(&sb->end_waits);
+    list_init(&sb->by_hash);
+    list_init(&sb->by_age);
+    list_init(&sb->in_pool);
+    list_init(&sb->target.calls);
+    return sb;
+}
+
+struct sandbox *sandbox_new(const struct template *t, const struct sandbox_events *events,
+                            void *table)
+{
+    struct sandbox *sb = sandbox_alloc(events, table);
+    if (sb == NULL)
+        return NULL;
+    id_new(sb->id);
+    memcpy(sb->template_id, t->id, sizeof(sb->template_id));
+    sb->vcpus = t->vcpus;
+    sb->memory_mb = t->memory_mb;
+    sb->disk_mb = t->disk_mb;
+    sb->template_name = strdup(t->name);
+    if (sb->template_name == NULL) {
+        sandbox_free(sb);
+        return NULL;
+    }
+    return sb;
+}
+
+/* Where the instance lives; the loop that its calls run on. */
+static int sandbox_place(struct sandbox *sb, uv_loop_t *loop, const char *dir_root)
+{
+    if (asprintf(&sb->dir, "%s/%s", dir_root, sb->id) < 0) {
+        sb->dir = NULL;
+        return -ENOMEM;
+    }
+    if (asprintf(&sb->socket_path, "%s/vsock.sock", sb->dir) < 0) {
+        sb->socket_path = NULL;
+        return -ENOMEM;
+    }
+    agent_target_init(&sb->target, loop, sb->socket_path);
+    return 0;
+}
+
+static struct iso *sandbox_iso(struct sandbox *sb, const struct sandbox_host *host,
+                               const char *rootfs)
+{
+    const struct iso_spec spec = {
+        .id = sb->id,
+        .dir = sb->dir,
+        .rootfs = rootfs,
+        .guest_dir = host->guest_dir,
+        .vcpus = sb->vcpus,
+        .memory_mb = sb->memory_mb,
+        .disk_mb = sb->disk_mb,
+        .pids_max = SANDBOX_PIDS_MAX,
+    };
+    sb->born_ns = uv_hrtime();
+    return iso_new(host->driver, &spec, &sandbox_iso_events, sb);
+}
+
+int sandbox_start(struct sandbox *sb, const struct sandbox_host *host, const struct template *t)
+{
+    int rv = sandbox_place(sb, host->driver->loop, host->dir);
+    if (rv < 0)
+        return rv;
+    if (mkdir(sb->dir, 0700) < 0)
+        return -errno;
+    sb->iso = sandbox_iso(sb, host, t->rootfs);
+    rv = sb->iso != NULL ? iso_start(sb->iso) : -ENOMEM;
+    if (sb->iso == NULL) {
+        (void)rmdir(sb->dir);
+        return rv;
+    }
+    sandbox_move(sb, SANDBOX_STARTING);
+    if (rv < 0)
+        sandbox_end(sb, SANDBOX_STATUS_FAILED, "The sandbox process could not be started", NULL);
+    return 0;
+}
+
+void sandbox_adopt(struct sandbox *sb, const struct sandbox_host *host)
+{
+    sb->adopted = true;
+    sb->claimed = true;
+    sandbox_move(sb, SANDBOX_ADOPTING);
+    if (sandbox_place(sb, host->driver->loop, host->dir) == 0)
+        sb->iso = sandbox_iso(sb, host, "/");
+    if (sb->iso == NULL || iso_adopt(sb->iso, &sb->handle) < 0)
+        sandbox_end(sb, SANDBOX_STATUS_FAILED, "The sandbox could not be adopted", NULL);
+}
+
+/* The one-frame operations of the start. Their result arrives in sandbox_op_done. */
+static void sandbox_op(struct sandbox *sb, struct buf *request, uint64_t timeout_ms)
+{
+    sb->op_status = agent_call_start(&sb->op, &sb->target, &sandbox_op_handler, request,
+                                     timeout_ms);
+    sb->op_active = sb->op_status == 0;
+    if (!sb->op_active)
+        sandbox_end(sb, SANDBOX_STATUS_FAILED, "The agent cannot be called", NULL);
+}
+
+static void sandbox_handshake(struct sandbox *sb)
+{
+    struct buf request = {0};
+    (void)wire_put_frame(&request, WIRE_PING, NULL, 0);
+    sandbox_move(sb, SANDBOX_HANDSHAKE);
+    sandbox_op(sb, &request, SANDBOX_HANDSHAKE_MS);
+}
+
+static void sandbox_warm(struct sandbox *sb)
+{
+    struct buf request = {0};
+    (void)wire_put_frame(&request, WIRE_CODE_READY, NULL, 0);
+    sandbox_move(sb, SANDBOX_WARMING);
+    sandbox_op(sb, &request, SANDBOX_WARMUP_MS);
+}
+
+static void sandbox_configure(struct sandbox *sb)
+{
+    struct buf request = {0};
+    struct timespec now;
+    uint8_t seed[32];
+    char hostname[9];
+    clock_gettime(CLOCK_REALTIME, &now);
+    id_random(seed, sizeof(seed));
+    (void)snprintf(hostname, sizeof(hostname), "%.8s", sb->id);
+    size_t start = wire_begin(&request, WIRE_CONFIGURE);
+    (void)buf_u64(&request, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+    wire_put_span(&request, seed, sizeof(seed));
+    wire_put_str(&request, hostname);
+    wire_put_list(&request, (const char *const *)sb->env);
+    wire_end(&request, start);
+    sandbox_move(sb, SANDBOX_CONFIGURING);
+    sandbox_op(sb, &request, SANDBOX_HANDSHAKE_MS);
+}
+
+static void on_iso_started(void *ctx, int status, const struct error *err)
+{
+    struct sandbox *sb = ctx;
+    if (sb->phase == SANDBOX_STOPPING)
+        return;
+    if (status < 0) {
+        sandbox_end(sb, SANDBOX_STATUS_FAILED, err->message, NULL);
+        return;
+    }
+    sb->handle = sb->iso->handle;
+    sandbox_handshake(sb);
+}
+
+static void on_op_frame(struct agent_call *call, const struct wire_frame *frame)
+{
+    struct sandbox *sb = container_of(call, struct sandbox, op);
+    enum wire_type want = sb->phase == SANDBOX_HANDSHAKE ? WIRE_PONG : WIRE_OK;
+    if (frame->type == WIRE_ERROR) {
+        agent_error_decode(frame, &sb->op_error);
+        sb->op_status = -EREMOTEIO;
+    } else if (frame->type != want) {
+        agent_call_bad_frame(call);
+        return;
+    }
+    agent_call_close(call);
+}
+
+static void on_op_failed(struct agent_call *call, const struct error *err)
+{
+    struct sandbox *sb = container_of(call, struct sandbox, op);
+    sb->op_status = -EIO;
+    sb->op_error = *err;
+    agent_call_close(call);
+}
+
+static void sandbox_live(struct sandbox *sb)
+{
+    free((void *)sb->env);
+    sb->env = NULL;
+    sandbox_move(sb, SANDBOX_LIVE);
+    sb->status = SANDBOX_STATUS_RUNNING;
+    uv_timer_init(sb->target.loop, &sb->expiry);
+    sb->expiry_active = true;
+    if (!sb->adopted) {
+        sb->started_ms = time_now_ms();
+        sb->timeout_at_ms += sb->started_ms; /* held the duration until now */
+        log_info("sandbox started", "sandbox=%s template=%s ms=%.1f", sb->id, sb->template_name,
+                 (double)(uv_hrtime() - sb->born_ns) / 1e6);
+        sb->events->changed(sb);
+    }
+    on_expiry(&sb->expiry);
+    list_for_each_safe (it, &sb->run_waits) {
+        struct sandbox_wait *w = list_entry(it, struct sandbox_wait, node);
+        list_del(it);
+        w->done(w, sb, NULL);
+    }
+}
+
+static void on_op_closed(struct agent_call *call)
+{
+    struct sandbox *sb = container_of(call, struct sandbox, op);
+    bool failed = sb->op_status < 0;
+    sb->op_active = false;
+    switch (sb->phase) {
+    case SANDBOX_HANDSHAKE:
+    case SANDBOX_CONFIGURING:
+        if (failed)
+            sandbox_end(sb, SANDBOX_STATUS_FAILED, sb->op_error.message, NULL);
+        else if (sb->phase == SANDBOX_CONFIGURING || sb->adopted)
+            sandbox_live(sb);
+        else if (sb->claimed)
+            sandbox_ready(sb);
+        else
+            sandbox_warm(sb);
+        break;
+    case SANDBOX_WARMING: /* a template without kernels, or a claim that did not wait, is fine too
+                           */
+        sandbox_ready(sb);
+        break;
+    case SANDBOX_STOPPING:
+        sandbox_maybe_ended(sb);
+        break;
+    default:
+        break;
+    }
+}
+
+static void sandbox_ready(struct sandbox *sb)
+{
+    sandbox_move(sb, SANDBOX_READY);
+    if (sb->claimed)
+        sandbox_configure(sb);
+}
+
+/* The vector and its strings in one allocation, like json_get_env makes them. */
+static char *const *sandbox_env_copy(char *const *env)
+{
+    size_t count = 0, bytes = 0;
+    for (; env != NULL && env[count] != NULL; count++)
+        bytes += strlen(env[count]) + 1;
+    char **copy = malloc((count + 1) * sizeof(char *) + bytes);
+    if (copy == NULL)
+        return NULL;
+    char *text = (char *)(copy + count + 1);
+    for (size_t i = 0; i < count; i++) {
+        copy[i] = text;
+        text = stpcpy(text, env[i]) + 1;
+    }
+    copy[count] = NULL;
+    return copy;
+}
+
+int sandbox_claim(struct sandbox *sb, const struct sandbox_params *params, struct sandbox_wait *w)
+{
+    cleanup_free char *account = strdup(params->account);
+    cleanup_free char *provider = strdup(params->provider);
+    cleanup_free char *region = strdup(params->region);
+    cleanup_free char *metadata = strdup(params->metadata);
+    char *const *env = sandbox_env_copy(params->env);
+    if (account == NULL || provider == NULL || region == NULL || metadata == NULL || env == NULL) {
+        free((void *)env);
+        return -ENOMEM;
+    }
+    sb->account = TAKE_PTR(account);
+    sb->provider = TAKE_PTR(provider);
+    sb->region = TAKE_PTR(region);
+    sb->metadata = TAKE_PTR(metadata);
+    sb->env = env;
+    sb->timeout_at_ms = (int64_t)params->timeout_s * 1000;
+    sb->claimed = true;
+    list_add_tail(&sb->run_waits, &w->node);
+    if (sb->phase == SANDBOX_READY)
+        sandbox_configure(sb);
+    else if (sb->phase == SANDBOX_WARMING && sb->op_active)
+        agent_call_close(&sb->op); /* commands can run now; code waits for its kernel by itself */
+    return 0;
+}
+
+void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds)
+{
+    sb->timeout_at_ms = time_now_ms() + (int64_t)seconds * 1000;
+    sb->events->changed(sb);
+    on_expiry(&sb->expiry);
+}
+
+/* Ends the sandbox or arms the timer for the rest of its time. The stored time is wall clock, the
+ * timer monotonic: when they drift apart, the timer fires early and is armed again. */
+static void on_expiry(uv_timer_t *timer)
+{
+    struct sandbox *sb = container_of(timer, struct sandbox, expiry);
+    int64_t left = sb->timeout_at_ms - time_now_ms();
+    if (left <= 0)
+        sandbox_end(sb, SANDBOX_STATUS_TIMED_OUT, NULL, NULL);
+    else
+        uv_timer_start(timer, on_expiry, (uint64_t)left, 0);
+}
+
+static void on_iso_exited(void *ctx, const char *reason)
+{
+    sandbox_end(ctx, SANDBOX_STATUS_FAILED, reason, NULL);
+}
+
+void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *reason,
+                 struct sandbox_wait *w)
+{
+    struct error err;
+    if (w != NULL)
+        list_add_tail(&sb->end_waits, &w->node);
+    if (sb->phase >= SANDBOX_STOPPING) {
+        if (sb->phase == SANDBOX_ENDED)
+            sandbox_notify_ended(sb);
+        return;
+    }
+    sb->status = status;
+    sb->ended_ms = time_now_ms();
+    if (sb->started_ms == 0)
+        sb->timeout_at_ms = 0;
+    sb->reason = reason != NULL ? strdup(reason) : NULL;
+    sandbox_move(sb, SANDBOX_STOPPING);
+    if (sb->claimed || status == SANDBOX_STATUS_FAILED) {
+        char quoted[256];
+        log_line(status == SANDBOX_STATUS_FAILED ? LOG_WARN : LOG_INFO, "sandbox ended",
+                 "sandbox=%s status=%s reason=%s", sb->id, sandbox_status_str(status),
+                 log_quote(quoted, sizeof(quoted), reason != NULL ? reason : ""));
+    }
+    if (sb->claimed)
+        sb->events->changed(sb);
+    if (status == SANDBOX_STATUS_FAILED)
+        error_set(&err, ERROR_SANDBOX_FAILED, "%s", reason != NULL ? reason : "The sandbox failed");
+    else
+        error_set(&err, ERROR_SANDBOX_GONE, "The sandbox has ended (%s)",
+                  sandbox_status_str(status));
+    list_for_each_safe (it, &sb->run_waits) {
+        struct sandbox_wait *rw = list_entry(it, struct sandbox_wait, node);
+        list_del(it);
+        rw->done(rw, sb, &err);
+    }
+    agent_target_fail(&sb->target, &err);
+    if (sb->expiry_active)
+        uv_close((uv_handle_t *)&sb->expiry, on_expiry_closed);
+    if (sb->iso != NULL)
+        iso_stop(sb->iso);
+    else
+        sandbox_maybe_ended(sb);
+}
+
+static void on_expiry_closed(uv_handle_t *handle)
+{
+    struct sandbox *sb = container_of((uv_timer_t *)handle, struct sandbox, expiry);
+    sb->expiry_active = false;
+    sandbox_maybe_ended(sb);
+}
+
+static void on_iso_stopped(void *ctx)
+{
+    struct sandbox *sb = ctx;
+    sb->iso = NULL;
+    sandbox_maybe_ended(sb);
+}
+
+/* Calls of clients were failed when STOPPING began; each leaves the target when it has closed. They
+ * do not hold up the end: the object outlives them (sandbox_table.c keeps ended ones). */
+static void sandbox_maybe_ended(struct sandbox *sb)
+{
+    if (sb->phase != SANDBOX_STOPPING || sb->iso != NULL || sb->op_active || sb->expiry_active)
+        return;
+    sandbox_move(sb, SANDBOX_ENDED);
+    sandbox_notify_ended(sb);
+    sb->events->ended(sb);
+}
+
+static void sandbox_notify_ended(struct sandbox *sb)
+{
+    list_for_each_safe (it, &sb->end_waits) {
+        struct sandbox_wait *w = list_entry(it, struct sandbox_wait, node);
+        list_del(it);
+        w->done(w, sb, NULL);
+    }
+}
+
+void sandbox_free(struct sandbox *sb)
+{
+    free(sb->template_name);
+    free(sb->account);
+    free(sb->provider);
+    free(sb->region);
+    free(sb->metadata);
+    free(sb->reason);
+    free((void *)sb->env);
+    free(sb->dir);
+    free(sb->socket_path);
+    free(sb);
+}

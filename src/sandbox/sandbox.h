@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sandbox.h - one sandbox: its identity, its phases, its end.
+ *
+ *   NEW ─▶ STARTING ─▶ HANDSHAKE ─▶ WARMING ─▶ READY ─▶ CONFIGURING ─▶ RUNNING
+ *            ▲            │            │         │            │            │
+ *   ADOPTING ┘            └────────────┴────┬────┴────────────┴────────────┘
+ *                                           ▼
+ *                                       STOPPING ─▶ ENDED
+ *
+ * phase        waits for                              bounded by          then
+ * STARTING     the driver's `started`                 the driver          HANDSHAKE
+ * ADOPTING     the driver's `started`                 the driver          HANDSHAKE
+ * HANDSHAKE    PONG of the agent                      SANDBOX_HANDSHAKE   WARMING, READY, or
+ *                                                                         RUNNING when adopted
+ * WARMING      warm kernels (unclaimed only)          SANDBOX_WARMUP      READY, whatever comes
+ * READY        a claim (it is in the pool)            -                   CONFIGURING
+ * CONFIGURING  OK of the agent to CONFIGURE           SANDBOX_HANDSHAKE   RUNNING
+ * RUNNING      a kill, the expiry, its own end        timeout_at          STOPPING
+ * STOPPING     the driver's `stopped`, open calls     the driver          ENDED
+ *
+ * Every phase before STOPPING goes to STOPPING on failure, kill or the death of the instance. A
+ * claim during STARTING to WARMING is remembered and acted on in READY.
+ *
+ * Clients see `status`; it turns to its final value when STOPPING begins.
+ */
+#ifndef CORRAL_SANDBOX_H
+#define CORRAL_SANDBOX_H
+
+#include <uv.h>
+
+#include "agent_call.h"
+#include "driver.h"
+#include "id.h"
+#include "list.h"
+#include "template.h"
+
+#define SANDBOX_HANDSHAKE_MS 10000
+#define SANDBOX_WARMUP_MS    120000
+#define SANDBOX_PIDS_MAX     1024 /* processes and threads in one sandbox */
+
+enum sandbox_phase {
+    SANDBOX_NEW,
+    SANDBOX_STARTING,
+    SANDBOX_ADOPTING,
+    SANDBOX_HANDSHAKE,
+    SANDBOX_WARMING,
+    SANDBOX_READY,
+    SANDBOX_CONFIGURING,
+    SANDBOX_LIVE,
+    SANDBOX_STOPPING,
+    SANDBOX_ENDED,
+    SANDBOX_PHASE_COUNT
+};
+
+/* Stored in records: only append. */
+enum sandbox_status {
+    SANDBOX_STATUS_CREATING = 0,
+    SANDBOX_STATUS_RUNNING = 1,
+    SANDBOX_STATUS_STOPPED = 2,
+    SANDBOX_STATUS_FAILED = 3,
+    SANDBOX_STATUS_TERMINATED = 4,
+    SANDBOX_STATUS_TIMED_OUT = 5,
+    SANDBOX_STATUS_COUNT
+};
+
+struct sandbox;
+
+const char *sandbox_status_str(enum sandbox_status status);
+
+/* Someone who waits for a sandbox to run or to have ended. Embedded in its owner; taken off the
+ * list before it is called, so the owner may release it in the call. Cancel with list_del. */
+struct sandbox_wait {
+    struct list node;
+    /* `err` is NULL on success. */
+    void (*done)(struct sandbox_wait *w, struct sandbox *sb, const struct error *err);
+};
+
+/* What a client chooses. Strings are copied by the claim. */
+struct sandbox_params {
+    const char *account;
+    const char *provider, *region;
+    char *const *env;     /* NULL-terminated "NAME=value", or NULL */
+    const char *metadata; /* JSON object text */
+    unsigned int timeout_s;
+};
+
+/* Told about changes; the table is the only implementor. */
+struct sandbox_events {
+    void (*phase)(struct sandbox *sb, enum sandbox_phase old);
+    void (*changed)(struct sandbox *sb); /* a stored field changed: write the record */
+    void (*ended)(struct sandbox *sb);   /* the last thing that happens; may free it */
+};
+
+struct sandbox {
+    /* Stored. */
+    char id[ID_SIZE];
+    char template_id[ID_SIZE];
+    char *template_name; /* owned, as are the strings below */
+    char *account;       /* NULL until claimed */
+    char *provider, *region;
+    char *metadata;
+    char *reason; /* of a failure, for the log and the operator; NULL */
+    enum sandbox_status status;
+    int64_t started_ms, ended_ms, timeout_at_ms; /* wall clock; 0: not yet */
+    unsigned int vcpus, memory_mb, disk_mb;
+    struct iso_handle handle; /* of the instance, for adoption */
+
+    /* Only while it lives. */
+    enum sandbox_phase phase;
+    bool claimed;
+    bool adopted;
+    char *const *env; /* one allocation, owned; dropped once the agent has it */
+    char *dir;        /* owned; the instance's directory */
+    char *socket_path;
+    struct iso *iso; /* NULL before start and after `stopped` */
+    struct agent_target target;
+    struct agent_call op; /* PING, CODE_READY or CONFIGURE */
+    bool op_active;
+    int op_status; /* 0 or negative errno; op_error then has the reason */
+    struct error op_error;
+    uv_timer_t expiry;
+    bool expiry_active;
+    struct list run_waits, end_waits; /* struct sandbox_wait */
+    uint64_t born_ns;                 /* uv_hrtime() of the start */
+
+    /* The table's. */
+    const struct sandbox_events *events;
+    void *table;
+    struct list by_hash, by_age, in_pool;
+};
+
+/* What every sandbox of this server shares. Strings are owned by the config. */
+struct sandbox_host {
+    struct isolation_driver *driver;
+    const char *dir;       /* absolute; sandboxes live in <dir>/<id> */
+    const char *guest_dir; /* agent and bridge */
+};
+
+/* A sandbox of `t` with a new id, not started; or an empty one, to be filled from a record. NULL:
+ * out of memory. */
+struct sandbox *sandbox_new(const struct template *t, const struct sandbox_events *events,
+                            void *table);
+struct sandbox *sandbox_alloc(const struct sandbox_events *events, void *table);
+/* Makes the directory and starts the instance. 0, or a negative errno and the sandbox is as new. */
+int sandbox_start(struct sandbox *sb, const struct sandbox_host *host, const struct template *t);
+/* Takes over the instance that the record's handle names. A failure ends it as `failed`. */
+void sandbox_adopt(struct sandbox *sb, const struct sandbox_host *host);
+
+/* Gives it to an account; `w` hears when it runs (after `started_ms`, `timeout_at_ms` and status
+ * are set) or failed. -ENOMEM and nothing has happened. */
+int sandbox_claim(struct sandbox *sb, const struct sandbox_params *params, struct sandbox_wait *w);
+
+/* Ends it with that final status; `w` may be NULL and hears when nothing is left of it. On a
+ * sandbox that is ending already only `w` is added. */
+void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *reason,
+                 struct sandbox_wait *w);
+
+/* Sets the expiry to `seconds` from now; only while it runs. */
+void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds);
+
+static inline bool sandbox_is_live(const struct sandbox *sb)
+{
+    return sb->phase == SANDBOX_LIVE;
+}
+
+/* Only in NEW and ENDED, off every list. */
+void sandbox_free(struct sandbox *sb);
+
+#endif

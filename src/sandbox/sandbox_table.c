@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox_table.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+#include "metrics.h"
+#include "pool.h"
+#include "sandbox_record.h"
+#include "timefmt.h"
+
+#define TABLE_BUCKETS 1024 /* a power of two */
+
+struct sandbox_table {
+    uv_loop_t *loop;
+    struct store *store;
+    struct sandbox_host host;
+    struct sandbox_limits limits;
+    struct pool *pool;
+    struct list buckets[TABLE_BUCKETS];
+    struct list by_age; /* newest first */
+    unsigned int live;  /* claimed and not ended */
+    unsigned int ended; /* retained */
+    uv_timer_t retention;
+    bool stopping;
+    void (*stopped)(void *ctx);
+    void *stopped_ctx;
+};
+
+static void table_phase(struct sandbox *sb, enum sandbox_phase old);
+static void table_changed(struct sandbox *sb);
+static void table_ended(struct sandbox *sb);
+static void table_pool_empty(void *ctx);
+static void table_retention(uv_timer_t *timer);
+static void table_maybe_stopped(struct sandbox_table *t);
+
+static const struct sandbox_events table_events = {
+    .phase = table_phase,
+    .changed = table_changed,
+    .ended = table_ended,
+};
+
+struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
+                                        struct template_set *templates,
+                                        const struct sandbox_host *host,
+                                        const struct sandbox_limits *limits)
+{
+    struct sandbox_table *t = calloc(1, sizeof(*t));
+    if (t == NULL)
+        return NULL;
+    t->loop = loop;
+    t->store = store;
+    t->host = *host;
+    t->limits = *limits;
+    t->pool = pool_new(loop, &t->host, templates, limits->pool_size, table_pool_empty, t);
+    if (t->pool == NULL) {
+        free(t);
+        return NULL;
+    }
+    for (size_t i = 0; i < TABLE_BUCKETS; i++)
+        list_init(&t->buckets[i]);
+    list_init(&t->by_age);
+    uv_timer_init(loop, &t->retention);
+    return t;
+}
+
+/* Ids are random: any of their digits make a hash. */
+static struct list *table_bucket(struct sandbox_table *t, const char *id)
+{
+    unsigned int hash = 0;
+    for (size_t i = 0; i < 8; i++)
+        hash = hash * 31 + (unsigned char)id[i];
+    return &t->buckets[hash % TABLE_BUCKETS];
+}
+
+static void table_insert(struct sandbox_table *t, struct sandbox *sb)
+{
+    struct list *pos = t->by_age.next;
+    while (pos != &t->by_age &&
+           list_entry(pos, struct sandbox, by_age)->started_ms > sb->started_ms &&
+           sb->started_ms != 0)
+        pos = pos->next;
+    list_add_tail(pos, &sb->by_age);
+    list_add_tail(table_bucket(t, sb->id), &sb->by_hash);
+    if (sb->phase == SANDBOX_ENDED)
+        t->ended++;
+    else
+        t->live++;
+}
+
+/* Which metric counts a status. */
+static const enum metric table_gauges[SANDBOX_STATUS_COUNT] = {
+    [SANDBOX_STATUS_CREATING] = METRIC_SANDBOXES_CREATING,
+    [SANDBOX_STATUS_RUNNING] = METRIC_SANDBOXES_RUNNING,
+    [SANDBOX_STATUS_STOPPED] = METRIC_SANDBOXES_STOPPED,
+    [SANDBOX_STATUS_FAILED] = METRIC_SANDBOXES_FAILED,
+    [SANDBOX_STATUS_TERMINATED] = METRIC_SANDBOXES_TERMINATED,
+    [SANDBOX_STATUS_TIMED_OUT] = METRIC_SANDBOXES_TIMED_OUT,
+};
+
+static void table_drop(struct sandbox_table *t, struct sandbox *sb)
+{
+    metrics_add(table_gauges[sb->status], -1);
+    (void)store_del(t->store, STORE_SANDBOXES, sb->id, ID_SIZE - 1); /* tried again at next start */
+    list_del(&sb->by_age);
+    list_del(&sb->by_hash);
+    t->ended--;
+    sandbox_free(sb);
+}
+
+/* Drops ended sandboxes whose time is over or that are too many, oldest first, and arms the timer
+ * for the next one. */
+static void table_retention(uv_timer_t *timer)
+{
+    struct sandbox_table *t = container_of(timer, struct sandbox_table, retention);
+    int64_t now = time_now_ms(), next = INT64_MAX;
+    struct list *it = t->by_age.prev;
+    while (it != &t->by_age) {
+        struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+        it = it->prev;
+        if (sb->phase != SANDBOX_ENDED || !list_empty(&sb->target.calls))
+            continue;
+        int64_t due = sb->ended_ms + t->limits.retention_ms;
+        if (due <= now || t->ended > SANDBOX_RETAINED_MAX)
+            table_drop(t, sb);
+        else
+            next = MIN(next, due);
+    }
+    if (next != INT64_MAX)
+        uv_timer_start(&t->retention, table_retention, (uint64_t)(next - now), 0);
+}
+
+static int table_load_record(void *ctx, const void *key, size_t keylen, const void *val,
+                             size_t vallen)
+{
+    struct sandbox_table *t = ctx;
+    struct sandbox *sb = sandbox_alloc(&table_events, t);
+    if (sb == NULL)
+        return -ENOMEM;
+    if (sandbox_record_decode(sb, key, keylen, val, vallen) < 0) {
+        log_error("sandbox record skipped", "key=%.*s", (int)MIN(keylen, 36u), (const char *)key);
+        sandbox_free(sb);
+        return 0;
+    }
+    sb->claimed = true;
+    bool live = sb->status == SANDBOX_STATUS_RUNNING || sb->status == SANDBOX_STATUS_CREATING;
+    sb->phase = live ? SANDBOX_NEW : SANDBOX_ENDED;
+    metrics_add(table_gauges[sb->status], 1);
+    table_insert(t, sb);
+    return 0;
+}
+
+static bool table_keeps(void *ctx, const char *id)
+{
+    struct sandbox_table *t = ctx;
+    list_for_each (it, table_bucket(t, id)) {
+        struct sandbox *sb = list_entry(it, struct sandbox, by_hash);
+        if (strcmp(sb->id, id) == 0)
+            return sb->phase != SANDBOX_ENDED;
+    }
+    return false;
+}
+
+int sandbox_table_recover(struct sandbox_table *t, const struct template *warm, struct error *err)
+{
+    unsigned int adopted = 0;
+    int rv = store_each(t->store, STORE_SANDBOXES, table_load_record, t);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot read the sandbox records");
+    t->host.driver->ops->sweep(t->host.driver, table_keeps, t);
+    list_for_each_safe (it, &t->by_age) {
+        struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+        if (sb->phase != SANDBOX_NEW)
+            continue;
+        adopted++;
+        sandbox_adopt(sb, &t->host);
+    }
+    if (adopted > 0)
+        log_info("adopting sandboxes", "count=%u", adopted);
+    table_retention(&t->retention);
+    pool_start(t->pool, warm);
+    return 0;
+}
+
+struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct template *tpl,
+                                     const struct sandbox_params *params, struct sandbox_wait *w,
+                                     struct error *err)
+{
+    if (t->stopping) {
+        error_set(err, ERROR_UNAVAILABLE, "The server is stopping");
+        return NULL;
+    }
+    if (t->live >= t->limits.max_live) {
+        error_set(err, ERROR_QUOTA_EXCEEDED, "The host runs %u sandboxes, its limit", t->live);
+        return NULL;
+    }
+    struct sandbox *sb = pool_take(t->pool, tpl, &table_events, t);
+    if (sb == NULL) {
+        sb = sandbox_new(tpl, &table_events, t);
+        int rv = sb != NULL ? sandbox_start(sb, &t->host, tpl) : -ENOMEM;
+        if (rv < 0) {
+            error_set_errno(err, rv == -ENOSPC ? ERROR_NO_SPACE : ERROR_SANDBOX_FAILED, rv,
+                            "The sandbox could not be started");
+            if (sb != NULL)
+                sandbox_free(sb);
+            return NULL;
+        }
+    }
+    table_insert(t, sb);
+    metrics_add(METRIC_SANDBOXES_CREATED, 1);
+    metrics_add(table_gauges[sb->status], 1);
+    if (sandbox_claim(sb, params, w) < 0) {
+        error_set(err, ERROR_INTERNAL, "Out of memory");
+        sandbox_end(sb, SANDBOX_STATUS_FAILED, "Out of memory", NULL);
+        return NULL;
+    }
+    return sb;
+}
+
+struct sandbox *sandbox_table_find(struct sandbox_table *t, const char *id)
+{
+    list_for_each (it, table_bucket(t, id)) {
+        struct sandbox *sb = list_entry(it, struct sandbox, by_hash);
+        if (strcmp(sb->id, id) != 0)
+            continue;
+        if (sb->phase == SANDBOX_LIVE && sb->timeout_at_ms <= time_now_ms())
+            sandbox_end(sb, SANDBOX_STATUS_TIMED_OUT, NULL, NULL);
+        return sb;
+    }
+    return NULL;
+}
+
+unsigned int sandbox_table_list(struct sandbox_table *t, const char *account, unsigned int offset,
+                                unsigned int limit, void (*visit)(void *ctx, struct sandbox *sb),
+                                void *ctx)
+{
+    unsigned int total = 0;
+    list_for_each (it, &t->by_age) {
+        struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+        if (sb->account == NULL || strcmp(sb->account, account) != 0)
+            continue;
+        if (total >= offset && total - offset < limit)
+            visit(ctx, sb);
+        total++;
+    }
+    return total;
+}
+
+unsigned int sandbox_table_live(const struct sandbox_table *t)
+{
+    return t->live;
+}
+
+/* Statuses change where phases do: the gauges follow by counting out the old and in the new. */
+static void table_phase(struct sandbox *sb, enum sandbox_phase old)
+{
+    if (sb->phase == SANDBOX_LIVE && !sb->adopted) {
+        metrics_add(METRIC_SANDBOXES_CREATING, -1);
+        metrics_add(METRIC_SANDBOXES_RUNNING, 1);
+    } else if (sb->phase == SANDBOX_STOPPING) {
+        bool was_running = old == SANDBOX_LIVE || sb->adopted;
+        metrics_add(was_running ? METRIC_SANDBOXES_RUNNING : METRIC_SANDBOXES_CREATING, -1);
+        metrics_add(table_gauges[sb->status], 1);
+    }
+}
+
+static void table_changed(struct sandbox *sb)
+{
+    struct sandbox_table *t = sb->table;
+    struct buf record = {0};
+    sandbox_record_encode(&record, sb);
+    int rv = record.failed ? -ENOMEM
+                           : store_put(t->store, STORE_SANDBOXES, sb->id, ID_SIZE - 1, record.data,
+                                       record.len);
+    if (rv < 0)
+        log_error("sandbox record not written", "sandbox=%s error=\"%s\"", sb->id, strerror(-rv));
+    buf_done(&record);
+}
+
+static void table_ended(struct sandbox *sb)
+{
+    struct sandbox_table *t = sb->table;
+    t->live--;
+    t->ended++;
+    if (!uv_is_active((uv_handle_t *)&t->retention) || t->ended > SANDBOX_RETAINED_MAX)
+        uv_timer_start(&t->retention, table_retention,
+                       t->ended > SANDBOX_RETAINED_MAX ? 0 : (uint64_t)t->limits.retention_ms, 0);
+    table_maybe_stopped(t);
+}
+
+static void table_pool_empty(void *ctx)
+{
+    table_maybe_stopped(ctx);
+}
+
+void sandbox_table_stop(struct sandbox_table *t, bool all, void (*done)(void *ctx), void *ctx)
+{
+    t->stopping = true;
+    t->stopped = done;
+    t->stopped_ctx = ctx;
+    if (all) {
+        list_for_each_safe (it, &t->by_age) {
+            struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+            if (sb->phase < SANDBOX_STOPPING)
+                sandbox_end(sb, SANDBOX_STATUS_TERMINATED, "The server was stopped", NULL);
+        }
+    }
+    pool_stop(t->pool);
+    table_maybe_stopped(t);
+}
+
+/* What is being stopped must be gone; what lives on belongs to the next server. */
+static void table_maybe_stopped(struct sandbox_table *t)
+{
+    if (!t->stopping || t->stopped == NULL || !pool_is_empty(t->pool))
+        return;
+    list_for_each (it, &t->by_age) {
+        if (list_entry(it, struct sandbox, by_age)->phase == SANDBOX_STOPPING)
+            return;
+    }
+    void (*stopped)(void *ctx) = t->stopped;
+    t->stopped = NULL;
+    stopped(t->stopped_ctx);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * template.h - the templates on disk: STATE/templates/<name>/{template.json, rootfs/}, made by
+ * `corrald template build`. Read at start and on SIGHUP. Id and creation time are kept in the
+ * store, so that they survive rebuilds.
+ */
+#ifndef CORRAL_TEMPLATE_H
+#define CORRAL_TEMPLATE_H
+
+#include <stdbool.h>
+
+#include "error.h"
+#include "id.h"
+#include "list.h"
+#include "store.h"
+
+struct template
+{
+    struct list node;
+    char id[ID_SIZE];
+    char *name; /* owned, as are the strings below */
+    char *description;
+    char **aliases; /* NULL-terminated, one allocation */
+    char *rootfs;   /* absolute path */
+    unsigned int vcpus, memory_mb, disk_mb;
+    int64_t created_ms, updated_ms;
+    bool present; /* seen by the last load */
+};
+
+struct template_set {
+    struct list templates; /* sorted by name; those that are not present, too */
+    struct store *store;   /* not owned */
+    char *dir;             /* owned: STATE/templates */
+};
+
+int template_set_init(struct template_set *set, struct store *store, const char *state_dir);
+void template_set_done(struct template_set *set);
+/* Reads the directory again. A template that is gone is kept in memory but no longer found, since
+ * the pool may point to it; a broken one is logged and skipped. Blocking, a few small files. */
+int template_set_load(struct template_set *set);
+/* By name, alias or id. NULL when unknown. */
+const struct template *template_find(const struct template_set *set, const char *name_or_id);
+
+#endif
