@@ -36,14 +36,16 @@ def layer_of(table, path):
 
 
 def judge_own(table, headers, path, name):
-    found = headers.get(os.path.basename(name), [])
-    if not found:
-        return f'{path}: "{name}" is no header of this tree'
+    found = [layer_of(table, h) for h in headers.get(os.path.basename(name), [])]
     own = layer_of(table, path)
-    target = layer_of(table, found[0])
-    if target != own and target not in table["layer"][own]:
-        return f'{path}: {own} may not include "{name}" of {target}'
-    return None
+    reached = [layer for layer in found if layer == own or layer in table["layer"][own]]
+    if len(reached) == 1:
+        return None
+    if len(reached) > 1:
+        return f'{path}: "{name}" is a header of {" and of ".join(reached)}'
+    if found:
+        return f'{path}: {own} may not include "{name}" of {found[0]}'
+    return f'{path}: "{name}" is no header of this tree'
 
 
 def judge_foreign(table, path, name):
@@ -64,7 +66,7 @@ def main(root):
     for path in paths:
         if path.endswith(".h"):
             headers.setdefault(os.path.basename(path), []).append(path)
-    faults = [f"{' '.join(p)}: header names must be unique" for p in headers.values() if len(p) > 1]
+    faults = []
     for path in paths:
         if not layer_of(table, path):
             faults.append(f"{path}: its folder is not in layers.txt")
