@@ -85,6 +85,7 @@ struct http_request {
     size_t body_limit;             /* set in `head`, HTTP_BODY_BUFFER */
     struct buf body;               /* the whole body, in `ready` */
 
+    void *ctx;                                  /* http_app.ctx, set before `head` */
     void *app;                                  /* the app's own pointer for this request */
     void (*writable)(struct http_request *req); /* set by the app: more may be written again */
 
@@ -94,6 +95,7 @@ struct http_request {
 };
 
 struct http_app {
+    void *ctx; /* the app's own; every request carries it */
     void (*head)(struct http_request *req);
     void (*body)(struct http_request *req, const uint8_t *data, size_t len);
     void (*ready)(struct http_request *req);
