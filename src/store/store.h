@@ -44,8 +44,9 @@ struct store_wait {
 int store_open(struct store **ret, uv_loop_t *loop, const char *state_dir, size_t map_size,
                struct error *err);
 
-/* What was committed. `each` visits a table in key order; a non-zero return of `visit` stops it and
- * is returned. Bytes are valid in the call only. The table must not be read or written in it. */
+/* Read what was committed. store_each visits a table in key order; a non-zero return of `visit`
+ * stops it and is returned. Its bytes are valid in the call only; store_commit may not be called in
+ * it. */
 int store_each(struct store *s, enum store_table table,
                int (*visit)(void *ctx, const void *key, size_t keylen, const void *val,
                             size_t vallen),

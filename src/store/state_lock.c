@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "state_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "num.h"
+
+/* The id written by the holder; 0 when it cannot be read. */
+static int64_t state_lock_holder(int fd)
+{
+    char text[32];
+    int64_t pid = 0;
+    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return num_parse(text, 1, INT32_MAX, &pid) == 0 ? pid : 0;
+}
+
+static int state_lock_busy(const char *state_dir, int fd, struct error *err)
+{
+    char holder[32] = "";
+    int64_t pid = state_lock_holder(fd);
+    if (pid > 0)
+        (void)snprintf(holder, sizeof(holder), " (pid %d)", (int)pid);
+    (void)error_set(err, ERROR_CONFLICT, "Another corrald%s uses the state directory %.120s",
+                    holder, state_dir);
+    return -EBUSY;
+}
+
+int state_lock(const char *state_dir, int *ret_fd, struct error *err)
+{
+    char path[PATH_MAX];
+    char pid[32];
+    int n = snprintf(path, sizeof(path), "%s/lock", state_dir);
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return error_set_errno(err, ERROR_STORAGE_FAILED, -ENAMETOOLONG, "State directory");
+    cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_set_errno(err, ERROR_STORAGE_FAILED, -errno, "Cannot open %.150s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno == EWOULDBLOCK)
+            return state_lock_busy(state_dir, fd, err);
+        return error_set_errno(err, ERROR_STORAGE_FAILED, -errno, "Cannot lock %.150s", path);
+    }
+    n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n)
+        return error_set_errno(err, ERROR_STORAGE_FAILED, errno ? -errno : -EIO,
+                               "Cannot write %.150s", path);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
