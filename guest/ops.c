@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ops.h"
+
+static const struct op *const ops_table[] = {
+    &op_ping,
+    &op_configure,
+    &op_exec,
+};
+
+const struct op *ops_find(enum wire_type type)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(ops_table); i++) {
+        if (ops_table[i]->type == type)
+            return ops_table[i];
+    }
+    return NULL;
+}
