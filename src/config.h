@@ -23,8 +23,8 @@ struct config_listen {
 
 struct config_rate {
     bool enabled;
-    uint32_t per_minute;
-    uint32_t per_second; /* burst */
+    uint32_t per_minute; /* 0: no such limit */
+    uint32_t per_second; /* burst; 0: no such limit */
 };
 
 struct config {
