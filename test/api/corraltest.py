@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fixture of the API tests: a real corrald on a free port with a state directory of its own, a
+client that hides nothing of HTTP, and the checks that several files share.
+
+Environment: CORRAL_BUILD and CORRAL_BUILD_ASAN (build directories), CORRAL_TEST_SERVER=release|asan
+(which corrald, default asan), CORRAL_TEST_TEMPLATES (a directory of built templates),
+CORRAL_TEST_ISOLATION (default oci), CORRAL_TEST_KEEP=1 (keeps state directories and logs).
+"""
+import datetime
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILDS = {"release": os.environ.get("CORRAL_BUILD", f"{TOP}/build"),
+          "asan": os.environ.get("CORRAL_BUILD_ASAN", f"{TOP}/build-test")}
+TEMPLATES = os.environ.get("CORRAL_TEST_TEMPLATES", "/var/cache/corral-test/templates")
+ISOLATION = os.environ.get("CORRAL_TEST_ISOLATION", "oci")
+TEMPLATE = "python-base-v1"
+PREFIX = "/v1/agents"
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
+SANDBOX_KEYS = {"sandbox_id", "template_id", "template", "status", "started_at", "timeout_at",
+                "metadata", "cpu_count", "memory_mb"}
+SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:|LeakSanitizer")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def parse_time(text):
+    base = datetime.datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")
+    return base.replace(tzinfo=datetime.timezone.utc).timestamp()
+
+
+def wait_until(condition, seconds, what):
+    """The first true value of condition(); fails the test after some seconds."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"after {seconds} s still not: {what}")
+        time.sleep(0.1)
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"<{self.status} {self.body[:300]!r}>"
+
+
+class Client:
+    """One request, one connection; paths without a leading /v1 get the prefix."""
+
+    def __init__(self, port, key):
+        self.port, self.key = port, key
+
+    def request(self, method, path, body=None, headers=None, timeout=60, prefix=PREFIX):
+        sent = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+            sent["Content-Type"] = "application/json"
+        sent.update(headers or {})
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.request(method, prefix + path, body, sent)
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path, **options):
+        return self.request("GET", path, **options)
+
+    def post(self, path, body=None, **options):
+        return self.request("POST", path, body, **options)
+
+    def delete(self, path, **options):
+        return self.request("DELETE", path, **options)
+
+    def create(self, **fields):
+        answer = self.post("/sandboxes", {"provider": "test", "region": "here", **fields})
+        if answer.status != 201:
+            raise AssertionError(f"create: {answer}")
+        return answer.json
+
+    def run(self, sandbox, command, **fields):
+        """The answer of a command that the server must have run."""
+        answer = self.post(f"/sandboxes/{sandbox}/commands/run", {"command": command, **fields})
+        if answer.status != 200:
+            raise AssertionError(f"{command!r}: {answer}")
+        return answer.json
+
+    def code(self, sandbox, code, **fields):
+        answer = self.post(f"/sandboxes/{sandbox}/code/run", {"code": code, **fields})
+        if answer.status != 200:
+            raise AssertionError(f"{code!r}: {answer}")
+        return answer.json
+
+
+class Server:
+    """A corrald of the build under test. The state directory outlives stops and kills."""
+
+    def __init__(self, options=(), build=None):
+        self.build = BUILDS[build or os.environ.get("CORRAL_TEST_SERVER", "asan")]
+        self.program = f"{self.build}/src/corrald"
+        self.options = list(options)
+        self.dir = tempfile.mkdtemp(prefix="corral-api-")
+        self.state = f"{self.dir}/state"
+        self.log_path = f"{self.dir}/log"
+        self.port = free_port()
+        self.process = None
+        self.ids = set()  # of every sandbox directory seen
+        self._link_templates()
+
+    def _link_templates(self):
+        os.makedirs(f"{self.state}/templates", mode=0o700)
+        for name in os.listdir(TEMPLATES):
+            if os.path.exists(f"{TEMPLATES}/{name}/template.json"):
+                os.symlink(f"{TEMPLATES}/{name}", f"{self.state}/templates/{name}")
+
+    def command(self, *arguments):
+        return [self.program, "--state-dir", self.state, *arguments]
+
+    def start(self):
+        arguments = self.command("--listen", f"127.0.0.1:{self.port}", "--isolation", ISOLATION,
+                                 "--rate-limit", "off", *self.options)
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, start_new_session=True)
+        wait_until(self._answers, 60, "corrald answers /health")
+        with open(f"{self.state}/admin.key", encoding="ascii") as f:
+            self.key = f.read().strip()
+        self.client = Client(self.port, self.key)
+        return self
+
+    def _answers(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"corrald ended with status {self.process.returncode}:\n"
+                                 + self.log()[-4000:])
+        try:
+            return Client(self.port, None).get("/health", prefix="", timeout=5).status == 200
+        except OSError:
+            return False
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def note_ids(self):
+        """Remembers the sandboxes of the state directory, so that left() knows what to look for."""
+        try:
+            self.ids |= {n for n in os.listdir(f"{self.state}/sandboxes") if UUID.fullmatch(n)}
+        except FileNotFoundError:
+            pass
+        return self.ids
+
+    def end_sandboxes(self):
+        self.note_ids()
+        answer = self.client.get("/sandboxes?limit=1000")
+        for sandbox in answer.json["sandboxes"]:
+            self.ids.add(sandbox["sandbox_id"])
+            if sandbox["status"] in ("running", "creating"):
+                self.client.delete(f"/sandboxes/{sandbox['sandbox_id']}")
+
+    def stop(self):
+        """SIGTERM; returns the exit status."""
+        self.note_ids()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError("corrald did not stop within 30 s of SIGTERM") from None
+
+    def kill(self):
+        self.note_ids()
+        self.process.kill()
+        self.process.wait()
+
+    def resident_kib(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as f:
+            return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def left(self):
+        """What of this server's sandboxes is still on the machine, one line each."""
+        words = [self.dir] + sorted(self.note_ids())
+        found = processes_with(words) + mounts_with(words) + cgroups_with(sorted(self.ids))
+        if os.path.isdir(f"{self.state}/sandboxes"):
+            found += [f"file {self.state}/sandboxes/{n}"
+                      for n in os.listdir(f"{self.state}/sandboxes")]
+        return found
+
+    def close(self):
+        """Ends everything; returns what a clean end would not have shown."""
+        faults = []
+        if self.process and self.process.poll() is None:
+            self.end_sandboxes()
+            status = self.stop()
+            if status != 0:
+                faults.append(f"corrald ended with status {status}")
+        try:
+            wait_until(lambda: not self.left(), 10, "nothing is left")
+        except AssertionError:
+            faults += [f"left over: {line}" for line in self.left()]
+        log = self.log()
+        if SANITIZER.search(log):
+            faults.append("sanitizer report:\n" + log[SANITIZER.search(log).start() - 200:][:4000])
+        if not os.environ.get("CORRAL_TEST_KEEP") and not faults:
+            shutil.rmtree(self.dir, ignore_errors=True)
+        elif faults:
+            faults.append(f"state and log are kept in {self.dir}")
+        return faults
+
+
+def processes_with(words):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if int(pid) == os.getpid():
+            continue
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                text = f.read().replace(b"\0", b" ").decode(errors="replace")
+            with open(f"/proc/{pid}/cgroup", encoding="utf-8") as f:
+                text += f.read()
+        except OSError:
+            continue
+        if any(w in text for w in words):
+            found.append(f"process {pid} {text[:120].strip()!r}")
+    return found
+
+
+def mounts_with(words):
+    with open("/proc/self/mountinfo", encoding="utf-8") as f:
+        return [f"mount {line.strip()[:200]}" for line in f if any(w in line for w in words)]
+
+
+def cgroups_with(words):
+    if not words:
+        return []
+    return [f"cgroup {folder}" for folder, _, _ in os.walk("/sys/fs/cgroup")
+            if any(w in os.path.basename(folder) for w in words)]
+
+
+class ApiTest(unittest.TestCase):
+    """One server per class. Class attributes choose its options and its build."""
+
+    options = ()
+    build = None
+    maxDiff = 4000
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(cls.options, cls.build)
+        try:
+            cls.server.start()
+            cls.api = cls.server.client
+            cls.prepare()
+        except BaseException:
+            cls.tearDownClass()
+            raise
+
+    @classmethod
+    def prepare(cls):
+        """For subclasses: what all tests of the class share."""
+
+    @classmethod
+    def tearDownClass(cls):
+        faults = cls.server.close()
+        if faults:
+            raise AssertionError("\n".join(faults))
+
+    def create(self, **fields):
+        """A sandbox for this test alone; returns its id."""
+        sandbox = self.api.create(**fields)["sandbox_id"]
+        self.addCleanup(self.api.delete, f"/sandboxes/{sandbox}")
+        return sandbox
+
+    def assert_keys(self, value, keys, optional=()):
+        self.assertIsInstance(value, dict)
+        self.assertEqual(set(value) - set(optional), set(keys))
+
+    def assert_json(self, answer, status):
+        self.assertEqual(answer.status, status, answer)
+        self.assertEqual(answer.headers.get_content_type(), "application/json")
+        return answer.json
+
+    def assert_error(self, answer, status, code):
+        error = self.assert_json(answer, status)["error"]
+        self.assertEqual(error["code"], code, answer)
+        self.assert_keys(error, {"code", "message", "details"})
+        self.assertTrue(error["message"])
+        return error["message"]
+
+    def assert_time(self, text, near=None, within=5):
+        self.assertRegex(text, f"^{TIME.pattern}$")
+        if near is not None:
+            self.assertAlmostEqual(parse_time(text), near, delta=within)
+
+    def assert_sandbox(self, value, status="running"):
+        """Exactly the documented keys and types."""
+        self.assert_keys(value, SANDBOX_KEYS, optional={"ended_at"})
+        self.assertRegex(value["sandbox_id"], f"^{UUID.pattern}$")
+        self.assertRegex(value["template_id"], f"^{UUID.pattern}$")
+        self.assertEqual(value["status"], status)
+        self.assert_time(value["started_at"])
+        self.assert_time(value["timeout_at"])
+        self.assertIsInstance(value["metadata"], dict)
+        self.assertIs(type(value["cpu_count"]), int)
+        self.assertIs(type(value["memory_mb"]), int)
+        if status in ("running", "creating"):
+            self.assertIsNone(value.get("ended_at"))
+        else:
+            self.assert_time(value["ended_at"])
+
+    def status_of(self, sandbox):
+        return self.api.get(f"/sandboxes/{sandbox}").json["status"]
+
+
+class SandboxTest(ApiTest):
+    """As ApiTest, with one sandbox `self.box` for all tests of the class."""
+
+    fields = {}
+
+    @classmethod
+    def prepare(cls):
+        cls.box = cls.api.create(**{"timeout": 3600, **cls.fields})["sandbox_id"]
+
+    def run_command(self, command, **fields):
+        return self.api.run(self.box, command, **fields)
+
+    def post(self, action, body, **options):
+        return self.api.post(f"/sandboxes/{self.box}/{action}", body, **options)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""After many sandboxes everything is as before, and an idle server is small. CORRAL_CYCLES sets
+how many (default 20)."""
+import concurrent.futures
+import json
+import os
+import socket
+import time
+
+from corraltest import ApiTest, cgroups_with, mounts_with, processes_with, wait_until
+
+CYCLES = int(os.environ.get("CORRAL_CYCLES", "20"))
+
+
+class Cycles(ApiTest):
+    def counts(self):
+        """What a sandbox may leave behind. The pool refills itself, so this settles first."""
+        ids = sorted(self.server.note_ids())
+        return {"descriptors": self.server.descriptors(),
+                "processes": len(processes_with([self.server.dir] + ids)),
+                "mounts": len(mounts_with([self.server.dir] + ids)),
+                "cgroups": len(cgroups_with(ids)),
+                "directories": len(os.listdir(f"{self.server.state}/sandboxes"))}
+
+    def settled(self):
+        previous = None
+        for _ in range(60):
+            counts = self.counts()
+            if counts == previous:
+                return counts
+            previous = counts
+            time.sleep(1)
+        return previous
+
+    def cycle(self, n):
+        sandbox = self.api.create()["sandbox_id"]
+        self.assertEqual(self.api.run(sandbox, f"echo {n}")["stdout"], f"{n}\n")
+        if n % 4 == 0:
+            self.api.code(sandbox, "1 + 1")
+        self.assertEqual(self.api.delete(f"/sandboxes/{sandbox}").status, 200)
+
+    def test_create_run_kill(self):
+        self.cycle(0)
+        before = self.settled()
+        for n in range(CYCLES):
+            self.cycle(n)
+        wait_until(lambda: self.settled() == before, 60,
+                   f"as before: {before}, but {self.counts()}")
+
+    def test_many_at_once(self):
+        self.cycle(0)
+        before = self.settled()
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(self.cycle, range(8)))
+        wait_until(lambda: self.settled() == before, 60,
+                   f"as before: {before}, but {self.counts()}")
+
+    def test_clients_that_leave_during_create(self):
+        before = self.settled()
+        body = json.dumps({"provider": "a", "region": "b", "timeout": 5}).encode()
+        head = (f"POST /v1/agents/sandboxes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+                f"{self.api.key}\r\nContent-Length: {len(body)}\r\n\r\n").encode()
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", self.server.port)) as s:
+                s.sendall(head + body)
+        time.sleep(1)
+        wait_until(lambda: self.settled() == before, 60,
+                   f"as before: {before}, but {self.counts()}")
+
+
+class Idle(ApiTest):
+    build = "release"
+    options = ("--pool-size", "0")
+
+    def test_resident_memory(self):
+        self.assertLess(self.server.resident_kib(), 10 * 1024)
+        sandbox = self.api.create()["sandbox_id"]
+        self.api.run(sandbox, "seq 100000")
+        self.api.code(sandbox, "1")
+        self.api.delete(f"/sandboxes/{sandbox}")
+        time.sleep(1)
+        self.assertLess(self.server.resident_kib(), 14 * 1024)
+
+    def test_no_wake_ups(self):
+        def switches():
+            with open(f"/proc/{self.server.process.pid}/status", encoding="ascii") as f:
+                return int(next(line for line in f if line.startswith("voluntary")).split()[1])
+        time.sleep(2)
+        before = switches()
+        time.sleep(5)
+        self.assertLessEqual(switches() - before, 10)
