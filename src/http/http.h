@@ -15,12 +15,17 @@
  *          app makes on the request.
  *
  * The server itself answers what never reaches the app: malformed heads (400), 408, 414, 431, 417,
- * 501, 505, and 413 when a buffered body exceeds its limit. Its error bodies come from
- * `http_app.error_body`, so that all errors of the program look alike.
+ * 501, 505. It also ends requests whose body is malformed (400), comes too slowly (408) or exceeds
+ * the limit of a buffered body (413): `req->status` tells in `gone`, with aborted = true. Its error
+ * bodies come from `http_app.error_body`, so that all errors of the program look alike.
  *
- * HTTP_BODY_BUFFER requests with `Expect: 100-continue` get their 100 after `head` has returned
- * without answering. An answer given before the body has been read in full closes the connection
- * after a short, bounded read-off of what the client still sends.
+ * Requests with `Expect: 100-continue` get their 100 after `head` has returned without answering
+ * (a paused streamed body: at the first http_body_resume). An answer given before the body has been
+ * read in full closes the connection after a bounded read-off of what the client still sends,
+ * unless the rest of the body is known to be small.
+ *
+ * A client that half-closes its side while its request is being answered counts as gone. It is not
+ * noticed while the app holds back a streamed body or HTTP_MAX_PIPELINE bytes are read ahead.
  */
 #ifndef CORRAL_HTTP_H
 #define CORRAL_HTTP_H
@@ -104,6 +109,8 @@ struct http_app {
     void (*error_body)(struct buf *out, const struct error *err);
 };
 
+/* The app of the server this request came to; the owner's struct is around it. */
+const struct http_app *http_request_app(const struct http_request *req);
 /* First value of a header (name compared without case); NULL when absent. */
 const struct http_str *http_header(const struct http_request *req, const char *name);
 /* Value of a query parameter, percent-decoded, '+' left alone (real clients send paths raw, see
@@ -134,7 +141,8 @@ void http_reply_abort(struct http_request *req);
 /* False: stop producing until req->writable is called. */
 bool http_reply_writable(const struct http_request *req);
 
-/* Back-pressure on a streamed body. */
+/* Back-pressure on a streamed body: no `body` and no `ready` is called in between, and the socket
+ * is not read. */
 void http_body_pause(struct http_request *req);
 void http_body_resume(struct http_request *req);
 
