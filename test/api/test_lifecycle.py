@@ -28,7 +28,7 @@ class Create(ApiTest):
 
     def test_defaults(self):
         sandbox = self.assert_json(
-            self.api.post("/sandboxes", {"provider": "no such cloud", "region": ""}), 201)
+            self.api.post("/sandboxes", {"provider": "no such cloud", "region": "a b/ü"}), 201)
         self.addCleanup(self.api.delete, f"/sandboxes/{sandbox['sandbox_id']}")
         self.assert_sandbox(sandbox)
         self.assertEqual(sandbox["template"], TEMPLATE)
