@@ -15,7 +15,7 @@
  * Rules. No callback is called from inside a function of this file, except `closed` never before
  * stream_close has returned. After stream_close only `closed` is called, once; the memory may be
  * released in it. stream_close is idempotent. Every function may be called on a closing stream and
- * then does nothing (writes return -ECANCELED).
+ * then does nothing (writes return -ECANCELED). The program ignores SIGPIPE.
  */
 #ifndef CORRAL_STREAM_H
 #define CORRAL_STREAM_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * t_fault.h - makes the nth memory allocation fail. For programs linked with `fault_dep`
- * (src/net/meson.build), which sends malloc, calloc and realloc here; libuv's own are caught by
- * t_fault_init. Include it in one file of the program.
+ * (src/net/meson.build), which sends their malloc, calloc and realloc here. libuv's own are left
+ * alone: it aborts when some of them fail. Include it in one file of the program.
  *
  *   for (int n = 1; ; n++) {
  *       t_fault_arm(n);
@@ -16,7 +16,6 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
-#include <uv.h>
 
 #include "t.h"
 
@@ -51,11 +50,6 @@ void *__wrap_calloc(size_t n, size_t size)
 void *__wrap_realloc(void *p, size_t size)
 {
     return t_fault_now() ? NULL : __real_realloc(p, size);
-}
-
-static inline void t_fault_init(void)
-{
-    T_EQ(uv_replace_allocator(__wrap_malloc, __wrap_realloc, __wrap_calloc, free), 0);
 }
 
 static inline void t_fault_arm(int nth)

@@ -11,6 +11,7 @@
 #ifndef CORRAL_T_LOOP_H
 #define CORRAL_T_LOOP_H
 
+#include <signal.h>
 #include <uv.h>
 
 #include "t.h"
@@ -19,6 +20,7 @@
 
 static inline void t_loop_open(uv_loop_t *loop)
 {
+    (void)signal(SIGPIPE, SIG_IGN);
     T_EQ(uv_loop_init(loop), 0);
 }
 
