@@ -8,9 +8,10 @@
  *
  * Life of an instance: iso_new, then iso_start or iso_adopt. `started` follows exactly once. After
  * a successful start `exited` is called at most once, when the sandbox ends by itself. iso_stop
- * ends it whatever its state; `stopped` follows exactly once, when no process, mount, cgroup or
- * socket of it is left, and the instance is freed after it returns. No callback comes from inside a
- * call.
+ * ends it whatever its state, also one that was never started; from then on only `stopped` comes,
+ * exactly once, when no process, mount, cgroup or socket of it and no file of `dir` is left, and
+ * the instance is freed after it returns. No callback comes from inside a call; every call may be
+ * made from inside a callback.
  */
 #ifndef CORRAL_DRIVER_H
 #define CORRAL_DRIVER_H
@@ -23,7 +24,8 @@
 /* What to start. Strings are copied by iso_new. */
 struct iso_spec {
     const char *id;        /* sandbox id, [0-9a-f-]{36} */
-    const char *dir;       /* the sandbox's own directory, absolute, exists, mode 0700 */
+    const char *dir;       /* STATE/sandboxes/<id>; made by the start (mode 0700), removed with
+                              all its contents by the stop */
     const char *rootfs;    /* template root file system, absolute, never written */
     const char *guest_dir; /* agent and bridge, absolute; read-only at /opt/corral in the sandbox */
     unsigned int vcpus;
@@ -48,8 +50,8 @@ struct iso_stats {
 struct iso;
 
 struct iso_events {
-    /* status 0: the agent's socket accepts connections and `iso_get_handle` is valid. Otherwise
-     * `err` has the reason and only iso_stop may follow. */
+    /* status 0: the agent's socket accepts connections and `handle` of struct iso is valid.
+     * Otherwise `err` has the reason and only iso_stop may follow. */
     void (*started)(void *ctx, int status, const struct error *err);
     /* The sandbox ended by itself; `reason` is a short sentence for the log and the record. */
     void (*exited)(void *ctx, const char *reason);
@@ -71,8 +73,9 @@ struct isolation_ops {
     int (*pause)(struct iso *iso, void (*done)(void *ctx, int status));
     int (*resume)(struct iso *iso, void (*done)(void *ctx, int status));
     int (*snapshot)(struct iso *iso, const char *dir, void (*done)(void *ctx, int status));
-    /* Removes what instances of an earlier server left behind and nobody adopted: every id in the
-     * driver's own registry for which `keep` is false. Blocking; called once at start. */
+    /* Removes what instances of an earlier server left behind and nobody adopts: every id in the
+     * driver's own registry or in STATE/sandboxes for which `keep` is false. Blocking; called once
+     * at start, before the first iso_start. */
     void (*sweep)(struct isolation_driver *d, bool (*keep)(void *ctx, const char *id), void *ctx);
     void (*free)(struct isolation_driver *d);
 };
@@ -96,6 +99,12 @@ struct iso {
 struct isolation_driver *oci_driver_new(uv_loop_t *loop, const char *state_dir, const char *runtime,
                                         struct error *err);
 
+/* The driver's blocking work is done by this very program, started again with a verb of the
+ * driver's. To be called first in main: true when this process is one of those, which is then done
+ * and has to exit with *ret_status. */
+bool oci_helper_main(int argc, char **argv, int *ret_status);
+
+/* NULL when memory ran out, or when id and dir are not as struct iso_spec says. */
 static inline struct iso *iso_new(struct isolation_driver *d, const struct iso_spec *spec,
                                   const struct iso_events *events, void *ctx)
 {
@@ -118,6 +127,24 @@ static inline int iso_adopt(struct iso *iso, const struct iso_handle *handle)
 static inline void iso_stop(struct iso *iso)
 {
     iso->driver->ops->stop(iso);
+}
+
+/* 0, or a negative errno when there is nothing to read. */
+static inline int iso_stats(struct iso *iso, struct iso_stats *ret)
+{
+    return iso->driver->ops->stats(iso, ret);
+}
+
+static inline void iso_sweep(struct isolation_driver *d, bool (*keep)(void *ctx, const char *id),
+                             void *ctx)
+{
+    d->ops->sweep(d, keep, ctx);
+}
+
+/* After the last instance has stopped. */
+static inline void iso_driver_free(struct isolation_driver *d)
+{
+    d->ops->free(d);
 }
 
 #endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* oci_driver.c - the driver object: checks of the machine, the sweep, the table of operations. */
+#include "oci_exec.h"
+#include "oci_internal.h"
+
+#include "log.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#define SANDBOXES_DIR "sandboxes"
+#define REGISTRY_DIR  "oci"
+/* Starting is a matter of processor time: more at once only makes all of them late. */
+#define LAUNCHES_MIN  4
+#define CLEANINGS_MAX 4
+
+static void oci_sweep(struct isolation_driver *d, bool (*keep)(void *ctx, const char *id),
+                      void *ctx);
+static void oci_free(struct isolation_driver *d);
+
+static const struct isolation_ops oci_ops = {
+    .name = "oci",
+    .create = oci_iso_create,
+    .start = oci_iso_start,
+    .adopt = oci_iso_adopt,
+    .stop = oci_iso_stop,
+    .stats = oci_iso_stats,
+    .sweep = oci_sweep,
+    .free = oci_free,
+};
+
+/* The full path of `name` as the shell would find it; NULL when there is none. */
+static char *find_program(const char *name)
+{
+    if (strchr(name, '/') != NULL)
+        return access(name, X_OK) == 0 ? realpath(name, NULL) : NULL;
+    /* A service's PATH often lacks the directories of the system's own programs. */
+    const char *env = getenv("PATH");
+    cleanup_free char *dirs = NULL;
+    if (asprintf(&dirs, "%s:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin",
+                 env != NULL ? env : "") < 0) {
+        dirs = NULL;
+        return NULL;
+    }
+    char *save = NULL;
+    for (char *dir = strtok_r(dirs, ":", &save); dir != NULL; dir = strtok_r(NULL, ":", &save)) {
+        char path[PATH_MAX];
+        if (snprintf(path, sizeof(path), "%s/%s", dir, name) < PATH_MAX && access(path, X_OK) == 0)
+            return strdup(path);
+    }
+    return NULL;
+}
+
+static int check_machine(struct oci_driver *d, const char *state_dir, const char *runtime,
+                         struct error *err)
+{
+    const size_t socket_path = strlen(state_dir) + strlen("/" SANDBOXES_DIR "/") + OCI_ID_LEN +
+                               strlen("/" OCI_SOCKET);
+    if (geteuid() != 0)
+        return error_set(err, ERROR_UNAVAILABLE, "the oci driver must run as root");
+    if (state_dir[0] != '/')
+        return error_set(err, ERROR_UNAVAILABLE, "the state directory is not an absolute path");
+    if (socket_path >= sizeof(((struct sockaddr_un *)0)->sun_path))
+        return error_set(err, ERROR_UNAVAILABLE,
+                         "the path of the state directory is too long for unix sockets");
+    d->runtime = find_program(runtime);
+    if (d->runtime == NULL)
+        return error_set(err, ERROR_UNAVAILABLE, "the OCI runtime %s is not installed", runtime);
+    int r = oci_cgroups_load(&d->cgroups);
+    if (r < 0)
+        return error_set(err, ERROR_UNAVAILABLE,
+                         "no control groups with a memory controller are mounted");
+    return 0;
+}
+
+static int make_dir(const char *parent, const char *name, char **ret, struct error *err)
+{
+    cleanup_free char *path = NULL;
+    if (asprintf(&path, "%s/%s", parent, name) < 0) {
+        path = NULL;
+        return error_set_errno(err, ERROR_UNAVAILABLE, -ENOMEM, "%s", name);
+    }
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return error_set_errno(err, ERROR_UNAVAILABLE, -errno, "%s", path);
+    if (ret != NULL)
+        *ret = TAKE_PTR(path);
+    return 0;
+}
+
+struct isolation_driver *oci_driver_new(uv_loop_t *loop, const char *state_dir, const char *runtime,
+                                        struct error *err)
+{
+    struct oci_driver *d = calloc(1, sizeof(*d));
+    if (d == NULL) {
+        (void)error_set_errno(err, ERROR_UNAVAILABLE, -ENOMEM, "oci driver");
+        return NULL;
+    }
+    d->base = (struct isolation_driver){.ops = &oci_ops, .loop = loop};
+    oci_runner_init(&d->launches, loop, MAX(LAUNCHES_MIN, uv_available_parallelism()));
+    oci_runner_init(&d->cleanings, loop, CLEANINGS_MAX);
+    d->state_dir = strdup(state_dir);
+    if (d->state_dir == NULL || check_machine(d, state_dir, runtime, err) < 0 ||
+        make_dir(state_dir, SANDBOXES_DIR, NULL, err) < 0 ||
+        make_dir(state_dir, REGISTRY_DIR, &d->root, err) < 0) {
+        oci_free(&d->base);
+        return NULL;
+    }
+    return &d->base;
+}
+
+bool oci_helper_main(int argc, char **argv, int *ret_status)
+{
+    static const struct {
+        const char *verb;
+        int (*run)(char **args);
+    } helpers[] = {{OCI_VERB_LAUNCH, oci_launch_main}, {OCI_VERB_CLEAN, oci_clean_main}};
+
+    for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(helpers); i++) {
+        if (strcmp(argv[1], helpers[i].verb) == 0) {
+            *ret_status = helpers[i].run(argv + 2);
+            return true;
+        }
+    }
+    return false;
+}
+
+int oci_spec_init(struct oci_spec *ret, const struct oci_driver *d, const char *id)
+{
+    struct oci_spec s = {.parent = (unsigned int)getpid()};
+    s.id = strdup(id);
+    s.root = strdup(d->root);
+    s.runtime = strdup(d->runtime);
+    if (asprintf(&s.dir, "%s/" SANDBOXES_DIR "/%s", d->state_dir, id) < 0)
+        s.dir = NULL;
+    s.rootfs = strdup("");
+    s.guest_dir = strdup("");
+    *ret = s;
+    return s.id && s.root && s.runtime && s.dir && s.rootfs && s.guest_dir ? 0 : -ENOMEM;
+}
+
+static void sweep_one(struct oci_driver *d, const char *id)
+{
+    struct oci_spec spec = {0};
+    struct error err = {0};
+    char quoted[256];
+    int r = oci_spec_init(&spec, d, id);
+    if (r == 0)
+        r = oci_clean(&spec, &d->cgroups, &err);
+    if (r < 0)
+        log_warn("left-over sandbox not fully removed", "sandbox=%s error=%s", id,
+                 log_quote(quoted, sizeof(quoted), err.message));
+    else
+        log_info("left-over sandbox removed", "sandbox=%s", id);
+    oci_spec_done(&spec);
+}
+
+static void sweep_dir(struct oci_driver *d, const char *name,
+                      bool (*keep)(void *ctx, const char *id), void *ctx)
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof(path), "%s/%s", d->state_dir, name);
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return;
+    for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+        if (oci_id_valid(e->d_name) && !keep(ctx, e->d_name))
+            sweep_one(d, e->d_name);
+    }
+    (void)closedir(dir);
+}
+
+static void oci_sweep(struct isolation_driver *base, bool (*keep)(void *ctx, const char *id),
+                      void *ctx)
+{
+    struct oci_driver *d = container_of(base, struct oci_driver, base);
+    sweep_dir(d, REGISTRY_DIR, keep, ctx);
+    sweep_dir(d, SANDBOXES_DIR, keep, ctx);
+}
+
+static void oci_free(struct isolation_driver *base)
+{
+    struct oci_driver *d = container_of(base, struct oci_driver, base);
+    assert(d->instances == 0);
+    oci_cgroups_done(&d->cgroups);
+    free(d->state_dir);
+    free(d->root);
+    free(d->runtime);
+    free(d);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proc.h - naming a process without racing against pid reuse: a pidfd for as long as the server
+ * runs, (pid, start time) across its restarts.
+ */
+#ifndef CORRAL_PROC_H
+#define CORRAL_PROC_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Field 22 of /proc/<pid>/stat, clock ticks since boot. Negative errno; -ESRCH when there is no
+ * such process. */
+int proc_start_time(pid_t pid, uint64_t *ret);
+
+/* A close-on-exec pidfd. It polls readable once the process has ended. */
+int proc_open(pid_t pid);
+
+/* As proc_open, but -ESRCH when `pid` is meanwhile another process than the one that started at
+ * `start_time`. */
+int proc_open_same(pid_t pid, uint64_t start_time);
+
+int proc_kill(int pidfd, int sig);
+
+/* Takes the exit status of an ended process if it happens to be our child, as it is when the server
+ * is process 1 of a container. Never blocks. */
+void proc_reap(int pidfd);
+
+#endif

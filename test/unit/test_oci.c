@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Real containers: needs root and runc, and is skipped elsewhere. */
+#include "oci_cgroup.h"
+#include "oci_exec.h"
+#include "oci_rmtree.h"
+#include "proc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "t.h"
+
+#define IDS 20
+
+static char state_dir[64];
+static char rootfs[96], guest_dir[96];
+static uv_loop_t loop;
+static struct isolation_driver *driver;
+
+/* The driver starts this very program as its helper. */
+__attribute__((constructor)) static void helper(int argc, char **argv)
+{
+    int status = 0;
+    if (oci_helper_main(argc, argv, &status))
+        _exit(status);
+}
+
+struct box {
+    struct iso *iso;
+    char id[OCI_ID_LEN + 1];
+    char dir[160];
+    int started, exited, stopped; /* how often */
+    int status;
+    char error[256], reason[64];
+};
+
+static void on_started(void *ctx, int status, const struct error *err)
+{
+    struct box *b = ctx;
+    b->started++;
+    b->status = status;
+    if (err != NULL)
+        (void)snprintf(b->error, sizeof(b->error), "%s", err->message);
+}
+
+static void on_exited(void *ctx, const char *reason)
+{
+    struct box *b = ctx;
+    b->exited++;
+    (void)snprintf(b->reason, sizeof(b->reason), "%s", reason);
+}
+
+static void on_stopped(void *ctx)
+{
+    struct box *b = ctx;
+    b->stopped++;
+    b->iso = NULL;
+}
+
+static const struct iso_events events = {on_started, on_exited, on_stopped};
+
+static void box_init_with(struct box *b, unsigned int n, const char *root)
+{
+    *b = (struct box){0};
+    (void)snprintf(b->id, sizeof(b->id), "%08x-0000-4000-8000-%012x", n, (unsigned int)getpid());
+    (void)snprintf(b->dir, sizeof(b->dir), "%s/sandboxes/%s", state_dir, b->id);
+    struct iso_spec spec = {.id = b->id,
+                            .dir = b->dir,
+                            .rootfs = root,
+                            .guest_dir = guest_dir,
+                            .vcpus = 1,
+                            .memory_mb = 64,
+                            .pids_max = 32};
+    b->iso = iso_new(driver, &spec, &events, b);
+    T_TRUE(b->iso != NULL);
+}
+
+static void box_init(struct box *b, unsigned int n)
+{
+    box_init_with(b, n, rootfs);
+}
+
+/* Ends each turn of the loop, so that a flag set by a timer is seen. */
+static void on_tick(uv_timer_t *t)
+{
+    int *left = t->data;
+    if (--*left == 0)
+        T_FAIL("waited too long");
+}
+
+static void run_until(const int *flag)
+{
+    uv_timer_t tick;
+    int left = 1500;
+    (void)uv_timer_init(&loop, &tick);
+    tick.data = &left;
+    (void)uv_timer_start(&tick, on_tick, 20, 20);
+    while (*flag == 0)
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&tick, NULL);
+    (void)uv_run(&loop, UV_RUN_NOWAIT);
+}
+
+static void box_start(struct box *b, unsigned int n)
+{
+    box_init(b, n);
+    T_EQ(iso_start(b->iso), 0);
+    T_EQ(b->started, 0);
+    run_until(&b->started);
+    if (b->status != 0)
+        T_FAIL("start: %s", b->error);
+}
+
+static void box_stop(struct box *b)
+{
+    iso_stop(b->iso);
+    T_EQ(b->stopped, 0);
+    run_until(&b->stopped);
+    T_EQ(b->stopped, 1);
+    T_TRUE(access(b->dir, F_OK) < 0);
+}
+
+static int box_connect(const struct box *b)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" OCI_SOCKET, b->dir);
+    T_TRUE(n < (int)sizeof(addr.sun_path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 10},
+                     sizeof(struct timeval));
+    T_EQ(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    return fd;
+}
+
+/* The answer to one line, in static memory. */
+static const char *box_ask(const struct box *b, const char *line)
+{
+    static char answer[256];
+    int fd = box_connect(b);
+    T_EQ(write(fd, line, strlen(line)), (ssize_t)strlen(line));
+    /* With a receive time-out set, helpers that end interrupt it. */
+    ssize_t n = TEMP_FAILURE_RETRY(read(fd, answer, sizeof(answer) - 1));
+    answer[n > 0 ? n - 1 : 0] = '\0';
+    (void)close(fd);
+    return answer;
+}
+
+/* What a sandbox could leave behind. */
+struct traces {
+    int processes, mounts, cgroups, fds, files;
+};
+
+static int count_entries(const char *path, const char *prefix)
+{
+    int n = 0;
+    DIR *d = opendir(path);
+    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d))
+        n += strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+    if (d != NULL)
+        (void)closedir(d);
+    return n;
+}
+
+static int count_lines(const char *path)
+{
+    int n = 0;
+    FILE *f = fopen(path, "re");
+    T_TRUE(f != NULL);
+    for (int c = fgetc(f); c != EOF; c = fgetc(f))
+        n += c == '\n';
+    (void)fclose(f);
+    return n;
+}
+
+static bool file_contains(const char *pid, const char *name, const char *what)
+{
+    char path[300], text[1024];
+    (void)snprintf(path, sizeof(path), "/proc/%s/%s", pid, name);
+    FILE *f = fopen(path, "re");
+    size_t len = f != NULL ? fread(text, 1, sizeof(text) - 1, f) : 0;
+    if (f != NULL)
+        (void)fclose(f);
+    text[len] = '\0';
+    return strstr(text, what) != NULL;
+}
+
+/* What lives in our containers; the machine has other business as well. An ended process is not
+ * counted: its parent, the machine's process 1, takes its status in its own time. */
+static int count_processes(void)
+{
+    int n = 0;
+    char suffix[32];
+    (void)snprintf(suffix, sizeof(suffix), "-%012x", (unsigned int)getpid());
+    DIR *d = opendir("/proc");
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d))
+        n += file_contains(e->d_name, "cgroup", suffix) &&
+             !file_contains(e->d_name, "stat", ") Z ");
+    (void)closedir(d);
+    return n;
+}
+
+static struct traces traces_now(void)
+{
+    static const char *const names[] = {"sandboxes", "oci"};
+    struct traces t = {.processes = count_processes(),
+                       .mounts = count_lines("/proc/self/mounts"),
+                       .fds = count_entries("/proc/self/fd", "")};
+    struct oci_cgroups cg = {0};
+    T_EQ(oci_cgroups_load(&cg), 0);
+    for (size_t i = 0; i < cg.n; i++) {
+        for (unsigned int n = 0; n < 100; n++) {
+            char path[256];
+            (void)snprintf(path, sizeof(path), "%s/corral-%08x-0000-4000-8000-%012x", cg.mounts[i],
+                           n, (unsigned int)getpid());
+            t.cgroups += access(path, F_OK) == 0;
+        }
+    }
+    oci_cgroups_done(&cg);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        char path[96];
+        (void)snprintf(path, sizeof(path), "%s/%s", state_dir, names[i]);
+        t.files += count_entries(path, "");
+    }
+    return t;
+}
+
+static void traces_equal(struct traces a)
+{
+    struct traces b = traces_now();
+    T_EQ(b.processes, a.processes);
+    T_EQ(b.mounts, a.mounts);
+    T_EQ(b.cgroups, a.cgroups);
+    T_EQ(b.fds, a.fds);
+    T_EQ(b.files, a.files);
+}
+
+static void start_ask_stop(void)
+{
+    struct box b;
+    struct iso_stats stats = {0};
+    struct traces before = traces_now();
+    box_start(&b, 1);
+    T_STR(box_ask(&b, "ping\n"), "pong 1");
+    T_STR(box_ask(&b, "host\n"), "00000001");
+    T_TRUE(b.iso->handle.pid > 1);
+    T_EQ(iso_stats(b.iso, &stats), 0);
+    T_TRUE(stats.cpu_ns > 0 && stats.memory_bytes > 0);
+    T_EQ(traces_now().mounts, before.mounts);
+    T_EQ(traces_now().processes, before.processes + 1);
+    box_stop(&b);
+    T_EQ(b.exited, 0);
+    traces_equal(before);
+}
+
+static void walls(void)
+{
+    static const char *const refused[] = {"mount", "unshare",  "clone", "ptrace",
+                                          "bpf",   "io_uring", "vsock", "mknod"};
+    struct box b;
+    char line[64], want[64];
+    box_start(&b, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        (void)snprintf(line, sizeof(line), "try %s\n", refused[i]);
+        (void)snprintf(want, sizeof(want), "%s %d", refused[i], EPERM);
+        T_STR(box_ask(&b, line), want);
+    }
+    (void)snprintf(want, sizeof(want), "clone3 %d", ENOSYS);
+    T_STR(box_ask(&b, "try clone3\n"), want);
+    (void)snprintf(want, sizeof(want), "kill %d", ESRCH);
+    T_STR(box_ask(&b, "try kill\n"), want);
+    (void)snprintf(want, sizeof(want), "agent %d", EROFS);
+    T_STR(box_ask(&b, "try agent\n"), want);
+    (void)snprintf(want, sizeof(want), "sysctl %d", EROFS);
+    T_STR(box_ask(&b, "try sysctl\n"), want);
+    T_STR(box_ask(&b, "try setuid\n"), "setuid 0");
+    T_STR(box_ask(&b, "try file\n"), "file 0");
+    T_STR(box_ask(&b, "line /proc/self/status:NoNewPrivs\n"), "NoNewPrivs:\t1");
+    T_STR(box_ask(&b, "line /proc/self/status:CapBnd\n"), "CapBnd:\t00000000000004fb");
+    T_STR(box_ask(&b, "line /proc/self/status:CapInh\n"), "CapInh:\t0000000000000000");
+    T_STR(box_ask(&b, "line /proc/self/status:Seccomp\n"), "Seccomp:\t2");
+    box_stop(&b);
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/tmp/file", rootfs);
+    T_TRUE(access(path, F_OK) < 0); /* the template is never written */
+}
+
+static void limits_processes(void)
+{
+    struct box b;
+    struct traces before = traces_now();
+    box_start(&b, 1);
+    T_STR(box_ask(&b, "fork\n"), "31");
+    box_stop(&b);
+    traces_equal(before);
+}
+
+static void out_of_memory(void)
+{
+    struct box b;
+    struct traces before = traces_now();
+    box_start(&b, 1);
+    (void)box_ask(&b, "eat\n");
+    run_until(&b.exited);
+    T_STR(b.reason, "out of memory");
+    box_stop(&b);
+    T_EQ(b.exited, 1);
+    traces_equal(before);
+}
+
+static void ends_by_itself(void)
+{
+    struct box b;
+    box_start(&b, 1);
+    (void)box_ask(&b, "exit\n");
+    run_until(&b.exited);
+    T_STR(b.reason, "the agent ended");
+    box_stop(&b);
+    T_EQ(b.exited, 1);
+}
+
+static void hostile_tree(void)
+{
+    struct box b;
+    struct traces before = traces_now();
+    box_start(&b, 1);
+    T_STR(box_ask(&b, "mess\n"), "3000");
+    box_stop(&b);
+    traces_equal(before);
+}
+
+static void stop_in_every_state(void)
+{
+    struct traces before = traces_now();
+    struct box b;
+    box_init(&b, 1);
+    box_stop(&b); /* never started */
+    T_EQ(b.started, 0);
+    /* Whatever point the launcher has reached: turns of the loop, then a few milliseconds. */
+    for (unsigned int ms = 0; ms < 120; ms += 6) {
+        box_init(&b, 2);
+        T_EQ(iso_start(b.iso), 0);
+        for (unsigned int waited = 0; waited < ms && b.started == 0; waited += 2) {
+            (void)uv_run(&loop, UV_RUN_NOWAIT);
+            (void)usleep(2000);
+        }
+        int started = b.started;
+        iso_stop(b.iso);
+        iso_stop(b.iso);
+        run_until(&b.stopped);
+        T_EQ(b.started, started);
+        T_EQ(b.stopped, 1);
+        T_TRUE(access(b.dir, F_OK) < 0);
+    }
+    traces_equal(before);
+}
+
+static void failed_start(void)
+{
+    struct traces before = traces_now();
+    struct box b;
+    box_init_with(&b, 1, "/nonexistent");
+    T_EQ(iso_start(b.iso), 0);
+    run_until(&b.started);
+    T_TRUE(b.status < 0);
+    T_STR(b.error, "/nonexistent: No such file or directory");
+    box_stop(&b);
+    T_EQ(b.started, 1);
+    /* The runtime's own reason comes through: no agent in this directory. */
+    char agent[128], hidden[128];
+    (void)snprintf(agent, sizeof(agent), "%s/corral-agent", guest_dir);
+    (void)snprintf(hidden, sizeof(hidden), "%s/hidden", guest_dir);
+    T_EQ(rename(agent, hidden), 0);
+    box_init(&b, 2);
+    T_EQ(iso_start(b.iso), 0);
+    run_until(&b.started);
+    T_EQ(rename(hidden, agent), 0);
+    T_TRUE(b.status < 0);
+    T_TRUE(strstr(b.error, "corral-agent") != NULL);
+    T_TRUE(strstr(b.error, "no such file") != NULL);
+    box_stop(&b);
+    traces_equal(before);
+}
+
+static void many_at_once(void)
+{
+    struct traces before = traces_now();
+    static struct box boxes[IDS];
+    for (unsigned int i = 0; i < IDS; i++) {
+        box_init(&boxes[i], i);
+        T_EQ(iso_start(boxes[i].iso), 0);
+    }
+    for (unsigned int i = 0; i < IDS; i++) {
+        run_until(&boxes[i].started);
+        T_EQ(boxes[i].status, 0);
+        T_STR(box_ask(&boxes[i], "ping\n"), "pong 1");
+    }
+    for (unsigned int i = 0; i < IDS; i++)
+        iso_stop(boxes[i].iso);
+    for (unsigned int i = 0; i < IDS; i++)
+        run_until(&boxes[i].stopped);
+    traces_equal(before);
+}
+
+static void fifty_cycles(void)
+{
+    struct traces before = traces_now();
+    uint64_t start_ns = 0, stop_ns = 0;
+    for (unsigned int i = 0; i < 50; i++) {
+        struct box b;
+        uint64_t t0 = uv_hrtime();
+        box_start(&b, i);
+        T_STR(box_ask(&b, "ping\n"), "pong 1");
+        uint64_t t1 = uv_hrtime();
+        box_stop(&b);
+        start_ns += t1 - t0;
+        stop_ns += uv_hrtime() - t1;
+    }
+    printf("# start to first answer %.1f ms, stop %.1f ms\n", (double)start_ns / 50e6,
+           (double)stop_ns / 50e6);
+    traces_equal(before);
+}
+
+/* Another driver object stands for the server after a restart. */
+static void adoption(void)
+{
+    struct traces before = traces_now();
+    struct box b, again;
+    box_start(&b, 1);
+    struct iso_handle handle = b.iso->handle;
+    box_init(&again, 1);
+    T_EQ(iso_adopt(again.iso, &handle), 0);
+    T_EQ(again.started, 0);
+    run_until(&again.started);
+    T_EQ(again.status, 0);
+    T_STR(box_ask(&again, "ping\n"), "pong 1");
+    box_stop(&again);
+    run_until(&b.exited);
+    box_stop(&b);
+
+    handle.start_time++;
+    box_init(&b, 1);
+    T_EQ(iso_adopt(b.iso, &handle), 0);
+    run_until(&b.started);
+    T_TRUE(b.status < 0);
+    box_stop(&b);
+    traces_equal(before);
+}
+
+static bool keep_two(void *ctx, const char *id)
+{
+    return strncmp(id, "00000002", 8) == 0;
+}
+
+static void sweeping(void)
+{
+    struct traces before = traces_now();
+    struct box a, b, c;
+    box_start(&a, 1);
+    box_start(&b, 2);
+    box_start(&c, 3);
+    driver->ops->sweep(driver, keep_two, NULL);
+    run_until(&a.exited);
+    run_until(&c.exited);
+    T_STR(box_ask(&b, "ping\n"), "pong 1");
+    T_EQ(b.exited, 0);
+    T_TRUE(access(a.dir, F_OK) < 0);
+    T_TRUE(access(b.dir, F_OK) == 0);
+    box_stop(&a);
+    box_stop(&b);
+    box_stop(&c);
+    traces_equal(before);
+}
+
+static void refuses(void)
+{
+    struct error err = {0};
+    T_TRUE(oci_driver_new(&loop, state_dir, "no-such-runtime", &err) == NULL);
+    T_STR(err.message, "the OCI runtime no-such-runtime is not installed");
+    T_TRUE(oci_driver_new(&loop, "relative", "runc", &err) == NULL);
+    struct iso_spec spec = {.id = "../../etc", .dir = "/", .rootfs = "/", .guest_dir = "/"};
+    T_TRUE(iso_new(driver, &spec, &events, NULL) == NULL);
+}
+
+static void copy_guest(void)
+{
+    char command[512];
+    (void)snprintf(command, sizeof(command),
+                   "mkdir -p %s/tmp %s && cp " OCI_GUEST " %s/corral-agent", rootfs, guest_dir,
+                   guest_dir);
+    T_EQ(system(command), 0);
+}
+
+static void set_up(void)
+{
+    struct error err = {0};
+    if (geteuid() != 0)
+        T_SKIP("not root");
+    (void)snprintf(state_dir, sizeof(state_dir), "/var/tmp/corral-test-XXXXXX");
+    T_TRUE(mkdtemp(state_dir) != NULL);
+    (void)snprintf(rootfs, sizeof(rootfs), "%s/root,fs:x", state_dir);
+    (void)snprintf(guest_dir, sizeof(guest_dir), "%s/guest", state_dir);
+    copy_guest();
+    T_EQ(uv_loop_init(&loop), 0);
+    driver = oci_driver_new(&loop, state_dir, "runc", &err);
+    if (driver == NULL) {
+        (void)oci_rmtree(state_dir);
+        T_SKIP(err.message);
+    }
+    /* Opened once and kept by libuv; not a trace of a sandbox. */
+    struct box b;
+    box_init(&b, 0);
+    box_stop(&b);
+}
+
+static void tear_down(void)
+{
+    iso_driver_free(driver);
+    T_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    T_EQ(uv_loop_close(&loop), 0);
+    T_EQ(oci_rmtree(state_dir), 0);
+}
+
+T_MAIN(T_CASE(set_up), T_CASE(refuses), T_CASE(start_ask_stop), T_CASE(walls),
+       T_CASE(limits_processes), T_CASE(out_of_memory), T_CASE(ends_by_itself),
+       T_CASE(hostile_tree), T_CASE(stop_in_every_state), T_CASE(failed_start),
+       T_CASE(many_at_once), T_CASE(fifty_cycles), T_CASE(adoption), T_CASE(sweeping),
+       T_CASE(tear_down))
