@@ -25,6 +25,8 @@ static const struct config_option config_table[] = {
      .help = "Where keys, templates and sandboxes are kept"},
     {"log-level", CONFIG_CHOICE, "Server", AT(log_level), .fallback = "info",
      .choices = "debug|info|warn|error", .help = "Least important log line to write"},
+    {"banner", CONFIG_BOOL, "Server", AT(banner), .fallback = "false",
+     .help = "Print a first request to try on standard output"},
     {"metrics", CONFIG_BOOL, "Server", AT(metrics), .fallback = "true",
      .help = "Answer GET /metrics"},
     {"map-size", CONFIG_SIZE, "Server", AT(map_size), .fallback = "1GiB", .min = MEBI,

@@ -10,6 +10,8 @@
 
 #include "num.h"
 
+#define STATE_LOCK_PAUSE 10000 /* microseconds */
+
 /* The id written by the holder; 0 when it cannot be read. */
 static int64_t state_lock_holder(int fd)
 {
@@ -34,6 +36,19 @@ static int state_lock_busy(const char *state_dir, int fd, struct error *err)
     return -EBUSY;
 }
 
+/* state_lock_owner() of another process holds a shared lock for a moment: a second look tells it
+ * from a server. */
+static int state_lock_take(int fd)
+{
+    for (int tries = 5;; tries--) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK || tries == 0)
+            return -errno;
+        (void)usleep(STATE_LOCK_PAUSE);
+    }
+}
+
 int state_lock(const char *state_dir, int *ret_fd, struct error *err)
 {
     char path[PATH_MAX];
@@ -44,15 +59,27 @@ int state_lock(const char *state_dir, int *ret_fd, struct error *err)
     cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return error_set_errno(err, ERROR_STORAGE_FAILED, -errno, "Cannot open %.150s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno == EWOULDBLOCK)
-            return state_lock_busy(state_dir, fd, err);
-        return error_set_errno(err, ERROR_STORAGE_FAILED, -errno, "Cannot lock %.150s", path);
-    }
+    int rv = state_lock_take(fd);
+    if (rv == -EWOULDBLOCK)
+        return state_lock_busy(state_dir, fd, err);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot lock %.150s", path);
     n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
     if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n)
         return error_set_errno(err, ERROR_STORAGE_FAILED, errno ? -errno : -EIO,
                                "Cannot write %.150s", path);
     *ret_fd = TAKE_FD(fd);
     return 0;
+}
+
+pid_t state_lock_owner(const char *state_dir)
+{
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof(path), "%s/lock", state_dir);
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return 0;
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return 0;
+    return (pid_t)state_lock_holder(fd);
 }

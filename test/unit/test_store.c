@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "db.h"
+#include "state_lock.h"
 #include "store.h"
 #include "t.h"
 
@@ -319,10 +319,13 @@ static void one_server_per_directory(void)
     T_EQ(store_open(&second, &loop, dir, STORE_MAP_SIZE, &err), -EBUSY);
     (void)snprintf(pid, sizeof(pid), "(pid %d)", (int)getpid());
     T_TRUE(strstr(err.message, pid) != NULL && strstr(err.message, dir) != NULL);
+    T_EQ(state_lock_owner(dir), getpid());
     close_store();
+    T_EQ(state_lock_owner(dir), 0);
     open_store(STORE_MAP_SIZE);
     close_store();
     remove_dir();
+    T_EQ(state_lock_owner(dir), 0);
 }
 
 static void a_newer_state_is_refused(void)
