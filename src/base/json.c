@@ -131,16 +131,17 @@ int json_get_str(const json *obj, const char *field, const char *fallback, const
     return 0;
 }
 
+int json_need(const json *obj, const char *field, struct error *err)
+{
+    if (json_field(obj, field) == NULL)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "Field '%s' is required", field);
+    return 0;
+}
+
 int json_need_str(const json *obj, const char *field, const char **ret, struct error *err)
 {
-    const char *value = NULL;
-    int rv = json_get_str(obj, field, NULL, &value, err);
-    if (rv < 0)
-        return rv;
-    if (value == NULL)
-        return error_set(err, ERROR_INVALID_ARGUMENT, "Field '%s' is required", field);
-    *ret = value;
-    return 0;
+    int rv = json_need(obj, field, err);
+    return rv < 0 ? rv : json_get_str(obj, field, NULL, ret, err);
 }
 
 int json_get_int(const json *obj, const char *field, int64_t fallback, int64_t min, int64_t max,
@@ -153,7 +154,8 @@ int json_get_int(const json *obj, const char *field, int64_t fallback, int64_t m
     }
     if (!cJSON_IsNumber(v) || v->valuedouble != floor(v->valuedouble))
         return json_mistyped(err, field, "an integer");
-    if (v->valuedouble < (double)min || v->valuedouble > (double)max)
+    /* INT64_MAX is not a double: it rounds up to 2^63, which no int64_t can hold. */
+    if (v->valuedouble < (double)min || v->valuedouble > (double)max || v->valuedouble >= 0x1p63)
         return error_set(err, ERROR_INVALID_ARGUMENT,
                          "Field '%s' must be between %" PRId64 " and %" PRId64, field, min, max);
     *ret = (int64_t)v->valuedouble;
@@ -281,6 +283,23 @@ int json_get_str_list(const json *obj, const char *field, char ***ret, struct er
     }
     *ret = v.items;
     return 0;
+}
+
+void json_merge_missing(json *into, const json *from)
+{
+    const json *item = NULL;
+    cJSON_ArrayForEach(item, from)
+    {
+        if (item->string != NULL && cJSON_GetObjectItemCaseSensitive(into, item->string) == NULL)
+            cJSON_AddItemToObject(into, item->string, cJSON_Duplicate(item, true));
+    }
+}
+
+void json_append(json **array, const json *item)
+{
+    if (*array == NULL)
+        *array = cJSON_CreateArray();
+    cJSON_AddItemToArray(*array, cJSON_Duplicate(item, true));
 }
 
 int json_print(struct buf *out, const json *j)

@@ -30,6 +30,8 @@ json *json_parse_object(const void *data, size_t len, struct error *err);
 
 bool json_is_string_map(const json *j); /* an object whose values are all strings */
 
+/* Fails when the field is absent or null. */
+int json_need(const json *obj, const char *field, struct error *err);
 /* Strings stay owned by the JSON value. */
 int json_get_str(const json *obj, const char *field, const char *fallback, const char **ret,
                  struct error *err);
@@ -45,6 +47,12 @@ int json_get_array(const json *obj, const char *field, const json **ret, struct 
 int json_get_env(const json *obj, const char *field, char ***ret, struct error *err);
 /* A NULL-terminated vector of strings in one allocation. */
 int json_get_str_list(const json *obj, const char *field, char ***ret, struct error *err);
+
+/* Copies the members of `from` that `into` does not have. */
+void json_merge_missing(json *into, const json *from);
+
+/* Appends a copy of `item` to the array `*array`, which is made when it is NULL. */
+void json_append(json **array, const json *item);
 
 /* Appends the compact text of `j`. */
 int json_print(struct buf *out, const json *j);

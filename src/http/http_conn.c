@@ -287,6 +287,7 @@ static void conn_head(struct http_conn *c)
     c->owes_continue = c->parser.expects_continue;
     c->owes_ready = c->owes_gone = true;
     c->state = c->body_done ? CONN_HANDLE : CONN_BODY;
+    req->ctx = c->server->app->ctx;
     c->server->app->head(req);
     if (c->answer.state == ANSWER_DONE || c->body_done || req->body_mode != HTTP_BODY_BUFFER)
         return;

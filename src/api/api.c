@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "log.h"
+#include "metrics.h"
+#include "num.h"
+#include "router.h"
+
+#define API_MAX_ROUTES 128
+
+static unsigned int api_route_metrics[API_MAX_ROUTES + 1]; /* the last: requests without a route */
+
+static void api_head(struct http_request *req);
+static void api_ready(struct http_request *req);
+static void api_gone(struct http_request *req, bool aborted);
+static void api_error_body(struct buf *out, const struct error *err);
+
+struct http_app api_app(struct api *api)
+{
+    for (size_t i = 0; i < api_route_count; i++)
+        api_route_metrics[i] = metrics_route(http_method_str(api_routes[i].method),
+                                             api_routes[i].pattern);
+    api_route_metrics[API_MAX_ROUTES] = metrics_route("*", "none");
+    return (struct http_app){
+        .ctx = api,
+        .head = api_head,
+        .ready = api_ready,
+        .gone = api_gone,
+        .error_body = api_error_body,
+    };
+}
+
+static void api_error_json(struct buf *out, const struct error *err, const char *details)
+{
+    struct jsonw w = {.out = out};
+    jsonw_object(&w);
+    jsonw_key(&w, "error");
+    jsonw_object(&w);
+    jsonw_key_str(&w, "code", error_name(err->code));
+    jsonw_key_str(&w, "message", err->message);
+    jsonw_key(&w, "details");
+    jsonw_raw(&w, details != NULL ? details : "{}", details != NULL ? strlen(details) : 2);
+    jsonw_object_end(&w);
+    jsonw_object_end(&w);
+}
+
+static void api_error_body(struct buf *out, const struct error *err)
+{
+    api_error_json(out, err, NULL);
+}
+
+/* The call has its answer: what is still under way for it goes on without it. */
+static void api_over(struct api_call *call)
+{
+    call->cancel = NULL;
+    call->op = NULL;
+}
+
+void api_reply(struct api_call *call, int status, struct buf *body)
+{
+    api_over(call);
+    if (body->failed) {
+        buf_done(body);
+        api_fail_code(call, ERROR_INTERNAL, "Out of memory");
+        return;
+    }
+    http_reply_buf(call->req, status, "application/json", body);
+}
+
+void api_fail_details(struct api_call *call, const struct error *err, const char *details)
+{
+    struct buf body = {0};
+    api_over(call);
+    if (err->code == ERROR_UNAUTHORIZED)
+        (void)http_add_header(call->req, "WWW-Authenticate", "Bearer");
+    if (err->code == ERROR_RATE_LIMITED || err->code == ERROR_QUOTA_EXCEEDED ||
+        err->code == ERROR_UNAVAILABLE)
+        (void)http_add_header(call->req, "Retry-After", "1");
+    api_error_json(&body, err, details);
+    http_reply_buf(call->req, error_status(err->code), "application/json", &body);
+}
+
+void api_fail(struct api_call *call, const struct error *err)
+{
+    api_fail_details(call, err, NULL);
+}
+
+void api_fail_code(struct api_call *call, enum error_code code, const char *message)
+{
+    struct error err;
+    error_set(&err, code, "%s", message);
+    api_fail(call, &err);
+}
+
+static void api_route_error(struct api_call *call, enum router_result result, const char *allow)
+{
+    if (result == ROUTER_NO_METHOD) {
+        (void)http_add_header(call->req, "Allow", allow);
+        api_fail_code(call, ERROR_METHOD_NOT_ALLOWED, "The route does not have this method");
+    } else {
+        api_fail_code(call, ERROR_NOT_FOUND, "No such route");
+    }
+}
+
+static int api_admit(struct api_call *call, struct error *err)
+{
+    if ((call->route->flags & API_PUBLIC) != 0)
+        return 0;
+    const struct http_str *value = http_header(call->req, "Authorization");
+    int rv = auth_check(&call->api->auth, value != NULL ? value->data : NULL,
+                        value != NULL ? value->len : 0, &call->principal, err);
+    if (rv < 0)
+        metrics_add(METRIC_AUTH_FAILED, 1);
+    return rv < 0 ? rv : principal_require(&call->principal, call->route->scope, err);
+}
+
+static void api_head(struct http_request *req)
+{
+    struct router_match match;
+    struct error err;
+    struct api_call *call = arena_alloc(&req->arena, sizeof(*call));
+    req->app = call;
+    if (call == NULL) {
+        error_set(&err, ERROR_INTERNAL, "Out of memory");
+        http_reply_error(req, &err);
+        return;
+    }
+    call->req = req;
+    call->api = req->ctx;
+    call->metric = api_route_metrics[API_MAX_ROUTES];
+    enum router_result result = router_match(api_routes, api_route_count, req->method, req->path,
+                                             &match);
+    if (result != ROUTER_FOUND) {
+        api_route_error(call, result, match.allow);
+        return;
+    }
+    call->route = match.route;
+    call->metric = api_route_metrics[match.route - api_routes];
+    for (size_t i = 0; i < API_MAX_PARAMS && match.params[i].data != NULL; i++) {
+        call->params[i] = http_unescape(req, match.params[i].data, match.params[i].len);
+        if (call->params[i] == NULL) {
+            api_fail_code(call, ERROR_INVALID_REQUEST, "The path has a broken percent-escape");
+            return;
+        }
+    }
+    if (api_admit(call, &err) < 0) {
+        api_fail(call, &err);
+        return;
+    }
+    req->body_mode = HTTP_BODY_BUFFER;
+    req->body_limit = (match.route->flags & API_JSON) != 0 ? (size_t)call->api->config->max_body
+                                                           : API_SMALL_BODY;
+}
+
+static int api_resolve_sandbox(struct api_call *call, struct error *err)
+{
+    char id[ID_SIZE];
+    if (id_parse(id, call->params[0]) < 0)
+        return error_set(err, ERROR_INVALID_ID, "The sandbox id is not a UUID");
+    struct sandbox *sb = sandbox_table_find(call->api->sandboxes, id);
+    if (sb == NULL)
+        return error_set(err, ERROR_SANDBOX_NOT_FOUND, "Sandbox not found");
+    if (strcmp(sb->account, call->principal.account) != 0)
+        return error_set(err, ERROR_FORBIDDEN, "The sandbox belongs to another account");
+    if ((call->route->flags & API_LIVE) != 0 && !sandbox_is_live(sb))
+        return error_set(err, ERROR_INVALID_STATE, "Sandbox is not running (%s)",
+                         sandbox_status_str(sb->status));
+    call->sandbox = sb;
+    return 0;
+}
+
+static void api_ready(struct http_request *req)
+{
+    struct api_call *call = req->app;
+    struct error err;
+    if ((call->route->flags & API_SANDBOX) != 0 && api_resolve_sandbox(call, &err) < 0) {
+        api_fail(call, &err);
+        return;
+    }
+    if ((call->route->flags & API_JSON) != 0) {
+        call->body = json_parse_object(req->body.data, req->body.len, &err);
+        if (call->body == NULL) {
+            api_fail(call, &err);
+            return;
+        }
+    }
+    call->route->handler(call);
+}
+
+static void api_gone(struct http_request *req, bool aborted)
+{
+    struct api_call *call = req->app;
+    if (call == NULL)
+        return;
+    uint64_t ns = uv_hrtime() - req->started_ns;
+    metrics_request(call->metric, req->status, ns);
+    log_debug("request", "id=%llx method=%s path=%.*s status=%d aborted=%d ms=%.2f",
+              (unsigned long long)req->id, http_method_str(req->method),
+              (int)MIN(req->path.len, (size_t)200), req->path.data, req->status, aborted,
+              (double)ns / 1e6);
+    store_unwait(&call->wait);
+    if (call->cancel != NULL)
+        call->cancel(call);
+    json_free_p(&call->body);
+    req->app = NULL;
+}
+
+static void api_committed(struct store_wait *w, int status)
+{
+    struct api_call *call = container_of(w, struct api_call, wait);
+    if (status < 0)
+        api_fail_code(call, status == -ENOSPC ? ERROR_NO_SPACE : ERROR_STORAGE_FAILED,
+                      "The change could not be written to disk");
+    else
+        call->committed(call);
+}
+
+void api_when_committed(struct api_call *call, void (*then)(struct api_call *call))
+{
+    call->committed = then;
+    store_flush(call->api->store, &call->wait, api_committed);
+}
+
+static unsigned int api_query_number(struct api_call *call, const char *name, unsigned int fallback,
+                                     int64_t min, int64_t max)
+{
+    int64_t value;
+    const char *text = http_query(call->req, name);
+    if (text == NULL || num_parse(text, INT64_MIN, INT64_MAX, &value) < 0)
+        return fallback;
+    return (unsigned int)MIN(MAX(value, min), max);
+}
+
+void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset)
+{
+    *limit = api_query_number(call, "limit", 100, 1, 1000);
+    *offset = api_query_number(call, "offset", 0, 0, INT32_MAX);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api.h - the HTTP API: routes to handlers, handlers to answers.
+ *
+ * A request goes: api.c (head: route, credential, scope, body limit) -> api.c (ready: sandbox, JSON
+ * body) -> the handler of its route (routes.c) -> api_reply or api_fail, now or later. Handlers
+ * keep no state of their own; what outlives the handler is a `struct api_op` (api_op.h) or a wait,
+ * which `cancel` ends when the client goes away.
+ */
+#ifndef CORRAL_API_H
+#define CORRAL_API_H
+
+#include "auth.h"
+#include "config.h"
+#include "http.h"
+#include "json.h"
+#include "jsonw.h"
+#include "sandbox_table.h"
+#include "store.h"
+
+#define API_MAX_PARAMS 2     /* variable segments of a path */
+#define API_SMALL_BODY 65536 /* what clients may send where no body is wanted; it is ignored */
+
+/* Everything handlers may use. One per server. */
+struct api {
+    uv_loop_t *loop;
+    const struct config *config;
+    struct store *store;
+    struct apikeys *keys;
+    struct auth auth;
+    struct template_set *templates;
+    struct sandbox_table *sandboxes;
+    const char *isolation; /* name of the driver */
+};
+
+struct api_call;
+
+enum api_flag {
+    API_AGENTS = 1,  /* also reachable with the prefix /v1/agents */
+    API_PUBLIC = 2,  /* no credential */
+    API_SANDBOX = 4, /* the first parameter is a sandbox id: `sandbox` is set, of this account */
+    API_LIVE = 8,    /* and the sandbox must be running */
+    API_JSON = 16,   /* the body is a JSON object: `body` is set */
+};
+
+struct api_route {
+    enum http_method method;
+    const char *pattern; /* "/sandboxes/:id/timeout" */
+    unsigned int flags;  /* enum api_flag */
+    enum scope scope;
+    void (*handler)(struct api_call *call);
+};
+
+/* One request on its way. In the request's arena; `cancel` is called when the client goes away
+ * before the answer, after which the call must not be touched. */
+struct api_call {
+    struct http_request *req;
+    struct api *api;
+    const struct api_route *route;
+    unsigned int metric; /* of the route */
+    struct principal principal;
+    const char *params[API_MAX_PARAMS];
+    struct sandbox *sandbox;
+    json *body; /* owned */
+    void *op;   /* for `cancel` */
+    void (*cancel)(struct api_call *call);
+    void (*committed)(struct api_call *call); /* api_when_committed's */
+    struct store_wait wait;
+};
+
+extern const struct api_route api_routes[];
+extern const size_t api_route_count;
+
+/* What the HTTP server calls; `api` must outlive it. */
+struct http_app api_app(struct api *api);
+
+/* Answers with JSON and takes over the buffer's memory; the call is over. */
+void api_reply(struct api_call *call, int status, struct buf *body);
+/* Answers with an error; the call is over. `details` is a JSON object's text, or NULL. */
+void api_fail(struct api_call *call, const struct error *err);
+void api_fail_details(struct api_call *call, const struct error *err, const char *details);
+void api_fail_code(struct api_call *call, enum error_code code, const char *message);
+
+/* Calls `then` once everything put into the store so far is durable; answers 500 when it fails. */
+void api_when_committed(struct api_call *call, void (*then)(struct api_call *call));
+
+/* `limit` and `offset` of the query. What is not a number is the default, since published clients
+ * send "NaN"; what is out of range is the nearest number in it. */
+void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset);
+
+/* Handlers, by file. */
+void api_sandbox_create(struct api_call *call);
+void api_sandbox_list(struct api_call *call);
+void api_sandbox_get(struct api_call *call);
+void api_sandbox_kill(struct api_call *call);
+void api_sandbox_timeout(struct api_call *call);
+void api_command_run(struct api_call *call);
+void api_code_run(struct api_call *call);
+void api_context_create(struct api_call *call);
+void api_context_get(struct api_call *call);
+void api_context_delete(struct api_call *call);
+void api_template_list(struct api_call *call);
+void api_key_create(struct api_call *call);
+void api_key_list(struct api_call *call);
+void api_key_revoke(struct api_call *call);
+void api_health(struct api_call *call);
+void api_metrics(struct api_call *call);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "code_result.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define STREAM_STDOUT 1
+
+void code_result_init(struct code_result *r, size_t limit)
+{
+    *r = (struct code_result){.limit = limit, .out.name = "stdout", .err.name = "stderr"};
+}
+
+static void code_stream_done(struct code_stream *s)
+{
+    buf_done(&s->partial);
+    buf_done(&s->events);
+    buf_done(&s->lines);
+}
+
+void code_result_done(struct code_result *r)
+{
+    code_stream_done(&r->out);
+    code_stream_done(&r->err);
+    buf_done(&r->error);
+    json_free_p(&r->data);
+    json_free_p(&r->displays);
+}
+
+static void code_line(struct code_stream *s, const char *line, size_t len, int64_t ms)
+{
+    struct jsonw event = {.out = &s->events, .comma = s->events.len > 0};
+    struct jsonw log = {.out = &s->lines, .comma = s->lines.len > 0};
+    jsonw_object(&event);
+    jsonw_key_str(&event, "type", s->name);
+    jsonw_key(&event, "line");
+    jsonw_strn(&event, line, len);
+    jsonw_key_time(&event, "timestamp", ms);
+    jsonw_object_end(&event);
+    jsonw_strn(&log, line, len);
+}
+
+static void code_text(struct code_result *r, struct code_stream *s, const char *text, size_t len,
+                      int64_t ms)
+{
+    s->last_ms = ms;
+    while (len > 0) {
+        const char *end = memchr(text, '\n', len);
+        size_t piece = end != NULL ? (size_t)(end - text) : len;
+        if (s->events.len + s->lines.len + s->partial.len + piece > r->limit) {
+            s->dropped += len;
+            return;
+        }
+        (void)buf_append(&s->partial, text, piece);
+        if (end == NULL)
+            return;
+        code_line(s, (const char *)s->partial.data, s->partial.len, ms);
+        buf_reset(&s->partial);
+        text += piece + 1;
+        len -= piece + 1;
+    }
+}
+
+/* The mime bundle of a frame. Its bytes come from the sandbox: what is not a JSON object becomes
+ * an empty bundle. */
+static json *code_bundle(struct span text)
+{
+    json *bundle = json_parse_object(text.data, text.len, NULL);
+    return bundle != NULL ? bundle : json_parse_object(NULL, 0, NULL);
+}
+
+/* A result stands before displayed data; what a type is missing in, later bundles fill. So a figure
+ * is found under image/png whether it was the value of the last line or was only shown. */
+static void code_data(struct code_result *r, struct span text, bool is_result)
+{
+    json *bundle = code_bundle(text);
+    if (bundle == NULL)
+        return;
+    if (!is_result)
+        json_append(&r->displays, bundle);
+    if (r->data == NULL) {
+        r->data = bundle;
+        return;
+    }
+    if (is_result) {
+        json_merge_missing(bundle, r->data);
+        json_free_p(&r->data);
+        r->data = bundle;
+    } else {
+        json_merge_missing(r->data, bundle);
+        json_free_p(&bundle);
+    }
+}
+
+static void code_error(struct code_result *r, struct span name, struct span value,
+                       struct span traceback)
+{
+    struct jsonw w = {.out = &r->error};
+    buf_reset(&r->error);
+    jsonw_object(&w);
+    jsonw_key(&w, "name");
+    jsonw_strn(&w, name.data, name.len);
+    jsonw_key(&w, "value");
+    jsonw_strn(&w, value.data, value.len);
+    jsonw_key(&w, "traceback");
+    jsonw_strn(&w, traceback.data, traceback.len);
+    jsonw_object_end(&w);
+}
+
+void code_result_set_error(struct code_result *r, const char *name, const char *value)
+{
+    code_error(r, (struct span){name, strlen(name)}, (struct span){value, strlen(value)},
+               (struct span){"", 0});
+}
+
+int code_result_add(struct code_result *r, const struct wire_frame *frame)
+{
+    struct cursor c = cursor_on(frame->payload, frame->len);
+    switch (frame->type) {
+    case WIRE_CODE_STREAM: {
+        uint8_t which = cursor_u8(&c);
+        int64_t ms = (int64_t)cursor_u64(&c);
+        struct span text = wire_get_span(&c);
+        if (cursor_end(&c))
+            code_text(r, which == STREAM_STDOUT ? &r->out : &r->err, text.data, text.len, ms);
+        break;
+    }
+    case WIRE_CODE_RESULT: {
+        uint32_t count = cursor_u32(&c);
+        struct span text = wire_get_span(&c);
+        if (cursor_end(&c)) {
+            r->execution_count = count;
+            code_data(r, text, true);
+        }
+        break;
+    }
+    case WIRE_CODE_DISPLAY: {
+        struct span text = wire_get_span(&c);
+        if (cursor_end(&c))
+            code_data(r, text, false);
+        break;
+    }
+    case WIRE_CODE_ERROR: {
+        struct span name = wire_get_span(&c);
+        struct span value = wire_get_span(&c);
+        struct span traceback = wire_get_span(&c);
+        if (cursor_end(&c))
+            code_error(r, name, value, traceback);
+        break;
+    }
+    default:
+        return -EPROTO;
+    }
+    return cursor_end(&c) ? 0 : -EPROTO;
+}
+
+static void code_stream_finish(struct code_stream *s)
+{
+    if (s->partial.len > 0)
+        code_line(s, (const char *)s->partial.data, s->partial.len, s->last_ms);
+    buf_reset(&s->partial);
+    if (s->dropped == 0)
+        return;
+    (void)buf_printf(&s->partial, "[output truncated: %" PRIu64 " more bytes]", s->dropped);
+    code_line(s, (const char *)s->partial.data, s->partial.len, s->last_ms);
+}
+
+static void write_array(struct jsonw *w, const char *key, const struct buf *items)
+{
+    jsonw_key(w, key);
+    jsonw_array(w);
+    if (items->len > 0)
+        jsonw_raw(w, (const char *)items->data, items->len);
+    jsonw_array_end(w);
+}
+
+static void write_json(struct jsonw *w, const json *j)
+{
+    (void)json_print(w->out, j);
+    w->comma = true;
+}
+
+static void write_value(struct jsonw *w, const struct code_result *r)
+{
+    jsonw_key(w, "result");
+    if (r->data == NULL) {
+        jsonw_null(w);
+        return;
+    }
+    jsonw_object(w);
+    jsonw_key_str(w, "type", "execution_result");
+    jsonw_key(w, "data");
+    write_json(w, r->data);
+    jsonw_key_int(w, "execution_count", r->execution_count);
+    jsonw_object_end(w);
+}
+
+void code_result_print(struct code_result *r, struct buf *out, const char *execution_id,
+                       bool with_displays)
+{
+    struct jsonw w = {.out = out};
+    code_stream_finish(&r->out);
+    code_stream_finish(&r->err);
+    jsonw_object(&w);
+    jsonw_key_str(&w, "execution_id", execution_id);
+    jsonw_key(&w, "results");
+    jsonw_object(&w);
+    write_array(&w, "stdout", &r->out.events);
+    write_array(&w, "stderr", &r->err.events);
+    write_value(&w, r);
+    if (with_displays && r->displays != NULL) {
+        jsonw_key(&w, "display");
+        write_json(&w, r->displays);
+    }
+    jsonw_object_end(&w);
+    jsonw_key(&w, "error");
+    if (r->error.len > 0)
+        jsonw_raw(&w, (const char *)r->error.data, r->error.len);
+    else
+        jsonw_null(&w);
+    jsonw_key(&w, "logs");
+    jsonw_object(&w);
+    write_array(&w, "stdout", &r->out.lines);
+    write_array(&w, "stderr", &r->err.lines);
+    jsonw_object_end(&w);
+    jsonw_object_end(&w);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * code_result.h - the events of one code run, collected into the answer's JSON.
+ *
+ * Output is cut into lines as it comes. Text and its JSON are bounded by `limit` for each stream;
+ * what exceeds it is counted and told in a last line.
+ */
+#ifndef CORRAL_CODE_RESULT_H
+#define CORRAL_CODE_RESULT_H
+
+#include "json.h"
+#include "jsonw.h"
+#include "wire_codec.h"
+
+struct code_stream {
+    const char *name;   /* "stdout", "stderr" */
+    struct buf partial; /* of the line that has no end yet */
+    struct buf events;  /* JSON of results.<name>, without brackets */
+    struct buf lines;   /* JSON of logs.<name>, without brackets */
+    int64_t last_ms;    /* time of the last piece */
+    uint64_t dropped;   /* bytes */
+};
+
+struct code_result {
+    size_t limit;
+    struct code_stream out, err;
+    json *data;     /* mime type -> data of the result; owned, NULL: none */
+    json *displays; /* mime bundles of displayed data; owned, NULL: none */
+    uint32_t execution_count;
+    struct buf error; /* JSON of the error, empty: none */
+};
+
+void code_result_init(struct code_result *r, size_t limit);
+void code_result_done(struct code_result *r);
+
+/* Takes one frame of a run (CODE_STREAM, CODE_RESULT, CODE_DISPLAY, CODE_ERROR). 0, or -EPROTO when
+ * it is malformed or of another type. */
+int code_result_add(struct code_result *r, const struct wire_frame *frame);
+/* An error that the kernel did not report itself. */
+void code_result_set_error(struct code_result *r, const char *name, const char *value);
+
+/* Closes the last lines and appends the answer's body. `with_displays` adds results.display, which
+ * a client gets only when it asks for result events. */
+void code_result_print(struct code_result *r, struct buf *out, const char *execution_id,
+                       bool with_displays);
+
+#endif

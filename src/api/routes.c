@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* routes.c - every route of the server, one line each. */
+#include "api.h"
+
+#define SB   (API_AGENTS | API_SANDBOX)
+#define RUN  (SB | API_LIVE)
+#define BODY API_JSON
+
+const struct api_route api_routes[] = {
+    /* agent-sandboxes-api.md */
+    {METHOD_POST, "/sandboxes", API_AGENTS | BODY, SCOPE_RUN, api_sandbox_create},
+    {METHOD_GET, "/sandboxes", API_AGENTS, SCOPE_READ, api_sandbox_list},
+    {METHOD_GET, "/sandboxes/:id", SB, SCOPE_READ, api_sandbox_get},
+    {METHOD_DELETE, "/sandboxes/:id", SB, SCOPE_RUN, api_sandbox_kill},
+    {METHOD_POST, "/sandboxes/:id/timeout", RUN | BODY, SCOPE_RUN, api_sandbox_timeout},
+    {METHOD_POST, "/sandboxes/:id/commands/run", RUN | BODY, SCOPE_RUN, api_command_run},
+    {METHOD_POST, "/sandboxes/:id/code/run", RUN | BODY, SCOPE_RUN, api_code_run},
+    {METHOD_POST, "/sandboxes/:id/code/contexts", RUN | BODY, SCOPE_RUN, api_context_create},
+    {METHOD_GET, "/sandboxes/:id/code/contexts/:context", RUN, SCOPE_READ, api_context_get},
+    {METHOD_DELETE, "/sandboxes/:id/code/contexts/:context", RUN, SCOPE_RUN, api_context_delete},
+    {METHOD_GET, "/templates", API_AGENTS, SCOPE_READ, api_template_list},
+
+    /* Corral's own */
+    {METHOD_POST, "/v1/admin/keys", BODY, SCOPE_MANAGE, api_key_create},
+    {METHOD_GET, "/v1/admin/keys", 0, SCOPE_MANAGE, api_key_list},
+    {METHOD_DELETE, "/v1/admin/keys/:id", 0, SCOPE_MANAGE, api_key_revoke},
+    {METHOD_GET, "/health", API_PUBLIC, SCOPE_READ, api_health},
+    {METHOD_GET, "/metrics", API_PUBLIC, SCOPE_READ, api_metrics},
+};
+
+const size_t api_route_count = ARRAY_SIZE(api_routes);

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - corrald: options, then the server or a sub command. */
+#include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+#include "driver.h"
+#include "server.h"
+#include "template_cmd.h"
+
+static const struct {
+    const char *name;
+    int (*run)(const struct config *config, struct error *err);
+} commands[] = {
+    {"template", template_cmd},
+};
+
+static int run(const struct config *config, struct error *err)
+{
+    if (config->n_args == 0)
+        return server_run(config, err);
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        if (strcmp(commands[i].name, config->args[0]) == 0)
+            return commands[i].run(config, err);
+    }
+    return error_set(err, ERROR_INVALID_ARGUMENT, "Unknown command '%s'; see corrald --help",
+                     config->args[0]);
+}
+
+int main(int argc, char **argv)
+{
+    struct error err = {0};
+    struct config *config = NULL;
+    int status = 0;
+    if (oci_helper_main(argc, argv, &status))
+        return status;
+    int rv = config_load(&config, argc, argv, &err);
+    if (rv == CONFIG_EXIT)
+        return 0;
+    if (rv == 0) {
+        log_set_level((enum log_level)config->log_level);
+        rv = run(config, &err);
+    }
+    if (rv < 0)
+        fprintf(stderr, "corrald: %s\n", err.message);
+    config_free(config);
+    return rv < 0 ? 1 : 0;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "api.h"
+#include "http_server.h"
+#include "isolation.h"
+#include "log.h"
+
+#define SERVER_GRACE_MS 10000 /* for requests that are being answered when it is told to stop */
+
+struct server {
+    const struct config *config;
+    uv_loop_t loop;
+    struct store *store;
+    struct apikeys *keys;
+    struct template_set templates;
+    struct isolation_driver *driver;
+    struct sandbox_table *sandboxes;
+    struct api api;
+    struct http_app app;
+    struct http_server http;
+    uv_signal_t sigterm, sigint, sighup;
+    char sandbox_dir[4096];
+    bool stopping;
+    bool end_sandboxes;
+};
+
+static void server_signal(uv_signal_t *handle, int signum);
+static void server_http_stopped(struct http_server *http);
+static void server_sandboxes_stopped(void *ctx);
+static void server_store_closed(void *ctx);
+
+static int server_open_state(struct server *s, struct error *err)
+{
+    const struct config *c = s->config;
+    int rv = store_open(&s->store, &s->loop, c->state_dir, (size_t)c->map_size, err);
+    if (rv == 0)
+        rv = apikeys_load(&s->keys, s->store, err);
+    if (rv == 0)
+        rv = apikeys_ensure_admin(s->keys, c->state_dir, err);
+    if (rv < 0)
+        return rv;
+    rv = template_set_init(&s->templates, s->store, c->state_dir);
+    if (rv == 0)
+        rv = template_set_load(&s->templates);
+    if (rv == 0)
+        rv = store_commit(s->store);
+    return rv < 0 ? error_set_errno(err, ERROR_INTERNAL, rv, "Cannot read the templates") : 0;
+}
+
+static int server_open_sandboxes(struct server *s, struct error *err)
+{
+    const struct config *c = s->config;
+    (void)snprintf(s->sandbox_dir, sizeof(s->sandbox_dir), "%s/sandboxes", c->state_dir);
+    s->driver = isolation_open(&s->loop, c, err);
+    if (s->driver == NULL)
+        return -EINVAL;
+    const struct sandbox_host host = {
+        .driver = s->driver, .dir = s->sandbox_dir, .guest_dir = c->guest_dir};
+    const struct sandbox_limits limits = {
+        .max_live = (unsigned int)c->max_sandboxes,
+        .pool_size = (unsigned int)c->pool_size,
+        .retention_ms = c->retention * 1000,
+    };
+    s->sandboxes = sandbox_table_new(&s->loop, s->store, &s->templates, &host, &limits);
+    return s->sandboxes != NULL ? 0 : error_set(err, ERROR_INTERNAL, "Out of memory");
+}
+
+static int server_listen(struct server *s, struct error *err)
+{
+    const struct config *c = s->config;
+    const struct http_limits limits = HTTP_LIMITS_DEFAULT;
+    char address[300];
+    s->api = (struct api){
+        .loop = &s->loop,
+        .config = c,
+        .store = s->store,
+        .keys = s->keys,
+        .auth = {.keys = s->keys},
+        .templates = &s->templates,
+        .sandboxes = s->sandboxes,
+        .isolation = s->driver->ops->name,
+    };
+    s->app = api_app(&s->api);
+    bool v6 = strchr(c->listen.host, ':') != NULL;
+    (void)snprintf(address, sizeof(address), v6 ? "[%s]:%u" : "%s:%u", c->listen.host,
+                   c->listen.port);
+    return http_server_init(&s->http, &s->loop, address, &s->app, &limits, err);
+}
+
+static void server_watch(struct server *s, uv_signal_t *handle, int signum)
+{
+    uv_signal_init(&s->loop, handle);
+    handle->data = s;
+    uv_signal_start(handle, server_signal, signum);
+}
+
+/* What a person who just started it wants to know. Standard output is for this alone; the log goes
+ * to standard error. */
+static void server_banner(const struct server *s)
+{
+    const char *address = http_server_address(&s->http);
+    printf("\nCorral " CORRAL_VERSION " listens on http://%s (%s sandboxes)\n", address,
+           s->api.isolation);
+    if (template_find(&s->templates, s->config->template_default) == NULL)
+        printf(
+            "\nThe template '%s' is not built yet. Build it with:\n  corrald template build %s\n",
+            s->config->template_default, s->config->template_default);
+    printf("\nThe admin API key is in %s/admin.key. Try:\n"
+           "  KEY=$(cat %s/admin.key)\n"
+           "  curl -s http://%s/v1/agents/sandboxes -H \"Authorization: Bearer $KEY\" \\\n"
+           "    -H 'Content-Type: application/json' \\\n"
+           "    -d '{\"provider\":\"local\",\"region\":\"here\"}'\n\n",
+           s->config->state_dir, s->config->state_dir, address);
+    fflush(stdout);
+}
+
+static int server_start(struct server *s, struct error *err)
+{
+    int rv = server_open_state(s, err);
+    if (rv == 0)
+        rv = server_open_sandboxes(s, err);
+    if (rv == 0)
+        rv = server_listen(s, err);
+    if (rv == 0)
+        rv = sandbox_table_recover(s->sandboxes,
+                                   template_find(&s->templates, s->config->template_default), err);
+    if (rv < 0)
+        return rv;
+    server_watch(s, &s->sigterm, SIGTERM);
+    server_watch(s, &s->sigint, SIGINT);
+    server_watch(s, &s->sighup, SIGHUP);
+    http_server_start(&s->http);
+    log_info("listening", "address=%s isolation=%s version=" CORRAL_VERSION,
+             http_server_address(&s->http), s->api.isolation);
+    if (s->config->banner)
+        server_banner(s);
+    return 0;
+}
+
+int server_run(const struct config *config, struct error *err)
+{
+    struct server *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return error_set(err, ERROR_INTERNAL, "Out of memory");
+    s->config = config;
+    (void)signal(SIGPIPE, SIG_IGN);
+    uv_loop_init(&s->loop);
+    int rv = server_start(s, err);
+    if (rv == 0)
+        uv_run(&s->loop, UV_RUN_DEFAULT);
+    /* The process ends here: what the kernel takes back is not taken apart by hand, and sandboxes
+     * that live on must not be. */
+    return rv;
+}
+
+static void server_signal(uv_signal_t *handle, int signum)
+{
+    struct server *s = handle->data;
+    if (signum == SIGHUP) {
+        int rv = template_set_load(&s->templates);
+        if (rv == 0)
+            rv = store_commit(s->store);
+        log_info("templates read again", "status=%d", rv);
+        return;
+    }
+    s->end_sandboxes = s->end_sandboxes || signum == SIGINT;
+    log_info("stopping", "signal=%d sandboxes=%s", signum, s->end_sandboxes ? "end" : "kept");
+    http_server_stop(&s->http, s->stopping ? 0 : SERVER_GRACE_MS, server_http_stopped);
+    s->stopping = true;
+}
+
+static void server_http_stopped(struct http_server *http)
+{
+    struct server *s = container_of(http, struct server, http);
+    sandbox_table_stop(s->sandboxes, s->end_sandboxes, server_sandboxes_stopped, s);
+}
+
+static void server_sandboxes_stopped(void *ctx)
+{
+    struct server *s = ctx;
+    store_close(s->store, server_store_closed, s);
+}
+
+static void server_store_closed(void *ctx)
+{
+    struct server *s = ctx;
+    log_info("stopped");
+    uv_stop(&s->loop);
+}
