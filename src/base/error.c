@@ -24,6 +24,7 @@ static void error_vset(struct error *err, enum error_code code, const char *fmt,
     (void)vsnprintf(err->message, sizeof(err->message), fmt, ap);
 }
 
+#undef error_set
 int error_set(struct error *err, enum error_code code, const char *fmt, ...)
 {
     if (err != NULL) {

@@ -27,6 +27,10 @@ struct error {
 
 /* Sets code and message. Returns -EINVAL so that callers can `return error_set(...)`. */
 int error_set(struct error *err, enum error_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+#ifdef __clang_analyzer__
+/* The analyzer sees one file at a time: tell it that the result is negative. */
+#define error_set(...) ((void)error_set(__VA_ARGS__), -1)
+#endif
 
 /* As error_set, with ": <strerror(-errnum)>" appended; returns `errnum` (a negative errno). */
 int error_set_errno(struct error *err, enum error_code code, int errnum, const char *fmt, ...)

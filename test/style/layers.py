@@ -29,7 +29,8 @@ def load_table():
 
 
 def layer_of(table, path):
-    folder = os.path.dirname(path)
+    """The layer of a file: its own name without suffix when the table has that, or its folder."""
+    folder = os.path.splitext(path)[0]
     while folder and folder not in table["layer"]:
         folder = os.path.dirname(folder)
     return folder
