@@ -199,6 +199,8 @@ static int parser_on_value_complete(llhttp_t *ll)
     if (rv != 0)
         return rv;
     struct http_header *h = &p->req->headers[p->req->n_headers++];
+    if (h->name.len == 0)
+        return parser_refuse(p, ERROR_INVALID_REQUEST, "A header field without a name");
     /* llhttp leaves the blanks at the end of a value. */
     while (h->value.len > 0 && strchr(" \t", h->value.data[h->value.len - 1]) != NULL)
         ((char *)h->value.data)[--h->value.len] = '\0';
@@ -350,14 +352,26 @@ static int head_check_lines(struct http_parser *p, const char *data, size_t len)
 
 /* --- the step --- */
 
-/* An unknown word as method is 501; bytes that cannot be a method are 400. */
-static bool parser_is_word(const char *at, const char *end)
+static bool parser_is_token(const char *at, const char *end)
 {
     for (; at < end; at++) {
         if (*at <= ' ' || *at >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", *at) != NULL)
             return false;
     }
     return true;
+}
+
+/* Whether what llhttp refused at `pos` is the first word of a request line, rather than bytes of
+ * another protocol. The word may have begun in an earlier piece. */
+static bool parser_is_method(const struct http_parser *p, const char *start, const char *pos,
+                             const char *end)
+{
+    while (start < end && (*start == '\r' || *start == '\n'))
+        start++;
+    if (pos == NULL || pos < start || pos >= end || !parser_is_token(start, pos))
+        return false;
+    bool begun = start < pos || (p->head_bytes > 0 && p->last_byte != '\n');
+    return parser_is_token(pos, pos + 1) || (*pos == ' ' && begun);
 }
 
 static void parser_explain(struct http_parser *p, llhttp_errno_t err, const char *start,
@@ -369,14 +383,10 @@ static void parser_explain(struct http_parser *p, llhttp_errno_t err, const char
     case HPE_USER:
         break;
     case HPE_INVALID_METHOD:
-        while (start < end && (*start == '\r' || *start == '\n'))
-            start++;
-        if (pos != NULL && pos < end && (*pos == ' ' || parser_is_word(pos, pos + 1)) &&
-            parser_is_word(start, pos)) {
+        if (parser_is_method(p, start, pos, end))
             (void)parser_refuse(p, ERROR_NOT_IMPLEMENTED, "The method is not known");
-            break;
-        }
-        (void)parser_refuse(p, ERROR_INVALID_REQUEST, "This is not HTTP");
+        else
+            (void)parser_refuse(p, ERROR_INVALID_REQUEST, "This is not HTTP");
         break;
     case HPE_INVALID_VERSION:
     case HPE_PAUSED_H2_UPGRADE:
