@@ -76,6 +76,9 @@ void api_op_error(struct api_op *op, const struct wire_frame *frame)
 {
     struct error err;
     agent_error_decode(frame, &err);
+    /* Published clients send a request again after 502, and code must not run twice. */
+    if (err.code == ERROR_BAD_GATEWAY)
+        err.code = ERROR_SANDBOX_FAILED;
     struct api_call *call = api_op_close(op);
     if (call != NULL)
         api_fail(call, &err);

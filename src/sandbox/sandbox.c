@@ -80,6 +80,7 @@ struct sandbox *sandbox_alloc(const struct sandbox_events *events, void *table)
         return NULL;
     sb->events = events;
     sb->table = table;
+    sb->born_ns = uv_hrtime();
     list_init(&sb->run_waits);
     list_init(&sb->end_waits);
     list_init(&sb->by_hash);
@@ -136,7 +137,6 @@ static struct iso *sandbox_iso(struct sandbox *sb, const struct sandbox_host *ho
         .disk_mb = sb->disk_mb,
         .pids_max = SANDBOX_PIDS_MAX,
     };
-    sb->born_ns = uv_hrtime();
     return iso_new(host->driver, &spec, &sandbox_iso_events, sb);
 }
 
@@ -405,7 +405,7 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
     if (status == SANDBOX_STATUS_FAILED)
         error_set(&err, ERROR_SANDBOX_FAILED, "%s", reason != NULL ? reason : "The sandbox failed");
     else
-        error_set(&err, ERROR_SANDBOX_GONE, "The sandbox has ended (%s)",
+        error_set(&err, ERROR_INVALID_STATE, "The sandbox has ended (%s)",
                   sandbox_status_str(status));
     list_for_each_safe (it, &sb->run_waits) {
         struct sandbox_wait *rw = list_entry(it, struct sandbox_wait, node);

@@ -122,7 +122,7 @@ struct sandbox {
     uv_timer_t expiry;
     bool expiry_active;
     struct list run_waits, end_waits; /* struct sandbox_wait */
-    uint64_t born_ns;                 /* uv_hrtime() of the start */
+    uint64_t born_ns;                 /* uv_hrtime() when it was made */
 
     /* The table's. */
     const struct sandbox_events *events;
