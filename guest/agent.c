@@ -9,9 +9,11 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "bridge_call.h"
 #include "conn.h"
 #include "exec.h"
 #include "log.h"
+#include "relay.h"
 #include "spawn.h"
 
 #define AGENT_ACCEPTS_PER_TURN 32
@@ -65,6 +67,7 @@ int agent_init(struct agent *a, const struct agent_options *options)
         log_error("cannot listen", "on=%s error=\"%s\"", options->listen, strerror(-rv));
         return rv;
     }
+    bridge_init(&a->bridge, a, options->bridge, options->run_dir);
     return 0;
 }
 
@@ -92,7 +95,7 @@ static void agent_reap(struct agent *a)
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        (void)exec_reaped(a, pid, status);
+        (void)(exec_reaped(a, pid, status) || bridge_reaped(&a->bridge, pid, status));
 }
 
 static void agent_take_signals(struct agent *a)
@@ -131,7 +134,10 @@ static void agent_dispatch(struct agent *a, struct source *s, uint32_t events)
         sink_handle_event(&a->sinks, s);
         break;
     case SOURCE_RELAY:
+        relay_handle_far(s, events);
+        break;
     case SOURCE_BRIDGE_CALL:
+        bridge_call_handle_event(s, events);
         break;
     }
 }
@@ -159,6 +165,7 @@ void agent_done(struct agent *a)
     listener_done(&a->listener, &a->loop);
     while (!list_empty(&a->conns))
         conn_close(list_first(&a->conns, struct conn, node));
+    bridge_done(&a->bridge);
     sinks_done(&a->sinks);
     loop_close(&a->loop, &a->signals);
     loop_done(&a->loop);

@@ -85,6 +85,8 @@ static void conn_read(struct conn *c)
         conn_close(c);
         return;
     }
+    if (c->stall_limited)
+        loop_timer_start(&c->agent->loop, &c->timer, CONN_STALL_US);
     conn_take_input(c);
 }
 
@@ -208,7 +210,7 @@ static bool conn_send(struct conn *c)
         buf_consume(&c->out, c->out_sent);
         c->out_sent = 0;
     }
-    if (c->state == CONN_FLUSH && conn_unsent(c) < before)
+    if ((c->state == CONN_FLUSH || c->stall_limited) && conn_unsent(c) < before)
         loop_timer_start(&c->agent->loop, &c->timer, CONN_STALL_US);
     return true;
 }
@@ -276,6 +278,7 @@ void conn_finish(struct conn *c)
     if (c->state >= CONN_FLUSH)
         return;
     c->state = CONN_FLUSH;
+    c->stall_limited = false;
     conn_stop_op(c);
     c->input_paused = false;
     loop_timer_start(&c->agent->loop, &c->timer, CONN_STALL_US);
@@ -340,6 +343,12 @@ void conn_pause_input(struct conn *c, bool paused)
         conn_update(c);
     else
         conn_take_input(c);
+}
+
+void conn_limit_stall(struct conn *c)
+{
+    c->stall_limited = true;
+    loop_timer_start(&c->agent->loop, &c->timer, CONN_STALL_US);
 }
 
 void conn_go_raw(struct conn *c)

@@ -76,7 +76,8 @@ struct conn {
     size_t out_sent;   /* bytes of `out` the kernel has taken */
     bool input_paused; /* the operation takes no frames now */
     bool output_full;  /* op->writable is owed */
-    bool raw;          /* events go to op->raw_event */
+    bool stall_limited;
+    bool raw; /* events go to op->raw_event */
     char greeting[CONN_GREETING_MAX];
     size_t greeting_len;
 };
@@ -95,6 +96,8 @@ void conn_error(struct conn *c, enum wire_error code, const char *fmt, ...) PRIN
 void conn_errno(struct conn *c, int errnum, const char *what);
 /* While paused, the connection is not read; its end is still noticed. */
 void conn_pause_input(struct conn *c, bool paused);
+/* From now on the connection ends when CONN_STALL_US pass without a byte in or out. */
+void conn_limit_stall(struct conn *c);
 /* Hands the socket to op->raw_event. What was received and sent so far stays in c->reader and
  * c->out for the operation to move on. */
 void conn_go_raw(struct conn *c);

@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "agent.h"
-#include "env.h"
+#include "bridge_call.h"
 #include "log.h"
 #include "ops.h"
 
@@ -30,25 +30,57 @@ static void set_clock(uint64_t wall_ns)
  * right to. */
 static void add_entropy(struct span entropy)
 {
-    struct {
-        struct rand_pool_info info;
-        unsigned char bytes[REQUEST_ENTROPY_MAX];
-    } pool;
+    /* struct rand_pool_info: bits, bytes, data. */
+    uint32_t pool[2 + REQUEST_ENTROPY_MAX / 4] = {(uint32_t)entropy.len * 8, (uint32_t)entropy.len};
     cleanup_close int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return;
-    pool.info.entropy_count = (int)entropy.len * 8;
-    pool.info.buf_size = (int)entropy.len;
-    memcpy(pool.bytes, entropy.data, entropy.len);
-    if (ioctl(fd, RNDADDENTROPY, &pool) < 0 && write(fd, entropy.data, entropy.len) < 0)
+    memcpy(&pool[2], entropy.data, entropy.len);
+    if (ioctl(fd, RNDADDENTROPY, pool) < 0 && write(fd, entropy.data, entropy.len) < 0)
         log_warn("cannot add entropy, ignoring", "error=\"%s\"", strerror(errno));
     (void)ioctl(fd, RNDRESEEDCRNG);
-    explicit_bzero(&pool, sizeof(pool));
+    explicit_bzero(pool, sizeof(pool));
+}
+
+struct configure {
+    struct bridge_call *call; /* what the answer waits for; NULL: nothing */
+};
+
+static void configure_answered(void *ctx, enum bridge_answer answer)
+{
+    struct conn *c = ctx;
+    struct configure *k = c->op_state;
+    k->call = NULL;
+    if (answer == BRIDGE_REFUSED || answer == BRIDGE_SILENT) {
+        conn_error(c, WIRE_E_INTERNAL, "the code bridge did not take the configuration");
+        return;
+    }
+    (void)wire_put_frame(&c->out, WIRE_OK, NULL, 0);
+    conn_finish(c);
+}
+
+/* A bridge that is still starting gets the variables as its first request: nobody waits for it. */
+static void tell_bridge(struct conn *c, bool reseed)
+{
+    struct configure *k = c->op_state;
+    struct bridge *b = &c->agent->bridge;
+    bool wait = bridge_is_up(b);
+    int rv = bridge_call_env(b, c->agent->env, reseed, wait ? configure_answered : NULL, c,
+                             wait ? &k->call : NULL);
+    if (rv < 0)
+        conn_errno(c, rv, "code bridge");
+    else if (!wait)
+        configure_answered(c, BRIDGE_AGREED);
 }
 
 static void configure_start(struct conn *c, struct request *req)
 {
     struct agent *a = c->agent;
+    c->op_state = calloc(1, sizeof(struct configure));
+    if (c->op_state == NULL) {
+        conn_errno(c, -ENOMEM, "cannot configure");
+        return;
+    }
     if (req->wall_ns != 0)
         set_clock(req->wall_ns);
     if (req->entropy.len > 0)
@@ -57,12 +89,14 @@ static void configure_start(struct conn *c, struct request *req)
         (void)!sethostname(req->hostname, strlen(req->hostname));
     free(a->env);
     a->env = TAKE_PTR(req->env);
-    (void)wire_put_frame(&c->out, WIRE_OK, NULL, 0);
-    conn_finish(c);
+    tell_bridge(c, req->entropy.len > 0);
 }
 
 static void configure_stop(struct conn *c)
 {
+    struct configure *k = c->op_state;
+    if (k != NULL && k->call != NULL)
+        bridge_call_forget(TAKE_PTR(k->call));
 }
 
 const struct op op_configure = {

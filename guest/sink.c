@@ -10,6 +10,8 @@ struct sink {
     struct source source; /* first */
     struct list node;
     struct deferred deferred;
+    bool logged;
+    size_t log_left; /* bytes that still go to stderr */
 };
 
 static void sink_release(struct deferred *d)
@@ -21,7 +23,8 @@ static void sink_close(struct sinks *s, struct sink *k)
 {
     loop_close(s->loop, &k->source);
     list_del(&k->node);
-    s->count--;
+    if (!k->logged)
+        s->count--;
     loop_defer(s->loop, &k->deferred, sink_release);
 }
 
@@ -29,40 +32,68 @@ void sinks_init(struct sinks *s, struct loop *loop)
 {
     *s = (struct sinks){.loop = loop, .null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC)};
     list_init(&s->list);
+    list_init(&s->logged);
 }
 
 void sinks_done(struct sinks *s)
 {
     while (!list_empty(&s->list))
         sink_close(s, list_first(&s->list, struct sink, node));
+    while (!list_empty(&s->logged))
+        sink_close(s, list_first(&s->logged, struct sink, node));
     if (s->null_fd >= 0)
         (void)close(s->null_fd);
     s->null_fd = -1;
 }
 
-void sinks_add(struct sinks *s, int fd)
+static void sink_open(struct sinks *s, int fd, bool logged, size_t log_bytes)
 {
     struct sink *k = calloc(1, sizeof(*k));
     if (k == NULL) {
         (void)close(fd);
         return;
     }
-    if (s->count >= SINK_MAX)
-        sink_close(s, list_first(&s->list, struct sink, node));
     source_init(&k->source, SOURCE_SINK, fd);
-    list_add_tail(&s->list, &k->node);
-    s->count++;
+    k->logged = logged;
+    k->log_left = log_bytes;
+    list_add_tail(logged ? &s->logged : &s->list, &k->node);
+    if (!logged)
+        s->count++;
     if (loop_watch(s->loop, &k->source, EPOLLIN) < 0)
         sink_close(s, k);
+}
+
+void sinks_add(struct sinks *s, int fd)
+{
+    if (s->count >= SINK_MAX)
+        sink_close(s, list_first(&s->list, struct sink, node));
+    sink_open(s, fd, false, 0);
+}
+
+void sinks_add_logged(struct sinks *s, int fd, size_t bytes)
+{
+    sink_open(s, fd, true, bytes);
+}
+
+static ssize_t sink_read(struct sinks *s, struct sink *k)
+{
+    static char scratch[65536];
+    if (k->log_left == 0 && s->null_fd >= 0)
+        return splice(k->source.fd, NULL, s->null_fd, NULL, SINK_SPLICE, SPLICE_F_NONBLOCK);
+    ssize_t n = read(k->source.fd, scratch,
+                     k->log_left > 0 ? MIN(k->log_left, sizeof(scratch)) : sizeof(scratch));
+    if (n > 0 && k->log_left > 0) {
+        ssize_t ignored = write(STDERR_FILENO, scratch, (size_t)n);
+        (void)ignored;
+        k->log_left -= (size_t)n;
+    }
+    return n;
 }
 
 void sink_handle_event(struct sinks *s, struct source *source)
 {
     struct sink *k = container_of(source, struct sink, source);
-    static char scratch[65536];
-    ssize_t n = s->null_fd >= 0
-                    ? splice(source->fd, NULL, s->null_fd, NULL, SINK_SPLICE, SPLICE_F_NONBLOCK)
-                    : read(source->fd, scratch, sizeof(scratch));
+    ssize_t n = sink_read(s, k);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
         sink_close(s, k);
 }

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bridge_call.h - the one request the agent itself makes of the bridge: CODE_ENV. */
+#ifndef CORRAL_AGENT_BRIDGE_CALL_H
+#define CORRAL_AGENT_BRIDGE_CALL_H
+
+#include "bridge.h"
+
+#define BRIDGE_CALLS_MAX     8
+#define BRIDGE_CALL_US       (5 * 1000000ull)   /* for a bridge that is up */
+#define BRIDGE_FIRST_CALL_US (120 * 1000000ull) /* for one that is starting */
+
+enum bridge_answer {
+    BRIDGE_AGREED,
+    BRIDGE_REFUSED, /* it answered ERROR, or nonsense */
+    BRIDGE_SILENT,  /* it did not answer in time */
+    BRIDGE_GONE,    /* it ended: the next one starts with these variables anyway */
+};
+
+struct bridge_call;
+
+/* Sends the variables, and a fresh random seed with `reseed`. `answered` (may be NULL) is called
+ * once, never from inside this call, unless `*ret` (may be NULL) is forgotten before. A bridge
+ * that is absent or waits for its next start needs no call: *ret is NULL, answered is not called
+ * and the result is 0. Negative errno: not sent. */
+int bridge_call_env(struct bridge *b, char *const *env, bool reseed,
+                    void (*answered)(void *ctx, enum bridge_answer answer), void *ctx,
+                    struct bridge_call **ret);
+/* The caller does not want to know any more. */
+void bridge_call_forget(struct bridge_call *call);
+void bridge_call_handle_event(struct source *s, uint32_t events);
+/* The bridge has ended: all calls are answered BRIDGE_GONE. */
+void bridge_calls_fail(struct bridge *b);
+
+#endif
