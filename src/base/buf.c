@@ -64,8 +64,10 @@ int buf_printf(struct buf *b, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    if (n < 0)
-        return -EINVAL;
+    if (n < 0) { /* a result of 2 GiB: no memory for it, either */
+        b->failed = true;
+        return -ENOMEM;
+    }
     int rv = buf_reserve(b, (size_t)n + 1);
     if (rv < 0)
         return rv;

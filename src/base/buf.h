@@ -47,9 +47,10 @@ struct cursor {
     bool bad;
 };
 
+/* `data` may be NULL when `len` is 0. */
 static inline struct cursor cursor_on(const void *data, size_t len)
 {
-    return (struct cursor){.p = (const uint8_t *)data, .left = len};
+    return (struct cursor){.p = (const uint8_t *)(data != NULL ? data : ""), .left = len};
 }
 
 uint8_t cursor_u8(struct cursor *c);

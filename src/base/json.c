@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "json_check.h"
 #include "utf8.h"
 
 void json_free_p(json **j)
@@ -14,72 +15,22 @@ void json_free_p(json **j)
     cJSON_Delete(*j);
 }
 
-/* cJSON's own nesting limit (1000) is a compile-time constant of the library; this one is ours, and
- * it also keeps recursion in cJSON_Delete and cJSON_Print shallow. */
-static bool json_too_deep(const uint8_t *s, size_t len)
-{
-    unsigned int depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < len; i++) {
-        if (in_string) {
-            if (s[i] == '\\')
-                i++;
-            else if (s[i] == '"')
-                in_string = false;
-        } else if (s[i] == '"') {
-            in_string = true;
-        } else if (s[i] == '{' || s[i] == '[') {
-            if (++depth > JSON_MAX_DEPTH)
-                return true;
-        } else if ((s[i] == '}' || s[i] == ']') && depth > 0) {
-            depth--;
-        }
-    }
-    return false;
-}
-
-/* cJSON would end the C string at an escaped NUL and so hide what follows it. */
-static bool json_has_nul_escape(const uint8_t *s, size_t len)
-{
-    for (size_t i = 0; i + 1 < len; i++) {
-        if (s[i] != '\\')
-            continue;
-        if (s[i + 1] == 'u' && len - i >= 6 && memcmp(s + i + 2, "0000", 4) == 0)
-            return true;
-        i++;
-    }
-    return false;
-}
-
 json *json_parse(const void *data, size_t len, struct error *err)
 {
-    const char *end = NULL;
-    if (!utf8_valid(data, len) || memchr(data, '\0', len) != NULL) {
+    size_t at = 0;
+    if (!utf8_valid(data, len)) {
         error_set(err, ERROR_INVALID_JSON, "The JSON text is not valid UTF-8");
         return NULL;
     }
-    if (json_too_deep(data, len)) {
-        error_set(err, ERROR_INVALID_JSON, "The JSON text is nested deeper than %d",
-                  JSON_MAX_DEPTH);
+    /* cJSON takes more than JSON, and what it takes depends on its release. */
+    const char *why = json_check(data, len, &at);
+    if (why != NULL) {
+        error_set(err, ERROR_INVALID_JSON, "The JSON text is malformed at byte %zu: %s", at, why);
         return NULL;
     }
-    if (json_has_nul_escape(data, len)) {
-        error_set(err, ERROR_INVALID_JSON, "A string holds the character U+0000");
-        return NULL;
-    }
-    json *j = cJSON_ParseWithLengthOpts(data, len, &end, false);
-    size_t used = end != NULL ? (size_t)(end - (const char *)data) : 0;
-    if (j == NULL) {
-        error_set(err, ERROR_INVALID_JSON, "The JSON text is malformed at byte %zu", used);
-        return NULL;
-    }
-    for (; used < len; used++) {
-        if (strchr(" \t\r\n", ((const char *)data)[used]) == NULL) {
-            error_set(err, ERROR_INVALID_JSON, "Bytes follow the JSON value at byte %zu", used);
-            cJSON_Delete(j);
-            return NULL;
-        }
-    }
+    json *j = cJSON_ParseWithLength(data, len);
+    if (j == NULL)
+        error_set(err, ERROR_INVALID_JSON, "The JSON text cannot be read");
     return j;
 }
 

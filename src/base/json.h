@@ -15,7 +15,7 @@
 #include "buf.h"
 #include "error.h"
 
-#define JSON_MAX_DEPTH 64 /* nesting accepted from outside */
+#define JSON_MAX_DEPTH 64 /* nesting accepted from outside: JSON_CHECK_MAX_DEPTH */
 
 typedef struct cJSON json;
 

@@ -3,11 +3,15 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#define LOG_LINE_MAX 1024
+#include "utf8.h"
+
+#define LOG_LINE_MAX  1024
+#define LOG_QUOTE_MIN 6 /* two quotes, "..." and the NUL */
 
 static enum log_level log_threshold = LOG_INFO;
 static const char *const log_names[] = {"debug", "info", "warn", "error"};
@@ -56,25 +60,45 @@ void log_line(enum log_level level, const char *msg, const char *fmt, ...)
     (void)ignored;
 }
 
+/* Length of the character at `s` that may stand as it is, or 0. */
+static size_t log_plain(const char *s, size_t len)
+{
+    bool truncated;
+    const uint8_t *p = (const uint8_t *)s;
+    size_t n = utf8_char(p, MIN(len, (size_t)4), &truncated);
+    bool control = *p < 0x20 || *p == 0x7f || (*p == 0xc2 && n == 2 && p[1] < 0xa0);
+    return control || *p == '"' || *p == '\\' ? 0 : n;
+}
+
 const char *log_quote(char *out, size_t cap, const char *s)
 {
     size_t n = 0;
+    size_t left = strlen(s);
+    if (cap < LOG_QUOTE_MIN) {
+        if (cap > 0)
+            out[0] = '\0';
+        return out;
+    }
     out[n++] = '"';
-    for (; *s != '\0'; s++) {
-        unsigned char c = (unsigned char)*s;
+    while (left > 0) {
+        size_t plain = log_plain(s, left);
+        size_t used = MAX(plain, (size_t)1);
         if (n + 9 > cap) { /* room for the longest escape, "..." and the closing quote */
             memcpy(out + n, "...", 3);
             n += 3;
             break;
         }
-        if (c == '"' || c == '\\') {
+        if (plain > 0) {
+            memcpy(out + n, s, plain);
+            n += plain;
+        } else if (*s == '"' || *s == '\\') {
             out[n++] = '\\';
-            out[n++] = (char)c;
-        } else if (c < 0x20 || c == 0x7f) {
-            n += (size_t)snprintf(out + n, 5, "\\x%02x", c);
+            out[n++] = *s;
         } else {
-            out[n++] = (char)c;
+            n += (size_t)snprintf(out + n, 5, "\\x%02x", (unsigned char)*s);
         }
+        s += used;
+        left -= used;
     }
     out[n++] = '"';
     out[n] = '\0';

@@ -26,8 +26,9 @@ void log_line(enum log_level level, const char *msg, const char *fmt, ...) PRINT
 #define log_warn(msg, ...)  log_line(LOG_WARN, msg, "" __VA_ARGS__)
 #define log_error(msg, ...) log_line(LOG_ERROR, msg, "" __VA_ARGS__)
 
-/* Quotes `s` for a logfmt value into `out` (at most `cap` bytes, always terminated); control bytes
- * become \xNN, long values end in "...". Returns `out`. */
+/* Quotes `s` for a logfmt value into `out` (at most `cap` bytes, always terminated); control
+ * characters and bytes that are not UTF-8 become \xNN, long values end in "...". Below 6 bytes
+ * there is room for nothing but the terminator. Returns `out`. */
 const char *log_quote(char *out, size_t cap, const char *s);
 
 #endif

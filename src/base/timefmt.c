@@ -20,10 +20,11 @@ const char *timefmt_rfc3339(char out[TIMEFMT_SIZE], int64_t ms)
         seconds -= 1;
     }
     struct tm tm;
-    /* Beyond what struct tm can hold, which only a hostile guest would send. */
-    if (gmtime_r(&seconds, &tm) == NULL || tm.tm_year > 8099)
+    /* Beyond a year of four digits, which only a hostile guest would send. */
+    if (gmtime_r(&seconds, &tm) == NULL || tm.tm_year < -1900 || tm.tm_year > 8099)
         return timefmt_rfc3339(out, 0);
-    size_t n = strftime(out, TIMEFMT_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+    size_t n = (size_t)snprintf(out, TIMEFMT_SIZE, "%04d-", tm.tm_year + 1900);
+    n += strftime(out + n, TIMEFMT_SIZE - n, "%m-%dT%H:%M:%S", &tm);
     if (milli != 0)
         n += (size_t)snprintf(out + n, TIMEFMT_SIZE - n, ".%03d", milli);
     (void)snprintf(out + n, TIMEFMT_SIZE - n, "Z");

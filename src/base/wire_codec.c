@@ -129,7 +129,8 @@ int wire_reader_feed(struct wire_reader *r, const void *data, size_t len)
 
 int wire_reader_next(struct wire_reader *r, struct wire_frame *ret)
 {
-    struct cursor c = cursor_on(r->buf.data + r->consumed, r->buf.len - r->consumed);
+    struct span rest = wire_reader_rest(r);
+    struct cursor c = cursor_on(rest.data, rest.len);
     if (c.left < WIRE_HEADER_SIZE)
         return 0;
     size_t len = cursor_u32(&c);
@@ -147,5 +148,7 @@ int wire_reader_next(struct wire_reader *r, struct wire_frame *ret)
 
 struct span wire_reader_rest(const struct wire_reader *r)
 {
+    if (r->buf.data == NULL)
+        return (struct span){"", 0};
     return (struct span){(const char *)r->buf.data + r->consumed, r->buf.len - r->consumed};
 }
