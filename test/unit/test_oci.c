@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include "t.h"
 
@@ -19,15 +20,20 @@
 
 static char state_dir[64];
 static char rootfs[96], guest_dir[96];
+static unsigned int id_suffix; /* ends the ids: tells our sandboxes from others */
 static uv_loop_t loop;
 static struct isolation_driver *driver;
 
-/* The driver starts this very program as its helper. */
+static void server_that_crashes(const char *state, unsigned int ms);
+
+/* The driver starts this very program as its helper; one test starts it as a second server. */
 __attribute__((constructor)) static void helper(int argc, char **argv)
 {
     int status = 0;
     if (oci_helper_main(argc, argv, &status))
         _exit(status);
+    if (argc == 4 && strcmp(argv[1], "crash") == 0)
+        server_that_crashes(argv[2], (unsigned int)atoi(argv[3]));
 }
 
 struct box {
@@ -67,7 +73,7 @@ static const struct iso_events events = {on_started, on_exited, on_stopped};
 static void box_init_with(struct box *b, unsigned int n, const char *root)
 {
     *b = (struct box){0};
-    (void)snprintf(b->id, sizeof(b->id), "%08x-0000-4000-8000-%012x", n, (unsigned int)getpid());
+    (void)snprintf(b->id, sizeof(b->id), "%08x-0000-4000-8000-%012x", n, id_suffix);
     (void)snprintf(b->dir, sizeof(b->dir), "%s/sandboxes/%s", state_dir, b->id);
     struct iso_spec spec = {.id = b->id,
                             .dir = b->dir,
@@ -195,7 +201,7 @@ static int count_processes(void)
 {
     int n = 0;
     char suffix[32];
-    (void)snprintf(suffix, sizeof(suffix), "-%012x", (unsigned int)getpid());
+    (void)snprintf(suffix, sizeof(suffix), "-%012x", id_suffix);
     DIR *d = opendir("/proc");
     for (struct dirent *e = readdir(d); e != NULL; e = readdir(d))
         n += file_contains(e->d_name, "cgroup", suffix) &&
@@ -216,7 +222,7 @@ static struct traces traces_now(void)
         for (unsigned int n = 0; n < 100; n++) {
             char path[256];
             (void)snprintf(path, sizeof(path), "%s/corral-%08x-0000-4000-8000-%012x", cg.mounts[i],
-                           n, (unsigned int)getpid());
+                           n, id_suffix);
             t.cgroups += access(path, F_OK) == 0;
         }
     }
@@ -463,7 +469,7 @@ static void sweeping(void)
     box_start(&a, 1);
     box_start(&b, 2);
     box_start(&c, 3);
-    driver->ops->sweep(driver, keep_two, NULL);
+    iso_sweep(driver, keep_two, NULL);
     run_until(&a.exited);
     run_until(&c.exited);
     T_STR(box_ask(&b, "ping\n"), "pong 1");
@@ -474,6 +480,51 @@ static void sweeping(void)
     box_stop(&b);
     box_stop(&c);
     traces_equal(before);
+}
+
+/* Starts five sandboxes and is gone after `ms`, whatever they have come to by then. */
+static void server_that_crashes(const char *state, unsigned int ms)
+{
+    static struct box boxes[5];
+    (void)snprintf(state_dir, sizeof(state_dir), "%s", state);
+    (void)snprintf(rootfs, sizeof(rootfs), "%s/root,fs:x", state_dir);
+    (void)snprintf(guest_dir, sizeof(guest_dir), "%s/guest", state_dir);
+    id_suffix = (unsigned int)getppid();
+    (void)uv_loop_init(&loop);
+    driver = oci_driver_new(&loop, state_dir, "runc", NULL);
+    for (unsigned int i = 0; i < ARRAY_SIZE(boxes); i++) {
+        box_init(&boxes[i], i);
+        (void)iso_start(boxes[i].iso);
+    }
+    for (unsigned int waited = 0; waited < ms; waited += 2) {
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+        (void)usleep(2000);
+    }
+    (void)kill(getpid(), SIGKILL);
+}
+
+static bool keep_none(void *ctx, const char *id)
+{
+    return false;
+}
+
+static void crash_of_the_server(void)
+{
+    struct traces before = traces_now();
+    for (unsigned int ms = 0; ms < 200; ms += 10) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            char text[16];
+            (void)snprintf(text, sizeof(text), "%u", ms);
+            (void)execl("/proc/self/exe", "test_oci", "crash", state_dir, text, NULL);
+            _exit(1);
+        }
+        int status = 0;
+        T_EQ(waitpid(pid, &status, 0), pid);
+        T_TRUE(WIFSIGNALED(status));
+        iso_sweep(driver, keep_none, NULL);
+        traces_equal(before);
+    }
 }
 
 static void refuses(void)
@@ -500,6 +551,7 @@ static void set_up(void)
     struct error err = {0};
     if (geteuid() != 0)
         T_SKIP("not root");
+    id_suffix = (unsigned int)getpid();
     (void)snprintf(state_dir, sizeof(state_dir), "/var/tmp/corral-test-XXXXXX");
     T_TRUE(mkdtemp(state_dir) != NULL);
     (void)snprintf(rootfs, sizeof(rootfs), "%s/root,fs:x", state_dir);
@@ -529,4 +581,4 @@ T_MAIN(T_CASE(set_up), T_CASE(refuses), T_CASE(start_ask_stop), T_CASE(walls),
        T_CASE(limits_processes), T_CASE(out_of_memory), T_CASE(ends_by_itself),
        T_CASE(hostile_tree), T_CASE(stop_in_every_state), T_CASE(failed_start),
        T_CASE(many_at_once), T_CASE(fifty_cycles), T_CASE(adoption), T_CASE(sweeping),
-       T_CASE(tear_down))
+       T_CASE(crash_of_the_server), T_CASE(tear_down))
