@@ -5,8 +5,9 @@
  *
  * Routes: /hello (fixed), /echo (buffered body, 64 KiB at most), /sink (streamed body, counted),
  * /hold (answered by t_http_release), /big (1 MiB fixed), /chunks (three pieces), /length
- * (declared, two pieces), /flood (as much as the client takes), /early (answered before the body),
- * /cut (aborted in the middle), /pause (streamed body, paused at its start).
+ * (declared, two pieces), /empty (204), /extra (405, a header added), /flood (as much as the client
+ * takes), /early (answered before the body), /cut (aborted in the middle), /pause (streamed body,
+ * paused at its start).
  */
 #ifndef CORRAL_T_HTTP_H
 #define CORRAL_T_HTTP_H
@@ -19,6 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "http_conn.h"
 #include "http_server.h"
 #include "t_loop.h"
 
@@ -116,6 +118,12 @@ static void t_app_ready(struct http_request *req)
         http_reply_write(req, "abc", 3);
         http_reply_write(req, "def", 3);
         http_reply_end(req);
+    } else if (t_path_is(req, "/empty")) {
+        http_reply(req, 204, NULL, NULL, 0);
+    } else if (t_path_is(req, "/extra")) {
+        T_EQ(http_add_header(req, "Allow", "GET, POST"), 0);
+        T_EQ(http_add_header(req, "X-Bad", "a\r\nb"), -EINVAL);
+        http_reply(req, 405, "text/plain", "", 0);
     } else if (t_path_is(req, "/cut")) {
         http_reply_start(req, 200, "text/plain", 6);
         http_reply_write(req, "abc", 3);
@@ -328,7 +336,7 @@ static inline bool t_answer_take(struct t_client *c, struct t_answer *a)
     size_t at = head_len;
     const char *coding = t_answer_header(a, "Transfer-Encoding");
     const char *length = t_answer_header(a, "Content-Length");
-    if (a->head_request || a->status == 100) {
+    if (a->head_request || a->status == 100 || a->status == 204) {
         /* no body */
     } else if (coding != NULL) {
         for (size_t size = 1; size > 0;) {
