@@ -352,7 +352,7 @@ char *config_find_guest_dir(void)
     exe[MAX(n, 0)] = '\0';
     config_cut(exe); /* BUILD/src */
     config_cut(exe); /* BUILD */
-    return asprintf(&path, "%s/guest", exe) < 0 ? NULL : path;
+    return asprintf(&path, "%s/guest/tree", exe) < 0 ? NULL : path;
 }
 
 static bool config_is_ipv4_loopback(const char *host)
