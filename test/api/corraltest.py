@@ -183,16 +183,16 @@ class Server:
             if sandbox["status"] in ("running", "creating"):
                 self.client.delete(f"/sandboxes/{sandbox['sandbox_id']}")
 
-    def stop(self):
-        """SIGTERM; returns the exit status."""
+    def stop(self, number=signal.SIGTERM):
+        """SIGTERM keeps sandboxes for the next start, SIGINT ends them; returns the exit status."""
         self.note_ids()
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(number)
         try:
             return self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError("corrald did not stop within 30 s of SIGTERM") from None
+            raise AssertionError("corrald did not stop within 30 s of a signal") from None
 
     def kill(self):
         self.note_ids()
@@ -220,7 +220,7 @@ class Server:
         faults = []
         if self.process and self.process.poll() is None:
             self.end_sandboxes()
-            status = self.stop()
+            status = self.stop(signal.SIGINT)
             if status != 0:
                 faults.append(f"corrald ended with status {status}")
         try:

@@ -10,7 +10,7 @@ from corraltest import TEMPLATE, ApiTest, Client, parse_time, wait_until
 class Create(ApiTest):
     def test_all_fields(self):
         metadata = {"project": "x", "n": 1, "f": 1.5, "b": True, "z": None, "l": [1, {"a": []}],
-                    "ü": "é\n\u0000"}
+                    "ü": "é\n\u0001"}
         answer = self.api.post("/sandboxes", {
             "provider": "gravix", "region": "eu-west-1", "template": TEMPLATE, "timeout": 600,
             "env_vars": {"DEBUG": "true", "EMPTY": ""}, "metadata": metadata})
