@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A zmq socket on the event loop: every message goes to one function, without polling."""
+import asyncio
+
+import zmq
+
+BATCH = 64  # messages handled before other work gets its turn
+
+
+class Channel:
+    """Owns `socket`. `receive(parts)` gets each message; `backlog(bool)` hears when messages are
+    waiting behind a full batch, and when that is over."""
+
+    def __init__(self, socket, receive, backlog=None):
+        self._socket = socket
+        self._receive = receive
+        self._backlog = backlog
+        self._behind = False
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(socket.fileno(), self.drain)
+        # The descriptor tells of changes only, not of what is there already.
+        self._loop.call_soon(self.drain)
+
+    def send(self, session, message):
+        session.send(self._socket, message)
+        # Sending may have consumed a change.
+        self._loop.call_soon(self.drain)
+
+    def close(self):
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close(linger=0)
+            self._socket = None
+
+    def drain(self):
+        """Handles what has arrived already."""
+        for _ in range(BATCH):
+            if self._socket is None:
+                return
+            try:
+                parts = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                self._set_behind(False)
+                return
+            self._receive(parts)
+        self._set_behind(True)
+        self._loop.call_soon(self.drain)
+
+    def _set_behind(self, behind):
+        if behind != self._behind:
+            self._behind = behind
+            if self._backlog is not None:
+                self._backlog(behind)

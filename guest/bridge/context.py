@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A context: a kernel of its own, with its state, that takes runs one at a time."""
+import asyncio
+
+import environment
+import wire
+from kernel import INTERRUPT_S, Kernel, KernelError
+from turns import Turns
+from wire import E_CONTEXT, E_INTERNAL, E_INVALID, WireError
+
+QUEUE_S = 600  # most time to wait for a turn
+QUEUE_SLACK_S = 30  # a run with a time-out waits that long and this much more for its turn
+
+
+class Context:
+    """`id` is "" for the default context of a language, which never expires."""
+
+    def __init__(self, context_id, language, spec, cwd, lifetime_s, base):
+        """`base` is the bridge's environment.Base."""
+        self.id = context_id
+        self.language = language
+        self.cwd = cwd
+        self.created = self.last_used = wire.now_ms()
+        self.expires = self.created + lifetime_s * 1000
+        self.closed = False
+        self._spec = spec
+        self._base = base
+        self._kernel = None
+        self._running = None
+        self._turns = Turns()
+
+    @property
+    def busy(self):
+        return self._running is not None
+
+    @property
+    def idle(self):
+        return not self._turns.taken
+
+    async def run(self, run):
+        """Executes the run when its turn comes. All its output and its end go to its outbox."""
+        patience = min(run.timeout_s + QUEUE_SLACK_S, QUEUE_S) if run.timeout_s else QUEUE_S
+        await self._turns.enter(patience)
+        try:
+            run.queued = False
+            self._check_open()
+            kernel = await self._live_kernel()
+            if run.abandoned.done():
+                return
+            self.last_used = wire.now_ms()
+            self._running = run
+            status, count = await self._run_on(kernel, run)
+            run.outbox.close(wire.done(status, count))
+            if run.variables and kernel is self._kernel:
+                await kernel.silent(environment.snippets(self.language).restore())
+        finally:
+            self._running = None
+            self.last_used = wire.now_ms()
+            self._turns.leave()
+
+    async def prepare(self, code=None):
+        """Brings the kernel up, so that the first run finds it so, and runs `code` silently."""
+        await self._turns.enter(QUEUE_S)
+        try:
+            self._check_open()
+            kernel = await self._live_kernel()
+            if code and not await kernel.silent(self._isolated(code)):
+                raise WireError(E_INTERNAL, f"the warm-up code of {self.language} failed")
+        finally:
+            self._turns.leave()
+
+    async def refresh(self, seed):
+        """Brings a running kernel's variables up to date, and its generators when `seed` is set."""
+        if self._kernel is None and self.idle:
+            return
+        await self._turns.enter(QUEUE_S)
+        try:
+            if self._kernel is not None and self._kernel.alive:
+                await self._update_environment(self._kernel)
+                snippets = environment.snippets(self.language)
+                if seed and snippets is not None:
+                    await self._kernel.silent(snippets.reseed(seed))
+        finally:
+            self._turns.leave()
+
+    async def close(self):
+        """Ends the kernel. A run in it ends as if the kernel had died, waiting ones are refused."""
+        self.closed = True
+        self._turns.refuse(self._gone())
+        kernel, self._kernel = self._kernel, None
+        if kernel is not None:
+            await kernel.kill()
+
+    async def close_when_idle(self):
+        """Like close(), but a run that has begun goes on to its end."""
+        self.closed = True
+        self._turns.refuse(self._gone())
+        await self._turns.enter(float("inf"))
+        await self.close()
+
+    def _gone(self):
+        return WireError(E_CONTEXT, "the context has expired or was deleted")
+
+    def _check_open(self):
+        if self.closed:
+            raise self._gone()
+
+    async def _live_kernel(self):
+        if self._kernel is not None and not self._kernel.alive:
+            await self._discard(self._kernel)
+        if self._kernel is None:
+            version = self._base.version
+            try:
+                kernel = await Kernel.start(
+                    self.language, self._spec, self.cwd, self._base.variables
+                )
+            except KernelError as fault:
+                raise WireError(E_INTERNAL, str(fault)) from fault
+            kernel.environment_version = version
+            if self.closed:
+                await kernel.kill()
+                raise self._gone()
+            self._kernel = kernel
+        await self._update_environment(self._kernel)
+        return self._kernel
+
+    async def _update_environment(self, kernel):
+        version = self._base.version
+        snippets = environment.snippets(self.language)
+        if kernel.environment_version != version and snippets is not None:
+            if await kernel.silent(snippets.set(self._base.variables, False)):
+                kernel.environment_version = version
+
+    async def _run_on(self, kernel, run):
+        """(status, execution count)"""
+        if run.variables:
+            snippets = environment.snippets(self.language)
+            if snippets is None:
+                raise WireError(E_INVALID, f"{self.language} takes no variables for one run")
+            await kernel.silent(snippets.set(run.variables, True))
+        execution = kernel.execute(run.code, run.outbox.put)
+        run.kernel = kernel
+        waiting = {execution.done, run.abandoned}
+        await asyncio.wait(waiting, timeout=run.timeout_s, return_when="FIRST_COMPLETED")
+        try:
+            if await kernel.settle(execution, 0):
+                return await self._ended(kernel, execution), execution.count
+            return await self._stop(kernel, execution), execution.count
+        finally:
+            if execution.lossy:
+                run.outbox.note_loss()
+            run.kernel = None
+            kernel.pause("client", False)
+
+    async def _ended(self, kernel, execution):
+        if not execution.done.result():
+            await self._discard(kernel)
+            return wire.DONE_KERNEL_DIED
+        if "ask_exit" in execution.payload_sources:
+            # exit() and quit(): the kernel is about to end itself.
+            await self._discard(kernel)
+        elif "state_lost" in execution.payload_sources:
+            kernel.environment_version = 0
+        return wire.DONE_RAISED if execution.raised else wire.DONE_OK
+
+    async def _stop(self, kernel, execution):
+        """Interrupts; a kernel that ignores it is replaced."""
+        await kernel.interrupt()
+        if await kernel.settle(execution, INTERRUPT_S):
+            if await self._ended(kernel, execution) == wire.DONE_KERNEL_DIED:
+                return wire.DONE_KERNEL_DIED
+            return wire.DONE_TIMED_OUT
+        await self._discard(kernel)
+        return wire.DONE_RESTARTED
+
+    async def _discard(self, kernel):
+        if self._kernel is kernel:
+            self._kernel = None
+        await kernel.kill()
+
+    def _isolated(self, code):
+        snippets = environment.snippets(self.language)
+        return snippets.isolated(code) if snippets is not None else code

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One execute request: turns the kernel's messages about it into frames."""
+import asyncio
+import json
+import re
+
+import wire
+
+IDLE_GRACE_S = 5  # after the reply, the idle status may be this late before it counts as lost
+LOSSY_GRACE_S = 0.5  # the same when messages are known to be lost
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
+_TEXT_CAP = 1 << 20
+
+
+def _plain(text):
+    return _ANSI.sub("", str(text))[:_TEXT_CAP]
+
+
+def _bundle(data):
+    text = json.dumps(data, ensure_ascii=False)
+    if len(text) <= wire.MAX_PAYLOAD // 4 or len(text.encode("utf-8", "replace")) < (
+        wire.MAX_PAYLOAD - 64
+    ):
+        return text
+    return json.dumps({"text/plain": f"<{', '.join(data)[:256]}: too large to show>"})
+
+
+class Execution:
+    """`put(frame)` takes the output; without it the request is a silent one. `done` becomes True
+    when the kernel has finished, False when it died."""
+
+    def __init__(self, put=None):
+        self._loop = asyncio.get_running_loop()
+        self._put = put
+        self._idle = False
+        self._reply = None
+        self._last_heard = 0.0
+        self.done = self._loop.create_future()
+        self.raised = False
+        self.lossy = False
+        self.count = 0
+        self.payload_sources = set()
+
+    def iopub(self, kind, content):
+        self._last_heard = self._loop.time()
+        handler = self._HANDLERS.get(kind)
+        if handler is not None:
+            handler(self, content)
+
+    def reply(self, content):
+        self._reply = content
+        self._last_heard = self._loop.time()
+        self.count = int(content.get("execution_count") or 0)
+        self.payload_sources = {p.get("source") for p in content.get("payload") or []}
+        if not self._finish():
+            self._loop.call_later(self._grace(), self._idle_is_late)
+
+    def output(self, which, text):
+        """Text goes out in pieces of at most a chunk."""
+        if self._put is None:
+            return
+        data = text.replace("\0", "\ufffd").encode("utf-8", "replace")
+        at = 0
+        while at < len(data):
+            end = at + wire.CHUNK
+            while end < len(data) and data[end] & 0xC0 == 0x80:
+                end -= 1
+            self._put(wire.stream(which, data[at:end].decode()))
+            at = end
+
+    def kernel_died(self):
+        if not self.done.done():
+            self.done.set_result(False)
+
+    def _finish(self):
+        if self._idle and self._reply is not None and not self.done.done():
+            self._report_failed_reply()
+            self.done.set_result(True)
+        return self.done.done()
+
+    def _report_failed_reply(self):
+        if self._reply.get("status") != "ok" and not self.raised:
+            self._on_error(
+                {
+                    "ename": self._reply.get("ename") or "ExecutionAborted",
+                    "evalue": self._reply.get("evalue") or "the kernel did not run the code",
+                    "traceback": self._reply.get("traceback") or [],
+                }
+            )
+
+    def _grace(self):
+        return LOSSY_GRACE_S if self.lossy else IDLE_GRACE_S
+
+    def _idle_is_late(self):
+        if self.done.done():
+            return
+        quiet = self._loop.time() - self._last_heard
+        if quiet < self._grace():
+            self._loop.call_later(self._grace() - quiet, self._idle_is_late)
+            return
+        self.lossy = True
+        self._idle = True
+        self._finish()
+
+    def _on_stream(self, content):
+        which = wire.STDERR if content.get("name") == "stderr" else wire.STDOUT
+        self.output(which, str(content.get("text", "")))
+
+    def _on_result(self, content):
+        if self._put is not None:
+            count = int(content.get("execution_count") or 0)
+            self._put(wire.result(count, _bundle(content.get("data") or {})))
+
+    def _on_display(self, content):
+        if self._put is not None:
+            self._put(wire.display(_bundle(content.get("data") or {})))
+
+    def _on_error(self, content):
+        self.raised = True
+        if self._put is not None:
+            traceback = "\n".join(str(line) for line in content.get("traceback") or [])
+            name, value = content.get("ename", ""), content.get("evalue", "")
+            self._put(wire.code_error(_plain(name), _plain(value), _plain(traceback)))
+
+    def _on_status(self, content):
+        if content.get("execution_state") == "idle":
+            self._idle = True
+            self._finish()
+
+    _HANDLERS = {
+        "stream": _on_stream,
+        "execute_result": _on_result,
+        "display_data": _on_display,
+        "update_display_data": _on_display,
+        "error": _on_error,
+        "status": _on_status,
+    }

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One running Jupyter kernel: start, execute one request at a time, interrupt, kill."""
+import asyncio
+import inspect
+import os
+import shutil
+import signal
+import tempfile
+
+import zmq
+from jupyter_client.manager import AsyncKernelManager
+
+import wire
+from channel import Channel
+from execution import Execution
+from language import IPC_KERNELSPECS, spec_manager
+from process import Process
+
+START_S = 60  # a kernel that says nothing for this long will not start
+ASK_S = 0.5  # kernel_info is asked again until the kernel is heard on iopub
+SILENT_S = 10  # most time for a silent request
+INTERRUPT_S = 5  # time to become idle after an interrupt
+MAX_MESSAGE = 64 << 20  # bytes of one zmq message; the connection that carries a longer one ends
+MAX_BACKLOG = 20000  # messages waiting in this process while the kernel is asked to pause
+
+
+class KernelError(Exception):
+    """The kernel does not start, or does not do what it must."""
+
+
+_zmq = None
+
+
+def _zmq_context():
+    global _zmq
+    if _zmq is None:
+        _zmq = zmq.Context()
+        _zmq.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+        _zmq.setsockopt(zmq.RCVHWM, MAX_BACKLOG)
+        _zmq.setsockopt(zmq.LINGER, 0)
+    return _zmq
+
+
+class Kernel:
+    """Made by start(). `died` is a future that ends with the process."""
+
+    def __init__(self, language, spec):
+        self.language = language
+        self.environment_version = 0
+        self._spec = spec
+        self._manager = None
+        self._directory = None
+        self._process = None
+        self._shell = None
+        self._iopub = None
+        self._monitor = None
+        self._request_id = None
+        self._execution = None
+        self._heard = None
+        self._forward_raw = False
+        self._pauses = set()
+
+    @classmethod
+    async def start(cls, language, spec, cwd, variables):
+        kernel = cls(language, spec)
+        try:
+            await kernel._launch(cwd, variables)
+            await kernel._hear()
+        except BaseException as fault:
+            tail = kernel._process.tail.decode("utf-8", "replace") if kernel._process else ""
+            await kernel.kill()
+            if isinstance(fault, (KernelError, OSError, RuntimeError)):
+                raise KernelError(f"the kernel did not start: {fault} {tail}".strip()) from fault
+            raise
+        return kernel
+
+    @property
+    def alive(self):
+        return self._process is not None and self._process.alive and self._shell is not None
+
+    def execute(self, code, put=None):
+        """Sends the code; the Execution's `done` tells the end. With `put` it takes part in the
+        history and its output goes there; without, nothing of it shows."""
+        silent = put is None
+        content = {
+            "code": code,
+            "silent": silent,
+            "store_history": not silent,
+            "user_expressions": {},
+            "allow_stdin": False,
+            # Otherwise a failing run takes the next one with it when that comes quickly.
+            "stop_on_error": False,
+        }
+        self._execution = Execution(put)
+        if not self.alive:
+            self._execution.kernel_died()
+            return self._execution
+        self._request_id = self._send("execute_request", content)
+        return self._execution
+
+    async def silent(self, code):
+        """True when the code ran without an error."""
+        execution = self.execute(code)
+        if not await self.settle(execution, SILENT_S):
+            await self.interrupt()
+            if not await self.settle(execution, INTERRUPT_S):
+                await self.kill()
+        return self.alive and not execution.raised
+
+    async def settle(self, execution, limit_s):
+        """True when the execution has come to its end within the limit."""
+        if limit_s and not execution.done.done():
+            await asyncio.wait({execution.done}, timeout=limit_s)
+        if execution.done.done():
+            # Raw output that was written before the end belongs before it.
+            self._process.read_raw()
+        return execution.done.done()
+
+    async def interrupt(self):
+        self._process.signal(signal.SIGCONT)
+        if self.alive:
+            await _maybe(self._manager.interrupt_kernel())
+
+    def pause(self, reason, paused):
+        """Stops the kernel while there is a reason to: output it could write would be lost."""
+        before = bool(self._pauses)
+        (self._pauses.add if paused else self._pauses.discard)(reason)
+        if self._process is not None and before != bool(self._pauses):
+            self._process.signal(signal.SIGSTOP if self._pauses else signal.SIGCONT)
+
+    async def kill(self):
+        for channel in (self._shell, self._iopub, self._monitor):
+            if channel is not None:
+                channel.close()
+        self._shell = self._iopub = self._monitor = None
+        if self._process is not None:
+            await self._process.kill()
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            await _maybe(manager.cleanup_resources())
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    async def _launch(self, cwd, variables):
+        self._directory = tempfile.mkdtemp(prefix="corral-kernel-")
+        manager = AsyncKernelManager(
+            kernel_name=self._spec,
+            kernel_spec_manager=spec_manager(),
+            context=_zmq_context(),
+            connection_file=os.path.join(self._directory, "connection.json"),
+        )
+        self._manager = manager
+        if self._spec in IPC_KERNELSPECS:
+            manager.transport = "ipc"
+            manager.ip = os.path.join(self._directory, "socket")
+        manager.session.digest_history_size = 1024
+        raw_read, raw_write = os.pipe()
+        try:
+            await manager.start_kernel(
+                cwd=cwd,
+                env={**os.environ, **variables},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=raw_write,
+                stderr=raw_write,
+            )
+            self._process = Process(_pid_of(manager), raw_read, self._on_raw)
+        except BaseException:
+            os.close(raw_read)
+            raise
+        finally:
+            os.close(raw_write)
+        self._process.died.add_done_callback(self._on_died)
+        self._shell = Channel(manager.connect_shell(), self._on_shell)
+        self._connect_iopub()
+
+    def _connect_iopub(self):
+        socket = self._manager.connect_iopub()
+        events = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._monitor = Channel(events, self._on_disconnected)
+        self._iopub = Channel(socket, self._on_iopub, lambda behind: self.pause("backlog", behind))
+
+    async def _hear(self):
+        """A subscription counts once something has come through it: ask until it does."""
+        loop = asyncio.get_running_loop()
+        self._heard = loop.create_future()
+        give_up = loop.time() + START_S
+        while not self._heard.done():
+            if not self.alive:
+                raise KernelError("it ended at once.")
+            if loop.time() > give_up:
+                raise KernelError(f"it said nothing for {START_S} s.")
+            self._send("kernel_info_request", {})
+            await asyncio.wait(
+                {self._heard, self._process.died}, timeout=ASK_S, return_when="FIRST_COMPLETED"
+            )
+        # A kernel that has put its own pipe there sends what it reads from it on iopub.
+        self._forward_raw = self._process.has_raw_stdout()
+
+    def _send(self, kind, content):
+        message = self._manager.session.msg(kind, content)
+        self._shell.send(self._manager.session, message)
+        return message["header"]["msg_id"]
+
+    def _parse(self, parts):
+        """(parent id, type, content), or None for what is not a message of our kernel."""
+        try:
+            _, parts = self._manager.session.feed_identities(parts)
+            message = self._manager.session.deserialize(parts)
+            parent, content = message["parent_header"].get("msg_id"), message["content"]
+            return (parent, message["msg_type"], content) if isinstance(content, dict) else None
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+            return None
+
+    def _on_iopub(self, parts):
+        parsed = self._parse(parts)
+        if parsed is None:
+            return
+        parent, kind, content = parsed
+        if self._heard is not None and not self._heard.done():
+            self._heard.set_result(None)
+        # What threads print when nothing runs has no place to go and is dropped.
+        if self._current(parent):
+            self._execution.iopub(kind, content)
+
+    def _on_shell(self, parts):
+        parsed = self._parse(parts)
+        if parsed is not None and parsed[1] == "execute_reply" and self._current(parsed[0]):
+            self._execution.reply(parsed[2])
+
+    def _current(self, parent):
+        return (
+            parent is not None
+            and parent == self._request_id
+            and not self._execution.done.done()
+        )
+
+    def _on_raw(self, data):
+        if self._forward_raw and self._execution is not None and not self._execution.done.done():
+            self._execution.output(wire.STDOUT, data.decode("utf-8", "replace"))
+
+    def _on_disconnected(self, _parts):
+        """A message over the limit ends the connection, and zmq does not make a new one."""
+        if not self.alive:
+            return
+        if self._execution is not None:
+            self._execution.lossy = True
+        self._iopub.close()
+        self._monitor.close()
+        self._connect_iopub()
+
+    def _on_died(self, _future):
+        if self._iopub is not None:
+            self._iopub.drain()
+        if self._execution is not None:
+            self._execution.kernel_died()
+
+
+async def _maybe(value):
+    """jupyter_client made several methods asynchronous over the years."""
+    if inspect.isawaitable(value):
+        await value
+
+
+def _pid_of(manager):
+    provisioner = getattr(manager, "provisioner", None)
+    return provisioner.pid if provisioner is not None else manager.kernel.pid

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process of a kernel: its end, its signals, and what it writes past Jupyter's channels."""
+import asyncio
+import os
+import signal
+import threading
+
+TAIL = 4096  # bytes of raw output kept to explain a kernel that does not start
+OOM_SCORE = 300  # the kernel goes before the bridge when memory runs out
+
+
+class Process:
+    """A kernel leads a session and process group of its own: `pid` is also its group."""
+
+    def __init__(self, pid, raw_fd, on_raw):
+        """Takes ownership of `raw_fd`, the read end of the kernel's stdout and stderr."""
+        self.pid = pid
+        self.died = asyncio.get_running_loop().create_future()
+        self.tail = b""
+        self._loop = asyncio.get_running_loop()
+        self._fd = raw_fd
+        self._on_raw = on_raw
+        os.set_blocking(raw_fd, False)
+        self._loop.add_reader(raw_fd, self.read_raw)
+        self._prefer_as_oom_victim()
+        threading.Thread(target=self._wait, name=f"wait-{pid}", daemon=True).start()
+
+    @property
+    def alive(self):
+        return not self.died.done()
+
+    def signal(self, number):
+        """To the kernel alone."""
+        self._send(os.kill, number)
+
+    def signal_group(self, number):
+        self._send(os.killpg, number)
+
+    async def kill(self):
+        self.signal_group(signal.SIGKILL)
+        if self.alive:
+            await asyncio.wait({self.died}, timeout=10)
+        self.close()
+
+    def has_raw_stdout(self):
+        """Whether descriptor 1 of the kernel still is what it was started with."""
+        try:
+            return os.path.samestat(os.stat(f"/proc/{self.pid}/fd/1"), os.fstat(self._fd))
+        except OSError:
+            return False
+
+    def read_raw(self):
+        """Passes on what the kernel has written so far, within reason."""
+        for _ in range(16):
+            if self._fd < 0:
+                return
+            try:
+                data = os.read(self._fd, 65536)
+            except BlockingIOError:
+                return
+            if not data:
+                self.close()
+                return
+            self.tail = (self.tail + data)[-TAIL:]
+            self._on_raw(data)
+
+    def close(self):
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+    def _send(self, send, number):
+        if self.alive:
+            try:
+                send(self.pid, number)
+            except (ProcessLookupError, PermissionError):
+                pass
+
+    def _prefer_as_oom_victim(self):
+        try:
+            with open(f"/proc/{self.pid}/oom_score_adj", "w", encoding="ascii") as file:
+                file.write(str(OOM_SCORE))
+        except OSError:
+            pass
+
+    def _wait(self):
+        try:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            pass
+        try:
+            self._loop.call_soon_threadsafe(self._ended)
+        except RuntimeError:
+            pass  # the loop is closed: the bridge ends
+
+    def _ended(self):
+        """What the kernel leaves in its group ends with it. Until it is reaped here, nobody else
+        can get its number."""
+        if self.alive:
+            self.signal_group(signal.SIGKILL)
+            try:
+                os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
+            self.died.set_result(None)

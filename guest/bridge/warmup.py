@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernels that a template wants up before the first request."""
+import asyncio
+import json
+
+PATH = "/etc/corral/warmup.json"
+
+
+async def warm_up(contexts, path=PATH):
+    """Raises when a kernel does not come up or its code fails; without the file there is nothing
+    to do."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            plan = json.load(file)
+    except FileNotFoundError:
+        return
+    codes = plan.get("code", {})
+    await asyncio.gather(
+        *[_warm(contexts, name, codes.get(name, "")) for name in plan.get("languages", [])]
+    )
+
+
+async def _warm(contexts, language, code):
+    context = await contexts.default(language)
+    await context.prepare(code)
