@@ -377,8 +377,9 @@ static bool parser_is_method(const struct http_parser *p, const char *start, con
 static void parser_explain(struct http_parser *p, llhttp_errno_t err, const char *start,
                            const char *end)
 {
-    const char *pos = llhttp_get_error_pos(parser_llhttp(p));
-    const char *reason = llhttp_get_error_reason(parser_llhttp(p));
+    const llhttp_t *ll = parser_llhttp(p);
+    const char *pos = llhttp_get_error_pos(ll);
+    const char *reason = llhttp_get_error_reason(ll);
     switch (err) {
     case HPE_USER:
         break;
@@ -390,7 +391,11 @@ static void parser_explain(struct http_parser *p, llhttp_errno_t err, const char
         break;
     case HPE_INVALID_VERSION:
     case HPE_PAUSED_H2_UPGRADE:
-        (void)parser_refuse(p, ERROR_HTTP_VERSION, "Only HTTP/1.0 and HTTP/1.1 are spoken");
+        /* Behind a version that is spoken it is the end of the line that is wrong. */
+        if (ll->http_major == 1 && ll->http_minor <= 1)
+            (void)parser_refuse(p, ERROR_INVALID_REQUEST, "The request line is malformed");
+        else
+            (void)parser_refuse(p, ERROR_HTTP_VERSION, "Only HTTP/1.0 and HTTP/1.1 are spoken");
         break;
     default:
         (void)parser_refuse(p, ERROR_INVALID_REQUEST, "The request is malformed: %s",

@@ -170,6 +170,8 @@ static const struct {
     {"GET / HTTP/1.2\r\nHost: a\r\n\r\n", ERROR_HTTP_VERSION},
     {"GET / HTTP/0.9\r\nHost: a\r\n\r\n", ERROR_HTTP_VERSION},
     {"GET / HTTP/3.0\r\nHost: a\r\n\r\n", ERROR_HTTP_VERSION},
+    {"GET / HTTP/1.x\r\nHost: a\r\n\r\n", ERROR_INVALID_REQUEST},
+    {"GET / HTTP/1.1 \r\nHost: a\r\n\r\n", ERROR_INVALID_REQUEST},
     {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ERROR_HTTP_VERSION},
     {"GET / HTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_REQUEST},
     {"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", ERROR_INVALID_REQUEST},
