@@ -108,6 +108,54 @@ int oci_cgroups_load(struct oci_cgroups *ret)
     return 0;
 }
 
+/* The only group that has no type is the root of the whole hierarchy. */
+static bool is_real_root(const char *mount)
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof(path), "%s/cgroup.type", mount);
+    return access(path, F_OK) < 0;
+}
+
+/* The kernel takes one pid per write. */
+static int move_processes(const char *from, const char *to)
+{
+    FILE *in = fopen(from, "re");
+    cleanup_close int out = open(to, O_WRONLY | O_CLOEXEC);
+    int r = in == NULL || out < 0 ? -errno : 0;
+    char pid[16];
+    while (r == 0 && fgets(pid, sizeof(pid), in) != NULL) {
+        /* ESRCH: it ended meanwhile. */
+        if (write(out, pid, strlen(pid)) < 0 && errno != ESRCH)
+            r = -errno;
+    }
+    if (in != NULL)
+        (void)fclose(in);
+    return r;
+}
+
+int oci_cgroups_prepare(const struct oci_cgroups *cg)
+{
+    char dir[PATH_MAX], from[PATH_MAX], to[PATH_MAX];
+    if (!cg->unified || is_real_root(cg->memory))
+        return 0;
+    if (snprintf(dir, sizeof(dir), "%s/corral-host", cg->memory) >= PATH_MAX ||
+        snprintf(from, sizeof(from), "%s/cgroup.procs", cg->memory) >= PATH_MAX ||
+        snprintf(to, sizeof(to), "%s/corral-host/cgroup.procs", cg->memory) >= PATH_MAX)
+        return -ENAMETOOLONG;
+    if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+        return -errno;
+    return move_processes(from, to);
+}
+
+bool oci_cgroups_limit_swap(const struct oci_cgroups *cg)
+{
+    char path[PATH_MAX];
+    if (cg->unified)
+        return true;
+    int n = snprintf(path, sizeof(path), "%s/memory.memsw.limit_in_bytes", cg->memory);
+    return n < PATH_MAX && access(path, F_OK) == 0;
+}
+
 void oci_cgroups_done(struct oci_cgroups *cg)
 {
     for (size_t i = 0; i < cg->n; i++)
@@ -199,6 +247,27 @@ static int cgroup_kill_once(const char *mount, const char *id)
     return left;
 }
 
+/* Sleeps for one step out of the budget; false when it is used up. */
+static bool wait_step(unsigned int *budget_ms)
+{
+    if (*budget_ms < CGROUP_WAIT_STEP)
+        return false;
+    *budget_ms -= CGROUP_WAIT_STEP;
+    (void)nanosleep(&(struct timespec){.tv_nsec = CGROUP_WAIT_STEP * 1000000L}, NULL);
+    return true;
+}
+
+int oci_cgroup_kill(const struct oci_cgroups *cg, const char *id, unsigned int timeout_ms)
+{
+    for (size_t i = 0; i < cg->n; i++) {
+        while (cgroup_kill_once(cg->mounts[i], id) > 0) {
+            if (!wait_step(&timeout_ms))
+                return -ETIMEDOUT;
+        }
+    }
+    return 0;
+}
+
 static int cgroup_destroy_one(const char *mount, const char *id, unsigned int *budget_ms)
 {
     char path[PATH_MAX];
@@ -211,10 +280,8 @@ static int cgroup_destroy_one(const char *mount, const char *id, unsigned int *b
             return -errno;
         /* Busy also for a moment after the last process has gone. */
         (void)cgroup_kill_once(mount, id);
-        if (*budget_ms < CGROUP_WAIT_STEP)
+        if (!wait_step(budget_ms))
             return -ETIMEDOUT;
-        *budget_ms -= CGROUP_WAIT_STEP;
-        (void)nanosleep(&(struct timespec){.tv_nsec = CGROUP_WAIT_STEP * 1000000L}, NULL);
     }
     return 0;
 }

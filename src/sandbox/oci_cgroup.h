@@ -21,12 +21,21 @@ struct oci_cgroups {
 
 /* -ENOENT when no hierarchy with a memory controller is mounted. */
 int oci_cgroups_load(struct oci_cgroups *ret);
+/* Makes the top of a version 2 hierarchy fit to have groups with controllers. It is, except in a
+ * container, where it is a group like any other and the container's own processes are in its way:
+ * they move into a group `corral-host`. */
+int oci_cgroups_prepare(const struct oci_cgroups *cg);
+/* Whether a limit on memory and swap together can be set. */
+bool oci_cgroups_limit_swap(const struct oci_cgroups *cg);
 void oci_cgroups_done(struct oci_cgroups *cg);
 
 bool oci_cgroup_exists(const struct oci_cgroups *cg, const char *id);
 int oci_cgroup_stats(const struct oci_cgroups *cg, const char *id, struct iso_stats *ret);
 /* True when the kernel killed a process of the sandbox for want of memory. */
 bool oci_cgroup_oom(const struct oci_cgroups *cg, const char *id);
+
+/* Blocking: kills everything in the groups and waits until they are empty. */
+int oci_cgroup_kill(const struct oci_cgroups *cg, const char *id, unsigned int timeout_ms);
 
 /* Blocking: kills everything in the groups and removes them. -ETIMEDOUT when some process does not
  * go within `timeout_ms`. A group that is not there counts as removed. */

@@ -31,6 +31,8 @@ static int clean_runtime(const struct oci_spec *spec, struct error *err)
 
 int oci_clean(const struct oci_spec *spec, const struct oci_cgroups *cg, struct error *err)
 {
+    /* First, because a runtime that kills a container itself waits for it in long steps. */
+    (void)oci_cgroup_kill(cg, spec->id, CGROUP_TIMEOUT_MS);
     int r = clean_runtime(spec, err);
     int r2 = oci_cgroup_destroy(cg, spec->id, CGROUP_TIMEOUT_MS);
     if (r2 < 0 && r == 0)

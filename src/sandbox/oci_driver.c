@@ -76,7 +76,8 @@ static int check_machine(struct oci_driver *d, const char *state_dir, const char
     if (r < 0)
         return error_set(err, ERROR_UNAVAILABLE,
                          "no control groups with a memory controller are mounted");
-    return 0;
+    r = oci_cgroups_prepare(&d->cgroups);
+    return r < 0 ? error_set_errno(err, ERROR_UNAVAILABLE, r, "control groups") : 0;
 }
 
 static int make_dir(const char *parent, const char *name, char **ret, struct error *err)
