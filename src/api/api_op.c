@@ -3,13 +3,17 @@
 
 #include <string.h>
 
+static void on_opened(struct agent_call *agent);
 static void on_frame(struct agent_call *agent, const struct wire_frame *frame);
+static void on_drained(struct agent_call *agent);
 static void on_failed(struct agent_call *agent, const struct error *err);
 static void on_closed(struct agent_call *agent);
 static void on_client_gone(struct api_call *call);
 
 static const struct agent_call_handler api_op_handler = {
+    .opened = on_opened,
     .frame = on_frame,
+    .drained = on_drained,
     .failed = on_failed,
     .closed = on_closed,
 };
@@ -39,6 +43,20 @@ static void on_frame(struct agent_call *agent, const struct wire_frame *frame)
         api_op_error(op, frame);
     else
         op->ops->frame(op, frame);
+}
+
+static void on_opened(struct agent_call *agent)
+{
+    struct api_op *op = container_of(agent, struct api_op, agent);
+    if (op->ops->ready != NULL)
+        op->ops->ready(op);
+}
+
+static void on_drained(struct agent_call *agent)
+{
+    struct api_op *op = container_of(agent, struct api_op, agent);
+    if (op->ops->drained != NULL)
+        op->ops->drained(op);
 }
 
 static void on_failed(struct agent_call *agent, const struct error *err)

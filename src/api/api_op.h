@@ -16,7 +16,9 @@
 struct api_op;
 
 struct api_op_ops {
+    void (*ready)(struct api_op *op); /* further frames may be sent; may be NULL */
     void (*frame)(struct api_op *op, const struct wire_frame *frame);
+    void (*drained)(struct api_op *op); /* more may be sent; may be NULL */
     void (*release)(struct api_op *op);
 };
 

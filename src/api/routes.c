@@ -18,6 +18,11 @@ const struct api_route api_routes[] = {
     {METHOD_POST, "/sandboxes/:id/code/contexts", RUN | BODY, SCOPE_RUN, api_context_create},
     {METHOD_GET, "/sandboxes/:id/code/contexts/:context", RUN, SCOPE_READ, api_context_get},
     {METHOD_DELETE, "/sandboxes/:id/code/contexts/:context", RUN, SCOPE_RUN, api_context_delete},
+    {METHOD_POST, "/sandboxes/:id/files/read", RUN | BODY, SCOPE_READ, api_file_read},
+    {METHOD_POST, "/sandboxes/:id/files/write", RUN | BODY, SCOPE_RUN, api_file_write},
+    {METHOD_POST, "/sandboxes/:id/files/list", RUN | BODY, SCOPE_READ, api_file_list},
+    {METHOD_POST, "/sandboxes/:id/files/delete", RUN | BODY, SCOPE_RUN, api_file_delete},
+    {METHOD_POST, "/sandboxes/:id/files/mkdir", RUN | BODY, SCOPE_RUN, api_file_mkdir},
     {METHOD_GET, "/templates", API_AGENTS, SCOPE_READ, api_template_list},
 
     /* Corral's own */

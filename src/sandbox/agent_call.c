@@ -110,6 +110,8 @@ static ssize_t call_greeting(struct agent_call *call, const uint8_t *data, size_
         if (call->deadline_ms > 0)
             uv_timer_start(&call->timer, call_timer, call->deadline_ms, 0);
         (void)stream_write_buf(&call->stream, &call->request);
+        if (call->handler->opened != NULL)
+            call->handler->opened(call);
         return (ssize_t)i + 1;
     }
     return (ssize_t)len;

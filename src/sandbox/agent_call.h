@@ -37,6 +37,7 @@ struct agent_target {
 struct agent_call;
 
 struct agent_call_handler {
+    void (*opened)(struct agent_call *call); /* the request is on its way; may be NULL */
     void (*frame)(struct agent_call *call, const struct wire_frame *frame);
     void (*failed)(struct agent_call *call, const struct error *err);
     void (*drained)(struct agent_call *call); /* more may be sent; may be NULL */
