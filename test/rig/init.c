@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * init.c - the guest of the VMM's own tests: loads the modules named in /modules, then answers one
+ * command line per vsock connection on port 1024. Static; PID 1.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vm_sockets.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PORT 1024
+#define DISK "/dev/vda"
+
+static volatile unsigned long ticks;
+static int old_conn = -1;
+
+static long long now_ms(clockid_t id)
+{
+    struct timespec ts;
+    clock_gettime(id, &ts);
+    return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+static void sleep_ms(long ms)
+{
+    struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
+    while (nanosleep(&ts, &ts) < 0 && errno == EINTR)
+        ;
+}
+
+static void *ticker(void *arg)
+{
+    for (;;) {
+        sleep_ms(10);
+        ticks++;
+    }
+    return arg;
+}
+
+static void load_modules(void)
+{
+    char name[128];
+    FILE *f = fopen("/modules/order", "r");
+    while (f != NULL && fgets(name, sizeof(name), f) != NULL) {
+        char path[160];
+        name[strcspn(name, "\n")] = '\0';
+        snprintf(path, sizeof(path), "/modules/%s", name);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) < 0)
+            fprintf(stderr, "init: %s: %s\n", name, strerror(errno));
+        close(fd);
+    }
+    if (f != NULL)
+        fclose(f);
+}
+
+static void cmd_rand(FILE *out)
+{
+    unsigned char b[16];
+    if (getrandom(b, sizeof(b), 0) != sizeof(b))
+        return;
+    for (size_t i = 0; i < sizeof(b); i++)
+        fprintf(out, "%02x", b[i]);
+    fputc('\n', out);
+}
+
+/* Sums the bytes of a block, read past the page cache. */
+static void cmd_read(FILE *out, unsigned long block)
+{
+    void *p = NULL;
+    unsigned long sum = 0;
+    int fd = open(DISK, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    if (posix_memalign(&p, 4096, 4096) != 0 || fd < 0 ||
+        pread(fd, p, 4096, (off_t)block * 4096) != 4096) {
+        fprintf(out, "error %s\n", strerror(errno));
+    } else {
+        for (int i = 0; i < 4096; i++)
+            sum += ((unsigned char *)p)[i];
+        fprintf(out, "%lu\n", sum);
+    }
+    free(p);
+    close(fd);
+}
+
+static void cmd_write(FILE *out, unsigned long block, int value)
+{
+    void *p = NULL;
+    int fd = open(DISK, O_WRONLY | O_DIRECT | O_CLOEXEC);
+    if (posix_memalign(&p, 4096, 4096) != 0 || fd < 0) {
+        fprintf(out, "error %s\n", strerror(errno));
+        return;
+    }
+    memset(p, value, 4096);
+    if (pwrite(fd, p, 4096, (off_t)block * 4096) != 4096 || fsync(fd) < 0)
+        fprintf(out, "error %s\n", strerror(errno));
+    else
+        fprintf(out, "ok\n");
+    free(p);
+    close(fd);
+}
+
+/* Writes `mib` MiB of a pattern through a file system on the disk and syncs it. */
+static void cmd_file(FILE *out, unsigned long mib)
+{
+    static char data[1 << 20];
+    mkdir("/mnt", 0755);
+    if (mount(DISK, "/mnt", "ext4", 0, NULL) < 0 && errno != EBUSY) {
+        fprintf(out, "error mount %s\n", strerror(errno));
+        return;
+    }
+    int fd = open("/mnt/file", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    for (unsigned long i = 0; i < mib; i++) {
+        memset(data, (int)(i * 7 + 1), sizeof(data));
+        if (write(fd, data, sizeof(data)) != sizeof(data)) {
+            fprintf(out, "error write %s\n", strerror(errno));
+            return;
+        }
+    }
+    fprintf(out, fsync(fd) < 0 ? "error fsync\n" : "ok\n");
+    close(fd);
+}
+
+static void cmd_cat(FILE *out, const char *path)
+{
+    char b[4096];
+    size_t n;
+    FILE *f = fopen(path, "r");
+    if (f == NULL)
+        return;
+    while ((n = fread(b, 1, sizeof(b), f)) > 0)
+        fwrite(b, 1, n, out);
+    fclose(f);
+}
+
+static void cmd_touch(FILE *out, unsigned long mib)
+{
+    size_t len = mib << 20;
+    char *p = malloc(len);
+    if (p != NULL)
+        memset(p, 0x5a, len);
+    free(p);
+    fprintf(out, p != NULL ? "ok\n" : "error\n");
+}
+
+/* Sends `mib` MiB of zeros. */
+static void cmd_flood(FILE *out, unsigned long mib)
+{
+    static const char data[1 << 16];
+    for (unsigned long i = 0; i < mib * 16; i++)
+        fwrite(data, 1, sizeof(data), out);
+}
+
+/* Reads to the end and tells how much came. */
+static void cmd_sink(FILE *out, int fd)
+{
+    static char data[1 << 16];
+    unsigned long long total = 0;
+    ssize_t n;
+    while ((n = read(fd, data, sizeof(data))) > 0)
+        total += (unsigned long long)n;
+    fprintf(out, "%llu\n", total);
+}
+
+/* Connects to a host port and says hello. */
+static void cmd_connect(FILE *out, unsigned int port)
+{
+    struct sockaddr_vm sa = {.svm_family = AF_VSOCK, .svm_cid = 2, .svm_port = port};
+    char line[64] = "";
+    int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+        fprintf(out, "error %s\n", strerror(errno));
+        close(fd);
+        return;
+    }
+    (void)!write(fd, "hello from the guest\n", 21);
+    (void)!read(fd, line, sizeof(line) - 1);
+    fprintf(out, "%s", line);
+    close(fd);
+}
+
+static void cmd_old(FILE *out)
+{
+    char c;
+    ssize_t n = old_conn >= 0 ? recv(old_conn, &c, 1, MSG_DONTWAIT) : -2;
+    fprintf(out, "%zd %s\n", n, n == -1 ? strerror(errno) : "");
+}
+
+static void command(FILE *out, int fd, char *line)
+{
+    char word[32] = "", text[256] = "";
+    unsigned long a = 0, b = 0;
+    sscanf(line, "%31s %lu %lu", word, &a, &b);
+    sscanf(line, "%*s %255s", text);
+    if (strcmp(word, "ping") == 0)
+        fprintf(out, "pong\n");
+    else if (strcmp(word, "sleep") == 0) {
+        long long t = now_ms(CLOCK_MONOTONIC);
+        sleep_ms((long)a);
+        fprintf(out, "%lld\n", now_ms(CLOCK_MONOTONIC) - t);
+    } else if (strcmp(word, "ticks") == 0)
+        fprintf(out, "%lu\n", ticks);
+    else if (strcmp(word, "rand") == 0)
+        cmd_rand(out);
+    else if (strcmp(word, "clocks") == 0)
+        fprintf(out, "%lld %lld %lld\n", now_ms(CLOCK_REALTIME), now_ms(CLOCK_MONOTONIC),
+                now_ms(CLOCK_BOOTTIME));
+    else if (strcmp(word, "read") == 0)
+        cmd_read(out, a);
+    else if (strcmp(word, "write") == 0)
+        cmd_write(out, a, (int)b);
+    else if (strcmp(word, "file") == 0)
+        cmd_file(out, a);
+    else if (strcmp(word, "cat") == 0)
+        cmd_cat(out, text);
+    else if (strcmp(word, "touch") == 0)
+        cmd_touch(out, a);
+    else if (strcmp(word, "flood") == 0)
+        cmd_flood(out, a);
+    else if (strcmp(word, "sink") == 0)
+        cmd_sink(out, fd);
+    else if (strcmp(word, "connect") == 0)
+        cmd_connect(out, (unsigned int)a);
+    else if (strcmp(word, "old") == 0)
+        cmd_old(out);
+    else if (strcmp(word, "keep") == 0) {
+        old_conn = dup(fd);
+        fprintf(out, "ok\n");
+    } else if (strcmp(word, "poweroff") == 0)
+        reboot(RB_POWER_OFF);
+    else if (strcmp(word, "reboot") == 0)
+        reboot(RB_AUTOBOOT);
+    else if (strcmp(word, "panic") == 0)
+        exit(1); /* the end of PID 1 */
+    else
+        fprintf(out, "unknown\n");
+}
+
+static void *serve(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+    char line[256];
+    size_t len = 0;
+    /* Byte by byte: what follows the line belongs to the command. */
+    while (len < sizeof(line) - 1 && read(fd, line + len, 1) == 1 && line[len] != '\n')
+        len++;
+    line[len] = '\0';
+    FILE *out = fdopen(dup(fd), "w");
+    if (out != NULL && len > 0)
+        command(out, fd, line);
+    if (out != NULL)
+        fclose(out);
+    close(fd);
+    return NULL;
+}
+
+int main(void)
+{
+    pthread_t t;
+    mkdir("/proc", 0755);
+    mkdir("/sys", 0755);
+    mkdir("/dev", 0755);
+    mount("proc", "/proc", "proc", 0, NULL);
+    mount("sysfs", "/sys", "sysfs", 0, NULL);
+    mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    load_modules();
+    struct sockaddr_vm sa = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = PORT};
+    int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 64) < 0) {
+        fprintf(stderr, "init: vsock: %s\n", strerror(errno));
+        return 1;
+    }
+    pthread_create(&t, NULL, ticker, NULL);
+    fprintf(stderr, "init: ready\n");
+    for (;;) {
+        int c = accept(fd, NULL, NULL);
+        if (c >= 0 && pthread_create(&t, NULL, serve, (void *)(intptr_t)c) == 0)
+            pthread_detach(t);
+    }
+}

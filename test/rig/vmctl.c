@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vmctl.c - talks to one corral-vmm by hand and in tests.
+ *
+ *   vmctl DIR ask LINE            one command of the test guest; its answer, then the time taken
+ *   vmctl DIR wait                until the guest answers a ping
+ *   vmctl DIR serve PORT          answers one connection of the guest to host port PORT
+ *   vmctl DIR send MIB            sends MIB MiB to the guest's `sink` command
+ *   vmctl DIR start|pause|resume|stop|stats|log
+ *   vmctl DIR snapshot OUT        writes OUT/state and OUT/memory
+ *   vmctl DIR workset OUT         writes OUT/workset
+ *   vmctl DIR balloon MIB
+ *   vmctl DIR exited              waits for the end of the VM and prints the reason
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctl.h"
+
+#define GUEST_PORT 1024
+
+static const char *dir;
+
+static double now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+}
+
+static struct sockaddr_un address(const char *name)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/%s", dir, name);
+    return sa;
+}
+
+static int dial(const char *name)
+{
+    struct sockaddr_un sa = address(name);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static int read_all(int fd, void *p, size_t len)
+{
+    for (size_t done = 0; done < len;) {
+        ssize_t n = read(fd, (char *)p + done, len - done);
+        if (n <= 0)
+            return -1;
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+/* A connection to the test guest, past the greeting. */
+static int dial_guest(void)
+{
+    char line[64];
+    size_t n = 0;
+    int fd = dial(CTL_VSOCK_NAME);
+    if (fd < 0)
+        return -1;
+    dprintf(fd, "CONNECT %d\n", GUEST_PORT);
+    while (n < sizeof(line) - 1 && read(fd, line + n, 1) == 1 && line[n] != '\n')
+        n++;
+    if (n >= 3 && memcmp(line, "OK ", 3) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static int ask(const char *text, int quiet)
+{
+    char data[1 << 16];
+    double start = now(), first = 0;
+    unsigned long long total = 0;
+    ssize_t n;
+    int fd = dial_guest();
+    if (fd < 0)
+        return 1;
+    dprintf(fd, "%s\n", text);
+    while ((n = read(fd, data, sizeof(data))) > 0) {
+        if (first == 0)
+            first = now();
+        if (!quiet && total < sizeof(data))
+            (void)!write(1, data, (size_t)n);
+        total += (unsigned long long)n;
+    }
+    close(fd);
+    if (!quiet)
+        fprintf(stderr, "# %.1f ms, %llu bytes in %.1f ms\n", first - start, total, now() - start);
+    return total == 0;
+}
+
+static int wait_guest(void)
+{
+    double start = now();
+    while (now() - start < 120000) {
+        if (ask("ping", 1) == 0) {
+            printf("up %.1f ms\n", now() - start);
+            return 0;
+        }
+        usleep(2000);
+    }
+    return 1;
+}
+
+static int serve(const char *port)
+{
+    char name[64], line[256];
+    snprintf(name, sizeof(name), "%s_%s", CTL_VSOCK_NAME, port);
+    struct sockaddr_un sa = address(name);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    unlink(sa.sun_path);
+    if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 1) < 0)
+        return 1;
+    chmod(sa.sun_path, 0777);
+    int c = accept(fd, NULL, NULL);
+    ssize_t n = read(c, line, sizeof(line));
+    (void)!write(1, line, n > 0 ? (size_t)n : 0);
+    dprintf(c, "hello from the host\n");
+    return 0;
+}
+
+static int send_guest(long mib)
+{
+    static const char data[1 << 16];
+    char answer[64] = "";
+    double start = now();
+    int fd = dial_guest();
+    if (fd < 0)
+        return 1;
+    dprintf(fd, "sink\n");
+    for (long i = 0; i < mib * 16; i++) {
+        for (size_t done = 0; done < sizeof(data);) {
+            ssize_t n = write(fd, data + done, sizeof(data) - done);
+            if (n <= 0)
+                return 1;
+            done += (size_t)n;
+        }
+    }
+    shutdown(fd, SHUT_WR);
+    (void)!read(fd, answer, sizeof(answer) - 1);
+    printf("%s# %.1f ms\n", answer, now() - start);
+    return 0;
+}
+
+struct frame {
+    uint32_t len;
+    uint16_t type, zero;
+};
+
+static char payload[CTL_MAX_PAYLOAD + 1];
+
+static int read_frame(int fd, struct frame *f)
+{
+    if (read_all(fd, f, sizeof(*f)) < 0 || f->len > CTL_MAX_PAYLOAD)
+        return -1;
+    if (read_all(fd, payload, f->len) < 0)
+        return -1;
+    payload[f->len] = '\0';
+    return 0;
+}
+
+static int dial_ctl(void)
+{
+    struct frame f;
+    int fd = dial(CTL_SOCKET_NAME);
+    if (fd >= 0 && (read_frame(fd, &f) < 0 || f.type != CTL_HELLO)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static int request(uint16_t type, const void *data, uint32_t len, const int *fds, size_t count)
+{
+    struct frame f = {len, type, 0};
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(2 * sizeof(int))];
+    } ctl = {.space = {0}};
+    struct iovec iov[2] = {{&f, sizeof(f)}, {(void *)(uintptr_t)data, len}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+    double start = now();
+    int fd = dial_ctl();
+    if (fd < 0)
+        return 1;
+    if (count > 0) {
+        msg.msg_control = &ctl;
+        msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+    }
+    if (sendmsg(fd, &msg, 0) < 0 || read_frame(fd, &f) < 0)
+        return 1;
+    if (f.type == CTL_STATS_REPLY) {
+        for (uint32_t i = 0; i < f.len / 8; i++)
+            printf("%llu ", ((unsigned long long *)(void *)payload)[i]);
+        printf("\n");
+    } else if (f.type == CTL_LOG_REPLY) {
+        fwrite(payload, 1, f.len, stdout);
+    } else {
+        printf("%s %s# %.1f ms\n", f.type == CTL_OK ? "ok" : "error",
+               f.type == CTL_OK ? "" : payload + 8, now() - start);
+    }
+    return f.type == CTL_ERROR;
+}
+
+static int create(const char *out, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/%s", out, name);
+    mkdir(out, 0755);
+    unlink(path);
+    return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+}
+
+static int exited(void)
+{
+    struct frame f;
+    int fd = dial_ctl();
+    while (fd >= 0 && read_frame(fd, &f) == 0) {
+        if (f.type != CTL_EXITED)
+            continue;
+        printf("exited %u %s\n", *(uint32_t *)(void *)payload, payload + 8);
+        return 0;
+    }
+    printf("gone\n");
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        uint16_t type;
+    } plain[] = {
+        {"start", CTL_START}, {"pause", CTL_PAUSE}, {"resume", CTL_RESUME},
+        {"stop", CTL_STOP},   {"stats", CTL_STATS}, {"log", CTL_LOG},
+    };
+    if (argc < 3)
+        return 2;
+    dir = argv[1];
+    const char *verb = argv[2], *arg = argc > 3 ? argv[3] : "";
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
+        if (strcmp(plain[i].name, verb) == 0)
+            return request(plain[i].type, NULL, 0, NULL, 0);
+    }
+    if (strcmp(verb, "ask") == 0)
+        return ask(arg, 0);
+    if (strcmp(verb, "wait") == 0)
+        return wait_guest();
+    if (strcmp(verb, "serve") == 0)
+        return serve(arg);
+    if (strcmp(verb, "send") == 0)
+        return send_guest(atol(arg));
+    if (strcmp(verb, "exited") == 0)
+        return exited();
+    if (strcmp(verb, "snapshot") == 0) {
+        int fds[2] = {create(arg, CTL_STATE_NAME), create(arg, CTL_MEMORY_NAME)};
+        return request(CTL_SNAPSHOT, NULL, 0, fds, 2);
+    }
+    if (strcmp(verb, "workset") == 0) {
+        int fd = create(arg, CTL_WORKSET_NAME);
+        return request(CTL_WORKSET, NULL, 0, &fd, 1);
+    }
+    if (strcmp(verb, "balloon") == 0) {
+        uint64_t bytes = strtoull(arg, NULL, 10) << 20;
+        return request(CTL_BALLOON, &bytes, sizeof(bytes), NULL, 0);
+    }
+    return 2;
+}

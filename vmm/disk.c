@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "iov.h"
+
+#define DISK_IOV_BATCH 64u
+
+struct disk_raw {
+    struct disk disk;
+    int fd; /* owned */
+};
+
+static int disk_fd_transfer(int fd, const struct iovec *iov, size_t n, uint64_t off, uint64_t len,
+                            bool write)
+{
+    size_t done = 0;
+    while (done < len) {
+        struct iovec part[DISK_IOV_BATCH];
+        size_t skipped = 0, first = 0;
+        while (first < n && skipped + iov[first].iov_len <= done)
+            skipped += iov[first++].iov_len;
+        size_t count = MIN(n - first, (size_t)DISK_IOV_BATCH);
+        count = iov_slice(iov + first, count, done - skipped, len - done, part);
+        if (count == 0)
+            return -EINVAL;
+        off_t pos = (off_t)(off + done);
+        ssize_t got = write ? pwritev(fd, part, (int)count, pos)
+                            : preadv(fd, part, (int)count, pos);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0 && write)
+            return -EIO;
+        if (got == 0) {
+            (void)iov_zero(iov, n, done, len - done);
+            return 0;
+        }
+        done += (size_t)got;
+    }
+    return 0;
+}
+
+int disk_fd_read(int fd, const struct iovec *iov, size_t n, uint64_t off, uint64_t len)
+{
+    return disk_fd_transfer(fd, iov, n, off, len, false);
+}
+
+int disk_fd_write(int fd, const struct iovec *iov, size_t n, uint64_t off, uint64_t len)
+{
+    return disk_fd_transfer(fd, iov, n, off, len, true);
+}
+
+int disk_fd_zero(int fd, uint64_t off, uint64_t len)
+{
+    if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len) == 0)
+        return 0;
+    return -errno;
+}
+
+static int disk_raw_read(struct disk *d, const struct iovec *iov, size_t n, uint64_t off,
+                         uint64_t len)
+{
+    return disk_fd_read(container_of(d, struct disk_raw, disk)->fd, iov, n, off, len);
+}
+
+static int disk_raw_write(struct disk *d, const struct iovec *iov, size_t n, uint64_t off,
+                          uint64_t len)
+{
+    return disk_fd_write(container_of(d, struct disk_raw, disk)->fd, iov, n, off, len);
+}
+
+static int disk_raw_flush(struct disk *d)
+{
+    return fdatasync(container_of(d, struct disk_raw, disk)->fd) < 0 ? -errno : 0;
+}
+
+static int disk_raw_zero(struct disk *d, uint64_t off, uint64_t len, bool discard)
+{
+    (void)discard;
+    return disk_fd_zero(container_of(d, struct disk_raw, disk)->fd, off, len);
+}
+
+static void disk_raw_close(struct disk *d)
+{
+    struct disk_raw *r = container_of(d, struct disk_raw, disk);
+    (void)close(r->fd);
+    free(r);
+}
+
+static const struct disk_ops disk_raw_ops = {
+    .read = disk_raw_read,
+    .write = disk_raw_write,
+    .flush = disk_raw_flush,
+    .zero = disk_raw_zero,
+    .close = disk_raw_close,
+};
+
+int disk_raw_open(int fd, struct disk **ret)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode) || st.st_size < DISK_SECTOR || st.st_size % DISK_SECTOR != 0)
+        return -EINVAL;
+    struct disk_raw *r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return -ENOMEM;
+    r->disk = (struct disk){.ops = &disk_raw_ops, .size = (uint64_t)st.st_size};
+    r->fd = fd;
+    *ret = &r->disk;
+    return 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * disk.h - what a block device needs from its image. Calls block; lengths are exact: 0 when all
+ * bytes were transferred, otherwise a negative errno and an unknown part of them.
+ *
+ * Durability is that of a disk with a write cache: what was written before a successful flush
+ * survives a crash of the machine; of later writes any subset of whole sectors may.
+ */
+#ifndef CORRAL_VMM_DISK_H
+#define CORRAL_VMM_DISK_H
+
+#include <stdbool.h>
+#include <sys/uio.h>
+
+#include "base.h"
+
+#define DISK_SECTOR 512u
+
+struct disk;
+
+struct disk_ops {
+    int (*read)(struct disk *d, const struct iovec *iov, size_t n, uint64_t off, uint64_t len);
+    int (*write)(struct disk *d, const struct iovec *iov, size_t n, uint64_t off, uint64_t len);
+    int (*flush)(struct disk *d);
+    /* The range reads as zeros afterwards, or, with `discard`, as anything. */
+    int (*zero)(struct disk *d, uint64_t off, uint64_t len, bool discard);
+    void (*close)(struct disk *d);
+};
+
+struct disk {
+    const struct disk_ops *ops;
+    uint64_t size; /* bytes, a multiple of DISK_SECTOR */
+};
+
+/* An image used as it is, read and written in place. Takes ownership of `fd` on success. */
+int disk_raw_open(int fd, struct disk **ret);
+
+/* All bytes at `off` of `fd`, in both directions; short transfers are continued, and a read past
+ * the end of the file gives zeros. For implementations. */
+int disk_fd_read(int fd, const struct iovec *iov, size_t n, uint64_t off, uint64_t len);
+int disk_fd_write(int fd, const struct iovec *iov, size_t n, uint64_t off, uint64_t len);
+int disk_fd_zero(int fd, uint64_t off, uint64_t len);
+
+static inline void disk_close(struct disk *d)
+{
+    if (d != NULL)
+        d->ops->close(d);
+}
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "disk_cow.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "crc32.h"
+#include "iov.h"
+
+#define COW_MAGIC      "CORLCOW"
+#define COW_VERSION    1u
+#define COW_MAP_OFFSET 4096u
+#define COW_PAGE       4096u
+#define COW_PER_BYTE   4u
+#define COW_MAX_IOV    256u
+
+enum cow_state { COW_BASE = 0, COW_OWN = 1, COW_ZERO = 2 };
+
+struct cow_header {
+    char magic[8];
+    uint32_t version;
+    uint32_t block; /* DISK_COW_BLOCK */
+    uint64_t size;  /* of the disk, bytes */
+    uint64_t base_size;
+    uint64_t data_offset;
+    uint32_t reserved;
+    uint32_t crc; /* of everything before */
+};
+_Static_assert(sizeof(struct cow_header) == 48, "overlay header layout");
+
+struct disk_cow {
+    struct disk disk;
+    int base_fd, fd; /* owned */
+    uint64_t base_size, data_offset;
+    uint8_t *map; /* private mapping: pages never looked at cost nothing */
+    size_t map_len;
+    uint8_t *dirty; /* owned; one byte per page of the map */
+    bool any_dirty;
+};
+
+static uint64_t cow_map_len(uint64_t size)
+{
+    uint64_t bytes = (size / DISK_COW_BLOCK + COW_PER_BYTE - 1) / COW_PER_BYTE;
+    return (bytes + COW_PAGE - 1) / COW_PAGE * COW_PAGE;
+}
+
+static bool cow_sizes_ok(uint64_t size, uint64_t base_size)
+{
+    return size > 0 && size <= DISK_COW_MAX_SIZE && size % DISK_COW_BLOCK == 0 && base_size <= size;
+}
+
+static uint32_t cow_header_crc(const struct cow_header *h)
+{
+    return crc32_update(0, h, offsetof(struct cow_header, crc));
+}
+
+int disk_cow_format(int fd, uint64_t size, uint64_t base_size)
+{
+    if (!cow_sizes_ok(size, base_size))
+        return -EINVAL;
+    struct cow_header h = {
+        .magic = COW_MAGIC,
+        .version = COW_VERSION,
+        .block = DISK_COW_BLOCK,
+        .size = size,
+        .base_size = base_size,
+        .data_offset = COW_MAP_OFFSET + cow_map_len(size),
+    };
+    h.crc = cow_header_crc(&h);
+    if (ftruncate(fd, (off_t)(h.data_offset + size)) < 0)
+        return -errno;
+    struct iovec iov = {&h, sizeof(h)};
+    return disk_fd_write(fd, &iov, 1, 0, sizeof(h));
+}
+
+static enum cow_state cow_get(const struct disk_cow *c, uint64_t block)
+{
+    return (enum cow_state)(c->map[block / COW_PER_BYTE] >> (block % COW_PER_BYTE * 2) & 3);
+}
+
+static void cow_set(struct disk_cow *c, uint64_t block, enum cow_state state)
+{
+    uint64_t byte = block / COW_PER_BYTE;
+    unsigned int shift = (unsigned int)(block % COW_PER_BYTE) * 2;
+    uint8_t v = (uint8_t)((c->map[byte] & ~(3u << shift)) | (unsigned int)state << shift);
+    if (v == c->map[byte])
+        return;
+    c->map[byte] = v;
+    c->dirty[byte / COW_PAGE] = 1;
+    c->any_dirty = true;
+}
+
+/* Bytes from `off`, at most `len`, that share one state. */
+static uint64_t cow_run(const struct disk_cow *c, uint64_t off, uint64_t len)
+{
+    uint64_t block = off / DISK_COW_BLOCK;
+    enum cow_state state = cow_get(c, block);
+    uint64_t run = DISK_COW_BLOCK - off % DISK_COW_BLOCK;
+    while (run < len && cow_get(c, ++block) == state)
+        run += DISK_COW_BLOCK;
+    return MIN(run, len);
+}
+
+static int cow_read_run(struct disk_cow *c, const struct iovec *iov, size_t n, uint64_t off,
+                        uint64_t len)
+{
+    switch (cow_get(c, off / DISK_COW_BLOCK)) {
+    case COW_OWN:
+        return disk_fd_read(c->fd, iov, n, c->data_offset + off, len);
+    case COW_BASE:
+        return disk_fd_read(c->base_fd, iov, n, off, len);
+    default:
+        (void)iov_zero(iov, n, 0, len);
+        return 0;
+    }
+}
+
+static int cow_read(struct disk *d, const struct iovec *iov, size_t n, uint64_t off, uint64_t len)
+{
+    struct disk_cow *c = container_of(d, struct disk_cow, disk);
+    for (uint64_t done = 0; done < len;) {
+        struct iovec part[COW_MAX_IOV];
+        uint64_t run = cow_run(c, off + done, len - done);
+        size_t parts = iov_slice(iov, n, done, run, part);
+        int rv = cow_read_run(c, part, parts, off + done, run);
+        if (rv < 0)
+            return rv;
+        done += run;
+    }
+    return 0;
+}
+
+/* Brings the whole block that contains `off` into the overlay, before a part of it is written. */
+static int cow_copy_up(struct disk_cow *c, uint64_t off)
+{
+    uint8_t data[DISK_COW_BLOCK];
+    uint64_t start = off / DISK_COW_BLOCK * DISK_COW_BLOCK;
+    struct iovec iov = {data, sizeof(data)};
+    if (cow_get(c, start / DISK_COW_BLOCK) == COW_OWN)
+        return 0;
+    int rv = cow_read_run(c, &iov, 1, start, sizeof(data));
+    if (rv == 0)
+        rv = disk_fd_write(c->fd, &iov, 1, c->data_offset + start, sizeof(data));
+    if (rv == 0)
+        cow_set(c, start / DISK_COW_BLOCK, COW_OWN);
+    return rv;
+}
+
+static int cow_copy_up_edges(struct disk_cow *c, uint64_t off, uint64_t len)
+{
+    int rv = 0;
+    if (off % DISK_COW_BLOCK != 0)
+        rv = cow_copy_up(c, off);
+    if (rv == 0 && (off + len) % DISK_COW_BLOCK != 0)
+        rv = cow_copy_up(c, off + len - 1);
+    return rv;
+}
+
+static int cow_write(struct disk *d, const struct iovec *iov, size_t n, uint64_t off, uint64_t len)
+{
+    struct disk_cow *c = container_of(d, struct disk_cow, disk);
+    int rv = cow_copy_up_edges(c, off, len);
+    if (rv == 0)
+        rv = disk_fd_write(c->fd, iov, n, c->data_offset + off, len);
+    if (rv < 0)
+        return rv;
+    for (uint64_t b = off / DISK_COW_BLOCK; b <= (off + len - 1) / DISK_COW_BLOCK; b++)
+        cow_set(c, b, COW_OWN);
+    return 0;
+}
+
+/* The part of a block at an end of a range that is to be zeroed. */
+static int cow_zero_edge(struct disk_cow *c, uint64_t off, uint64_t len)
+{
+    static const uint8_t zeros[DISK_COW_BLOCK];
+    struct iovec iov = {(void *)(uintptr_t)zeros, len};
+    int rv = cow_copy_up(c, off);
+    return rv < 0 ? rv : disk_fd_write(c->fd, &iov, 1, c->data_offset + off, len);
+}
+
+static int cow_zero(struct disk *d, uint64_t off, uint64_t len, bool discard)
+{
+    struct disk_cow *c = container_of(d, struct disk_cow, disk);
+    uint64_t end = off + len;
+    uint64_t first = (off + DISK_COW_BLOCK - 1) / DISK_COW_BLOCK * DISK_COW_BLOCK;
+    uint64_t last = end / DISK_COW_BLOCK * DISK_COW_BLOCK;
+    int rv = 0;
+    if (!discard && first > last)
+        return cow_zero_edge(c, off, len); /* inside one block */
+    if (!discard && off < first)
+        rv = cow_zero_edge(c, off, first - off);
+    if (rv == 0 && !discard && last < end)
+        rv = cow_zero_edge(c, last, end - last);
+    if (rv < 0 || first >= last)
+        return rv;
+    rv = disk_fd_zero(c->fd, c->data_offset + first, last - first);
+    if (rv < 0)
+        return rv;
+    for (uint64_t b = first / DISK_COW_BLOCK; b < last / DISK_COW_BLOCK; b++)
+        cow_set(c, b, COW_ZERO);
+    return 0;
+}
+
+static int cow_write_map(struct disk_cow *c)
+{
+    for (size_t page = 0; page < c->map_len / COW_PAGE; page++) {
+        struct iovec iov = {c->map + page * COW_PAGE, COW_PAGE};
+        if (!c->dirty[page])
+            continue;
+        int rv = disk_fd_write(c->fd, &iov, 1, COW_MAP_OFFSET + page * COW_PAGE, COW_PAGE);
+        if (rv < 0)
+            return rv;
+    }
+    return 0;
+}
+
+static int cow_flush(struct disk *d)
+{
+    struct disk_cow *c = container_of(d, struct disk_cow, disk);
+    if (fdatasync(c->fd) < 0)
+        return -errno;
+    if (!c->any_dirty)
+        return 0;
+    int rv = cow_write_map(c);
+    if (rv < 0)
+        return rv;
+    if (fdatasync(c->fd) < 0)
+        return -errno;
+    memset(c->dirty, 0, c->map_len / COW_PAGE);
+    c->any_dirty = false;
+    return 0;
+}
+
+static void cow_close(struct disk *d)
+{
+    struct disk_cow *c = container_of(d, struct disk_cow, disk);
+    (void)munmap(c->map, c->map_len);
+    (void)close(c->base_fd);
+    (void)close(c->fd);
+    free(c->dirty);
+    free(c);
+}
+
+static const struct disk_ops cow_ops = {
+    .read = cow_read,
+    .write = cow_write,
+    .flush = cow_flush,
+    .zero = cow_zero,
+    .close = cow_close,
+};
+
+static int cow_check(int base_fd, int fd, struct cow_header *h)
+{
+    struct stat base, own;
+    struct iovec iov = {h, sizeof(*h)};
+    int rv = disk_fd_read(fd, &iov, 1, 0, sizeof(*h));
+    if (rv < 0)
+        return rv;
+    if (fstat(base_fd, &base) < 0 || fstat(fd, &own) < 0)
+        return -errno;
+    if (memcmp(h->magic, COW_MAGIC, sizeof(h->magic)) != 0 || h->crc != cow_header_crc(h))
+        return -EINVAL;
+    if (h->version != COW_VERSION || h->block != DISK_COW_BLOCK ||
+        !cow_sizes_ok(h->size, h->base_size) ||
+        h->data_offset != COW_MAP_OFFSET + cow_map_len(h->size))
+        return -EINVAL;
+    if (!S_ISREG(base.st_mode) || (uint64_t)base.st_size != h->base_size ||
+        (uint64_t)own.st_size < h->data_offset + h->size)
+        return -EINVAL;
+    return 0;
+}
+
+static int cow_check_map(const struct disk_cow *c, int fd)
+{
+    /* State 3 does not exist. Only the written parts of the map are looked at: holes are BASE. */
+    off_t end = (off_t)(COW_MAP_OFFSET + c->map_len);
+    off_t pos = lseek(fd, COW_MAP_OFFSET, SEEK_DATA);
+    while (pos >= 0 && pos < end) {
+        off_t stop = MIN(lseek(fd, pos, SEEK_HOLE), end);
+        for (; pos < stop; pos++) {
+            uint8_t v = c->map[(size_t)pos - COW_MAP_OFFSET];
+            if ((v & v >> 1 & 0x55) != 0)
+                return -EINVAL;
+        }
+        pos = lseek(fd, pos, SEEK_DATA);
+    }
+    return 0;
+}
+
+int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret)
+{
+    struct cow_header h;
+    if (flock(overlay_fd, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK ? -EBUSY : -errno;
+    int rv = cow_check(base_fd, overlay_fd, &h);
+    if (rv < 0)
+        return rv;
+    cleanup_free struct disk_cow *c = calloc(1, sizeof(*c));
+    size_t map_len = (size_t)cow_map_len(h.size);
+    cleanup_free uint8_t *dirty = calloc(map_len / COW_PAGE, 1);
+    if (c == NULL || dirty == NULL)
+        return -ENOMEM;
+    void *map = mmap(NULL, map_len, PROT_READ | PROT_WRITE, MAP_PRIVATE, overlay_fd,
+                     COW_MAP_OFFSET);
+    if (map == MAP_FAILED)
+        return -errno;
+    *c = (struct disk_cow){
+        .disk = {.ops = &cow_ops, .size = h.size},
+        .base_size = h.base_size,
+        .data_offset = h.data_offset,
+        .map = map,
+        .map_len = map_len,
+    };
+    rv = cow_check_map(c, overlay_fd);
+    if (rv < 0) {
+        (void)munmap(map, map_len);
+        return rv;
+    }
+    c->base_fd = base_fd;
+    c->fd = overlay_fd;
+    c->dirty = TAKE_PTR(dirty);
+    *ret = &TAKE_PTR(c)->disk;
+    return 0;
+}

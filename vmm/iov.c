@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "iov.h"
+
+#include <string.h>
+
+size_t iov_total(const struct iovec *iov, size_t n)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += iov[i].iov_len;
+    return total;
+}
+
+enum iov_op { IOV_READ, IOV_WRITE, IOV_ZERO };
+
+static size_t iov_walk(const struct iovec *iov, size_t n, size_t offset, uint8_t *host, size_t len,
+                       enum iov_op op)
+{
+    size_t done = 0;
+    for (size_t i = 0; i < n && done < len; i++) {
+        if (offset >= iov[i].iov_len) {
+            offset -= iov[i].iov_len;
+            continue;
+        }
+        uint8_t *p = (uint8_t *)iov[i].iov_base + offset;
+        size_t part = MIN(len - done, iov[i].iov_len - offset);
+        if (op == IOV_READ)
+            memcpy(host + done, p, part);
+        else if (op == IOV_WRITE)
+            memcpy(p, host + done, part);
+        else
+            memset(p, 0, part);
+        done += part;
+        offset = 0;
+    }
+    return done;
+}
+
+size_t iov_read(const struct iovec *iov, size_t n, size_t offset, void *dst, size_t len)
+{
+    return iov_walk(iov, n, offset, dst, len, IOV_READ);
+}
+
+size_t iov_write(const struct iovec *iov, size_t n, size_t offset, const void *src, size_t len)
+{
+    return iov_walk(iov, n, offset, (uint8_t *)(uintptr_t)src, len, IOV_WRITE);
+}
+
+size_t iov_zero(const struct iovec *iov, size_t n, size_t offset, size_t len)
+{
+    return iov_walk(iov, n, offset, NULL, len, IOV_ZERO);
+}
+
+size_t iov_slice(const struct iovec *iov, size_t n, size_t offset, size_t len, struct iovec *out)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < n && len > 0; i++) {
+        if (offset >= iov[i].iov_len) {
+            offset -= iov[i].iov_len;
+            continue;
+        }
+        size_t part = MIN(len, iov[i].iov_len - offset);
+        out[used].iov_base = (uint8_t *)iov[i].iov_base + offset;
+        out[used++].iov_len = part;
+        len -= part;
+        offset = 0;
+    }
+    return used;
+}

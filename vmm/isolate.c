@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "isolate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#define ISOLATE_FILES 1024u
+#define ISOLATE_DIR   "sandbox" /* in the new root */
+#define ISOLATE_MOUNT (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+#define ISOLATE_NAMESPACES                                                                         \
+    (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+
+static int isolate_failed(struct error *err, const char *what)
+{
+    return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", what);
+}
+
+int isolate_early(struct error *err)
+{
+    if (close_range(3, ~0u, 0) < 0)
+        return isolate_failed(err, "inherited files cannot be closed");
+    if (clearenv() != 0)
+        return error_set(err, ERROR_SANDBOX_FAILED, "the environment cannot be cleared");
+    (void)umask(077);
+    return 0;
+}
+
+int isolate_cgroup(const char *dir, struct error *err)
+{
+    cleanup_close int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (dir_fd < 0)
+        return isolate_failed(err, "the cgroup cannot be opened");
+    cleanup_close int fd = openat(dir_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || write(fd, "0", 1) != 1)
+        return isolate_failed(err, "the cgroup cannot be entered");
+    return 0;
+}
+
+static int isolate_write(const char *path, const char *text)
+{
+    cleanup_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t len = (ssize_t)strlen(text);
+    return fd >= 0 && write(fd, text, (size_t)len) == len ? 0 : -errno;
+}
+
+/* An ordinary user may make the other namespaces only inside a user namespace, in which it keeps
+ * its own ids. */
+static int isolate_user_namespace(void)
+{
+    char map[64];
+    uid_t uid = getuid();
+    gid_t gid = getgid();
+    if (unshare(CLONE_NEWUSER) < 0)
+        return -errno;
+    int rv = isolate_write("/proc/self/setgroups", "deny");
+    (void)snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+    if (rv == 0)
+        rv = isolate_write("/proc/self/uid_map", map);
+    (void)snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+    if (rv == 0)
+        rv = isolate_write("/proc/self/gid_map", map);
+    return rv;
+}
+
+int isolate_namespaces(pid_t *ret_child, struct error *err)
+{
+    int rv = geteuid() != 0 ? isolate_user_namespace() : 0;
+    if (rv < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "no user namespace can be made");
+    if (unshare(ISOLATE_NAMESPACES) < 0)
+        return isolate_failed(err, "the namespaces cannot be made");
+    pid_t pid = fork();
+    if (pid < 0)
+        return isolate_failed(err, "the VM's process cannot be made");
+    *ret_child = pid;
+    return 0;
+}
+
+int isolate_root(int dir_fd, struct error *err)
+{
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return isolate_failed(err, "mounts cannot be made private");
+    cleanup_close int tree = open_tree(dir_fd, "",
+                                       AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0 || fchdir(dir_fd) < 0)
+        return isolate_failed(err, "the sandbox's directory cannot be cloned");
+    /* Any directory will do to mount the new root on; every system has this one. */
+    if (mount("none", "/proc", "tmpfs", ISOLATE_MOUNT, "size=16k,nr_inodes=4,mode=0755") < 0 ||
+        chdir("/proc") < 0 || mkdir(ISOLATE_DIR, 0700) < 0)
+        return isolate_failed(err, "the new root cannot be mounted");
+    if (move_mount(tree, "", AT_FDCWD, ISOLATE_DIR, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return isolate_failed(err, "the sandbox's directory cannot be mounted");
+    if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return isolate_failed(err, "the root cannot be changed");
+    if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | ISOLATE_MOUNT, NULL) < 0 ||
+        chdir(ISOLATE_DIR) < 0)
+        return isolate_failed(err, "the new root cannot be closed");
+    return 0;
+}
+
+int isolate_limits(struct error *err)
+{
+    static const struct {
+        __rlimit_resource_t resource;
+        rlim_t value;
+    } limits[] = {
+        {RLIMIT_CORE, 0},
+        {RLIMIT_MEMLOCK, 0},
+        {RLIMIT_NOFILE, ISOLATE_FILES},
+        {RLIMIT_MSGQUEUE, 0},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        struct rlimit l = {limits[i].value, limits[i].value};
+        if (setrlimit(limits[i].resource, &l) < 0)
+            return isolate_failed(err, "a resource limit cannot be set");
+    }
+    return 0;
+}
+
+static int isolate_drop_capabilities(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+}
+
+int isolate_identity(uid_t uid, gid_t gid, struct error *err)
+{
+    if (gid != 0 && (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0))
+        return isolate_failed(err, "the group cannot be changed");
+    for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* refused where there is nothing to drop */
+    if (uid != 0 && setresuid(uid, uid, uid) < 0)
+        return isolate_failed(err, "the user cannot be changed");
+    int rv = isolate_drop_capabilities();
+    if (rv < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "capabilities cannot be dropped");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return isolate_failed(err, "privileges cannot be given up");
+    return 0;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define MEM_ZAP_MIN (64u << 10)
+#define MEM_ZAP_MAX 8192u
+
+static bool mem_size_ok(uint64_t size)
+{
+    return size >= MEM_MIN_SIZE && size <= MEM_MAX_SIZE && size % MEM_PAGE == 0;
+}
+
+int mem_init_new(struct mem *m, uint64_t size)
+{
+    if (!mem_size_ok(size))
+        return -EINVAL;
+    cleanup_close int fd = memfd_create("guest-memory", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+        return -errno;
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (p == MAP_FAILED)
+        return -errno;
+    (void)madvise(p, size, MADV_DONTDUMP);
+    *m = (struct mem){.base = p, .size = size, .fd = TAKE_FD(fd)};
+    return 0;
+}
+
+int mem_init_file(struct mem *m, int fd, uint64_t size)
+{
+    struct stat st;
+    if (!mem_size_ok(size))
+        return -EINVAL;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < size)
+        return -EINVAL;
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+    if (p == MAP_FAILED)
+        return -errno;
+    (void)madvise(p, size, MADV_DONTDUMP);
+    *m = (struct mem){.base = p, .size = size, .fd = fd, .private_file = true};
+    return 0;
+}
+
+void mem_done(struct mem *m)
+{
+    if (m->base == NULL)
+        return;
+    (void)munmap(m->base, m->size);
+    (void)close(m->fd);
+    *m = (struct mem){.fd = -1};
+}
+
+size_t mem_regions(const struct mem *m, struct mem_region out[2])
+{
+    uint64_t low = MIN(m->size, MEM_HOLE_START);
+    out[0] = (struct mem_region){.gpa = 0, .len = low, .host = m->base};
+    if (m->size == low)
+        return 1;
+    out[1] = (struct mem_region){.gpa = MEM_HOLE_END, .len = m->size - low, .host = m->base + low};
+    return 2;
+}
+
+void *mem_at(const struct mem *m, uint64_t gpa, uint64_t len)
+{
+    uint64_t end;
+    if (len == 0 || __builtin_add_overflow(gpa, len, &end))
+        return NULL;
+    uint64_t low = MIN(m->size, MEM_HOLE_START);
+    if (end <= low)
+        return m->base + gpa;
+    if (gpa >= MEM_HOLE_END && end - MEM_HOLE_END <= m->size - low)
+        return m->base + low + (gpa - MEM_HOLE_END);
+    return NULL;
+}
+
+static bool mem_whole_pages(const struct mem *m, const void *host, uint64_t len,
+                            uint64_t *ret_start, uint64_t *ret_len)
+{
+    uint64_t off = (uint64_t)((const uint8_t *)host - m->base);
+    uint64_t start = (off + MEM_PAGE - 1) & ~(uint64_t)(MEM_PAGE - 1);
+    uint64_t end = (off + len) & ~(uint64_t)(MEM_PAGE - 1);
+    *ret_start = start;
+    *ret_len = end - start;
+    return start < end;
+}
+
+int mem_zap(struct mem *m, void *host, uint64_t len)
+{
+    uint64_t start, n;
+    if (!m->private_file)
+        return mem_drop(m, host, len);
+    if (!mem_whole_pages(m, host, len, &start, &n))
+        return 0;
+    /* Every piece may become a mapping of its own; the host kernel allows about 65,000. */
+    if (n < MEM_ZAP_MIN || m->zapped == MEM_ZAP_MAX)
+        return -ENOSPC;
+    /* Dropping a private page would bring the file's old bytes back; the guest was promised
+     * zeros, so anonymous memory takes the place of the file. */
+    void *p = mmap(m->base + start, n, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return -errno;
+    m->zapped++;
+    return 0;
+}
+
+int mem_drop(struct mem *m, void *host, uint64_t len)
+{
+    uint64_t start, n;
+    if (!mem_whole_pages(m, host, len, &start, &n))
+        return 0;
+    int rv = m->private_file ? madvise(m->base + start, n, MADV_DONTNEED)
+                             : fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                         (off_t)start, (off_t)n);
+    return rv < 0 ? -errno : 0;
+}

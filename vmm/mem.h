@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mem.h - guest memory: one host mapping, reached only through (guest address, length).
+ *
+ * Layout: RAM from 0, interrupted by the device hole below 4 GiB. The backing file has no hole:
+ * what lies above 4 GiB follows directly on what lies below.
+ *
+ * Whatever is in guest memory may change while it is read: copy once, then judge the copy.
+ */
+#ifndef CORRAL_VMM_MEM_H
+#define CORRAL_VMM_MEM_H
+
+#include <stdbool.h>
+
+#include "base.h"
+
+#define MEM_HOLE_START 0xc0000000ull
+#define MEM_HOLE_END   0x100000000ull
+#define MEM_MIN_SIZE   (32ull << 20)
+#define MEM_MAX_SIZE   (64ull << 30)
+#define MEM_PAGE       4096u
+
+struct mem {
+    uint8_t *base; /* owned mapping of `size` bytes */
+    uint64_t size; /* bytes of RAM, a multiple of MEM_PAGE */
+    int fd;        /* owned; memfd, or the snapshot's memory file when `private_file` */
+    bool private_file;
+    uint32_t zapped; /* pieces of a private file replaced so far */
+};
+
+struct mem_region {
+    uint64_t gpa, len;
+    uint8_t *host;
+};
+
+/* Fresh zeroed memory in a memfd. 0 or a negative errno. */
+int mem_init_new(struct mem *m, uint64_t size);
+/* A private view of the first `size` bytes of `fd`: clones share its clean pages. Takes ownership
+ * of `fd` on success. The file must not change while it is mapped. */
+int mem_init_file(struct mem *m, int fd, uint64_t size);
+void mem_done(struct mem *m);
+
+/* The host address of [gpa, gpa + len), or NULL when that is not entirely RAM of one region or
+ * `len` is zero. */
+void *mem_at(const struct mem *m, uint64_t gpa, uint64_t len);
+
+/* One or two regions, for the hypervisor and the memory map handed to the kernel. */
+size_t mem_regions(const struct mem *m, struct mem_region out[2]);
+
+/* Both give the whole pages of an address range that mem_at returned back to the host. After
+ * mem_zap the guest finds zeros there, after mem_drop anything it wrote there before, or zeros. */
+int mem_zap(struct mem *m, void *host, uint64_t len);
+int mem_drop(struct mem *m, void *host, uint64_t len);
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snapshot.c - saving a paused VM into two files, and building one from them.
+ *
+ * Save: finish what the driver asked for (so that the interrupt is in the local APIC before it is
+ * read), flush the disk, state, memory. Load: everything is checked before KVM sees it; then KVM
+ * state, devices, a new generation id, a reset of all vsock connections, and one interrupt of each
+ * device, because an edge between two reads of the saving side may be lost.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "vm.h"
+#include "workset.h"
+
+#define SNAP_DRAIN_TURNS 64
+#define SNAP_WINDOW      (1u << 20) /* memory is looked at in pieces of this size */
+
+/* Saving. */
+
+static void snap_drain(struct vm *vm)
+{
+    for (int turn = 0; turn < SNAP_DRAIN_TURNS; turn++) {
+        bool more = false;
+        for (size_t i = 0; i < LAYOUT_VIRTIO_MAX; i++) {
+            virtio_kick_all(vm->slot[i].dev);
+            more |= vm->slot[i].dev->again != 0;
+        }
+        if (!more)
+            return;
+    }
+}
+
+static int snap_save_state(struct vm *vm, struct buf *b)
+{
+    size_t start = state_begin(b, STATE_KVM);
+    int rv = kvm_save(&vm->kvm, b);
+    state_end(b, start);
+    for (unsigned int i = 0; rv == 0 && i < vm->vcpus; i++) {
+        start = state_begin(b, STATE_VCPU);
+        rv = vcpu_save(&vm->vcpu[i], &vm->kvm, b);
+        state_end(b, start);
+    }
+    start = state_begin(b, STATE_SERIAL);
+    serial_save(&vm->serial, b);
+    state_end(b, start);
+    for (size_t i = 0; i < LAYOUT_VIRTIO_MAX; i++) {
+        start = state_begin(b, STATE_VIRTIO);
+        virtio_mmio_save(&vm->slot[i].mmio, b);
+        state_end(b, start);
+    }
+    start = state_begin(b, STATE_BALLOON);
+    (void)buf_u32(b, vm->balloon.target);
+    (void)buf_u32(b, vm->balloon.actual);
+    (void)buf_u32(b, vm->balloon.poison);
+    state_end(b, start);
+    return rv;
+}
+
+static bool snap_page_is_zero(const uint8_t *p)
+{
+    const uint64_t *w = (const uint64_t *)(const void *)p;
+    uint64_t any = 0;
+    for (size_t i = 0; i < MEM_PAGE / sizeof(*w); i += 8)
+        any |= w[i] | w[i + 1] | w[i + 2] | w[i + 3] | w[i + 4] | w[i + 5] | w[i + 6] | w[i + 7];
+    return any == 0;
+}
+
+static int snap_write_range(const struct vm *vm, int fd, uint64_t start, uint64_t end)
+{
+    uint64_t off = start;
+    while (off < end) {
+        while (off < end && snap_page_is_zero(vm->mem.base + off))
+            off += MEM_PAGE;
+        uint64_t run = off;
+        while (run < end && !snap_page_is_zero(vm->mem.base + run))
+            run += MEM_PAGE;
+        struct iovec iov = {vm->mem.base + off, run - off};
+        int rv = run > off ? disk_fd_write(fd, &iov, 1, off, run - off) : 0;
+        if (rv < 0)
+            return rv;
+        off = run;
+    }
+    return 0;
+}
+
+/* Only what is not zero, so that the file is as small as the guest's memory is empty. */
+static int snap_save_memory(const struct vm *vm, int fd, const struct state_meta *meta)
+{
+    uint8_t trailer[STATE_TRAILER];
+    struct iovec iov = {trailer, sizeof(trailer)};
+    off_t pos = 0, size = (off_t)vm->mem.size;
+    if (ftruncate(fd, size + STATE_TRAILER) < 0)
+        return -errno;
+    while (pos < size) {
+        off_t end = MIN(pos + (off_t)SNAP_WINDOW, size);
+        if (!vm->mem.private_file) {
+            /* Reading a page of a memfd that was never written would allocate it. */
+            pos = lseek(vm->mem.fd, pos, SEEK_DATA);
+            if (pos < 0)
+                break;
+            end = MIN(lseek(vm->mem.fd, pos, SEEK_HOLE), size);
+        }
+        int rv = snap_write_range(vm, fd, (uint64_t)pos, (uint64_t)end);
+        if (rv < 0)
+            return rv;
+        pos = end;
+    }
+    state_make_trailer(trailer, meta);
+    return disk_fd_write(fd, &iov, 1, (uint64_t)size, sizeof(trailer));
+}
+
+int vm_save(struct vm *vm, int state_fd, int memory_fd, struct error *err)
+{
+    cleanup_buf struct buf b = {0};
+    struct state_meta meta = {
+        .memory_size = vm->mem.size,
+        .disk_size = vm->disk->size,
+        .vcpus = vm->vcpus,
+        .cpu = vm->cpu,
+    };
+    if (getrandom(meta.id, sizeof(meta.id), 0) != sizeof(meta.id))
+        return error_set(err, ERROR_INTERNAL, "no random bytes");
+    snap_drain(vm);
+    int rv = vm->disk->ops->flush(vm->disk);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the disk cannot be flushed");
+    state_start(&b);
+    rv = snap_save_state(vm, &b);
+    if (rv == 0)
+        rv = state_finish(&b, &meta);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the VM's state cannot be read");
+    rv = snap_save_memory(vm, memory_fd, &meta);
+    struct iovec iov = {b.data, b.len};
+    /* The state file comes last: a snapshot that is cut short has none. */
+    if (rv == 0)
+        rv = disk_fd_write(state_fd, &iov, 1, 0, b.len);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_NO_SPACE, rv, "the snapshot cannot be written");
+    return 0;
+}
+
+/* Loading. */
+
+static int snap_read_state(int fd, struct buf *b, struct error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
+        st.st_size > STATE_MAX_SIZE)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the state file has no possible size");
+    int rv = buf_reserve(b, (size_t)st.st_size);
+    if (rv < 0)
+        return rv;
+    b->len = (size_t)st.st_size;
+    struct iovec iov = {b->data, b->len};
+    rv = disk_fd_read(fd, &iov, 1, 0, b->len);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the state file cannot be read");
+    return 0;
+}
+
+static int snap_check(const struct vm *vm, const struct vm_config *config,
+                      const struct state_meta *meta, struct error *err)
+{
+    uint8_t trailer[STATE_TRAILER];
+    struct stat st;
+    if (meta->vcpus == 0 || meta->vcpus > LAYOUT_MAX_VCPUS || meta->memory_size < MEM_MIN_SIZE ||
+        meta->memory_size > MEM_MAX_SIZE)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the state file is damaged");
+    if (meta->disk_size != vm->disk->size)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the disk is not that of the snapshot");
+    if (fstat(config->memory_fd, &st) < 0 ||
+        (uint64_t)st.st_size != meta->memory_size + STATE_TRAILER)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the memory file is damaged or cut short");
+    struct iovec iov = {trailer, sizeof(trailer)};
+    int rv = disk_fd_read(config->memory_fd, &iov, 1, meta->memory_size, sizeof(trailer));
+    if (rv < 0)
+        return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the memory file cannot be read");
+    return state_check_trailer(trailer, meta, err);
+}
+
+static int snap_load_devices(struct vm *vm, struct cursor *sections)
+{
+    struct cursor c;
+    int rv = state_section(sections, STATE_SERIAL, &c);
+    if (rv == 0)
+        rv = serial_load(&vm->serial, &c);
+    for (size_t i = 0; rv == 0 && i < LAYOUT_VIRTIO_MAX; i++) {
+        rv = state_section(sections, STATE_VIRTIO, &c);
+        if (rv == 0)
+            rv = virtio_mmio_load(&vm->slot[i].mmio, &c);
+        if (rv == 0 && !cursor_end(&c))
+            rv = -EINVAL;
+    }
+    if (rv == 0)
+        rv = state_section(sections, STATE_BALLOON, &c);
+    if (rv < 0)
+        return rv;
+    vm->balloon.target = cursor_u32(&c);
+    vm->balloon.actual = cursor_u32(&c);
+    vm->balloon.poison = cursor_u32(&c);
+    return cursor_end(&c) && cursor_end(sections) ? 0 : -EINVAL;
+}
+
+static int snap_load_kvm(struct vm *vm, struct cursor *sections)
+{
+    struct cursor c;
+    int rv = state_section(sections, STATE_KVM, &c);
+    if (rv == 0)
+        rv = kvm_load(&vm->kvm, &c);
+    for (unsigned int i = 0; rv == 0 && i < vm->vcpus; i++) {
+        rv = state_section(sections, STATE_VCPU, &c);
+        if (rv == 0)
+            rv = vcpu_load(&vm->vcpu[i], &c);
+    }
+    return rv;
+}
+
+/* What makes a clone another machine than its origin, before its first instruction. */
+static int snap_new_generation(struct vm *vm)
+{
+    uint8_t id[16];
+    if (getrandom(id, sizeof(id), 0) != sizeof(id))
+        return -EIO;
+    memcpy(mem_at(&vm->mem, LAYOUT_VMGENID, sizeof(id)), id, sizeof(id));
+    kvm_pulse(&vm->kvm, LAYOUT_GED_GSI);
+    virtio_vsock_transport_reset(&vm->vsock);
+    for (size_t i = 0; i < LAYOUT_VIRTIO_MAX; i++) {
+        if (virtio_running(vm->slot[i].dev))
+            virtio_raise(vm->slot[i].dev);
+    }
+    return 0;
+}
+
+int vm_load(struct vm *vm, const struct vm_config *config, struct error *err)
+{
+    cleanup_buf struct buf b = {0};
+    struct state_meta meta;
+    struct cursor sections;
+    int rv = snap_read_state(config->state_fd, &b, err);
+    if (rv == 0)
+        rv = state_open(b.data, b.len, &meta, &sections, err);
+    if (rv == 0)
+        rv = snap_check(vm, config, &meta, err);
+    if (rv == 0)
+        rv = vm_fingerprint(vm, meta.vcpus, err);
+    if (rv < 0)
+        return rv;
+    if (vm->cpu != meta.cpu)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the snapshot was taken on another CPU");
+    rv = mem_init_file(&vm->mem, config->memory_fd, meta.memory_size);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the memory file cannot be mapped");
+    if (config->workset_fd >= 0)
+        (void)workset_prefetch(&vm->mem, config->workset_fd);
+    rv = vm_init_machine(vm, config, meta.vcpus, err);
+    if (rv < 0)
+        return rv;
+    rv = snap_load_kvm(vm, &sections);
+    if (rv == 0)
+        rv = snap_load_devices(vm, &sections);
+    if (rv == 0)
+        rv = snap_new_generation(vm);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the snapshot cannot be restored");
+    return 0;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtio.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <string.h>
+
+#define VIRTIO_STATUS_VALID                                                                        \
+    (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK |          \
+     VIRTIO_CONFIG_S_DRIVER_OK)
+
+void virtio_init(struct virtio_dev *dev, const struct virtio_ops *ops, struct mem *mem,
+                 const struct irq_line *irq)
+{
+    *dev = (struct virtio_dev){.ops = ops, .mem = mem, .irq = *irq};
+}
+
+uint64_t virtio_offered(const struct virtio_dev *dev)
+{
+    return dev->ops->features | VIRTIO_F_BIT(VIRTIO_F_VERSION_1) |
+           VIRTIO_F_BIT(VIRTIO_RING_F_EVENT_IDX);
+}
+
+bool virtio_running(const struct virtio_dev *dev)
+{
+    return (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) != 0 && !dev->broken;
+}
+
+void virtio_reset(struct virtio_dev *dev)
+{
+    if ((dev->status & VIRTIO_CONFIG_S_DRIVER_OK) != 0 && dev->ops->reset != NULL)
+        dev->ops->reset(dev);
+    for (size_t i = 0; i < VIRTIO_MAX_QUEUES; i++)
+        virtq_reset(&dev->q[i]);
+    dev->features = 0;
+    dev->isr = 0;
+    dev->status = 0;
+    dev->broken = false;
+    dev->again = 0;
+}
+
+int virtio_pop(struct virtio_dev *dev, uint32_t queue)
+{
+    if (!virtio_running(dev))
+        return 0;
+    int rv = virtq_pop(&dev->q[queue], &dev->chain);
+    if (rv < 0) {
+        virtio_broken(dev);
+        return 0;
+    }
+    return rv;
+}
+
+void virtio_raise(struct virtio_dev *dev)
+{
+    dev->isr |= VIRTIO_ISR_QUEUE;
+    irq_raise(&dev->irq);
+}
+
+void virtio_signal(struct virtio_dev *dev, uint32_t queue)
+{
+    if (!dev->broken && dev->q[queue].ready && virtq_wants_irq(&dev->q[queue]))
+        virtio_raise(dev);
+}
+
+void virtio_broken(struct virtio_dev *dev)
+{
+    dev->broken = true;
+    dev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+    dev->isr |= VIRTIO_ISR_CONFIG;
+    irq_raise(&dev->irq);
+}
+
+void virtio_run_again(struct virtio_dev *dev)
+{
+    uint32_t queues = dev->again;
+    dev->again = 0;
+    for (uint32_t i = 0; i < dev->ops->queues; i++) {
+        if ((queues & 1u << i) != 0 && virtio_running(dev) && dev->q[i].ready)
+            dev->ops->notify(dev, i);
+    }
+}
+
+void virtio_config_copy(const void *config, size_t size, uint32_t offset, void *data, uint32_t len)
+{
+    if (offset < size)
+        memcpy(data, (const uint8_t *)config + offset, MIN((size_t)len, size - offset));
+}
+
+void virtio_kick_all(struct virtio_dev *dev)
+{
+    for (uint32_t i = 0; i < dev->ops->queues; i++) {
+        if (virtio_running(dev) && dev->q[i].ready)
+            dev->ops->notify(dev, i);
+    }
+}
+
+void virtio_save(const struct virtio_dev *dev, struct buf *out)
+{
+    (void)buf_u32(out, dev->ops->id);
+    (void)buf_u64(out, dev->features);
+    (void)buf_u32(out, dev->isr);
+    (void)buf_u32(out, dev->status);
+    (void)buf_u32(out, dev->broken);
+    (void)buf_u32(out, dev->ops->queues);
+    for (uint32_t i = 0; i < dev->ops->queues; i++)
+        virtq_save(&dev->q[i], out);
+}
+
+int virtio_load(struct virtio_dev *dev, struct cursor *c)
+{
+    uint32_t id = cursor_u32(c);
+    uint64_t features = cursor_u64(c);
+    uint32_t isr = cursor_u32(c), status = cursor_u32(c), broken = cursor_u32(c);
+    uint32_t queues = cursor_u32(c);
+    if (!cursor_ok(c) || id != dev->ops->id || queues != dev->ops->queues || broken > 1)
+        return -EINVAL;
+    if ((features & ~virtio_offered(dev)) != 0 || (isr & ~3u) != 0)
+        return -EINVAL;
+    if ((status & ~(VIRTIO_STATUS_VALID | VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED)) !=
+        0)
+        return -EINVAL;
+    dev->features = features;
+    dev->isr = isr;
+    dev->status = (uint8_t)status;
+    dev->broken = broken;
+    bool event_idx = (features & VIRTIO_F_BIT(VIRTIO_RING_F_EVENT_IDX)) != 0;
+    for (uint32_t i = 0; i < queues; i++) {
+        int rv = virtq_load(&dev->q[i], c, dev->mem, event_idx);
+        if (rv < 0)
+            return rv;
+    }
+    return 0;
+}

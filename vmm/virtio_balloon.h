@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio_balloon.h - gives the guest's free memory back to the host.
+ *
+ * Free page reporting is the main road: the guest names free blocks, they are dropped, and the
+ * guest gets them back as zeros when it touches them. The classic balloon (a target size set by
+ * the host) works beside it. Pages are promised to read as zeros, so a guest that zeroes on free
+ * (init_on_free) may report, too.
+ */
+#ifndef CORRAL_VMM_VIRTIO_BALLOON_H
+#define CORRAL_VMM_VIRTIO_BALLOON_H
+
+#include "virtio.h"
+
+struct virtio_balloon {
+    struct virtio_dev dev;
+    uint32_t target, actual; /* pages of 4 KiB */
+    uint32_t poison;         /* what the guest expects in reported pages */
+    uint64_t reclaimed;      /* bytes since start */
+};
+
+void virtio_balloon_init(struct virtio_balloon *b, struct mem *mem, const struct irq_line *irq);
+void virtio_balloon_set_target(struct virtio_balloon *b, uint32_t pages);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtio_vsock.h"
+
+#include <string.h>
+
+#include "iov.h"
+
+#define VSOCK_RX    0u
+#define VSOCK_TX    1u
+#define VSOCK_EVENT 2u
+#define VSOCK_TURN  64u /* packets per turn of the loop and direction */
+
+_Static_assert(sizeof(struct virtio_vsock_hdr) == 44, "packet header layout");
+
+static void vsock_config_read(struct virtio_dev *dev, uint32_t offset, void *data, uint32_t len)
+{
+    uint64_t cid = VIRTIO_VSOCK_GUEST_CID;
+    (void)dev;
+    virtio_config_copy(&cid, sizeof(cid), offset, data, len);
+}
+
+/* One packet into the chain just popped. False: nothing to send, the chain was put back. */
+static bool vsock_fill_one(struct virtio_vsock *v)
+{
+    struct virtq_chain *c = &v->dev.chain;
+    struct virtio_vsock_hdr h;
+    struct iovec room[VIRTQ_MAX_SIZE];
+    if (c->in_len <= sizeof(h)) {
+        virtio_broken(&v->dev);
+        return false;
+    }
+    size_t room_len = c->in_len - sizeof(h);
+    size_t n = iov_slice(virtq_in(c), c->n_in, sizeof(h), room_len, room);
+    if (!vsock_mux_next(&v->mux, &h, room, n, room_len)) {
+        virtq_unpop(&v->dev.q[VSOCK_RX]);
+        return false;
+    }
+    h.src_cid = VSOCK_HOST_CID;
+    h.dst_cid = VIRTIO_VSOCK_GUEST_CID;
+    (void)iov_write(virtq_in(c), c->n_in, 0, &h, sizeof(h));
+    virtq_push(&v->dev.q[VSOCK_RX], c->head, (uint32_t)sizeof(h) + h.len);
+    return true;
+}
+
+static void vsock_fill(struct virtio_vsock *v)
+{
+    struct virtio_dev *dev = &v->dev;
+    uint32_t done = 0;
+    bool more = true;
+    while (more && virtio_running(dev) && vsock_mux_has_packet(&v->mux) && done < VSOCK_TURN) {
+        if (virtio_pop(dev, VSOCK_RX) == 0) {
+            more = virtio_running(dev) && virtq_arm(&dev->q[VSOCK_RX]);
+            continue;
+        }
+        more = vsock_fill_one(v);
+        done++;
+    }
+    /* Set by the mux while it worked; only a turn cut short needs another one. */
+    dev->again &= ~(1u << VSOCK_RX);
+    if (done == VSOCK_TURN && more)
+        virtio_again(dev, VSOCK_RX);
+    virtio_signal(dev, VSOCK_RX);
+}
+
+static void vsock_receive_one(struct virtio_vsock *v)
+{
+    const struct virtq_chain *c = &v->dev.chain;
+    struct virtio_vsock_hdr h;
+    struct iovec data[VIRTQ_MAX_SIZE];
+    if (c->out_len < sizeof(h)) {
+        virtio_broken(&v->dev);
+        return;
+    }
+    (void)iov_read(c->iov, c->n_out, 0, &h, sizeof(h));
+    if (h.len > c->out_len - sizeof(h)) {
+        virtio_broken(&v->dev);
+        return;
+    }
+    size_t n = iov_slice(c->iov, c->n_out, sizeof(h), h.len, data);
+    if (h.src_cid == VIRTIO_VSOCK_GUEST_CID && h.dst_cid == VSOCK_HOST_CID)
+        vsock_mux_receive(&v->mux, &h, data, n);
+    virtq_push(&v->dev.q[VSOCK_TX], c->head, 0);
+}
+
+static void vsock_drain(struct virtio_vsock *v)
+{
+    struct virtio_dev *dev = &v->dev;
+    uint32_t done = 0;
+    do {
+        while (done < VSOCK_TURN && virtio_pop(dev, VSOCK_TX) > 0) {
+            vsock_receive_one(v);
+            done++;
+        }
+        if (done == VSOCK_TURN) {
+            virtio_again(dev, VSOCK_TX);
+            break;
+        }
+    } while (virtio_running(dev) && virtq_arm(&dev->q[VSOCK_TX]));
+    virtio_signal(dev, VSOCK_TX);
+}
+
+static void vsock_event(struct virtio_vsock *v)
+{
+    struct virtio_dev *dev = &v->dev;
+    struct virtio_vsock_event event = {.id = VIRTIO_VSOCK_EVENT_TRANSPORT_RESET};
+    if (!v->reset_due || virtio_pop(dev, VSOCK_EVENT) == 0)
+        return;
+    size_t len = iov_write(virtq_in(&dev->chain), dev->chain.n_in, 0, &event, sizeof(event));
+    virtq_push(&dev->q[VSOCK_EVENT], dev->chain.head, (uint32_t)len);
+    v->reset_due = false;
+    virtio_signal(dev, VSOCK_EVENT);
+}
+
+static void vsock_notify(struct virtio_dev *dev, uint32_t queue)
+{
+    struct virtio_vsock *v = container_of(dev, struct virtio_vsock, dev);
+    if (queue == VSOCK_EVENT)
+        vsock_event(v);
+    else if (queue == VSOCK_TX)
+        vsock_drain(v);
+    if (queue != VSOCK_EVENT)
+        vsock_fill(v);
+}
+
+static void vsock_reset(struct virtio_dev *dev)
+{
+    struct virtio_vsock *v = container_of(dev, struct virtio_vsock, dev);
+    vsock_mux_reset(&v->mux);
+    v->reset_due = false;
+}
+
+static void vsock_activate(struct virtio_dev *dev)
+{
+    virtio_again(dev, VSOCK_RX); /* clients may have come before the driver */
+}
+
+static const struct virtio_ops virtio_vsock_ops = {
+    .name = "vsock",
+    .id = VIRTIO_ID_VSOCK_,
+    .queues = 3,
+    .config_read = vsock_config_read,
+    .activate = vsock_activate,
+    .notify = vsock_notify,
+    .reset = vsock_reset,
+};
+
+static void vsock_pending(void *ctx)
+{
+    struct virtio_vsock *v = ctx;
+    virtio_again(&v->dev, VSOCK_RX);
+}
+
+int virtio_vsock_init(struct virtio_vsock *v, struct loop *loop, int listen_fd, const char *path,
+                      struct mem *mem, const struct irq_line *irq)
+{
+    virtio_init(&v->dev, &virtio_vsock_ops, mem, irq);
+    v->reset_due = false;
+    return vsock_mux_init(&v->mux, loop, listen_fd, path, vsock_pending, v);
+}
+
+void virtio_vsock_done(struct virtio_vsock *v)
+{
+    vsock_mux_done(&v->mux);
+}
+
+void virtio_vsock_transport_reset(struct virtio_vsock *v)
+{
+    vsock_mux_reset(&v->mux);
+    v->reset_due = true;
+    if (virtio_running(&v->dev))
+        vsock_event(v);
+}

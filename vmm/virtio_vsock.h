@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio_vsock.h - the queues of the vsock device; connections live in vsock_mux.h.
+ *
+ * Packets for the guest are made only when it has posted a buffer for them, straight from the host
+ * socket into guest memory.
+ */
+#ifndef CORRAL_VMM_VIRTIO_VSOCK_H
+#define CORRAL_VMM_VIRTIO_VSOCK_H
+
+#include "virtio.h"
+#include "vsock_mux.h"
+
+#define VIRTIO_VSOCK_GUEST_CID 3u
+
+struct virtio_vsock {
+    struct virtio_dev dev;
+    struct vsock_mux mux;
+    bool reset_due; /* the transport reset event has not found a buffer yet */
+};
+
+/* Arguments as for vsock_mux_init. */
+int virtio_vsock_init(struct virtio_vsock *v, struct loop *loop, int listen_fd, const char *path,
+                      struct mem *mem, const struct irq_line *irq);
+void virtio_vsock_done(struct virtio_vsock *v);
+/* Tells the guest that all its connections are gone (after a restore). */
+void virtio_vsock_transport_reset(struct virtio_vsock *v);
+
+#endif

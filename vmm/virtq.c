@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtq.h"
+
+#include <errno.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rings are little-endian");
+
+int virtq_enable(struct virtq *q, const struct mem *mem, bool event_idx)
+{
+    size_t n = q->size;
+    if (n == 0 || n > VIRTQ_MAX_SIZE || (n & (n - 1)) != 0)
+        return -EINVAL;
+    if (q->desc_gpa % 16 != 0 || q->avail_gpa % 2 != 0 || q->used_gpa % 4 != 0)
+        return -EINVAL;
+    /* Both rings end in two bytes for the event index. */
+    void *desc = mem_at(mem, q->desc_gpa, n * sizeof(struct vring_desc));
+    void *avail = mem_at(mem, q->avail_gpa, sizeof(struct vring_avail) + 2 * n + 2);
+    void *used = mem_at(mem, q->used_gpa,
+                        sizeof(struct vring_used) + n * sizeof(struct vring_used_elem) + 2);
+    if (desc == NULL || avail == NULL || used == NULL)
+        return -EINVAL;
+    q->mem = mem;
+    q->desc = desc;
+    q->avail = avail;
+    q->used = used;
+    q->event_idx = event_idx;
+    q->last_avail = q->used_idx = q->signalled = 0;
+    q->ready = true;
+    return 0;
+}
+
+void virtq_reset(struct virtq *q)
+{
+    *q = (struct virtq){0};
+}
+
+/* One copy, in two loads: the driver may rewrite the descriptor under our feet. */
+static struct vring_desc virtq_copy_desc(const uint64_t shared[2])
+{
+    uint64_t addr = __atomic_load_n(&shared[0], __ATOMIC_RELAXED);
+    uint64_t rest = __atomic_load_n(&shared[1], __ATOMIC_RELAXED);
+    return (struct vring_desc){
+        .addr = addr,
+        .len = (uint32_t)rest,
+        .flags = (uint16_t)(rest >> 32),
+        .next = (uint16_t)(rest >> 48),
+    };
+}
+
+static int virtq_add_segment(const struct virtq *q, struct virtq_chain *c,
+                             const struct vring_desc *d)
+{
+    bool in = (d->flags & VRING_DESC_F_WRITE) != 0;
+    if ((d->flags & ~(VRING_DESC_F_NEXT | VRING_DESC_F_WRITE)) != 0)
+        return -EPROTO;
+    if (!in && c->in_len > 0)
+        return -EPROTO; /* readable after writable */
+    if (d->len == 0)
+        return 0;
+    void *p = mem_at(q->mem, d->addr, d->len);
+    if (p == NULL)
+        return -EPROTO;
+    c->iov[c->n_out + c->n_in] = (struct iovec){.iov_base = p, .iov_len = d->len};
+    if (in) {
+        c->n_in++;
+        c->in_len += d->len;
+    } else {
+        c->n_out++;
+        c->out_len += d->len;
+    }
+    return 0;
+}
+
+int virtq_pop(struct virtq *q, struct virtq_chain *c)
+{
+    if (!q->ready)
+        return 0;
+    /* Pairs with the driver's release of the index after it filled ring and descriptors. */
+    uint16_t avail = __atomic_load_n(&q->avail->idx, __ATOMIC_ACQUIRE);
+    uint16_t waiting = (uint16_t)(avail - q->last_avail);
+    if (waiting == 0)
+        return 0;
+    if (waiting > q->size)
+        return -EPROTO;
+    uint16_t slot = q->last_avail & (uint16_t)(q->size - 1);
+    uint16_t i = __atomic_load_n(&q->avail->ring[slot], __ATOMIC_RELAXED);
+    c->head = i;
+    c->n_out = c->n_in = 0;
+    c->out_len = c->in_len = 0;
+    for (uint16_t n = 0;; n++) {
+        if (i >= q->size || n == q->size)
+            return -EPROTO;
+        struct vring_desc d = virtq_copy_desc(q->desc + 2 * (size_t)i);
+        int rv = virtq_add_segment(q, c, &d);
+        if (rv < 0)
+            return rv;
+        if ((d.flags & VRING_DESC_F_NEXT) == 0)
+            break;
+        i = d.next;
+    }
+    q->last_avail++;
+    return 1;
+}
+
+void virtq_unpop(struct virtq *q)
+{
+    q->last_avail--;
+}
+
+void virtq_push(struct virtq *q, uint16_t head, uint32_t len)
+{
+    struct vring_used_elem *e = &q->used->ring[q->used_idx & (q->size - 1)];
+    e->id = head;
+    e->len = len;
+    q->used_idx++;
+    /* Pairs with the driver's acquire of the index: element and buffers come first. */
+    __atomic_store_n(&q->used->idx, q->used_idx, __ATOMIC_RELEASE);
+}
+
+bool virtq_wants_irq(struct virtq *q)
+{
+    uint16_t old = q->signalled;
+    if (q->used_idx == old)
+        return false;
+    /* The index must be visible before the driver's wish is read, or both sides may sleep. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    q->signalled = q->used_idx;
+    if (!q->event_idx)
+        return (__atomic_load_n(&q->avail->flags, __ATOMIC_RELAXED) & VRING_AVAIL_F_NO_INTERRUPT) ==
+               0;
+    uint16_t event = __atomic_load_n(&q->avail->ring[q->size], __ATOMIC_RELAXED);
+    return (uint16_t)(q->used_idx - event - 1) < (uint16_t)(q->used_idx - old);
+}
+
+bool virtq_arm(struct virtq *q)
+{
+    if (!q->ready)
+        return false;
+    if (q->event_idx) {
+        uint16_t *event = (uint16_t *)(void *)&q->used->ring[q->size];
+        __atomic_store_n(event, q->last_avail, __ATOMIC_RELAXED);
+    }
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return __atomic_load_n(&q->avail->idx, __ATOMIC_ACQUIRE) != q->last_avail;
+}
+
+void virtq_save(const struct virtq *q, struct buf *out)
+{
+    (void)buf_u16(out, q->size);
+    (void)buf_u16(out, q->ready);
+    (void)buf_u16(out, q->last_avail);
+    (void)buf_u16(out, q->used_idx);
+    (void)buf_u64(out, q->desc_gpa);
+    (void)buf_u64(out, q->avail_gpa);
+    (void)buf_u64(out, q->used_gpa);
+}
+
+int virtq_load(struct virtq *q, struct cursor *c, const struct mem *mem, bool event_idx)
+{
+    virtq_reset(q);
+    q->size = cursor_u16(c);
+    uint16_t ready = cursor_u16(c);
+    uint16_t last_avail = cursor_u16(c), used_idx = cursor_u16(c);
+    q->desc_gpa = cursor_u64(c);
+    q->avail_gpa = cursor_u64(c);
+    q->used_gpa = cursor_u64(c);
+    if (!cursor_ok(c) || ready > 1)
+        return -EINVAL;
+    if (!ready)
+        return 0;
+    int rv = virtq_enable(q, mem, event_idx);
+    if (rv < 0)
+        return rv;
+    q->last_avail = last_avail;
+    q->used_idx = q->signalled = used_idx;
+    return 0;
+}

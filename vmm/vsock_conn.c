@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vsock_conn.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "iov.h"
+
+void vsock_conn_init(struct vsock_conn *c, enum vsock_state state, uint32_t host_port,
+                     uint32_t guest_port)
+{
+    *c = (struct vsock_conn){.state = state, .host_port = host_port, .guest_port = guest_port};
+}
+
+void vsock_conn_done(struct vsock_conn *c)
+{
+    free(c->ring);
+    c->ring = NULL;
+    c->ring_len = 0;
+    c->state = VSOCK_DEAD;
+}
+
+/* The guest's payload must fit into what it was told is free. */
+static bool conn_within_credit(const struct vsock_conn *c, uint32_t len)
+{
+    uint32_t in_flight = c->rx_cnt - c->fwd_cnt;
+    return len <= VSOCK_MAX_DATA && len <= VSOCK_BUFFER - in_flight;
+}
+
+static enum vsock_action conn_packet_requested(struct vsock_conn *c, uint16_t op)
+{
+    if (op == VIRTIO_VSOCK_OP_RST)
+        return VSOCK_DO_CLOSE;
+    if (op != VIRTIO_VSOCK_OP_RESPONSE || (c->pending & VSOCK_SEND_REQUEST) != 0)
+        return VSOCK_DO_RESET;
+    c->state = VSOCK_OPEN;
+    return VSOCK_DO_CONNECTED;
+}
+
+static enum vsock_action conn_packet_open(struct vsock_conn *c, const struct virtio_vsock_hdr *h)
+{
+    switch (h->op) {
+    case VIRTIO_VSOCK_OP_RW:
+        if ((c->peer_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) != 0 || !conn_within_credit(c, h->len))
+            return VSOCK_DO_RESET;
+        c->rx_cnt += h->len;
+        return VSOCK_DO_DATA;
+    case VIRTIO_VSOCK_OP_CREDIT_UPDATE:
+        return VSOCK_DO_NOTHING;
+    case VIRTIO_VSOCK_OP_CREDIT_REQUEST:
+        c->pending |= VSOCK_SEND_CREDIT_UPDATE;
+        return VSOCK_DO_NOTHING;
+    case VIRTIO_VSOCK_OP_SHUTDOWN:
+        c->peer_shut |= h->flags & (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND);
+        return VSOCK_DO_SHUTDOWN;
+    case VIRTIO_VSOCK_OP_RST:
+        return VSOCK_DO_CLOSE;
+    default:
+        return VSOCK_DO_RESET;
+    }
+}
+
+enum vsock_action vsock_conn_packet(struct vsock_conn *c, const struct virtio_vsock_hdr *h)
+{
+    c->peer_alloc = h->buf_alloc;
+    c->peer_fwd = h->fwd_cnt;
+    switch (c->state) {
+    case VSOCK_REQUESTED:
+        return conn_packet_requested(c, h->op);
+    case VSOCK_OPEN:
+        return conn_packet_open(c, h);
+    case VSOCK_CLOSING:
+        if (h->op == VIRTIO_VSOCK_OP_RST)
+            return VSOCK_DO_CLOSE;
+        return h->op == VIRTIO_VSOCK_OP_SHUTDOWN ? VSOCK_DO_RESET : VSOCK_DO_NOTHING;
+    default:
+        return VSOCK_DO_RESET;
+    }
+}
+
+uint32_t vsock_conn_room(const struct vsock_conn *c)
+{
+    uint32_t in_flight = c->tx_cnt - c->peer_fwd;
+    /* A guest that claims to have taken more than was sent, or shrinks its buffer, gets nothing. */
+    return in_flight < c->peer_alloc ? c->peer_alloc - in_flight : 0;
+}
+
+void vsock_conn_sent(struct vsock_conn *c, uint32_t len)
+{
+    c->tx_cnt += len;
+}
+
+int vsock_conn_store(struct vsock_conn *c, const struct iovec *iov, size_t n, size_t offset,
+                     uint32_t len)
+{
+    if (c->ring == NULL) {
+        c->ring = malloc(VSOCK_BUFFER);
+        if (c->ring == NULL)
+            return -ENOMEM;
+        c->ring_head = 0;
+    }
+    /* conn_within_credit keeps ring_len + len within the buffer. */
+    uint32_t tail = (c->ring_head + c->ring_len) % VSOCK_BUFFER;
+    uint32_t first = MIN(len, VSOCK_BUFFER - tail);
+    (void)iov_read(iov, n, offset, c->ring + tail, first);
+    (void)iov_read(iov, n, offset + first, c->ring, len - first);
+    c->ring_len += len;
+    return 0;
+}
+
+size_t vsock_conn_stored(const struct vsock_conn *c, struct iovec out[2])
+{
+    uint32_t first = MIN(c->ring_len, VSOCK_BUFFER - c->ring_head);
+    if (c->ring_len == 0)
+        return 0;
+    out[0] = (struct iovec){c->ring + c->ring_head, first};
+    if (first == c->ring_len)
+        return 1;
+    out[1] = (struct iovec){c->ring, c->ring_len - first};
+    return 2;
+}
+
+void vsock_conn_forwarded(struct vsock_conn *c, uint32_t len, bool stored)
+{
+    c->fwd_cnt += len;
+    if (stored) {
+        c->ring_head = (c->ring_head + len) % VSOCK_BUFFER;
+        c->ring_len -= len;
+        if (c->ring_len == 0) {
+            free(c->ring);
+            c->ring = NULL;
+        }
+    }
+    if (c->fwd_cnt - c->told_fwd >= VSOCK_BUFFER / 4)
+        c->pending |= VSOCK_SEND_CREDIT_UPDATE;
+}
+
+bool vsock_conn_next(struct vsock_conn *c, struct virtio_vsock_hdr *h)
+{
+    static const struct {
+        uint32_t bit;
+        uint16_t op;
+    } order[] = {
+        {VSOCK_SEND_REQUEST, VIRTIO_VSOCK_OP_REQUEST},
+        {VSOCK_SEND_RESPONSE, VIRTIO_VSOCK_OP_RESPONSE},
+        {VSOCK_SEND_CREDIT_UPDATE, VIRTIO_VSOCK_OP_CREDIT_UPDATE},
+        {VSOCK_SEND_CREDIT_REQUEST, VIRTIO_VSOCK_OP_CREDIT_REQUEST},
+        {VSOCK_SEND_SHUTDOWN, VIRTIO_VSOCK_OP_SHUTDOWN},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+        if ((c->pending & order[i].bit) == 0)
+            continue;
+        c->pending &= ~order[i].bit;
+        vsock_conn_header(c, h, order[i].op);
+        if (order[i].op == VIRTIO_VSOCK_OP_SHUTDOWN)
+            h->flags = c->own_shut;
+        return true;
+    }
+    return false;
+}
+
+void vsock_conn_header(struct vsock_conn *c, struct virtio_vsock_hdr *h, uint16_t op)
+{
+    *h = (struct virtio_vsock_hdr){
+        .src_port = c->host_port,
+        .dst_port = c->guest_port,
+        .type = VIRTIO_VSOCK_TYPE_STREAM,
+        .op = op,
+        .buf_alloc = VSOCK_BUFFER,
+        .fwd_cnt = c->fwd_cnt,
+    };
+    c->told_fwd = c->fwd_cnt;
+    c->pending &= ~(uint32_t)VSOCK_SEND_CREDIT_UPDATE; /* every header carries it */
+}

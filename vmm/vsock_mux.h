@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vsock_mux.h - between the guest's vsock packets and unix sockets on the host.
+ *
+ * Host to guest: a client connects to `vsock.sock` and writes "CONNECT <port>\n"; the answer is
+ * "OK <n>\n", or the end of the stream when nobody listens. Guest to host: a connection to host
+ * port P becomes a connection to the socket `vsock.sock_P`.
+ *
+ * Bounded: VSOCK_MAX_CONNS connections in all, VSOCK_BUFFER bytes kept for each, VSOCK_MAX_RESETS
+ * answers to packets that belong to no connection.
+ */
+#ifndef CORRAL_VMM_VSOCK_MUX_H
+#define CORRAL_VMM_VSOCK_MUX_H
+
+#include "loop.h"
+#include "vsock_conn.h"
+
+#define VSOCK_MAX_CONNS  256u
+#define VSOCK_MAX_RESETS 64u
+#define VSOCK_HOST_CID   2u
+
+struct vsock_mux {
+    struct loop *loop;
+    const char *path;           /* of vsock.sock, relative to the working directory; not owned */
+    void (*pending)(void *ctx); /* there is something for the guest */
+    void *ctx;
+    struct loop_source listener; /* owned fd */
+    struct list conns, ready;    /* all; those with something for the guest */
+    uint32_t count;
+    uint32_t next_port;
+    struct {
+        uint32_t host_port, guest_port;
+    } reset[VSOCK_MAX_RESETS];
+    uint32_t resets;
+    uint64_t to_guest, to_host; /* payload bytes since start */
+};
+
+/* Takes ownership of the listening socket `fd` (-1: no connections from the host). `path` must live
+ * as long as the mux. */
+int vsock_mux_init(struct vsock_mux *m, struct loop *loop, int fd, const char *path,
+                   void (*pending)(void *ctx), void *ctx);
+void vsock_mux_done(struct vsock_mux *m);
+/* Ends every connection; the listener stays. */
+void vsock_mux_reset(struct vsock_mux *m);
+
+/* A packet from the guest; h->len has been checked to be the bytes in `iov`. */
+void vsock_mux_receive(struct vsock_mux *m, const struct virtio_vsock_hdr *h,
+                       const struct iovec *iov, size_t n);
+
+bool vsock_mux_has_packet(const struct vsock_mux *m);
+/* The next packet for the guest, its payload read straight into `room`. True when there was one;
+ * the cid fields are left to the caller. */
+bool vsock_mux_next(struct vsock_mux *m, struct virtio_vsock_hdr *h, const struct iovec *room,
+                    size_t n, size_t room_len);
+
+#endif

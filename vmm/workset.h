@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * workset.h - which pages a restored guest touches before it first answers, recorded when a
+ * template is built and mapped ahead of time in every clone.
+ *
+ * The file is a list of (u32 first page, u32 pages) pairs, ascending, without overlap; the lowest
+ * bit of `pages` set means that the pages were written. It is advice: a list that is damaged or too
+ * long is ignored from there on.
+ */
+#ifndef CORRAL_VMM_WORKSET_H
+#define CORRAL_VMM_WORKSET_H
+
+#include "mem.h"
+
+#define WORKSET_MAX_RUNS 16384u
+
+/* Writes what this process has mapped of guest memory so far. */
+int workset_write(const struct mem *m, int pagemap_fd, int out_fd);
+/* Maps the recorded pages of a private memory file. Returns the number of pages asked for. */
+int workset_prefetch(const struct mem *m, int fd);
+
+#endif
