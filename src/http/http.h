@@ -141,6 +141,20 @@ void http_reply_abort(struct http_request *req);
 /* False: stop producing until req->writable is called. */
 bool http_reply_writable(const struct http_request *req);
 
+/* Leaves HTTP: bytes pass unchanged both ways from now on (WebSocket, other upgrades). Allowed when
+ * `ready` has been called and nothing answered; otherwise -EINVAL and nothing has changed. The app
+ * writes the answer's head itself, as raw bytes. http_body_pause and _resume, http_reply_writable
+ * and `req->writable`, and http_reply_abort work as before; `gone` (aborted = false) follows
+ * http_raw_end. */
+struct http_raw {
+    void (*data)(struct http_request *req, const uint8_t *data, size_t len);
+    void (*ended)(struct http_request *req); /* once: the client has closed its side */
+};
+int http_upgrade(struct http_request *req, const struct http_raw *raw);
+void http_raw_write(struct http_request *req, const void *data, size_t len);
+/* Closes the connection after everything written has left. */
+void http_raw_end(struct http_request *req);
+
 /* Back-pressure on a streamed body: no `body` and no `ready` is called in between, and the socket
  * is not read. */
 void http_body_pause(struct http_request *req);

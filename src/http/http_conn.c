@@ -9,7 +9,7 @@
 
 /*
  *   IDLE --> HEAD --> BODY --> HANDLE --+--> IDLE      the answer is complete, keep-alive
- *     |        |        |        |      |
+ *     |        |        |        |      +--> RAW       the app has left HTTP
  *     |        |        +--> DISCARD ---+              answered before the end of a small body
  *     |        |        |        |
  *     |        +--------+--------+--> LINGER           the last answer is on its way
@@ -33,6 +33,7 @@ static bool conn_step_head(struct http_conn *c);
 static bool conn_step_body(struct http_conn *c);
 static bool conn_step_handle(struct http_conn *c);
 static bool conn_step_discard(struct http_conn *c);
+static bool conn_step_raw(struct http_conn *c);
 static bool conn_step_linger(struct http_conn *c);
 
 static const struct stream_handler conn_stream_handler = {
@@ -46,7 +47,8 @@ static const struct stream_handler conn_stream_handler = {
 static bool (*const conn_steps[])(struct http_conn *c) = {
     [CONN_IDLE] = conn_step_head,       [CONN_HEAD] = conn_step_head,
     [CONN_BODY] = conn_step_body,       [CONN_HANDLE] = conn_step_handle,
-    [CONN_DISCARD] = conn_step_discard, [CONN_LINGER] = conn_step_linger,
+    [CONN_DISCARD] = conn_step_discard, [CONN_RAW] = conn_step_raw,
+    [CONN_LINGER] = conn_step_linger,
 };
 
 static void conn_run(struct http_conn *c, const uint8_t *in, size_t len);
@@ -95,6 +97,7 @@ static enum http_wait conn_wait(const struct http_conn *c)
             return WAIT_BODY;
         return unsent ? WAIT_WRITE : WAIT_NONE;
     case CONN_HANDLE:
+    case CONN_RAW:
         return unsent ? WAIT_WRITE : WAIT_NONE;
     case CONN_DISCARD:
         return WAIT_BODY;
@@ -173,7 +176,8 @@ static void conn_run(struct http_conn *c, const uint8_t *in, size_t len)
         conn_keep_input(c);
     if (c->state == CONN_CLOSING)
         return;
-    if ((c->state == CONN_BODY && c->body_paused) || c->ahead.len >= HTTP_MAX_PIPELINE)
+    if (((c->state == CONN_BODY || c->state == CONN_RAW) && c->body_paused) ||
+        c->ahead.len >= HTTP_MAX_PIPELINE)
         stream_read_stop(&c->stream);
     else
         stream_read_start(&c->stream);
@@ -423,6 +427,31 @@ static bool conn_step_discard(struct http_conn *c)
     }
 }
 
+static bool conn_step_raw(struct http_conn *c)
+{
+    if (c->answer.state == ANSWER_DONE) {
+        conn_gone(c, false);
+        conn_linger(c);
+        return true;
+    }
+    if (c->body_paused)
+        return false;
+    if (c->in_len > 0) {
+        const uint8_t *data = c->in;
+        size_t len = c->in_len;
+        c->in += len;
+        c->in_len = 0;
+        c->raw->data(&c->req, data, len);
+        return true;
+    }
+    if (c->ended && c->owes_ended) {
+        c->owes_ended = false;
+        c->raw->ended(&c->req);
+        return true;
+    }
+    return false;
+}
+
 /* Closing with unread bytes in the socket would make the kernel throw away the answer on its way,
  * so the client gets the chance to close first. */
 static void conn_linger(struct http_conn *c)
@@ -496,7 +525,7 @@ static void conn_timeout(struct http_conn *c)
 /* The client has closed its side, and everything it sent before has been looked at. */
 static void conn_ended(struct http_conn *c)
 {
-    if (c->state == CONN_CLOSING)
+    if (c->state == CONN_CLOSING || c->state == CONN_RAW)
         return;
     if (c->state == CONN_BODY || c->state == CONN_HANDLE) {
         http_conn_abort(c);

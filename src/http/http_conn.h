@@ -26,6 +26,7 @@ enum http_conn_state {
     CONN_BODY,    /* the app has the head; waits for body bytes; body time-out -> 408 */
     CONN_HANDLE,  /* the body is complete; waits for the app, which has its own time-outs */
     CONN_DISCARD, /* answered early; waits for the rest of a small body; body time-out */
+    CONN_RAW,     /* left HTTP; waits for bytes and for the app, which has its own time-outs */
     CONN_LINGER,  /* answered for the last time; waits for the client to close; linger time-out */
     CONN_CLOSING, /* waits for libuv's close callbacks */
 };
@@ -61,6 +62,7 @@ struct http_conn {
     bool owes_continue; /* the client waits for 100 Continue */
     bool owes_ready;    /* the app waits for `ready` */
     bool owes_writable; /* the app was told to stop producing */
+    bool owes_ended;    /* CONN_RAW: the app has not heard that the client closed its side */
     bool owes_gone;     /* the app has seen a head and not its `gone` */
     enum http_wait wait;
     uint64_t deadline;  /* loop ms; meaningful unless WAIT_NONE */
@@ -71,6 +73,7 @@ struct http_conn {
     size_t in_len;
     struct buf ahead; /* owned: bytes kept for a later tick */
     struct http_answer answer;
+    const struct http_raw *raw; /* with CONN_RAW */
     struct http_parser parser;
     struct http_request req;
 };

@@ -32,7 +32,7 @@ static struct http_server t_server;
 
 /* What the app has seen. */
 static struct {
-    unsigned int heads, readies, gone_done, gone_aborted;
+    unsigned int heads, readies, gone_done, gone_aborted, raw_ended;
     uint64_t body_bytes;
     int last_status;
     char last_path[256], last_query[256], last_body[256];
@@ -84,6 +84,24 @@ static void t_app_body(struct http_request *req, const uint8_t *data, size_t len
     t_seen.body_bytes += len;
 }
 
+/* /raw: every byte comes back, and the end is answered with the end. */
+static void t_raw_data(struct http_request *req, const uint8_t *data, size_t len)
+{
+    t_seen.body_bytes += len;
+    http_raw_write(req, data, len);
+    if (!http_reply_writable(req))
+        http_body_pause(req);
+}
+
+static void t_raw_ended(struct http_request *req)
+{
+    t_seen.raw_ended++;
+    http_raw_write(req, "bye", 3);
+    http_raw_end(req);
+}
+
+static const struct http_raw t_raw = {.data = t_raw_data, .ended = t_raw_ended};
+
 static void t_app_ready(struct http_request *req)
 {
     t_seen.readies++;
@@ -118,10 +136,18 @@ static void t_app_ready(struct http_request *req)
         http_reply_write(req, "abc", 3);
         http_reply_write(req, "def", 3);
         http_reply_end(req);
+    } else if (t_path_is(req, "/raw")) {
+        T_EQ(http_upgrade(req, &t_raw), 0);
+        T_EQ(http_upgrade(req, &t_raw), -EINVAL);
+        t_seen.held = req;
+        req->writable = http_body_resume;
+        http_raw_write(req, "HTTP/1.1 101 Switching Protocols\r\n\r\n", 36);
+        http_reply(req, 500, "text/plain", "x", 1); /* too late: ignored */
     } else if (t_path_is(req, "/empty")) {
         http_reply(req, 204, NULL, NULL, 0);
     } else if (t_path_is(req, "/extra")) {
-        T_EQ(http_add_header(req, "Allow", "GET, POST"), 0);
+        int rv = http_add_header(req, "Allow", "GET, POST");
+        T_TRUE(rv == 0 || rv == -ENOMEM);
         T_EQ(http_add_header(req, "X-Bad", "a\r\nb"), -EINVAL);
         http_reply(req, 405, "text/plain", "", 0);
     } else if (t_path_is(req, "/cut")) {
