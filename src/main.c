@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "driver.h"
+#include "key_cmd.h"
 #include "server.h"
 #include "template_cmd.h"
 
@@ -12,6 +13,7 @@ static const struct {
     const char *name;
     int (*run)(const struct config *config, struct error *err);
 } commands[] = {
+    {"key", key_cmd},
     {"template", template_cmd},
 };
 
