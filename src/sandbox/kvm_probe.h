@@ -9,8 +9,9 @@
 
 #include "error.h"
 
-#define KVM_PROBE_MIN_RATE 50000000u /* guest instructions a second, a twentieth of slow hardware  \
-                                      */
+#define KVM_PROBE_MIN_RATE                                                                         \
+    50000000u /* guest instructions a second, a twentieth of slow hardware                         \
+               */
 
 struct kvm_probe_result {
     uint64_t instructions; /* of the guest; 0 when it did not come that far */
