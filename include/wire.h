@@ -53,7 +53,9 @@ enum wire_type {
     WIRE_READ = 0x20,      /* str path, u64 offset, u64 length (max: to the end)
                                                                  -> STAT DATA* END | ERROR */
     WIRE_WRITE = 0x21,     /* str path, u32 mode (0: 0644), u32 flags (WIRE_WRITE_*)
-                              then DATA* END from the server     -> WRITTEN | ERROR */
+                              then DATA* END from the server     -> WRITTEN | ERROR
+                              END may carry a str: the path to use instead of the request's, for a
+                              client that tells it after the data */
     WIRE_LIST = 0x22,      /* str path                           -> ENTRY* END | ERROR */
     WIRE_REMOVE = 0x23,    /* str path, u32 flags (WIRE_REMOVE_*)  -> OK | ERROR */
     WIRE_MKDIR = 0x24, /* str path, u32 mode (0: 0755), u32 flags (WIRE_MKDIR_*)  -> OK | ERROR */
@@ -97,7 +99,7 @@ enum wire_type {
     WIRE_STDOUT = 0x90,       /* raw, at most WIRE_CHUNK */
     WIRE_STDERR = 0x91,       /* raw, at most WIRE_CHUNK */
     WIRE_DATA = 0x92,         /* raw, at most WIRE_CHUNK */
-    WIRE_END = 0x93,          /* - */
+    WIRE_END = 0x93,          /* - (see WRITE for one exception) */
     WIRE_CODE_STREAM = 0xa0,  /* u8 1 stdout | 2 stderr, i64 wall clock ms, str UTF-8 text */
     WIRE_CODE_RESULT = 0xa1,  /* u32 execution count, str JSON object mime type -> data */
     WIRE_CODE_DISPLAY = 0xa2, /* str JSON object mime type -> data */
