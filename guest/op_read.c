@@ -49,6 +49,9 @@ static void read_start(struct conn *c, struct request *req)
         conn_errno(c, r->fd, req->path);
         return;
     }
+    if ((req->offset & WIRE_READ_LAST) != 0)
+        r->offset = n.st.st_size -
+                    (int64_t)MIN((uint64_t)n.st.st_size, req->offset - WIRE_READ_LAST);
     const char *slash = strrchr(n.path, '/');
     fs_put_stat(&c->out, WIRE_STAT, slash + 1, n.path, &n.st);
     conn_limit_stall(c);

@@ -50,7 +50,8 @@ enum wire_type {
     WIRE_EXEC = 0x10,      /* u32 flags (WIRE_EXEC_*), u32 timeout ms (0: none), str cwd ("": home),
                               str user ("": default user), list argv, list env "K=V"
                                                         -> STARTED (STDOUT|STDERR)* EXIT | ERROR */
-    WIRE_READ = 0x20,      /* str path, u64 offset, u64 length (max: to the end)
+    WIRE_READ = 0x20,      /* str path, u64 offset, u64 length (max: to the end); an offset with
+                              WIRE_READ_LAST set is a count: that many bytes before the end
                                                                  -> STAT DATA* END | ERROR */
     WIRE_WRITE = 0x21,     /* str path, u32 mode (0: 0644), u32 flags (WIRE_WRITE_*)
                               then DATA* END from the server     -> WRITTEN | ERROR
@@ -112,6 +113,7 @@ enum wire_type {
 #define WIRE_EXEC_SHELL 0x1u /* argv has one element, a command line for `bash -c` (or sh) */
 #define WIRE_EXEC_STDIN 0x2u /* stdin is fed by STDIN frames; otherwise it is /dev/null */
 
+#define WIRE_READ_LAST        (1ull << 63)
 #define WIRE_WRITE_PARENTS    0x1u /* create missing parent directories */
 #define WIRE_MKDIR_PARENTS    0x1u /* create missing parents, an existing directory is fine */
 #define WIRE_REMOVE_RECURSIVE 0x1u /* a directory goes with its contents */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - corrald: options, then the server or a sub command. */
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,6 +30,15 @@ static int run(const struct config *config, struct error *err)
                      config->args[0]);
 }
 
+/* Large buffers (bodies, output) go back to the kernel when they are freed. Without fixed
+ * thresholds glibc raises them with each large buffer freed, and an idle server keeps what a busy
+ * one needed. */
+static void keep_memory_flat(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 512 * 1024);
+}
+
 int main(int argc, char **argv)
 {
     struct error err = {0};
@@ -36,6 +46,7 @@ int main(int argc, char **argv)
     int status = 0;
     if (oci_helper_main(argc, argv, &status))
         return status;
+    keep_memory_flat();
     int rv = config_load(&config, argc, argv, &err);
     if (rv == CONFIG_EXIT)
         return 0;

@@ -14,6 +14,7 @@
 static unsigned int api_route_metrics[API_MAX_ROUTES + 1]; /* the last: requests without a route */
 
 static void api_head(struct http_request *req);
+static void api_body(struct http_request *req, const uint8_t *data, size_t len);
 static void api_ready(struct http_request *req);
 static void api_gone(struct http_request *req, bool aborted);
 static void api_error_body(struct buf *out, const struct error *err);
@@ -27,6 +28,7 @@ struct http_app api_app(struct api *api)
     return (struct http_app){
         .ctx = api,
         .head = api_head,
+        .body = api_body,
         .ready = api_ready,
         .gone = api_gone,
         .error_body = api_error_body,
@@ -74,6 +76,10 @@ void api_fail_details(struct api_call *call, const struct error *err, const char
 {
     struct buf body = {0};
     api_over(call);
+    if (call->req->status != 0) { /* the answer has begun: the client notices by its end */
+        http_reply_abort(call->req);
+        return;
+    }
     if (err->code == ERROR_UNAUTHORIZED)
         (void)http_add_header(call->req, "WWW-Authenticate", "Bearer");
     if (err->code == ERROR_RATE_LIMITED || err->code == ERROR_QUOTA_EXCEEDED ||
@@ -117,6 +123,23 @@ static int api_admit(struct api_call *call, struct error *err)
     return rv < 0 ? rv : principal_require(&call->principal, call->route->scope, err);
 }
 
+static int api_resolve_sandbox(struct api_call *call, struct error *err)
+{
+    char id[ID_SIZE];
+    if (id_parse(id, call->params[0]) < 0)
+        return error_set(err, ERROR_INVALID_ID, "The sandbox id is not a UUID");
+    struct sandbox *sb = sandbox_table_find(call->api->sandboxes, id);
+    if (sb == NULL)
+        return error_set(err, ERROR_SANDBOX_NOT_FOUND, "Sandbox not found");
+    if (strcmp(sb->account, call->principal.account) != 0)
+        return error_set(err, ERROR_FORBIDDEN, "The sandbox belongs to another account");
+    if ((call->route->flags & API_LIVE) != 0 && !sandbox_is_live(sb))
+        return error_set(err, ERROR_INVALID_STATE, "Sandbox is not running (%s)",
+                         sandbox_status_str(sb->status));
+    call->sandbox = sb;
+    return 0;
+}
+
 static void api_head(struct http_request *req)
 {
     struct router_match match;
@@ -150,32 +173,35 @@ static void api_head(struct http_request *req)
         api_fail(call, &err);
         return;
     }
+    if ((match.route->flags & API_STREAM) != 0) {
+        req->body_mode = HTTP_BODY_STREAM;
+        if (api_resolve_sandbox(call, &err) < 0)
+            api_fail(call, &err);
+        else
+            match.route->handler(call);
+        return;
+    }
     req->body_mode = HTTP_BODY_BUFFER;
     req->body_limit = (match.route->flags & API_JSON) != 0 ? (size_t)call->api->config->max_body
                                                            : API_SMALL_BODY;
 }
 
-static int api_resolve_sandbox(struct api_call *call, struct error *err)
+static void api_body(struct http_request *req, const uint8_t *data, size_t len)
 {
-    char id[ID_SIZE];
-    if (id_parse(id, call->params[0]) < 0)
-        return error_set(err, ERROR_INVALID_ID, "The sandbox id is not a UUID");
-    struct sandbox *sb = sandbox_table_find(call->api->sandboxes, id);
-    if (sb == NULL)
-        return error_set(err, ERROR_SANDBOX_NOT_FOUND, "Sandbox not found");
-    if (strcmp(sb->account, call->principal.account) != 0)
-        return error_set(err, ERROR_FORBIDDEN, "The sandbox belongs to another account");
-    if ((call->route->flags & API_LIVE) != 0 && !sandbox_is_live(sb))
-        return error_set(err, ERROR_INVALID_STATE, "Sandbox is not running (%s)",
-                         sandbox_status_str(sb->status));
-    call->sandbox = sb;
-    return 0;
+    struct api_call *call = req->app;
+    if (req->status == 0)
+        call->route->data(call, data, len);
 }
 
 static void api_ready(struct http_request *req)
 {
     struct api_call *call = req->app;
     struct error err;
+    if (call->route->end != NULL) {
+        if (req->status == 0)
+            call->route->end(call);
+        return;
+    }
     if ((call->route->flags & API_SANDBOX) != 0 && api_resolve_sandbox(call, &err) < 0) {
         api_fail(call, &err);
         return;

@@ -41,6 +41,7 @@ enum api_flag {
     API_SANDBOX = 4, /* the first parameter is a sandbox id: `sandbox` is set, of this account */
     API_LIVE = 8,    /* and the sandbox must be running */
     API_JSON = 16,   /* the body is a JSON object: `body` is set */
+    API_STREAM = 32, /* the handler runs at the head, then `data` and `end` with the body */
 };
 
 struct api_route {
@@ -49,6 +50,9 @@ struct api_route {
     unsigned int flags;  /* enum api_flag */
     enum scope scope;
     void (*handler)(struct api_call *call);
+    /* API_STREAM only. Not called any more once the call has its answer. */
+    void (*data)(struct api_call *call, const uint8_t *data, size_t len);
+    void (*end)(struct api_call *call);
 };
 
 /* One request on its way. In the request's arena; `cancel` is called when the client goes away
@@ -104,6 +108,11 @@ void api_file_write(struct api_call *call);
 void api_file_list(struct api_call *call);
 void api_file_delete(struct api_call *call);
 void api_file_mkdir(struct api_call *call);
+void api_upload(struct api_call *call);
+void api_upload_many(struct api_call *call);
+void api_upload_data(struct api_call *call, const uint8_t *data, size_t len);
+void api_upload_end(struct api_call *call);
+void api_download(struct api_call *call);
 void api_template_list(struct api_call *call);
 void api_key_create(struct api_call *call);
 void api_key_list(struct api_call *call);

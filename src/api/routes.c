@@ -5,6 +5,7 @@
 #define SB   (API_AGENTS | API_SANDBOX)
 #define RUN  (SB | API_LIVE)
 #define BODY API_JSON
+#define UP   (RUN | API_STREAM)
 
 const struct api_route api_routes[] = {
     /* agent-sandboxes-api.md */
@@ -23,6 +24,13 @@ const struct api_route api_routes[] = {
     {METHOD_POST, "/sandboxes/:id/files/list", RUN | BODY, SCOPE_READ, api_file_list},
     {METHOD_POST, "/sandboxes/:id/files/delete", RUN | BODY, SCOPE_RUN, api_file_delete},
     {METHOD_POST, "/sandboxes/:id/files/mkdir", RUN | BODY, SCOPE_RUN, api_file_mkdir},
+    {METHOD_POST, "/sandboxes/:id/upload", UP, SCOPE_RUN, api_upload, api_upload_data,
+     api_upload_end},
+    {METHOD_POST, "/sandboxes/:id/files/upload", UP, SCOPE_RUN, api_upload, api_upload_data,
+     api_upload_end},
+    {METHOD_POST, "/sandboxes/:id/files", UP, SCOPE_RUN, api_upload_many, api_upload_data,
+     api_upload_end},
+    {METHOD_GET, "/sandboxes/:id/download", RUN, SCOPE_READ, api_download},
     {METHOD_GET, "/templates", API_AGENTS, SCOPE_READ, api_template_list},
 
     /* Corral's own */

@@ -32,6 +32,7 @@
     X(SANDBOX_GONE, "sandbox_gone", 410, "The sandbox has ended")                                  \
     X(BODY_TOO_LARGE, "body_too_large", 413, "The body exceeds the limit of the route")            \
     X(URI_TOO_LONG, "uri_too_long", 414, "The request target exceeds its limit")                   \
+    X(RANGE_INVALID, "range_not_satisfiable", 416, "The range lies outside the file")              \
     X(EXPECTATION_FAILED, "expectation_failed", 417, "Only 100-continue can be expected")          \
     X(RATE_LIMITED, "rate_limited", 429, "Too many requests")                                      \
     X(QUOTA_EXCEEDED, "quota_exceeded", 429, "A limit of the account or the host is reached")      \

@@ -106,9 +106,7 @@ static ssize_t call_greeting(struct agent_call *call, const uint8_t *data, size_
         if (call->greeting_len < 3 || memcmp(call->greeting, "OK ", 3) != 0)
             return -EPROTO;
         call->state = AGENT_CALL_OPEN;
-        uv_timer_stop(&call->timer);
-        if (call->deadline_ms > 0)
-            uv_timer_start(&call->timer, call_timer, call->deadline_ms, 0);
+        agent_call_set_deadline(call, call->deadline_ms);
         (void)stream_write_buf(&call->stream, &call->request);
         if (call->handler->opened != NULL)
             call->handler->opened(call);
@@ -197,6 +195,16 @@ static void call_timer(uv_timer_t *timer)
     else
         error_set(&err, ERROR_TIMEOUT, "The sandbox's agent did not answer in time");
     call_fail(call, &err);
+}
+
+void agent_call_set_deadline(struct agent_call *call, uint64_t timeout_ms)
+{
+    if (call->state != AGENT_CALL_OPEN && call->state != AGENT_CALL_RAW)
+        return;
+    if (timeout_ms > 0)
+        uv_timer_start(&call->timer, call_timer, timeout_ms, 0);
+    else
+        uv_timer_stop(&call->timer);
 }
 
 int agent_call_send(struct agent_call *call, enum wire_type type, const void *payload, size_t len)

@@ -82,6 +82,8 @@ int agent_call_start(struct agent_call *call, struct agent_target *target,
                      const struct agent_call_handler *handler, struct buf *request,
                      uint64_t timeout_ms);
 
+/* Bounds what is left of an open operation; 0 for no bound. */
+void agent_call_set_deadline(struct agent_call *call, uint64_t timeout_ms);
 /* Sends a further frame (STDIN, DATA, END, SIGNAL). */
 int agent_call_send(struct agent_call *call, enum wire_type type, const void *payload, size_t len);
 /* From now on bytes come through `raw` and go out through agent_call_send_raw (PORT, after OK). To
