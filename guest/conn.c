@@ -119,14 +119,16 @@ static void conn_greet(struct conn *c, const uint8_t *data, size_t len)
     conn_take_input(c);
 }
 
-/* The type of the frame that is arriving, once its header is there. */
-static bool conn_peek_type(const struct conn *c, uint16_t *ret)
+/* Whether a code request is arriving. A header that cannot be is left to the reader to refuse. */
+static bool conn_has_code_header(const struct conn *c)
 {
     struct span s = wire_reader_rest(&c->reader);
     struct cursor cur = cursor_on(s.data, s.len);
-    (void)cursor_u32(&cur);
-    *ret = cursor_u16(&cur);
-    return cursor_ok(&cur);
+    uint32_t len = cursor_u32(&cur);
+    uint16_t type = cursor_u16(&cur);
+    uint16_t reserved = cursor_u16(&cur);
+    return cursor_ok(&cur) && reserved == 0 && len <= WIRE_MAX_PAYLOAD && type >= WIRE_CODE_FIRST &&
+           type <= WIRE_CODE_LAST;
 }
 
 static void conn_take_input(struct conn *c)
@@ -134,9 +136,7 @@ static void conn_take_input(struct conn *c)
     struct wire_frame f;
     while ((c->state == CONN_REQUEST || c->state == CONN_OPERATION) && !c->input_paused &&
            !c->raw) {
-        uint16_t type;
-        if (c->state == CONN_REQUEST && conn_peek_type(c, &type) && type >= WIRE_CODE_FIRST &&
-            type <= WIRE_CODE_LAST) {
+        if (c->state == CONN_REQUEST && conn_has_code_header(c)) {
             conn_start_code(c);
             return;
         }

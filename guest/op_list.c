@@ -143,7 +143,8 @@ static void list_slice(struct task *t)
             return;
         }
         if (rv > 0) {
-            qsort(l->names, l->count, sizeof(*l->names), by_name);
+            if (l->count > 0)
+                qsort(l->names, l->count, sizeof(*l->names), by_name);
             l->sending = true;
         }
     }

@@ -87,8 +87,9 @@ static bool way_flush(struct relay_way *way, int to)
     return all;
 }
 
-/* Moves what it can. `back` is the way that writes to `from`. */
-static bool way_move(struct relay_way *way, struct relay_way *back, int from, int to)
+/* Moves what it can. `back` is the way that writes to `from`; with `pass_end` the end of one side
+ * is passed on to the other. True when a byte was read. */
+static bool way_move(struct relay_way *way, struct relay_way *back, int from, int to, bool pass_end)
 {
     static uint8_t chunk[WIRE_CHUNK];
     bool moved = false;
@@ -110,7 +111,8 @@ static bool way_move(struct relay_way *way, struct relay_way *back, int from, in
     }
     if (way->ended && way->pending.len == 0 && !way->shut) {
         way->shut = true;
-        (void)shutdown(to, SHUT_WR);
+        if (pass_end)
+            (void)shutdown(to, SHUT_WR);
     }
     return moved;
 }
@@ -133,11 +135,12 @@ static uint32_t side_events(const struct relay_way *in, const struct relay_way *
 static void relay_advance(struct relay *r)
 {
     struct conn *c = r->conn;
-    bool moved = way_move(&r->up, &r->down, c->source.fd, r->far.fd);
-    moved |= way_move(&r->down, &r->up, r->far.fd, c->source.fd);
-    r->moved |= moved;
-    if (r->coupled && way_over(&r->up)) {
-        conn_close(c);
+    bool moved = way_move(&r->up, &r->down, c->source.fd, r->far.fd, !r->coupled);
+    bool moved_down = way_move(&r->down, &r->up, r->far.fd, c->source.fd, !r->coupled);
+    r->moved |= moved || moved_down;
+    r->answered |= moved_down;
+    if (r->coupled && way_over(&r->down) && !r->answered) {
+        conn_error(c, WIRE_E_UNAVAILABLE, "the code bridge ended before it answered");
         return;
     }
     if (way_over(&r->down) && (r->coupled || way_over(&r->up))) {

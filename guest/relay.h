@@ -8,7 +8,8 @@
  * goes (a coupled relay ends at once, an uncoupled one first delivers what was sent).
  *
  * An uncoupled relay (PORT) passes half-closes on and ends when both ways have ended; once one has,
- * RELAY_HALF_US without a byte end it too. A coupled one (code) ends with either side.
+ * RELAY_HALF_US without a byte end it too. A coupled one (code) ends with either side, with an
+ * ERROR when the far one has not said anything.
  */
 #ifndef CORRAL_AGENT_RELAY_H
 #define CORRAL_AGENT_RELAY_H
@@ -29,7 +30,8 @@ struct relay {
     struct relay_way up, down; /* near to far, far to near */
     bool coupled;
     bool started;
-    bool moved; /* since the timer was set */
+    bool answered; /* a byte came from far */
+    bool moved;    /* since the timer was set */
     struct timer timer;
     /* Far is writable or broken while not started: a connect() has ended. */
     void (*connected)(struct relay *r);
