@@ -29,7 +29,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LAUNCH_TIMEOUT_MS 10000
+#define LAUNCH_TIMEOUT_MS 30000
 #define KILL_TIMEOUT_MS   10000
 #define CLEAN_TIMEOUT_MS  60000
 #define CLEAN_TRIES       3

@@ -409,7 +409,8 @@ static void many_at_once(void)
     }
     for (unsigned int i = 0; i < IDS; i++) {
         run_until(&boxes[i].started);
-        T_EQ(boxes[i].status, 0);
+        if (boxes[i].status != 0)
+            T_FAIL("start: %s", boxes[i].error);
         T_STR(box_ask(&boxes[i], "ping\n"), "pong 1");
     }
     for (unsigned int i = 0; i < IDS; i++)
