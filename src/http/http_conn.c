@@ -7,34 +7,11 @@
 
 #include "http_server.h"
 
-/*
- *   IDLE --> HEAD --> BODY --> HANDLE --+--> IDLE      the answer is complete, keep-alive
- *     |        |        |        |      +--> RAW       the app has left HTTP
- *     |        |        +--> DISCARD ---+              answered before the end of a small body
- *     |        |        |        |
- *     |        +--------+--------+--> LINGER           the last answer is on its way
- *     |        |        |        |       |
- *     +--------+--------+--------+-------+--> CLOSING --> freed
- *
- * A head or body that is there at once is parsed in the same tick: HEAD is skipped, and a
- * connection whose requests are answered at once goes from IDLE to IDLE.
- */
-
-static const struct http_str conn_continue = {"HTTP/1.1 100 Continue\r\n\r\n", 25};
-
 static void conn_on_data(struct stream *stream, const uint8_t *data, size_t len);
 static void conn_on_ended(struct stream *stream, int status);
 static void conn_on_drained(struct stream *stream);
-static void conn_on_timer(uv_timer_t *timer);
 static void conn_on_stream_closed(struct stream *stream);
 static void conn_on_timer_closed(uv_handle_t *handle);
-
-static bool conn_step_head(struct http_conn *c);
-static bool conn_step_body(struct http_conn *c);
-static bool conn_step_handle(struct http_conn *c);
-static bool conn_step_discard(struct http_conn *c);
-static bool conn_step_raw(struct http_conn *c);
-static bool conn_step_linger(struct http_conn *c);
 
 static const struct stream_handler conn_stream_handler = {
     .data = conn_on_data,
@@ -43,16 +20,7 @@ static const struct stream_handler conn_stream_handler = {
     .closed = conn_on_stream_closed,
 };
 
-/* Each does one thing and returns true, or returns false when it has to wait. */
-static bool (*const conn_steps[])(struct http_conn *c) = {
-    [CONN_IDLE] = conn_step_head,       [CONN_HEAD] = conn_step_head,
-    [CONN_BODY] = conn_step_body,       [CONN_HANDLE] = conn_step_handle,
-    [CONN_DISCARD] = conn_step_discard, [CONN_RAW] = conn_step_raw,
-    [CONN_LINGER] = conn_step_linger,
-};
-
 static void conn_run(struct http_conn *c, const uint8_t *in, size_t len);
-static void conn_close(struct http_conn *c);
 
 int http_conn_open(struct http_server *server, int fd)
 {
@@ -73,85 +41,12 @@ int http_conn_open(struct http_server *server, int fd)
     http_server_conn_opened(server, &c->link);
     rv = stream_open(&c->stream, fd);
     if (rv < 0) {
-        conn_close(c);
+        http_conn_close(c);
         return rv;
     }
     stream_read_start(&c->stream);
     conn_run(c, NULL, 0);
     return 0;
-}
-
-/* --- the timer: started when it would fire too late, never moved back; so a busy keep-alive
- * connection only stores deadlines --- */
-
-static enum http_wait conn_wait(const struct http_conn *c)
-{
-    bool unsent = stream_unsent(&c->stream) > 0;
-    switch (c->state) {
-    case CONN_IDLE:
-        return unsent ? WAIT_WRITE : WAIT_IDLE;
-    case CONN_HEAD:
-        return WAIT_HEAD;
-    case CONN_BODY:
-        if (!c->body_paused)
-            return WAIT_BODY;
-        return unsent ? WAIT_WRITE : WAIT_NONE;
-    case CONN_HANDLE:
-    case CONN_RAW:
-        return unsent ? WAIT_WRITE : WAIT_NONE;
-    case CONN_DISCARD:
-        return WAIT_BODY;
-    case CONN_LINGER:
-        return unsent ? WAIT_WRITE : WAIT_LINGER;
-    default:
-        return WAIT_NONE;
-    }
-}
-
-static unsigned int conn_wait_ms(const struct http_conn *c, enum http_wait wait)
-{
-    const struct http_limits *limits = &c->server->limits;
-    const unsigned int ms[] = {
-        [WAIT_NONE] = 0,
-        [WAIT_IDLE] = limits->idle_ms,
-        [WAIT_HEAD] = limits->head_ms,
-        [WAIT_BODY] = limits->body_ms,
-        [WAIT_WRITE] = limits->write_ms,
-        [WAIT_LINGER] = HTTP_LINGER_MS,
-    };
-    return ms[wait];
-}
-
-static uint64_t conn_progress(const struct http_conn *c)
-{
-    return c->stream.bytes_out - stream_unsent(&c->stream);
-}
-
-static void conn_update_timer(struct http_conn *c)
-{
-    enum http_wait wait = conn_wait(c);
-    uint64_t now = uv_now(c->server->loop);
-    if (wait != c->wait) {
-        c->wait = wait;
-        c->deadline = now + conn_wait_ms(c, wait);
-        c->progress = conn_progress(c);
-    }
-    if (wait == WAIT_NONE || (c->timer_due != 0 && c->timer_due <= c->deadline))
-        return;
-    c->timer_due = c->deadline;
-    (void)uv_timer_start(&c->timer, conn_on_timer, c->deadline - MIN(now, c->deadline), 0);
-}
-
-static void conn_on_timer(uv_timer_t *timer)
-{
-    struct http_conn *c = timer->data;
-    c->timer_due = 0;
-    if (c->wait != WAIT_NONE && uv_now(timer->loop) >= c->deadline) {
-        c->timed_out = true;
-        http_conn_tick(c);
-    } else {
-        conn_update_timer(c);
-    }
 }
 
 /* --- the tick --- */
@@ -181,7 +76,7 @@ static void conn_run(struct http_conn *c, const uint8_t *in, size_t len)
         stream_read_stop(&c->stream);
     else
         stream_read_start(&c->stream);
-    conn_update_timer(c);
+    http_conn_update_timer(c);
 }
 
 void http_conn_tick(struct http_conn *c)
@@ -236,8 +131,6 @@ static void conn_on_drained(struct stream *stream)
     http_conn_tick(container_of(stream, struct http_conn, stream));
 }
 
-static void conn_timeout(struct http_conn *c);
-
 static bool conn_step(struct http_conn *c)
 {
     if (c->state == CONN_CLOSING)
@@ -248,7 +141,7 @@ static bool conn_step(struct http_conn *c)
     }
     if (c->timed_out) {
         c->timed_out = false;
-        conn_timeout(c);
+        http_conn_timeout(c);
         return true;
     }
     if (c->owes_writable && c->owes_gone && stream_writable(&c->stream)) {
@@ -257,129 +150,12 @@ static bool conn_step(struct http_conn *c)
             c->req.writable(&c->req);
         return true;
     }
-    return conn_steps[c->state](c);
+    return http_conn_step(c);
 }
 
-/* --- the states' steps, in the order of a request's life --- */
+/* --- ways out --- */
 
-static void conn_refuse(struct http_conn *c, const struct error *err);
-static void conn_refuse_as(struct http_conn *c, enum error_code code);
-static void conn_linger(struct http_conn *c);
-
-/* A request begins: what an answer needs is valid, even if its head turns out malformed. */
-static void conn_begin(struct http_conn *c)
-{
-    struct http_request *req = &c->req;
-    req->id = ++c->server->next_id;
-    req->started_ns = uv_hrtime();
-    req->secure = false;
-    req->body_mode = HTTP_BODY_BUFFER;
-    req->body_limit = 0;
-    req->app = NULL;
-    req->writable = NULL;
-    req->status = 0;
-    c->answer = (struct http_answer){.left = -1};
-    c->wait = WAIT_NONE;
-}
-
-static void conn_head(struct http_conn *c)
-{
-    struct http_request *req = &c->req;
-    conn_begin(c);
-    c->body_done = !c->parser.has_body;
-    c->body_paused = false;
-    c->owes_continue = c->parser.expects_continue;
-    c->owes_ready = c->owes_gone = true;
-    c->state = c->body_done ? CONN_HANDLE : CONN_BODY;
-    req->ctx = c->server->app->ctx;
-    c->server->app->head(req);
-    if (c->answer.state == ANSWER_DONE || c->body_done || req->body_mode != HTTP_BODY_BUFFER)
-        return;
-    if (req->content_length > 0 && (uint64_t)req->content_length > req->body_limit)
-        conn_refuse_as(c, ERROR_BODY_TOO_LARGE);
-}
-
-static bool conn_step_head(struct http_conn *c)
-{
-    if (c->in_len == 0) {
-        if (c->server->stopping && c->state == CONN_IDLE && stream_unsent(&c->stream) == 0)
-            conn_close(c);
-        else if (c->server->stopping && c->state == CONN_IDLE)
-            conn_linger(c);
-        return false;
-    }
-    /* A client that does not read its answers gets no more of them made. */
-    if (!stream_writable(&c->stream))
-        return false;
-    switch (http_parser_next(&c->parser, &c->in, &c->in_len)) {
-    case HTTP_PARSER_HEAD:
-        conn_head(c);
-        return true;
-    case HTTP_PARSER_MORE:
-        c->state = c->parser.in_head ? CONN_HEAD : CONN_IDLE;
-        return false;
-    default:
-        conn_begin(c);
-        conn_refuse(c, &c->parser.error);
-        return true;
-    }
-}
-
-static void conn_piece(struct http_conn *c)
-{
-    struct http_request *req = &c->req;
-    const struct http_parser *p = &c->parser;
-    if (req->body_mode == HTTP_BODY_STREAM)
-        c->server->app->body(req, p->piece, p->piece_len);
-    else if (p->piece_len > req->body_limit - MIN(req->body.len, req->body_limit))
-        conn_refuse_as(c, ERROR_BODY_TOO_LARGE);
-    else if (buf_append(&req->body, p->piece, p->piece_len) < 0)
-        conn_refuse_as(c, ERROR_UNAVAILABLE);
-}
-
-static bool conn_answered(struct http_conn *c);
-
-static bool conn_step_body(struct http_conn *c)
-{
-    if (c->answer.state == ANSWER_DONE)
-        return conn_answered(c);
-    if (c->body_paused)
-        return false;
-    if (c->owes_continue) {
-        c->owes_continue = false;
-        uv_buf_t b = {.base = (char *)conn_continue.data, .len = conn_continue.len};
-        if (c->in_len == 0 && c->answer.state == ANSWER_NONE)
-            http_conn_send(c, &b, 1, NULL);
-        return true;
-    }
-    switch (http_parser_next(&c->parser, &c->in, &c->in_len)) {
-    case HTTP_PARSER_BODY:
-        conn_piece(c);
-        return true;
-    case HTTP_PARSER_DONE:
-        c->body_done = true;
-        c->state = CONN_HANDLE;
-        return true;
-    case HTTP_PARSER_MORE:
-        return false;
-    default:
-        conn_refuse(c, &c->parser.error);
-        return true;
-    }
-}
-
-static bool conn_step_handle(struct http_conn *c)
-{
-    if (c->answer.state == ANSWER_DONE)
-        return conn_answered(c);
-    if (!c->owes_ready || c->body_paused)
-        return false;
-    c->owes_ready = false;
-    c->server->app->ready(&c->req);
-    return true;
-}
-
-static void conn_gone(struct http_conn *c, bool aborted)
+void http_conn_gone(struct http_conn *c, bool aborted)
 {
     if (!c->owes_gone)
         return;
@@ -387,74 +163,9 @@ static void conn_gone(struct http_conn *c, bool aborted)
     c->server->app->gone(&c->req, aborted);
 }
 
-static void conn_next(struct http_conn *c)
-{
-    struct http_request *req = &c->req;
-    http_parser_reset(&c->parser);
-    arena_reset(&req->arena);
-    buf_done(&req->body);
-    buf_reset(&req->extra_headers);
-    req->method = METHOD_GET;
-    c->owes_writable = false;
-    c->state = CONN_IDLE;
-}
-
-static bool conn_answered(struct http_conn *c)
-{
-    conn_gone(c, false);
-    if (!c->answer.keep)
-        conn_linger(c);
-    else if (!c->body_done)
-        c->state = CONN_DISCARD;
-    else
-        conn_next(c);
-    return true;
-}
-
-static bool conn_step_discard(struct http_conn *c)
-{
-    switch (http_parser_next(&c->parser, &c->in, &c->in_len)) {
-    case HTTP_PARSER_BODY:
-        return true;
-    case HTTP_PARSER_DONE:
-        conn_next(c);
-        return true;
-    case HTTP_PARSER_MORE:
-        return false;
-    default:
-        conn_linger(c);
-        return true;
-    }
-}
-
-static bool conn_step_raw(struct http_conn *c)
-{
-    if (c->answer.state == ANSWER_DONE) {
-        conn_gone(c, false);
-        conn_linger(c);
-        return true;
-    }
-    if (c->body_paused)
-        return false;
-    if (c->in_len > 0) {
-        const uint8_t *data = c->in;
-        size_t len = c->in_len;
-        c->in += len;
-        c->in_len = 0;
-        c->raw->data(&c->req, data, len);
-        return true;
-    }
-    if (c->ended && c->owes_ended) {
-        c->owes_ended = false;
-        c->raw->ended(&c->req);
-        return true;
-    }
-    return false;
-}
-
 /* Closing with unread bytes in the socket would make the kernel throw away the answer on its way,
  * so the client gets the chance to close first. */
-static void conn_linger(struct http_conn *c)
+void http_conn_linger(struct http_conn *c)
 {
     c->state = CONN_LINGER;
     c->lingered = 0;
@@ -465,18 +176,7 @@ static void conn_linger(struct http_conn *c)
     buf_done(&c->req.extra_headers);
 }
 
-static bool conn_step_linger(struct http_conn *c)
-{
-    c->lingered += c->in_len;
-    c->in_len = 0;
-    if (c->lingered > HTTP_LINGER_BYTES)
-        conn_close(c);
-    return false;
-}
-
-/* --- ways out --- */
-
-static void conn_refuse(struct http_conn *c, const struct error *err)
+void http_conn_refuse(struct http_conn *c, const struct error *err)
 {
     if (c->answer.state != ANSWER_NONE) {
         http_conn_abort(c);
@@ -484,42 +184,15 @@ static void conn_refuse(struct http_conn *c, const struct error *err)
     }
     c->refused = true;
     http_reply_error(&c->req, err);
-    conn_gone(c, true);
-    conn_linger(c);
+    http_conn_gone(c, true);
+    http_conn_linger(c);
 }
 
-static void conn_refuse_as(struct http_conn *c, enum error_code code)
+void http_conn_refuse_as(struct http_conn *c, enum error_code code)
 {
     struct error err;
     (void)error_set(&err, code, "%s", error_text(code));
-    conn_refuse(c, &err);
-}
-
-static void conn_timeout(struct http_conn *c)
-{
-    switch (c->wait) {
-    case WAIT_HEAD:
-        conn_begin(c);
-        conn_refuse_as(c, ERROR_REQUEST_TIMEOUT);
-        break;
-    case WAIT_BODY:
-        if (c->state == CONN_BODY)
-            conn_refuse_as(c, ERROR_REQUEST_TIMEOUT);
-        else
-            conn_close(c);
-        break;
-    case WAIT_WRITE:
-        if (stream_unsent(&c->stream) > 0 && conn_progress(c) == c->progress)
-            http_conn_abort(c);
-        c->wait = WAIT_NONE;
-        break;
-    case WAIT_IDLE:
-    case WAIT_LINGER:
-        conn_close(c);
-        break;
-    case WAIT_NONE:
-        break;
-    }
+    http_conn_refuse(c, &err);
 }
 
 /* The client has closed its side, and everything it sent before has been looked at. */
@@ -533,9 +206,9 @@ static void conn_ended(struct http_conn *c)
     }
     /* It may still read earlier answers. */
     if (stream_unsent(&c->stream) == 0)
-        conn_close(c);
+        http_conn_close(c);
     else if (c->state != CONN_LINGER)
-        conn_linger(c);
+        http_conn_linger(c);
 }
 
 void http_conn_drain(struct http_conn *c)
@@ -547,11 +220,11 @@ void http_conn_abort(struct http_conn *c)
 {
     if (c->state == CONN_CLOSING)
         return;
-    conn_close(c);
-    conn_gone(c, true);
+    http_conn_close(c);
+    http_conn_gone(c, true);
 }
 
-static void conn_close(struct http_conn *c)
+void http_conn_close(struct http_conn *c)
 {
     if (c->state == CONN_CLOSING)
         return;

@@ -86,6 +86,20 @@ void http_conn_drain(struct http_conn *c);
 void http_conn_abort(struct http_conn *c);
 void http_conn_tick(struct http_conn *c);
 
+/* Among the http_conn*.c files: the states, the timer, and the ways out. */
+bool http_conn_step(struct http_conn *c);
+/* A request begins: what an answer needs is valid, even if its head turns out malformed. */
+void http_conn_begin(struct http_conn *c);
+void http_conn_update_timer(struct http_conn *c);
+void http_conn_timeout(struct http_conn *c);
+/* Tells the app, if it has not heard. */
+void http_conn_gone(struct http_conn *c, bool aborted);
+/* The server's own answer, then the end. */
+void http_conn_refuse(struct http_conn *c, const struct error *err);
+void http_conn_refuse_as(struct http_conn *c, enum error_code code);
+void http_conn_linger(struct http_conn *c);
+void http_conn_close(struct http_conn *c);
+
 /* For http_response.c. Sends bytes; a failure breaks the connection at the next tick. */
 void http_conn_send(struct http_conn *c, const uv_buf_t *bufs, unsigned int n, struct buf *last);
 /* Has the tick look at what the app did, now or from the deferred list. */

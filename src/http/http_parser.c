@@ -3,14 +3,9 @@
 
 #include <assert.h>
 #include <llhttp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #define HTTP_TEXT_KEEP 4096 /* bytes of `text` that a connection keeps between requests */
-/* Everything before the body, ignored bytes included. */
-#define HTTP_MAX_HEAD_BYTES (HTTP_MAX_TARGET + HTTP_MAX_HEAD + 1024)
 /* Chunk lines, extensions and trailers may take this much, and 8 bytes for each byte of body: the
  * smallest chunk of one byte takes 5. */
 #define HTTP_FRAMING_FREE 16384
@@ -74,6 +69,7 @@ void http_parser_reset(struct http_parser *p)
     if (p->text.cap > HTTP_TEXT_KEEP)
         buf_done(&p->text);
     buf_reset(&p->text);
+    p->error.code = ERROR_NONE;
     p->in_head = p->in_body = p->has_body = p->expects_continue = false;
     p->last_byte = 0;
     p->head_bytes = 0;
@@ -82,66 +78,6 @@ void http_parser_reset(struct http_parser *p)
     p->req->headers[0] = (struct http_header){0};
     p->req->target = p->req->path = p->req->query = (struct http_str){0};
     parser_start(p);
-}
-
-/* HPE_USER stops llhttp; the reason is in p->error. */
-static int PRINTF_LIKE(3, 4)
-    parser_refuse(struct http_parser *p, enum error_code code, const char *fmt, ...)
-{
-    va_list ap;
-    p->error.code = code;
-    va_start(ap, fmt);
-    (void)vsnprintf(p->error.message, sizeof(p->error.message), fmt, ap);
-    va_end(ap);
-    return HPE_USER;
-}
-
-/* --- text: strings of the head, moved as a whole when the buffer grows --- */
-
-static void text_move(struct http_str *s, const char *from, const char *to)
-{
-    if (s->data != NULL)
-        s->data = to + (s->data - from);
-}
-
-static int text_reserve(struct http_parser *p, size_t more)
-{
-    struct http_request *req = p->req;
-    struct buf grown = {0};
-    if (p->text.cap - p->text.len >= more)
-        return 0;
-    if (buf_reserve(&grown, MAX(p->text.cap * 2, p->text.len + more)) < 0)
-        return parser_refuse(p, ERROR_UNAVAILABLE, "Out of memory");
-    const char *from = (const char *)p->text.data;
-    const char *to = (const char *)grown.data;
-    (void)buf_append(&grown, p->text.data, p->text.len);
-    text_move(&req->target, from, to);
-    for (unsigned int i = 0; i < req->n_headers; i++) {
-        text_move(&req->headers[i].name, from, to);
-        text_move(&req->headers[i].value, from, to);
-    }
-    buf_done(&p->text);
-    p->text = grown;
-    return 0;
-}
-
-/* Extends `s`, the newest string, keeping it terminated. */
-static int text_extend(struct http_parser *p, struct http_str *s, const char *at, size_t len)
-{
-    int rv = text_reserve(p, len + 2);
-    if (rv != 0)
-        return rv;
-    char *end = (char *)p->text.data + p->text.len;
-    if (s->data == NULL)
-        s->data = end;
-    else
-        end--; /* over the terminator */
-    if (len > 0)
-        memcpy(end, at, len);
-    end[len] = '\0';
-    s->len += len;
-    p->text.len = (size_t)((uint8_t *)end - p->text.data) + len + 1;
-    return 0;
 }
 
 /* --- llhttp's callbacks --- */
@@ -157,9 +93,9 @@ static int parser_on_url(llhttp_t *ll, const char *at, size_t len)
 {
     struct http_parser *p = ll->data;
     if (len > HTTP_MAX_TARGET - p->req->target.len)
-        return parser_refuse(p, ERROR_URI_TOO_LONG, "The request target exceeds %d bytes",
-                             HTTP_MAX_TARGET);
-    return text_extend(p, &p->req->target, at, len);
+        return http_parser_refuse(p, ERROR_URI_TOO_LONG, "The request target exceeds %d bytes",
+                                  HTTP_MAX_TARGET);
+    return http_parser_text(p, &p->req->target, at, len);
 }
 
 static int parser_on_header_text(struct http_parser *p, bool value, const char *at, size_t len)
@@ -168,14 +104,14 @@ static int parser_on_header_text(struct http_parser *p, bool value, const char *
     if (p->in_body)
         return 0; /* a trailer, counted as framing and otherwise ignored */
     if (req->n_headers == HTTP_MAX_HEADERS)
-        return parser_refuse(p, ERROR_HEADERS_TOO_LARGE, "More than %d header fields",
-                             HTTP_MAX_HEADERS);
+        return http_parser_refuse(p, ERROR_HEADERS_TOO_LARGE, "More than %d header fields",
+                                  HTTP_MAX_HEADERS);
     if (len > HTTP_MAX_HEAD || p->text.len - req->target.len + len > HTTP_MAX_HEAD)
-        return parser_refuse(p, ERROR_HEADERS_TOO_LARGE, "The header section exceeds %d bytes",
-                             HTTP_MAX_HEAD);
+        return http_parser_refuse(p, ERROR_HEADERS_TOO_LARGE, "The header section exceeds %d bytes",
+                                  HTTP_MAX_HEAD);
     /* The field being read is the one behind the last; text_reserve must see it. */
     struct http_header *h = &req->headers[req->n_headers++];
-    int rv = text_extend(p, value ? &h->value : &h->name, at, len);
+    int rv = http_parser_text(p, value ? &h->value : &h->name, at, len);
     req->n_headers--;
     return rv;
 }
@@ -200,7 +136,7 @@ static int parser_on_value_complete(llhttp_t *ll)
         return rv;
     struct http_header *h = &p->req->headers[p->req->n_headers++];
     if (h->name.len == 0)
-        return parser_refuse(p, ERROR_INVALID_REQUEST, "A header field without a name");
+        return http_parser_refuse(p, ERROR_INVALID_REQUEST, "A header field without a name");
     /* llhttp leaves the blanks at the end of a value. */
     while (h->value.len > 0 && strchr(" \t", h->value.data[h->value.len - 1]) != NULL)
         ((char *)h->value.data)[--h->value.len] = '\0';
@@ -209,18 +145,36 @@ static int parser_on_value_complete(llhttp_t *ll)
     return 0;
 }
 
+static int parser_method(struct http_parser *p)
+{
+    const llhttp_t *ll = parser_llhttp(p);
+    if (ll->http_major != 1 || ll->http_minor > 1)
+        return http_parser_refuse(p, ERROR_HTTP_VERSION, "Only HTTP/1.0 and HTTP/1.1 are spoken");
+    p->minor = ll->http_minor;
+    for (size_t i = 0; i < ARRAY_SIZE(parser_methods); i++) {
+        if (parser_methods[i].llhttp == ll->method) {
+            p->req->method = parser_methods[i].method;
+            return 0;
+        }
+    }
+    return http_parser_refuse(p, ERROR_NOT_IMPLEMENTED, "The method is not implemented");
+}
+
 static int parser_on_head(llhttp_t *ll)
 {
     struct http_parser *p = ll->data;
-    bool chunked = (ll->flags & F_CHUNKED) != 0;
+    int rv = parser_method(p);
+    if (rv != 0)
+        return rv;
     p->in_body = true;
-    p->has_body = chunked || ((ll->flags & F_CONTENT_LENGTH) && ll->content_length > 0);
+    p->has_body = (ll->flags & F_CHUNKED) ||
+                  ((ll->flags & F_CONTENT_LENGTH) && ll->content_length > 0);
     if (!(ll->flags & F_CONTENT_LENGTH))
         p->req->content_length = -1;
     else if (ll->content_length <= INT64_MAX)
         p->req->content_length = (int64_t)ll->content_length;
     else
-        return parser_refuse(p, ERROR_INVALID_REQUEST, "Content-Length is out of range");
+        return http_parser_refuse(p, ERROR_INVALID_REQUEST, "Content-Length is out of range");
     p->req->keep_alive = llhttp_should_keep_alive(ll) != 0;
     /* Upgrades are the app's business: to llhttp the request is like any other. */
     ll->upgrade = 0;
@@ -244,110 +198,6 @@ static int parser_on_complete(llhttp_t *ll)
     struct http_parser *p = ll->data;
     p->event = HTTP_PARSER_DONE;
     return HPE_PAUSED;
-}
-
-/* --- checks of a complete head --- */
-
-static int head_method(struct http_parser *p)
-{
-    uint8_t method = llhttp_get_method(parser_llhttp(p));
-    for (size_t i = 0; i < ARRAY_SIZE(parser_methods); i++) {
-        if (parser_methods[i].llhttp == method) {
-            p->req->method = parser_methods[i].method;
-            return 0;
-        }
-    }
-    return parser_refuse(p, ERROR_NOT_IMPLEMENTED, "The method is not implemented");
-}
-
-/* Splits the target, which may be in absolute form, into path and query. */
-static int head_target(struct http_parser *p)
-{
-    struct http_request *req = p->req;
-    int rv = text_reserve(p, req->target.len + 2); /* first: it moves req->target */
-    if (rv != 0)
-        return rv;
-    const char *start = req->target.data;
-    const char *end = start + req->target.len;
-    if (*start != '/') {
-        const char *scheme = strstr(start, "://");
-        if (scheme != NULL)
-            start = scheme + 3 + strcspn(scheme + 3, "/?");
-    }
-    const char *mark = memchr(start, '?', (size_t)(end - start));
-    if (mark != NULL)
-        req->query = (struct http_str){mark + 1, (size_t)(end - mark - 1)};
-    else
-        req->query = (struct http_str){end, 0};
-    size_t len = (size_t)((mark != NULL ? mark : end) - start);
-    if (len == 0)
-        return text_extend(p, &req->path, "/", 1);
-    return text_extend(p, &req->path, start, len);
-}
-
-static int head_expect(struct http_parser *p, const struct http_str *value)
-{
-    if (strcasecmp(value->data, "100-continue") != 0)
-        return parser_refuse(p, ERROR_EXPECTATION_FAILED, "Only 100-continue can be expected");
-    p->expects_continue = p->minor > 0 && p->has_body;
-    return 0;
-}
-
-static int head_check(struct http_parser *p)
-{
-    struct http_request *req = p->req;
-    const llhttp_t *ll = parser_llhttp(p);
-    unsigned int hosts = 0, codings = 0, lengths = 0;
-
-    if (ll->http_major != 1 || ll->http_minor > 1)
-        return parser_refuse(p, ERROR_HTTP_VERSION, "Only HTTP/1.0 and HTTP/1.1 are spoken");
-    p->minor = ll->http_minor;
-    int rv = head_method(p);
-    for (unsigned int i = 0; rv == 0 && i < req->n_headers; i++) {
-        const struct http_header *h = &req->headers[i];
-        if (strcasecmp(h->name.data, "Host") == 0) {
-            hosts++;
-        } else if (strcasecmp(h->name.data, "Content-Length") == 0) {
-            lengths++;
-        } else if (strcasecmp(h->name.data, "Transfer-Encoding") == 0) {
-            codings++;
-            if (strcasecmp(h->value.data, "chunked") != 0)
-                rv = parser_refuse(p, ERROR_NOT_IMPLEMENTED, "The only transfer coding is chunked");
-        } else if (strcasecmp(h->name.data, "Expect") == 0) {
-            rv = head_expect(p, &h->value);
-        }
-    }
-    if (rv != 0)
-        return rv;
-    if (hosts > 1 || (hosts == 0 && p->minor > 0))
-        return parser_refuse(p, ERROR_INVALID_REQUEST, "Exactly one Host header is required");
-    if (lengths > 1 || codings > 1 || (codings > 0 && (lengths > 0 || p->minor == 0)))
-        return parser_refuse(p, ERROR_INVALID_REQUEST, "The length of the body is ambiguous");
-    return head_target(p);
-}
-
-/* Refuses line ends and continuation lines that some parsers take and others do not. */
-static int head_check_lines(struct http_parser *p, const char *data, size_t len)
-{
-    if (len == 0)
-        return 0;
-    if (p->last_byte == '\n' && (data[0] == ' ' || data[0] == '\t'))
-        return parser_refuse(p, ERROR_INVALID_REQUEST, "A header line is folded");
-    for (const char *at = data, *end = data + len; at < end; at++) {
-        at = memchr(at, '\n', (size_t)(end - at));
-        if (at == NULL)
-            break;
-        if ((at > data ? at[-1] : p->last_byte) != '\r')
-            return parser_refuse(p, ERROR_INVALID_REQUEST, "A line feed without carriage return");
-        if (at + 1 < end && (at[1] == ' ' || at[1] == '\t'))
-            return parser_refuse(p, ERROR_INVALID_REQUEST, "A header line is folded");
-    }
-    p->last_byte = data[len - 1];
-    p->head_bytes += len;
-    if (p->head_bytes > HTTP_MAX_HEAD_BYTES)
-        return parser_refuse(p, ERROR_HEADERS_TOO_LARGE, "The head exceeds %d bytes",
-                             HTTP_MAX_HEAD_BYTES);
-    return 0;
 }
 
 /* --- the step --- */
@@ -380,35 +230,36 @@ static void parser_explain(struct http_parser *p, llhttp_errno_t err, const char
     const llhttp_t *ll = parser_llhttp(p);
     const char *pos = llhttp_get_error_pos(ll);
     const char *reason = llhttp_get_error_reason(ll);
+    if (p->error.code != ERROR_NONE)
+        return; /* a callback has refused */
     switch (err) {
-    case HPE_USER:
-        break;
     case HPE_INVALID_METHOD:
         if (parser_is_method(p, start, pos, end))
-            (void)parser_refuse(p, ERROR_NOT_IMPLEMENTED, "The method is not known");
+            (void)http_parser_refuse(p, ERROR_NOT_IMPLEMENTED, "The method is not known");
         else
-            (void)parser_refuse(p, ERROR_INVALID_REQUEST, "This is not HTTP");
+            (void)http_parser_refuse(p, ERROR_INVALID_REQUEST, "This is not HTTP");
         break;
     case HPE_INVALID_VERSION:
     case HPE_PAUSED_H2_UPGRADE:
         /* Behind a version that is spoken it is the end of the line that is wrong. */
         if (ll->http_major == 1 && ll->http_minor <= 1)
-            (void)parser_refuse(p, ERROR_INVALID_REQUEST, "The request line is malformed");
+            (void)http_parser_refuse(p, ERROR_INVALID_REQUEST, "The request line is malformed");
         else
-            (void)parser_refuse(p, ERROR_HTTP_VERSION, "Only HTTP/1.0 and HTTP/1.1 are spoken");
+            (void)http_parser_refuse(p, ERROR_HTTP_VERSION,
+                                     "Only HTTP/1.0 and HTTP/1.1 are spoken");
         break;
     default:
-        (void)parser_refuse(p, ERROR_INVALID_REQUEST, "The request is malformed: %s",
-                            reason != NULL && *reason != '\0' ? reason : "syntax error");
+        (void)http_parser_refuse(p, ERROR_INVALID_REQUEST, "The request is malformed: %s",
+                                 reason != NULL && *reason != '\0' ? reason : "syntax error");
     }
 }
 
 static enum http_parser_event parser_event(struct http_parser *p, const char *start, size_t used)
 {
     if (p->event == HTTP_PARSER_HEAD || !p->in_body) {
-        if (head_check_lines(p, start, used) != 0)
+        if (http_head_check_lines(p, start, used) != 0)
             return HTTP_PARSER_ERROR;
-        if (p->event == HTTP_PARSER_HEAD && head_check(p) != 0)
+        if (p->event == HTTP_PARSER_HEAD && http_head_check(p) != 0)
             return HTTP_PARSER_ERROR;
         return p->event;
     }
@@ -416,7 +267,8 @@ static enum http_parser_event parser_event(struct http_parser *p, const char *st
     p->payload += payload;
     p->framing += used - MIN(used, payload);
     if (p->framing > HTTP_FRAMING_FREE + p->payload * 8) {
-        (void)parser_refuse(p, ERROR_INVALID_REQUEST, "Too many bytes between those of the body");
+        (void)http_parser_refuse(p, ERROR_INVALID_REQUEST,
+                                 "Too many bytes between those of the body");
         return HTTP_PARSER_ERROR;
     }
     return p->event;

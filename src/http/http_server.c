@@ -8,14 +8,14 @@
 #include "http_conn.h"
 #include "log.h"
 
-static void server_on_accepted(struct listener *l, int fd);
-static void server_on_listener_closed(struct listener *l);
+static void server_on_accepted(struct tcp_listener *l, int fd);
+static void server_on_listener_closed(struct tcp_listener *l);
 static void server_on_check(uv_check_t *check);
 static void server_on_idle(uv_idle_t *idle);
 static void server_on_grace(uv_timer_t *timer);
 static void server_on_close(uv_handle_t *handle);
 
-static const struct listener_handler server_listener_handler = {
+static const struct tcp_listener_handler server_listener_handler = {
     .accepted = server_on_accepted,
     .closed = server_on_listener_closed,
 };
@@ -30,7 +30,7 @@ int http_server_init(struct http_server *s, uv_loop_t *loop, const char *address
     s->limits = *limits;
     list_init(&s->conns);
     list_init(&s->deferred);
-    int rv = listener_init(&s->listener, loop, address, &server_listener_handler, err);
+    int rv = tcp_listener_init(&s->listener, loop, address, &server_listener_handler, err);
     if (rv < 0)
         return rv;
     /* These three cannot fail. */
@@ -49,17 +49,17 @@ int http_server_init(struct http_server *s, uv_loop_t *loop, const char *address
 
 void http_server_start(struct http_server *s)
 {
-    listener_start(&s->listener);
+    tcp_listener_start(&s->listener);
 }
 
-static void server_on_accepted(struct listener *l, int fd)
+static void server_on_accepted(struct tcp_listener *l, int fd)
 {
     struct http_server *s = container_of(l, struct http_server, listener);
     int rv = http_conn_open(s, fd);
     if (rv < 0)
         log_warn("connection refused", "error=%s", uv_err_name(rv));
     if (s->n_conns >= s->limits.max_connections)
-        listener_pause(l);
+        tcp_listener_pause(l);
 }
 
 void http_server_conn_opened(struct http_server *s, struct list *entry)
@@ -85,7 +85,7 @@ void http_server_conn_closed(struct http_server *s, struct list *entry)
     if (s->stopping && s->n_conns == 0)
         server_close(s);
     else if (!s->stopping && s->n_conns < s->limits.max_connections)
-        listener_start(&s->listener); /* a descriptor has become free, too */
+        tcp_listener_start(&s->listener); /* a descriptor has become free, too */
 }
 
 /* --- work the app has caused and that may not run inside its calls --- */
@@ -140,7 +140,7 @@ void http_server_stop(struct http_server *s, unsigned int grace_ms,
     if (!s->stopping) {
         s->stopping = true;
         s->stopped = stopped;
-        listener_close(&s->listener);
+        tcp_listener_close(&s->listener);
         list_for_each (it, &s->conns)
             http_conn_drain(list_entry(it, struct http_conn, link));
     }
@@ -165,7 +165,7 @@ static void server_unref(struct http_server *s)
     s->stopped(s);
 }
 
-static void server_on_listener_closed(struct listener *l)
+static void server_on_listener_closed(struct tcp_listener *l)
 {
     server_unref(container_of(l, struct http_server, listener));
 }
@@ -177,7 +177,7 @@ static void server_on_close(uv_handle_t *handle)
 
 const char *http_server_address(const struct http_server *s)
 {
-    return listener_address(&s->listener);
+    return tcp_listener_address(&s->listener);
 }
 
 unsigned int http_server_connections(const struct http_server *s)

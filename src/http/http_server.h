@@ -14,7 +14,7 @@
 
 #include "http.h"
 #include "list.h"
-#include "listener.h"
+#include "tcp_listener.h"
 
 /* Milliseconds. */
 struct http_limits {
@@ -36,7 +36,7 @@ struct http_server {
     uv_loop_t *loop;
     const struct http_app *app; /* outlives the server */
     struct http_limits limits;
-    struct listener listener;
+    struct tcp_listener listener;
     uv_check_t check; /* these two run the deferred list; active only while it is not empty */
     uv_idle_t idle;
     uv_timer_t grace;

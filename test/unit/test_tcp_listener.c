@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_listener.c - addresses, binding, pausing, and running out of file descriptors. */
-#include "listener.h"
+/* test_tcp_listener.c - addresses, binding, pausing, and running out of file descriptors. */
+#include "tcp_listener.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,13 +13,13 @@
 
 static struct {
     uv_loop_t loop;
-    struct listener listener;
+    struct tcp_listener listener;
     unsigned int accepted;
     int fds[64];
     bool closed;
 } seen;
 
-static void on_accepted(struct listener *l, int fd)
+static void on_accepted(struct tcp_listener *l, int fd)
 {
     int on = 0;
     socklen_t len = sizeof(on);
@@ -32,20 +32,20 @@ static void on_accepted(struct listener *l, int fd)
     seen.fds[seen.accepted++] = fd;
 }
 
-static void on_closed(struct listener *l)
+static void on_closed(struct tcp_listener *l)
 {
     (void)l;
     seen.closed = true;
 }
 
-static const struct listener_handler handler = {.accepted = on_accepted, .closed = on_closed};
+static const struct tcp_listener_handler handler = {.accepted = on_accepted, .closed = on_closed};
 
 static void open_listener(const char *address)
 {
     struct error err = {0};
     memset(&seen, 0, sizeof(seen));
     t_loop_open(&seen.loop);
-    if (listener_init(&seen.listener, &seen.loop, address, &handler, &err) < 0)
+    if (tcp_listener_init(&seen.listener, &seen.loop, address, &handler, &err) < 0)
         T_FAIL("%s", err.message);
 }
 
@@ -53,8 +53,8 @@ static void close_listener(void)
 {
     for (unsigned int i = 0; i < seen.accepted; i++)
         close(seen.fds[i]);
-    listener_close(&seen.listener);
-    listener_close(&seen.listener);
+    tcp_listener_close(&seen.listener);
+    tcp_listener_close(&seen.listener);
     T_UNTIL(&seen.loop, seen.closed);
     t_loop_close(&seen.loop);
 }
@@ -62,7 +62,7 @@ static void close_listener(void)
 static int client(void)
 {
     struct sockaddr_storage addr;
-    T_EQ(listener_parse(listener_address(&seen.listener), &addr, NULL), 0);
+    T_EQ(tcp_listener_parse(tcp_listener_address(&seen.listener), &addr, NULL), 0);
     int fd = socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     T_TRUE(fd >= 0);
     T_EQ(connect(fd, (struct sockaddr *)&addr,
@@ -111,18 +111,18 @@ static void addresses(void)
     for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
         struct sockaddr_storage addr;
         struct error err = {0};
-        if (listener_parse(good[i].text, &addr, &err) < 0)
+        if (tcp_listener_parse(good[i].text, &addr, &err) < 0)
             T_FAIL("%s", err.message);
         T_EQ(addr.ss_family, good[i].family);
         T_EQ(ntohs(good[i].family == AF_INET ? ((struct sockaddr_in *)&addr)->sin_port
                                              : ((struct sockaddr_in6 *)&addr)->sin6_port),
              good[i].port);
-        T_EQ(listener_is_loopback(&addr), good[i].loopback);
+        T_EQ(tcp_listener_is_loopback(&addr), good[i].loopback);
     }
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         struct sockaddr_storage addr;
         struct error err = {0};
-        if (listener_parse(bad[i], &addr, &err) == 0)
+        if (tcp_listener_parse(bad[i], &addr, &err) == 0)
             T_FAIL("'%s' was taken for an address", bad[i]);
         T_EQ(err.code, ERROR_INVALID_ARGUMENT);
         T_TRUE(err.message[0] != '\0');
@@ -136,7 +136,7 @@ static void accepts(void)
         if (i == 1 && access("/proc/net/if_inet6", R_OK) != 0)
             continue;
         open_listener(all[i]);
-        listener_start(&seen.listener);
+        tcp_listener_start(&seen.listener);
         int fd = client();
         T_UNTIL(&seen.loop, seen.accepted == 1);
         close(fd);
@@ -146,14 +146,14 @@ static void accepts(void)
 
 static void port_in_use(void)
 {
-    struct listener other;
+    struct tcp_listener other;
     struct error err = {0};
     open_listener("127.0.0.1:0");
-    const char *address = listener_address(&seen.listener);
-    T_EQ(listener_init(&other, &seen.loop, address, &handler, &err), -EADDRINUSE);
+    const char *address = tcp_listener_address(&seen.listener);
+    T_EQ(tcp_listener_init(&other, &seen.loop, address, &handler, &err), -EADDRINUSE);
     T_TRUE(strstr(err.message, address) != NULL);
     T_TRUE(strstr(err.message, "another program") != NULL);
-    T_EQ(listener_init(&other, &seen.loop, "192.0.2.1:1", &handler, &err), -EADDRNOTAVAIL);
+    T_EQ(tcp_listener_init(&other, &seen.loop, "192.0.2.1:1", &handler, &err), -EADDRNOTAVAIL);
     T_TRUE(strstr(err.message, "192.0.2.1:1") != NULL);
     close_listener();
 }
@@ -161,10 +161,10 @@ static void port_in_use(void)
 /* The port is free again at once, although connections to it were just closed. */
 static void binds_again(void)
 {
-    char address[LISTENER_ADDRESS_SIZE];
+    char address[TCP_LISTENER_ADDRESS_SIZE];
     open_listener("127.0.0.1:0");
-    listener_start(&seen.listener);
-    snprintf(address, sizeof(address), "%s", listener_address(&seen.listener));
+    tcp_listener_start(&seen.listener);
+    snprintf(address, sizeof(address), "%s", tcp_listener_address(&seen.listener));
     int fd = client();
     T_UNTIL(&seen.loop, seen.accepted == 1);
     close_listener(); /* the server's side closes first: TIME_WAIT */
@@ -179,14 +179,14 @@ static void pauses(void)
     int a = client(); /* the backlog takes it */
     t_loop_run_ms(&seen.loop, 5);
     T_EQ(seen.accepted, 0);
-    listener_start(&seen.listener);
+    tcp_listener_start(&seen.listener);
     T_UNTIL(&seen.loop, seen.accepted == 1);
-    listener_pause(&seen.listener);
+    tcp_listener_pause(&seen.listener);
     int b = client();
     t_loop_run_ms(&seen.loop, 5);
     T_EQ(seen.accepted, 1);
     T_TRUE(!uv_loop_alive(&seen.loop)); /* nothing polls, no timer runs */
-    listener_start(&seen.listener);
+    tcp_listener_start(&seen.listener);
     T_UNTIL(&seen.loop, seen.accepted == 2);
     close(a);
     close(b);
@@ -200,7 +200,7 @@ static void out_of_descriptors(void)
     int fds[256];
     unsigned int n = 0;
     open_listener("127.0.0.1:0");
-    listener_start(&seen.listener);
+    tcp_listener_start(&seen.listener);
     (void)uv_run(&seen.loop, UV_RUN_NOWAIT);
     int a = client(), b = client();
     T_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
@@ -211,12 +211,12 @@ static void out_of_descriptors(void)
     T_TRUE(n > 0);
     clock_t cpu = clock();
     uint64_t start = uv_hrtime();
-    while (uv_hrtime() - start < (LISTENER_RETRY_MS + 100) * 1000000ull)
+    while (uv_hrtime() - start < (TCP_LISTENER_RETRY_MS + 100) * 1000000ull)
         (void)uv_run(&seen.loop, UV_RUN_ONCE);
     T_EQ(seen.accepted, 0);
     T_TRUE((clock() - cpu) * 1000 / CLOCKS_PER_SEC < 50);
     close(fds[--n]);
-    listener_start(&seen.listener); /* as the server does when a connection closes */
+    tcp_listener_start(&seen.listener); /* as the server does when a connection closes */
     (void)uv_run(&seen.loop, UV_RUN_NOWAIT);
     T_EQ(seen.accepted, 1);
     close(fds[--n]);
