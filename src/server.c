@@ -87,6 +87,11 @@ static int server_listen(struct server *s, struct error *err)
         .sandboxes = s->sandboxes,
         .isolation = s->driver->ops->name,
     };
+    if (c->rate_limit.enabled) {
+        s->api.ratelimit = ratelimit_new(c->rate_limit.per_minute, c->rate_limit.per_second);
+        if (s->api.ratelimit == NULL)
+            return error_set(err, ERROR_INTERNAL, "Out of memory");
+    }
     s->app = api_app(&s->api);
     bool v6 = strchr(c->listen.host, ':') != NULL;
     (void)snprintf(address, sizeof(address), v6 ? "[%s]:%u" : "%s:%u", c->listen.host,

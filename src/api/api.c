@@ -2,12 +2,14 @@
 #include "api.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "log.h"
 #include "metrics.h"
 #include "num.h"
 #include "router.h"
+#include "timefmt.h"
 
 #define API_MAX_ROUTES 128
 
@@ -83,8 +85,11 @@ void api_fail_details(struct api_call *call, const struct error *err, const char
     if (err->code == ERROR_UNAUTHORIZED)
         (void)http_add_header(call->req, "WWW-Authenticate", "Bearer");
     if (err->code == ERROR_RATE_LIMITED || err->code == ERROR_QUOTA_EXCEEDED ||
-        err->code == ERROR_UNAVAILABLE)
-        (void)http_add_header(call->req, "Retry-After", "1");
+        err->code == ERROR_UNAVAILABLE) {
+        char seconds[16]; /* a number: clients do not read dates */
+        (void)snprintf(seconds, sizeof(seconds), "%u", MAX(call->retry_after_s, 1u));
+        (void)http_add_header(call->req, "Retry-After", seconds);
+    }
     api_error_json(&body, err, details);
     http_reply_buf(call->req, error_status(err->code), "application/json", &body);
 }
@@ -111,6 +116,28 @@ static void api_route_error(struct api_call *call, enum router_result result, co
     }
 }
 
+/* Counts the request against its key and says so in the answer's headers. */
+static int api_limit(struct api_call *call, struct error *err)
+{
+    char text[24];
+    if (call->api->ratelimit == NULL)
+        return 0;
+    const struct ratelimit_answer a = ratelimit_take(call->api->ratelimit, call->principal.key_id,
+                                                     time_now_ms());
+    (void)snprintf(text, sizeof(text), "%u", a.limit);
+    (void)http_add_header(call->req, "X-RateLimit-Limit", text);
+    (void)snprintf(text, sizeof(text), "%u", a.remaining);
+    (void)http_add_header(call->req, "X-RateLimit-Remaining", text);
+    (void)snprintf(text, sizeof(text), "%lld", (long long)a.reset_s);
+    (void)http_add_header(call->req, "X-RateLimit-Reset", text);
+    if (a.allowed)
+        return 0;
+    metrics_add(METRIC_RATE_LIMITED, 1);
+    call->retry_after_s = a.retry_after_s;
+    return error_set(err, ERROR_RATE_LIMITED, "Too many requests; try again in %u s",
+                     a.retry_after_s);
+}
+
 static int api_admit(struct api_call *call, struct error *err)
 {
     if ((call->route->flags & API_PUBLIC) != 0)
@@ -120,6 +147,8 @@ static int api_admit(struct api_call *call, struct error *err)
                         value != NULL ? value->len : 0, &call->principal, err);
     if (rv < 0)
         metrics_add(METRIC_AUTH_FAILED, 1);
+    if (rv == 0)
+        rv = api_limit(call, err);
     return rv < 0 ? rv : principal_require(&call->principal, call->route->scope, err);
 }
 
@@ -140,9 +169,49 @@ static int api_resolve_sandbox(struct api_call *call, struct error *err)
     return 0;
 }
 
-static void api_head(struct http_request *req)
+/* The route and its parameters; false when there is none, which is answered. */
+static bool api_find_route(struct api_call *call)
 {
     struct router_match match;
+    struct http_request *req = call->req;
+    enum router_result result = router_match(api_routes, api_route_count, req->method, req->path,
+                                             &match);
+    if (result != ROUTER_FOUND) {
+        api_route_error(call, result, match.allow);
+        return false;
+    }
+    call->route = match.route;
+    call->metric = api_route_metrics[match.route - api_routes];
+    for (size_t i = 0; i < API_MAX_PARAMS && match.params[i].data != NULL; i++) {
+        call->params[i] = http_unescape(req, match.params[i].data, match.params[i].len);
+        if (call->params[i] == NULL) {
+            api_fail_code(call, ERROR_INVALID_REQUEST, "The path has a broken percent-escape");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A streamed request meets its handler now, the others when their body is there. */
+static void api_take_body(struct api_call *call)
+{
+    struct http_request *req = call->req;
+    struct error err;
+    if ((call->route->flags & API_STREAM) == 0) {
+        req->body_mode = HTTP_BODY_BUFFER;
+        req->body_limit = (call->route->flags & API_JSON) != 0 ? (size_t)call->api->config->max_body
+                                                               : API_SMALL_BODY;
+        return;
+    }
+    req->body_mode = HTTP_BODY_STREAM;
+    if ((call->route->flags & API_SANDBOX) != 0 && api_resolve_sandbox(call, &err) < 0)
+        api_fail(call, &err);
+    else
+        call->route->handler(call);
+}
+
+static void api_head(struct http_request *req)
+{
     struct error err;
     struct api_call *call = arena_alloc(&req->arena, sizeof(*call));
     req->app = call;
@@ -154,36 +223,15 @@ static void api_head(struct http_request *req)
     call->req = req;
     call->api = req->ctx;
     call->metric = api_route_metrics[API_MAX_ROUTES];
-    enum router_result result = router_match(api_routes, api_route_count, req->method, req->path,
-                                             &match);
-    if (result != ROUTER_FOUND) {
-        api_route_error(call, result, match.allow);
-        return;
-    }
-    call->route = match.route;
-    call->metric = api_route_metrics[match.route - api_routes];
-    for (size_t i = 0; i < API_MAX_PARAMS && match.params[i].data != NULL; i++) {
-        call->params[i] = http_unescape(req, match.params[i].data, match.params[i].len);
-        if (call->params[i] == NULL) {
-            api_fail_code(call, ERROR_INVALID_REQUEST, "The path has a broken percent-escape");
-            return;
-        }
-    }
-    if (api_admit(call, &err) < 0) {
-        api_fail(call, &err);
-        return;
-    }
-    if ((match.route->flags & API_STREAM) != 0) {
-        req->body_mode = HTTP_BODY_STREAM;
-        if (api_resolve_sandbox(call, &err) < 0)
+    call->route = api_port_route(call);
+    if (call->route != NULL) {
+        api_take_body(call);
+    } else if (api_find_route(call)) {
+        if (api_admit(call, &err) < 0)
             api_fail(call, &err);
         else
-            match.route->handler(call);
-        return;
+            api_take_body(call);
     }
-    req->body_mode = HTTP_BODY_BUFFER;
-    req->body_limit = (match.route->flags & API_JSON) != 0 ? (size_t)call->api->config->max_body
-                                                           : API_SMALL_BODY;
 }
 
 static void api_body(struct http_request *req, const uint8_t *data, size_t len)

@@ -15,6 +15,7 @@
 #include "http.h"
 #include "json.h"
 #include "jsonw.h"
+#include "ratelimit.h"
 #include "sandbox_table.h"
 #include "store.h"
 
@@ -30,7 +31,8 @@ struct api {
     struct auth auth;
     struct template_set *templates;
     struct sandbox_table *sandboxes;
-    const char *isolation; /* name of the driver */
+    struct ratelimit *ratelimit; /* NULL: off */
+    const char *isolation;       /* name of the driver */
 };
 
 struct api_call;
@@ -66,7 +68,8 @@ struct api_call {
     const char *params[API_MAX_PARAMS];
     struct sandbox *sandbox;
     json *body; /* owned */
-    void *op;   /* for `cancel` */
+    unsigned int retry_after_s;
+    void *op; /* for `cancel` */
     void (*cancel)(struct api_call *call);
     void (*committed)(struct api_call *call); /* api_when_committed's */
     struct store_wait wait;
@@ -92,6 +95,9 @@ void api_when_committed(struct api_call *call, void (*then)(struct api_call *cal
  * send "NaN"; what is out of range is the nearest number in it. */
 void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset);
 
+/* The route of a request whose Host is a port URL's; NULL for all others. */
+const struct api_route *api_port_route(struct api_call *call);
+
 /* Handlers, by file. */
 void api_sandbox_create(struct api_call *call);
 void api_sandbox_list(struct api_call *call);
@@ -103,6 +109,8 @@ void api_code_run(struct api_call *call);
 void api_context_create(struct api_call *call);
 void api_context_get(struct api_call *call);
 void api_context_delete(struct api_call *call);
+void api_host_url(struct api_call *call);
+void api_sandbox_metrics(struct api_call *call);
 void api_file_read(struct api_call *call);
 void api_file_write(struct api_call *call);
 void api_file_list(struct api_call *call);

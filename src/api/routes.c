@@ -14,6 +14,8 @@ const struct api_route api_routes[] = {
     {METHOD_GET, "/sandboxes/:id", SB, SCOPE_READ, api_sandbox_get},
     {METHOD_DELETE, "/sandboxes/:id", SB, SCOPE_RUN, api_sandbox_kill},
     {METHOD_POST, "/sandboxes/:id/timeout", RUN | BODY, SCOPE_RUN, api_sandbox_timeout},
+    {METHOD_GET, "/sandboxes/:id/metrics", RUN, SCOPE_READ, api_sandbox_metrics},
+    {METHOD_GET, "/sandboxes/:id/host/:port", RUN, SCOPE_READ, api_host_url},
     {METHOD_POST, "/sandboxes/:id/commands/run", RUN | BODY, SCOPE_RUN, api_command_run},
     {METHOD_POST, "/sandboxes/:id/code/run", RUN | BODY, SCOPE_RUN, api_code_run},
     {METHOD_POST, "/sandboxes/:id/code/contexts", RUN | BODY, SCOPE_RUN, api_context_create},

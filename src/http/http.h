@@ -111,6 +111,8 @@ struct http_app {
 
 /* The app of the server this request came to; the owner's struct is around it. */
 const struct http_app *http_request_app(const struct http_request *req);
+/* The client's address as text, without its port; "" when it is gone. In the arena. */
+const char *http_peer(struct http_request *req);
 /* First value of a header (name compared without case); NULL when absent. */
 const struct http_str *http_header(const struct http_request *req, const char *name);
 /* Value of a query parameter, percent-decoded, '+' left alone (real clients send paths raw, see

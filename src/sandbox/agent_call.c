@@ -230,6 +230,12 @@ int agent_call_send_raw(struct agent_call *call, const void *data, size_t len)
     return call->state == AGENT_CALL_RAW ? stream_write(&call->stream, data, len) : -ECANCELED;
 }
 
+void agent_call_shutdown(struct agent_call *call)
+{
+    if (call->state == AGENT_CALL_RAW)
+        stream_shutdown(&call->stream);
+}
+
 bool agent_call_writable(const struct agent_call *call)
 {
     return stream_writable(&call->stream);

@@ -90,6 +90,8 @@ int agent_call_send(struct agent_call *call, enum wire_type type, const void *pa
  * be called inside `frame`. */
 void agent_call_turn_raw(struct agent_call *call);
 int agent_call_send_raw(struct agent_call *call, const void *data, size_t len);
+/* No more bytes will be sent; what comes is still read. */
+void agent_call_shutdown(struct agent_call *call);
 bool agent_call_writable(const struct agent_call *call);
 
 /* Back-pressure on what comes from the sandbox. Frames already read are held back too. */

@@ -121,8 +121,9 @@ struct sandbox {
     struct error op_error;
     uv_timer_t expiry;
     bool expiry_active;
-    struct list run_waits, end_waits; /* struct sandbox_wait */
-    uint64_t born_ns;                 /* uv_hrtime() when it was made */
+    struct list run_waits, end_waits;   /* struct sandbox_wait */
+    uint64_t cpu_asked_ns, cpu_used_ns; /* of the last answer about its use */
+    uint64_t born_ns;                   /* uv_hrtime() when it was made */
 
     /* The table's. */
     const struct sandbox_events *events;

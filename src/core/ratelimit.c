@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ratelimit.h"
+
+#include <string.h>
+
+#include "list.h"
+
+#define RATELIMIT_BUCKETS 1024 /* a power of two */
+#define RATELIMIT_NAME    64
+#define MINUTE_MS         60000
+
+struct client {
+    struct list by_hash, by_age;
+    char name[RATELIMIT_NAME];
+    int64_t window_ms; /* start of the minute */
+    uint32_t used;     /* in the minute */
+    int64_t refill_ms; /* when `milli` was true */
+    int64_t milli;     /* thousandths of requests left in the second's bucket */
+};
+
+struct ratelimit {
+    uint32_t per_minute, per_second;
+    unsigned int n_clients;
+    struct list by_age; /* last seen first */
+    struct list buckets[RATELIMIT_BUCKETS];
+};
+
+struct ratelimit *ratelimit_new(uint32_t per_minute, uint32_t per_second)
+{
+    struct ratelimit *r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return NULL;
+    r->per_minute = per_minute;
+    r->per_second = per_second;
+    list_init(&r->by_age);
+    for (size_t i = 0; i < RATELIMIT_BUCKETS; i++)
+        list_init(&r->buckets[i]);
+    return r;
+}
+
+void ratelimit_free(struct ratelimit *r)
+{
+    if (r == NULL)
+        return;
+    list_for_each_safe (it, &r->by_age) {
+        free(list_entry(it, struct client, by_age));
+    }
+    free(r);
+}
+
+static struct list *client_bucket(struct ratelimit *r, const char *name)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (const char *p = name; *p != '\0'; p++)
+        hash = (hash ^ (unsigned char)*p) * 16777619u;
+    return &r->buckets[hash % RATELIMIT_BUCKETS];
+}
+
+/* The client's counters, moved to the front. NULL: out of memory. */
+static struct client *client_get(struct ratelimit *r, const char *name, int64_t now_ms)
+{
+    struct list *bucket = client_bucket(r, name);
+    struct client *c = NULL;
+    list_for_each (it, bucket) {
+        struct client *other = list_entry(it, struct client, by_hash);
+        if (strncmp(other->name, name, RATELIMIT_NAME - 1) == 0)
+            c = other;
+    }
+    if (c == NULL && r->n_clients < RATELIMIT_MAX_CLIENTS) {
+        c = calloc(1, sizeof(*c));
+        if (c == NULL)
+            return NULL;
+        list_init(&c->by_hash);
+        list_init(&c->by_age);
+        r->n_clients++;
+    } else if (c == NULL) {
+        c = list_entry(r->by_age.prev, struct client, by_age);
+        c->name[0] = '\0';
+    }
+    if (c->name[0] == '\0') {
+        (void)strncpy(c->name, name, RATELIMIT_NAME - 1);
+        c->window_ms = c->refill_ms = now_ms;
+        c->used = 0;
+        c->milli = (int64_t)r->per_second * 1000;
+    }
+    list_del(&c->by_hash);
+    list_add_tail(bucket, &c->by_hash);
+    list_del(&c->by_age);
+    list_add_head(&r->by_age, &c->by_age);
+    return c;
+}
+
+/* A clock that was set back starts a new minute, too. */
+static void client_advance(const struct ratelimit *r, struct client *c, int64_t now_ms)
+{
+    if (now_ms - c->window_ms >= MINUTE_MS || now_ms < c->window_ms) {
+        c->window_ms = now_ms;
+        c->used = 0;
+    }
+    int64_t passed = MIN(MAX(now_ms - c->refill_ms, 0), 1000);
+    c->milli = MIN(c->milli + passed * r->per_second, (int64_t)r->per_second * 1000);
+    c->refill_ms = now_ms;
+}
+
+struct ratelimit_answer ratelimit_take(struct ratelimit *r, const char *client, int64_t now_ms)
+{
+    struct ratelimit_answer a = {.limit = r->per_minute, .retry_after_s = 1};
+    struct client *c = client_get(r, client, now_ms);
+    if (c == NULL)
+        return a;
+    client_advance(r, c, now_ms);
+    int64_t end_ms = c->window_ms + MINUTE_MS;
+    if (c->used >= r->per_minute) {
+        a.retry_after_s = (uint32_t)MAX((end_ms - now_ms + 999) / 1000, 1);
+    } else if (c->milli >= 1000) {
+        a.allowed = true;
+        c->used++;
+        c->milli -= 1000;
+    }
+    a.remaining = r->per_minute - c->used;
+    a.reset_s = (end_ms + 999) / 1000;
+    return a;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ratelimit.h - how many requests a client may make: so many in a minute, so many in a second.
+ *
+ * The minute is a fixed window that starts with a client's first request, which is what the headers
+ * X-RateLimit-Remaining and -Reset can tell exactly; the second is a bucket that refills steadily.
+ * The number of clients remembered is bounded: the one seen longest ago gives way.
+ */
+#ifndef CORRAL_RATELIMIT_H
+#define CORRAL_RATELIMIT_H
+
+#include <stdbool.h>
+
+#include "base.h"
+
+#define RATELIMIT_MAX_CLIENTS 4096
+
+struct ratelimit;
+
+struct ratelimit_answer {
+    bool allowed;
+    uint32_t limit, remaining; /* of the minute */
+    int64_t reset_s;           /* wall clock: when the minute ends */
+    uint32_t retry_after_s;    /* when not allowed: at least 1 */
+};
+
+/* NULL: out of memory. */
+struct ratelimit *ratelimit_new(uint32_t per_minute, uint32_t per_second);
+void ratelimit_free(struct ratelimit *r); /* NULL is fine */
+
+/* Counts a request of `client` at `now_ms` (wall clock). */
+struct ratelimit_answer ratelimit_take(struct ratelimit *r, const char *client, int64_t now_ms);
+
+#endif
