@@ -14,7 +14,7 @@ import signal
 import socket
 
 LISTEN_FD = 3
-BACKLOG = 128
+BACKLOG = 1024
 
 
 def add_kernels():
@@ -50,7 +50,9 @@ async def main(options):
     contexts = Contexts(Languages(), base, os.path.expanduser("~"))
     ready = contexts.background(warmup.warm_up(contexts, options.warmup or warmup.PATH))
     server = Server(contexts, base, ready)
-    listener = await asyncio.start_unix_server(server.serve, sock=listening_socket(options.socket))
+    listener = await asyncio.start_unix_server(
+        server.serve, sock=listening_socket(options.socket), backlog=BACKLOG
+    )
 
     stop = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):

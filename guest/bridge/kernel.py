@@ -220,12 +220,19 @@ class Kernel:
             self._heard.set_result(None)
         # What threads print when nothing runs has no place to go and is dropped.
         if self._current(parent):
-            self._execution.iopub(kind, content)
+            self._pass_on(self._execution.iopub, kind, content)
 
     def _on_shell(self, parts):
         parsed = self._parse(parts)
         if parsed is not None and parsed[1] == "execute_reply" and self._current(parsed[0]):
-            self._execution.reply(parsed[2])
+            self._pass_on(self._execution.reply, parsed[2])
+
+    def _pass_on(self, take, *message):
+        """The code in the kernel can send what it likes: what makes no sense is dropped."""
+        try:
+            take(*message)
+        except (TypeError, ValueError, AttributeError, KeyError):
+            pass
 
     def _current(self, parent):
         return (

@@ -37,9 +37,9 @@ class Server:
 
     async def _serve(self, reader, writer):
         try:
+            kind, payload = await asyncio.wait_for(wire.read_frame(reader), REQUEST_S)
             if self._connections > MAX_CONNECTIONS:
                 raise WireError(E_BUSY, "too many operations at a time")
-            kind, payload = await asyncio.wait_for(wire.read_frame(reader), REQUEST_S)
             operation = self._OPERATIONS.get(kind)
             if operation is None:
                 raise WireError(E_PROTOCOL, f"frame type {kind:#x} is not a request")

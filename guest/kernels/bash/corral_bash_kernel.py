@@ -24,7 +24,8 @@ SETUP = "set +o history +o monitor +H; shopt -u checkwinsize; unset MAILCHECK HI
 PIPE_SIZE = 1 << 20
 PIECE = 1 << 20  # bytes of output after which a message goes out
 GATHER_S = 0.02  # output younger than this waits for more
-DEATH_POLL_S = 0.2  # bounds how late the end of bash is noticed when a child keeps its pipe open
+POLL_S = 0.2  # bounds how late the end of bash is noticed when a child keeps its pipe open
+NUDGES = 20  # times an interrupt is repeated, one per poll
 
 
 class Pipe:
@@ -76,6 +77,8 @@ class Shell:
             f" {out}>&- {err}>&- {status_write}>&-\n"
         )
         self._report_line = f"printf '%s %s\\n' {{}} \"$?\" >&{status_write}\n"
+        # Bash and its children would inherit an ignored signal; a handled one they do not.
+        previous = signal.signal(signal.SIGINT, lambda *_: None)
         self._process = subprocess.Popen(
             BASH,
             stdin=subprocess.PIPE,
@@ -83,6 +86,7 @@ class Shell:
             stderr=subprocess.DEVNULL,
             pass_fds=[self._code, out, err, status_write],
         )
+        signal.signal(signal.SIGINT, previous)
         for fd in (out, err, status_write):
             os.close(fd)
         for fd in (self._status_fd, self._wake_fd, self._wake_write):
@@ -104,18 +108,20 @@ class Shell:
         self.interrupted = False
         self.drain()
         self._write(self._run_line + self._report_line.format(self._serial))
-        since = None
+        since, nudges, nudge_at = None, 0, 0.0
         while True:
             now = time.monotonic()
             if since is not None and (now - since >= GATHER_S or self._gathered() >= PIECE):
                 self._flush()
                 since = None
-            limit = DEATH_POLL_S if since is None else GATHER_S - (now - since)
+            limit = POLL_S if since is None else GATHER_S - (now - since)
             ready = {key.fd for key, _ in self._selector.select(max(limit, 0))}
             if self._wake_fd in ready:
                 os.read(self._wake_fd, 64)
-                # An interrupt during the report itself would lose it.
-                self._write(self._report_line.format(self._serial))
+                nudge_at = now + POLL_S
+            if self.interrupted and nudges < NUDGES and now >= nudge_at:
+                nudges, nudge_at = nudges + 1, now + POLL_S
+                self._nudge()
             for pipe in self.outputs:
                 if pipe.fd in ready and pipe.read() and since is None:
                     since = now
@@ -131,6 +137,14 @@ class Shell:
             os.write(self._wake_write, b"!")
         except BlockingIOError:
             pass
+
+    def _nudge(self):
+        """Bash takes a child that ends by itself just when the signal comes for one that has dealt
+        with it, and goes on. And a signal during the report loses the report."""
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.killpg(0, signal.SIGINT)
+        signal.signal(signal.SIGINT, previous)
+        self._write(self._report_line.format(self._serial))
 
     def drain(self):
         """Drops what jobs in the background have written between snippets."""

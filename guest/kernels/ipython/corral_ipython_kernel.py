@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The IPython kernel, with two things done differently in its output streams.
+"""The IPython kernel, with some things done differently in its output streams.
 
 ipykernel 6 puts a pipe at descriptors 1 and 2 and has a thread copy what comes out to its streams.
 Its thread ends for good at text that is cut inside a character, and nothing waits for it: a
 child's output may come after later prints, or after the run. Here the pipe is emptied before each
 write and flush of the stream as well, so that the order is true and nothing is late.
 
-And however much is printed at once, it leaves in messages of bounded size.
+And whatever is printed leaves: in messages of bounded size, without what cannot be encoded.
 """
 import codecs
 import os
@@ -55,6 +55,15 @@ class Capture:
             self.empty()
 
 
+def encodable(text):
+    """A message with a lone surrogate in it would be lost as a whole."""
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+
+
 def change_streams():
     """A version of ipykernel that captures in another way, or not at all, keeps its way."""
     write, flush = OutStream.write, OutStream.flush
@@ -82,7 +91,7 @@ def change_streams():
         if not isinstance(text, str):
             return write(self, text)  # which says what is wrong with it
         empty_pipe(self)
-        write_bounded(self, text)
+        write_bounded(self, encodable(text))
         return len(text)
 
     def flush_all(self):

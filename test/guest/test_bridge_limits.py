@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What clients and kernels must not be able to do to the bridge."""
+import os
+import socket
+import struct
+import time
+
+from guesthost import GuestHost, GuestTest, children, wire
+
+
+def resident_mb(pid):
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
+class Frames(GuestTest):
+    def reply_to(self, data):
+        with wire.Connection(self.socket, data, timeout=10) as connection:
+            connection.socket.shutdown(socket.SHUT_WR)
+            return connection.all()
+
+    def test_broken_frames_end_their_connection_only(self):
+        good = wire.code_run("1")
+        for data in (
+            struct.pack("<IHH", (16 << 20) + 1, wire.CODE_RUN, 0),
+            struct.pack("<IHH", 0, wire.CODE_RUN, 1),
+            wire.frame(0x10),
+            wire.frame(wire.CODE_RUN),
+            wire.frame(wire.CODE_READY, b"x"),
+            wire.frame(wire.CODE_RUN, wire.u32(0xFFFFFFFF), b"abc"),
+            wire.frame(wire.CODE_ENV, wire.u32(5000)),
+            wire.frame(wire.CONTEXT_GET, wire.string("a\0b")),
+            wire.frame(wire.CODE_RUN, good[8:], b"!"),
+        ):
+            (reply,) = self.reply_to(data)
+            self.assert_refused(reply, wire.E_PROTOCOL)
+        for size in (0, 1, 7, 8, 20):
+            self.assertEqual(self.reply_to(good[:size]), [])
+        self.assert_refused(self.reply_to(wire.frame(wire.CONTEXT_GET, wire.string(b"\xff")))[0],
+                            wire.E_INVALID)
+        self.assertEqual(self.value("1"), "1")
+
+    def test_more_than_a_request_ends_the_run(self):
+        with wire.Connection(self.socket, wire.code_run("while True: pass") + b"more") as run:
+            self.assertEqual(run.all(), [])
+        self.assertEqual(self.value("1"), "1")
+
+    def test_too_many_connections(self):
+        idle = [wire.Connection(self.socket) for _ in range(256)]
+        try:
+            time.sleep(0.3)
+            self.assert_refused(self.ask(wire.CODE_READY), wire.E_BUSY)
+        finally:
+            for connection in idle:
+                connection.close()
+        time.sleep(0.3)
+        self.assertEqual(self.value("1"), "1")
+
+
+class Output(GuestTest):
+    def test_much_output_arrives_whole_in_little_memory(self):
+        outcome = self.run_code("print('x' * 150_000_000)")
+        self.assertEqual((len(outcome.stdout), outcome.stderr), (150_000_001, ""))
+        outcome = self.run_code("for i in range(400_000): print('y' * 99)")
+        self.assertEqual((len(outcome.stdout), outcome.stderr), (40_000_000, ""))
+        outcome = self.run_code("for i in range(3000): print(i, flush=True)")
+        self.assertEqual(outcome.stdout.split(), [str(i) for i in range(3000)])
+        self.assertLess(resident_mb(self.host.bridge_pid()), 160)
+
+    def test_a_client_that_does_not_read_holds_the_kernel(self):
+        code = "for i in range(600_000): print('z' * 99)\nprint('end')"
+        with wire.Connection(self.socket, wire.code_run(code)) as connection:
+            time.sleep(3)
+            self.assertLess(resident_mb(self.host.bridge_pid()), 160)
+            frames = connection.all()
+        text = "".join(fields[2] for kind, fields in frames if kind == wire.STREAM)
+        self.assertEqual((len(text), text[-4:]), (60_000_004, "end\n"))
+
+    def test_a_client_that_does_not_read_and_goes(self):
+        with wire.Connection(self.socket, wire.code_run("while True: print('z' * 9999)")):
+            time.sleep(2)
+        self.assertEqual(self.run_code("1", timeout_ms=20000).text, "1")
+
+    def test_a_timeout_counts_for_one_that_does_not_read(self):
+        run = wire.code_run("kept = 1\nwhile True: print('z' * 9999)", timeout_ms=1000)
+        with wire.Connection(self.socket, run) as connection:
+            time.sleep(2.5)
+            self.assertEqual(connection.all()[-1][1][0], wire.TIMED_OUT)
+        self.assertEqual(self.value("kept"), "1")
+
+    def test_a_message_over_the_limit_is_lost_and_said_so(self):
+        code = "from IPython.display import publish_display_data as d\n"
+        outcome = self.run_code(code + "d({'text/plain': 'x' * (80 << 20)})\n")
+        self.assertEqual(outcome.status, wire.DONE_OK)
+        self.assertIn("too large", outcome.stderr)
+        outcome = self.run_code(code + "d({'text/plain': 'x' * (20 << 20)})\n")
+        self.assertIn("too large", outcome.displays[0]["text/plain"])
+        self.assertEqual(self.value("2"), "2")
+
+    def test_hostile_messages_do_no_harm(self):
+        self.run_code("k = get_ipython().kernel\n"
+                      "def say(kind, content):\n"
+                      "    k.session.send(k.iopub_socket, kind, content, k.get_parent())\n"
+                      "for content in [None, 3, [], {}, {'data': 7}, {'text': None}, "
+                      "{'traceback': 5}, {'execution_count': 'x'}, {'execution_state': []}]:\n"
+                      "    for kind in ('stream', 'execute_result', 'display_data', 'error', "
+                      "'status', '', 'unknown'):\n"
+                      "        try: say(kind, content)\n"
+                      "        except Exception: pass\n")
+        self.assertEqual(self.run_code("40 + 2").text, "42")
+
+
+class End(GuestTest):
+    def test_sigterm_ends_bridge_and_kernels(self):
+        host = GuestHost()
+        try:
+            wire.run(host.socket, "1")
+            wire.run(host.socket, "sleep 5 & true", language="bash")
+            self.assertGreaterEqual(len(children(host.bridge_pid())), 2)
+            started = time.monotonic()
+            self.assertEqual(host.terminate(), 0)
+            self.assertLess(time.monotonic() - started, 10)
+        finally:
+            host.stop()

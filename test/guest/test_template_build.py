@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The template builder where nothing has to be downloaded: its errors and its ends."""
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from guesthost import TOP
+
+BUILD = os.path.join(TOP, "guest", "templates", "build")
+RECIPE = 'name="n"\ndescription="d"\nsuite="bookworm"\npackages="python3"\n'
+NOWHERE = "--mirror=http://192.0.2.1/debian"  # an address that answers nobody
+
+
+@unittest.skipIf(os.geteuid() != 0, "building needs root")
+class Build(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="corral-build-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.out = f"{self.folder}/out"
+
+    def start(self, recipe, *options):
+        path = f"{self.folder}/x.recipe"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(recipe)
+        return subprocess.Popen([BUILD, path, self.out, *options], stderr=subprocess.PIPE,
+                                stdin=subprocess.DEVNULL, text=True)
+
+    def assert_clean(self):
+        self.assertFalse(os.path.exists(self.out))
+        self.assertFalse(os.path.exists(self.out + ".partial"))
+        with open("/proc/mounts", encoding="utf-8") as file:
+            self.assertNotIn(self.folder, file.read())
+
+    def test_bad_recipes_are_named(self):
+        for recipe, word in (("", "name is not set"),
+                             (RECIPE.replace("bookworm", ""), "suite is not set"),
+                             (RECIPE + 'vcpus="many"\n', "vcpus is not a positive number"),
+                             (RECIPE + 'memory_mb="-1"\n', "memory_mb is not")):
+            process = self.start(recipe)
+            self.assertIn(word, process.communicate(timeout=30)[1])
+            self.assertNotEqual(process.returncode, 0)
+            self.assert_clean()
+
+    def test_a_failure_shows_the_log(self):
+        process = self.start(RECIPE.replace("bookworm", "no-such-suite"),
+                             "--mirror=http://127.0.0.1:9/debian")
+        errors = process.communicate(timeout=120)[1]
+        self.assertNotEqual(process.returncode, 0)
+        self.assertRegex(errors, r"(?m)^phase 1/8 .*\(\d+ s\)$")
+        self.assertIn(f"the last lines of {self.out}.log", errors)
+        self.assertIn("error: building n failed", errors)
+        self.assert_clean()
+
+    def test_signals_leave_nothing(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            process = self.start(RECIPE, NOWHERE)
+            for line in process.stderr:
+                if line.startswith("phase 2/8"):
+                    break
+            time.sleep(0.5)
+            process.send_signal(number)
+            process.communicate(timeout=20)
+            self.assertEqual(process.returncode, 128 + number)
+            self.assert_clean()
+
+    def test_one_build_at_a_time(self):
+        first = self.start(RECIPE, NOWHERE)
+        first.stderr.readline()
+        second = self.start(RECIPE, NOWHERE)
+        self.assertIn("another build", second.communicate(timeout=20)[1])
+        self.assertEqual(first.poll(), None)
+        first.terminate()
+        first.communicate(timeout=20)
+        self.assert_clean()
