@@ -40,6 +40,8 @@ struct config {
     char *template_default;        /* template of a create that names none */
     int64_t pool_size;             /* started sandboxes kept ready */
     int64_t max_sandboxes;         /* live at once on this host */
+    int64_t max_account;           /* of one account */
+    int64_t max_memory;            /* bytes that live ones may add up to; 0: any */
     int64_t timeout_default;       /* s, of a sandbox */
     int64_t timeout_max;           /* s */
     int64_t retention;             /* s an ended sandbox stays listed */

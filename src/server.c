@@ -65,6 +65,8 @@ static int server_open_sandboxes(struct server *s, struct error *err)
         .driver = s->driver, .dir = s->sandbox_dir, .guest_dir = c->guest_dir};
     const struct sandbox_limits limits = {
         .max_live = (unsigned int)c->max_sandboxes,
+        .max_account = (unsigned int)c->max_account,
+        .max_memory_mb = (uint64_t)c->max_memory >> 20,
         .pool_size = (unsigned int)c->pool_size,
         .retention_ms = c->retention * 1000,
     };

@@ -160,7 +160,7 @@ static int api_resolve_sandbox(struct api_call *call, struct error *err)
     struct sandbox *sb = sandbox_table_find(call->api->sandboxes, id);
     if (sb == NULL)
         return error_set(err, ERROR_SANDBOX_NOT_FOUND, "Sandbox not found");
-    if (strcmp(sb->account, call->principal.account) != 0)
+    if (strcmp(sb->owner.account, call->principal.account) != 0)
         return error_set(err, ERROR_FORBIDDEN, "The sandbox belongs to another account");
     if ((call->route->flags & API_LIVE) != 0 && !sandbox_is_live(sb))
         return error_set(err, ERROR_INVALID_STATE, "Sandbox is not running (%s)",

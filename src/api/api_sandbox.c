@@ -18,7 +18,7 @@ static void write_sandbox(struct jsonw *w, const struct sandbox *sb)
     jsonw_key_time(w, "ended_at", sb->ended_ms);
     jsonw_key_time(w, "timeout_at", sb->timeout_at_ms);
     jsonw_key(w, "metadata");
-    jsonw_raw(w, sb->metadata, strlen(sb->metadata));
+    jsonw_raw(w, sb->owner.metadata, strlen(sb->owner.metadata));
     jsonw_key_int(w, "cpu_count", sb->vcpus);
     jsonw_key_int(w, "memory_mb", sb->memory_mb);
     jsonw_object_end(w);
@@ -42,12 +42,13 @@ struct create {
 static void create_running(struct sandbox_wait *w, struct sandbox *sb, const struct error *err);
 static void create_committed(struct api_call *call);
 
-/* The client went away: nobody will ever know the id. */
+/* The client went away: nobody will ever know the id, unless it asks again with the same key. */
 static void create_cancel(struct api_call *call)
 {
     struct create *c = call->op;
     list_del(&c->wait.node);
-    sandbox_end(c->sb, SANDBOX_STATUS_TERMINATED, "The client went away", NULL);
+    if (c->sb->owner.idempotency_key == NULL)
+        sandbox_end(c->sb, SANDBOX_STATUS_TERMINATED, "The client went away", NULL);
 }
 
 /* 0 means no limit to the clients that send it: here, the longest there is. */
@@ -115,6 +116,43 @@ static int parse_create(struct api_call *call, struct sandbox_params *p,
     return 0;
 }
 
+static uint64_t hash_bytes(const uint8_t *data, size_t len)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ data[i]) * 1099511628211u;
+    return hash;
+}
+
+/* The header Idempotency-Key: a create that is sent again is answered with the sandbox of the first
+ * time. True when that happened, or will once that sandbox runs. */
+static bool create_repeats(struct create *c, struct sandbox_params *params)
+{
+    struct api_call *call = c->call;
+    const struct http_str *key = http_header(call->req, "Idempotency-Key");
+    if (key == NULL || key->len == 0)
+        return false;
+    if (key->len > SANDBOX_MAX_LABEL) {
+        api_fail_code(call, ERROR_INVALID_ARGUMENT, "The Idempotency-Key is too long");
+        return true;
+    }
+    params->idempotency_key = key->data;
+    params->request_hash = hash_bytes(call->req->body.data, call->req->body.len);
+    c->sb = sandbox_table_find_key(call->api->sandboxes, params->account, key->data);
+    if (c->sb == NULL)
+        return false;
+    if (c->sb->owner.request_hash != params->request_hash) {
+        api_fail_code(call, ERROR_CONFLICT, "The Idempotency-Key was used for another request");
+    } else if (c->sb->phase < SANDBOX_LIVE) {
+        list_add_tail(&c->sb->run_waits, &c->wait.node);
+        call->op = c;
+        call->cancel = create_cancel;
+    } else {
+        reply_sandbox(call, 201, c->sb);
+    }
+    return true;
+}
+
 void api_sandbox_create(struct api_call *call)
 {
     struct error err;
@@ -133,6 +171,8 @@ void api_sandbox_create(struct api_call *call)
     }
     c->call = call;
     c->wait.done = create_running;
+    if (create_repeats(c, &params))
+        return;
     c->sb = sandbox_table_create(call->api->sandboxes, template, &params, &c->wait, &err);
     if (c->sb == NULL) {
         api_fail(call, &err);

@@ -5,11 +5,13 @@
 
 #include "apikey.h"
 #include "principal.h"
+#include "token.h"
 
 #define AUTH_MAX_CREDENTIAL 8192 /* bytes accepted after "Bearer " */
 
 struct auth {
-    struct apikeys *keys; /* not owned */
+    struct apikeys *keys;  /* not owned */
+    struct tokens *tokens; /* not owned; NULL: API keys only */
 };
 
 /* `value` is NULL when the request has no such header. Failure is -EACCES and

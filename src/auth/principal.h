@@ -8,7 +8,7 @@
 #define PRINCIPAL_NAME_SIZE                                                                        \
     65                        /* an account or user name: 1 to 64 of A-Z a-z 0-9 . _ - and a NUL   \
                                */
-#define PRINCIPAL_KEY_SIZE 40 /* id of the credential */
+#define PRINCIPAL_KEY_SIZE 72 /* id of the credential */
 
 /* Bits of a principal; a route asks for one. */
 enum scope {

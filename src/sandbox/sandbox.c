@@ -209,7 +209,7 @@ static void sandbox_configure(struct sandbox *sb)
     (void)buf_u64(&request, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
     wire_put_span(&request, seed, sizeof(seed));
     wire_put_str(&request, hostname);
-    wire_put_list(&request, (const char *const *)sb->env);
+    wire_put_list(&request, (const char *const *)sb->owner.env);
     wire_end(&request, start);
     sandbox_move(sb, SANDBOX_CONFIGURING);
     sandbox_op(sb, &request, SANDBOX_HANDSHAKE_MS);
@@ -252,15 +252,15 @@ static void on_op_failed(struct agent_call *call, const struct error *err)
 
 static void sandbox_live(struct sandbox *sb)
 {
-    free((void *)sb->env);
-    sb->env = NULL;
+    free((void *)sb->owner.env);
+    sb->owner.env = NULL;
     sandbox_move(sb, SANDBOX_LIVE);
     sb->status = SANDBOX_STATUS_RUNNING;
     uv_timer_init(sb->target.loop, &sb->expiry);
     sb->expiry_active = true;
     if (!sb->adopted) {
         sb->started_ms = time_now_ms();
-        sb->timeout_at_ms += sb->started_ms; /* held the duration until now */
+        sb->timeout_at_ms = sb->started_ms + (int64_t)sb->owner.timeout_s * 1000;
         log_info("sandbox started", "sandbox=%s template=%s ms=%.1f", sb->id, sb->template_name,
                  (double)(uv_hrtime() - sb->born_ns) / 1e6);
         sb->events->changed(sb);
@@ -327,30 +327,52 @@ static char *const *sandbox_env_copy(char *const *env)
     return copy;
 }
 
-int sandbox_claim(struct sandbox *sb, const struct sandbox_params *params, struct sandbox_wait *w)
+static char *copy_or_null(const char *s)
 {
-    cleanup_free char *account = strdup(params->account);
-    cleanup_free char *provider = strdup(params->provider);
-    cleanup_free char *region = strdup(params->region);
-    cleanup_free char *metadata = strdup(params->metadata);
-    char *const *env = sandbox_env_copy(params->env);
-    if (account == NULL || provider == NULL || region == NULL || metadata == NULL || env == NULL) {
-        free((void *)env);
-        return -ENOMEM;
-    }
-    sb->account = TAKE_PTR(account);
-    sb->provider = TAKE_PTR(provider);
-    sb->region = TAKE_PTR(region);
-    sb->metadata = TAKE_PTR(metadata);
-    sb->env = env;
-    sb->timeout_at_ms = (int64_t)params->timeout_s * 1000;
+    return s != NULL ? strdup(s) : NULL;
+}
+
+int sandbox_owner_init(struct sandbox_owner *o, const struct sandbox_params *params)
+{
+    *o = (struct sandbox_owner){
+        .account = strdup(params->account),
+        .provider = strdup(params->provider),
+        .region = strdup(params->region),
+        .metadata = strdup(params->metadata),
+        .idempotency_key = copy_or_null(params->idempotency_key),
+        .request_hash = params->request_hash,
+        .timeout_s = params->timeout_s,
+        .env = sandbox_env_copy(params->env),
+    };
+    bool key_lost = params->idempotency_key != NULL && o->idempotency_key == NULL;
+    if (o->account != NULL && o->provider != NULL && o->region != NULL && o->metadata != NULL &&
+        o->env != NULL && !key_lost)
+        return 0;
+    sandbox_owner_done(o);
+    return -ENOMEM;
+}
+
+void sandbox_owner_done(struct sandbox_owner *o)
+{
+    free(o->account);
+    free(o->provider);
+    free(o->region);
+    free(o->metadata);
+    free(o->idempotency_key);
+    free((void *)o->env);
+    *o = (struct sandbox_owner){0};
+}
+
+void sandbox_claim(struct sandbox *sb, struct sandbox_owner *owner, struct sandbox_wait *w)
+{
+    sb->owner = *owner;
+    *owner = (struct sandbox_owner){0};
     sb->claimed = true;
     list_add_tail(&sb->run_waits, &w->node);
     if (sb->phase == SANDBOX_READY)
         sandbox_configure(sb);
     else if (sb->phase == SANDBOX_WARMING && sb->op_active)
         agent_call_close(&sb->op); /* commands can run now; code waits for its kernel by itself */
-    return 0;
 }
 
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds)
@@ -390,8 +412,6 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
     }
     sb->status = status;
     sb->ended_ms = time_now_ms();
-    if (sb->started_ms == 0)
-        sb->timeout_at_ms = 0;
     sb->reason = reason != NULL ? strdup(reason) : NULL;
     sandbox_move(sb, SANDBOX_STOPPING);
     if (sb->claimed || status == SANDBOX_STATUS_FAILED) {
@@ -458,12 +478,8 @@ static void sandbox_notify_ended(struct sandbox *sb)
 void sandbox_free(struct sandbox *sb)
 {
     free(sb->template_name);
-    free(sb->account);
-    free(sb->provider);
-    free(sb->region);
-    free(sb->metadata);
+    sandbox_owner_done(&sb->owner);
     free(sb->reason);
-    free((void *)sb->env);
     free(sb->dir);
     free(sb->socket_path);
     free(sb);

@@ -83,7 +83,23 @@ struct sandbox_params {
     char *const *env;     /* NULL-terminated "NAME=value", or NULL */
     const char *metadata; /* JSON object text */
     unsigned int timeout_s;
+    const char *idempotency_key; /* NULL: none */
+    uint64_t request_hash;       /* of the request that the key stands for */
 };
+
+/* The same, copied: what a sandbox has of its owner. */
+struct sandbox_owner {
+    char *account; /* owned, as are the strings below */
+    char *provider, *region;
+    char *metadata;
+    char *idempotency_key; /* NULL: none */
+    uint64_t request_hash;
+    unsigned int timeout_s;
+    char *const *env; /* one allocation; dropped once the agent has it */
+};
+
+int sandbox_owner_init(struct sandbox_owner *o, const struct sandbox_params *params);
+void sandbox_owner_done(struct sandbox_owner *o);
 
 /* Told about changes; the table is the only implementor. */
 struct sandbox_events {
@@ -96,11 +112,9 @@ struct sandbox {
     /* Stored. */
     char id[ID_SIZE];
     char template_id[ID_SIZE];
-    char *template_name; /* owned, as are the strings below */
-    char *account;       /* NULL until claimed */
-    char *provider, *region;
-    char *metadata;
-    char *reason; /* of a failure, for the log and the operator; NULL */
+    char *template_name;        /* owned, as are the strings below */
+    struct sandbox_owner owner; /* empty until claimed */
+    char *reason;               /* of a failure, for the log and the operator; NULL */
     enum sandbox_status status;
     int64_t started_ms, ended_ms, timeout_at_ms; /* wall clock; 0: not yet */
     unsigned int vcpus, memory_mb, disk_mb;
@@ -110,8 +124,7 @@ struct sandbox {
     enum sandbox_phase phase;
     bool claimed;
     bool adopted;
-    char *const *env; /* one allocation, owned; dropped once the agent has it */
-    char *dir;        /* owned; the instance's directory */
+    char *dir; /* owned; the instance's directory */
     char *socket_path;
     struct iso *iso; /* NULL before start and after `stopped` */
     struct agent_target target;
@@ -149,8 +162,8 @@ int sandbox_start(struct sandbox *sb, const struct sandbox_host *host, const str
 void sandbox_adopt(struct sandbox *sb, const struct sandbox_host *host);
 
 /* Gives it to an account; `w` hears when it runs (after `started_ms`, `timeout_at_ms` and status
- * are set) or failed. -ENOMEM and nothing has happened. */
-int sandbox_claim(struct sandbox *sb, const struct sandbox_params *params, struct sandbox_wait *w);
+ * are set) or failed. Takes over `owner`. */
+void sandbox_claim(struct sandbox *sb, struct sandbox_owner *owner, struct sandbox_wait *w);
 
 /* Ends it with that final status; `w` may be NULL and hears when nothing is left of it. On a
  * sandbox that is ending already only `w` is added. */

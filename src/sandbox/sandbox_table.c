@@ -184,16 +184,43 @@ int sandbox_table_recover(struct sandbox_table *t, const struct template *warm, 
     return 0;
 }
 
+/* Whether one more sandbox fits; the answer to the client if not. */
+static int table_admit(struct sandbox_table *t, const struct template *tpl, const char *account,
+                       struct error *err)
+{
+    uint64_t memory_mb = tpl->memory_mb;
+    unsigned int of_account = 0;
+    if (t->stopping)
+        return error_set(err, ERROR_UNAVAILABLE, "The server is stopping");
+    if (t->live >= t->limits.max_live)
+        return error_set(err, ERROR_QUOTA_EXCEEDED, "The host runs %u sandboxes, its limit",
+                         t->live);
+    list_for_each (it, &t->by_age) {
+        const struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+        if (sb->phase == SANDBOX_ENDED)
+            continue;
+        memory_mb += sb->memory_mb;
+        of_account += strcmp(sb->owner.account, account) == 0;
+    }
+    if (of_account >= t->limits.max_account)
+        return error_set(err, ERROR_QUOTA_EXCEEDED, "The account runs %u sandboxes, its limit",
+                         of_account);
+    if (t->limits.max_memory_mb > 0 && memory_mb > t->limits.max_memory_mb)
+        return error_set(err, ERROR_QUOTA_EXCEEDED,
+                         "The host's memory for sandboxes is in use (%llu MiB)",
+                         (unsigned long long)t->limits.max_memory_mb);
+    return 0;
+}
+
 struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct template *tpl,
                                      const struct sandbox_params *params, struct sandbox_wait *w,
                                      struct error *err)
 {
-    if (t->stopping) {
-        error_set(err, ERROR_UNAVAILABLE, "The server is stopping");
+    struct sandbox_owner owner;
+    if (table_admit(t, tpl, params->account, err) < 0)
         return NULL;
-    }
-    if (t->live >= t->limits.max_live) {
-        error_set(err, ERROR_QUOTA_EXCEEDED, "The host runs %u sandboxes, its limit", t->live);
+    if (sandbox_owner_init(&owner, params) < 0) {
+        error_set(err, ERROR_INTERNAL, "Out of memory");
         return NULL;
     }
     struct sandbox *sb = pool_take(t->pool, tpl, &table_events, t);
@@ -205,17 +232,14 @@ struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct templ
                             "The sandbox could not be started");
             if (sb != NULL)
                 sandbox_free(sb);
+            sandbox_owner_done(&owner);
             return NULL;
         }
     }
     table_insert(t, sb);
     metrics_add(METRIC_SANDBOXES_CREATED, 1);
     metrics_add(table_gauges[sb->status], 1);
-    if (sandbox_claim(sb, params, w) < 0) {
-        error_set(err, ERROR_INTERNAL, "Out of memory");
-        sandbox_end(sb, SANDBOX_STATUS_FAILED, "Out of memory", NULL);
-        return NULL;
-    }
+    sandbox_claim(sb, &owner, w);
     return sb;
 }
 
@@ -232,6 +256,19 @@ struct sandbox *sandbox_table_find(struct sandbox_table *t, const char *id)
     return NULL;
 }
 
+struct sandbox *sandbox_table_find_key(struct sandbox_table *t, const char *account,
+                                       const char *idempotency_key)
+{
+    list_for_each (it, &t->by_age) {
+        struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+        if (sb->owner.idempotency_key != NULL &&
+            strcmp(sb->owner.idempotency_key, idempotency_key) == 0 &&
+            strcmp(sb->owner.account, account) == 0)
+            return sb;
+    }
+    return NULL;
+}
+
 unsigned int sandbox_table_list(struct sandbox_table *t, const char *account, unsigned int offset,
                                 unsigned int limit, void (*visit)(void *ctx, struct sandbox *sb),
                                 void *ctx)
@@ -239,7 +276,7 @@ unsigned int sandbox_table_list(struct sandbox_table *t, const char *account, un
     unsigned int total = 0;
     list_for_each (it, &t->by_age) {
         struct sandbox *sb = list_entry(it, struct sandbox, by_age);
-        if (sb->account == NULL || strcmp(sb->account, account) != 0)
+        if (strcmp(sb->owner.account, account) != 0)
             continue;
         if (total >= offset && total - offset < limit)
             visit(ctx, sb);

@@ -15,9 +15,11 @@
 #define SANDBOX_RETAINED_MAX 2000 /* ended sandboxes kept at most, whatever the retention */
 
 struct sandbox_limits {
-    unsigned int max_live;  /* sandboxes of clients at once */
-    unsigned int pool_size; /* started ones kept ready per template in use */
-    int64_t retention_ms;   /* how long ended ones stay listed */
+    unsigned int max_live;    /* sandboxes of clients at once */
+    unsigned int max_account; /* of one account */
+    uint64_t max_memory_mb;   /* sum of what live sandboxes may use; 0: no limit */
+    unsigned int pool_size;   /* started ones kept ready per template in use */
+    int64_t retention_ms;     /* how long ended ones stay listed */
 };
 
 struct sandbox_table;
@@ -39,6 +41,10 @@ struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct templ
 
 /* By lower-case id; NULL when unknown or in the pool. One whose time is over is ended first. */
 struct sandbox *sandbox_table_find(struct sandbox_table *t, const char *id);
+
+/* The sandbox that was created with this key, however it ended since. NULL: none. */
+struct sandbox *sandbox_table_find_key(struct sandbox_table *t, const char *account,
+                                       const char *idempotency_key);
 
 /* Calls `visit` for those sandboxes of `account` that follow the first `offset`, newest first, at
  * most `limit`; returns how many the account has. */

@@ -14,9 +14,11 @@
     X(TEMPLATES, "templates", "template id, 36 characters")                                        \
     X(APIKEYS, "apikeys", "key id, 12 characters")                                                 \
     X(USERS, "users", "user name, text")                                                           \
-    X(TOKENS, "tokens", "token id (jti), text")                                                    \
+    X(TOKENS, "tokens", "session id, 16 characters")                                               \
     X(WORKFLOWS, "workflows", "workflow id, text")                                                 \
-    X(RUNS, "runs", "workflow id, NUL, run id")
+    X(RUNS, "runs", "workflow id, NUL, run id")                                                    \
+    X(SIGNKEYS, "signkeys", "key id, 8 characters")                                                \
+    X(STEPS, "steps", "run id, NUL, number of the step (u32)")
 
 enum store_table {
 #define X(name, file, key) STORE_##name,
