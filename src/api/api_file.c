@@ -286,21 +286,6 @@ static void list_frame(struct api_op *op, const struct wire_frame *frame)
 
 static const struct api_op_ops list_ops = {.frame = list_frame, .release = file_release};
 
-void api_file_list(struct api_call *call)
-{
-    struct error err;
-    struct buf request = {0};
-    struct file_op *f = file_new(call, &err);
-    if (f == NULL) {
-        api_fail(call, &err);
-        return;
-    }
-    size_t start = wire_begin(&request, WIRE_LIST);
-    wire_put_str(&request, f->path);
-    wire_end(&request, start);
-    api_op_start(&f->op, call, &list_ops, &request, FILE_TIMEOUT_MS);
-}
-
 /* --- delete, mkdir: a path and flags, answered by OK --- */
 
 static void delete_frame(struct api_op *op, const struct wire_frame *frame)
@@ -324,7 +309,10 @@ static void mkdir_frame(struct api_op *op, const struct wire_frame *frame)
 static const struct api_op_ops delete_ops = {.frame = delete_frame, .release = file_release};
 static const struct api_op_ops mkdir_ops = {.frame = mkdir_frame, .release = file_release};
 
-void api_file_delete(struct api_call *call)
+/* --- the requests of a path and a few numbers --- */
+
+static void path_request(struct api_call *call, const struct api_op_ops *ops, enum wire_type type,
+                         const uint32_t *numbers, size_t n)
 {
     struct error err;
     struct buf request = {0};
@@ -333,26 +321,27 @@ void api_file_delete(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    size_t start = wire_begin(&request, WIRE_REMOVE);
+    size_t start = wire_begin(&request, type);
     wire_put_str(&request, f->path);
-    (void)buf_u32(&request, WIRE_REMOVE_RECURSIVE);
+    for (size_t i = 0; i < n; i++)
+        (void)buf_u32(&request, numbers[i]);
     wire_end(&request, start);
-    api_op_start(&f->op, call, &delete_ops, &request, FILE_TIMEOUT_MS);
+    api_op_start(&f->op, call, ops, &request, FILE_TIMEOUT_MS);
+}
+
+void api_file_list(struct api_call *call)
+{
+    path_request(call, &list_ops, WIRE_LIST, NULL, 0);
+}
+
+void api_file_delete(struct api_call *call)
+{
+    const uint32_t flags = WIRE_REMOVE_RECURSIVE;
+    path_request(call, &delete_ops, WIRE_REMOVE, &flags, 1);
 }
 
 void api_file_mkdir(struct api_call *call)
 {
-    struct error err;
-    struct buf request = {0};
-    struct file_op *f = file_new(call, &err);
-    if (f == NULL) {
-        api_fail(call, &err);
-        return;
-    }
-    size_t start = wire_begin(&request, WIRE_MKDIR);
-    wire_put_str(&request, f->path);
-    (void)buf_u32(&request, 0);
-    (void)buf_u32(&request, WIRE_MKDIR_PARENTS);
-    wire_end(&request, start);
-    api_op_start(&f->op, call, &mkdir_ops, &request, FILE_TIMEOUT_MS);
+    const uint32_t mode_and_flags[] = {0, WIRE_MKDIR_PARENTS};
+    path_request(call, &mkdir_ops, WIRE_MKDIR, mode_and_flags, 2);
 }
