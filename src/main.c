@@ -9,6 +9,7 @@
 #include "key_cmd.h"
 #include "server.h"
 #include "template_cmd.h"
+#include "user_cmd.h"
 
 static const struct {
     const char *name;
@@ -16,6 +17,7 @@ static const struct {
 } commands[] = {
     {"key", key_cmd},
     {"template", template_cmd},
+    {"user", user_cmd},
 };
 
 static int run(const struct config *config, struct error *err)

@@ -19,6 +19,7 @@ struct server {
     uv_loop_t loop;
     struct store *store;
     struct apikeys *keys;
+    struct tokens *tokens;
     struct template_set templates;
     struct isolation_driver *driver;
     struct sandbox_table *sandboxes;
@@ -44,6 +45,8 @@ static int server_open_state(struct server *s, struct error *err)
         rv = apikeys_load(&s->keys, s->store, err);
     if (rv == 0)
         rv = apikeys_ensure_admin(s->keys, c->state_dir, err);
+    if (rv == 0)
+        rv = tokens_load(&s->tokens, s->store, err);
     if (rv < 0)
         return rv;
     rv = template_set_init(&s->templates, s->store, c->state_dir);
@@ -84,7 +87,7 @@ static int server_listen(struct server *s, struct error *err)
         .config = c,
         .store = s->store,
         .keys = s->keys,
-        .auth = {.keys = s->keys},
+        .auth = {.keys = s->keys, .tokens = s->tokens},
         .templates = &s->templates,
         .sandboxes = s->sandboxes,
         .isolation = s->driver->ops->name,
@@ -94,6 +97,8 @@ static int server_listen(struct server *s, struct error *err)
         if (s->api.ratelimit == NULL)
             return error_set(err, ERROR_INTERNAL, "Out of memory");
     }
+    password_queue_init(&s->api.passwords, &s->loop);
+    throttle_init(&s->api.throttle);
     s->app = api_app(&s->api);
     bool v6 = strchr(c->listen.host, ':') != NULL;
     (void)snprintf(address, sizeof(address), v6 ? "[%s]:%u" : "%s:%u", c->listen.host,

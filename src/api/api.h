@@ -18,6 +18,7 @@
 #include "ratelimit.h"
 #include "sandbox_table.h"
 #include "store.h"
+#include "throttle.h"
 
 #define API_MAX_PARAMS 2     /* variable segments of a path */
 #define API_SMALL_BODY 65536 /* what clients may send where no body is wanted; it is ignored */
@@ -29,6 +30,8 @@ struct api {
     struct store *store;
     struct apikeys *keys;
     struct auth auth;
+    struct password_queue passwords;
+    struct throttle throttle; /* of wrong passwords */
     struct template_set *templates;
     struct sandbox_table *sandboxes;
     struct ratelimit *ratelimit; /* NULL: off */
@@ -125,6 +128,10 @@ void api_template_list(struct api_call *call);
 void api_key_create(struct api_call *call);
 void api_key_list(struct api_call *call);
 void api_key_revoke(struct api_call *call);
+void api_auth_token(struct api_call *call);
+void api_auth_refresh(struct api_call *call);
+void api_auth_revoke(struct api_call *call);
+void api_auth_rotate(struct api_call *call);
 void api_health(struct api_call *call);
 void api_metrics(struct api_call *call);
 

@@ -35,7 +35,13 @@ const struct api_route api_routes[] = {
     {METHOD_GET, "/sandboxes/:id/download", RUN, SCOPE_READ, api_download},
     {METHOD_GET, "/templates", API_AGENTS, SCOPE_READ, api_template_list},
 
+    /* gateway-orchestrator-api.md */
+    {METHOD_POST, "/api/v1/auth/token", API_PUBLIC, SCOPE_READ, api_auth_token},
+    {METHOD_POST, "/api/v1/auth/refresh", API_PUBLIC, SCOPE_READ, api_auth_refresh},
+    {METHOD_POST, "/api/v1/auth/revoke", API_PUBLIC, SCOPE_READ, api_auth_revoke},
+
     /* Corral's own */
+    {METHOD_POST, "/v1/admin/tokens/rotate", 0, SCOPE_MANAGE, api_auth_rotate},
     {METHOD_POST, "/v1/admin/keys", BODY, SCOPE_MANAGE, api_key_create},
     {METHOD_GET, "/v1/admin/keys", 0, SCOPE_MANAGE, api_key_list},
     {METHOD_DELETE, "/v1/admin/keys/:id", 0, SCOPE_MANAGE, api_key_revoke},

@@ -5,7 +5,8 @@
  *
  * What LMDB asks of its users, and how it is kept here:
  * - One environment per file and process; a second open and close would drop the first one's fcntl
- *   locks. state_lock() makes it one process, store.c one environment.
+ *   locks. store.c makes it one environment. state_lock() makes it one server; sub commands beside
+ *   it are other processes with environments of their own, which LMDB is made for.
  * - Not across fork(): children of the server exec at once and the files are close-on-exec.
  * - A write transaction belongs to one thread: db_commit begins and ends it in one call.
  * - Read transactions pin old pages and make the file grow while they live: they live for one

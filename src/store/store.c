@@ -31,6 +31,7 @@ struct store {
     uv_loop_t *loop;
     struct db *db;              /* owned */
     int lock_fd;                /* owned */
+    bool beside;                /* another process has the lock */
     struct store_batch pending; /* collects */
     struct store_batch running; /* on the pool, or left over from a failed commit */
     bool armed;                 /* the turn handles are active */
@@ -69,7 +70,7 @@ static int store_open_files(struct store *s, const char *state_dir, size_t map_s
     int rv = file_make_dirs(state_dir, 0700);
     if (rv < 0)
         return error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot make %.150s", state_dir);
-    rv = state_lock(state_dir, &s->lock_fd, err);
+    rv = s->beside ? 0 : state_lock(state_dir, &s->lock_fd, err);
     if (rv < 0)
         return rv;
     rv = db_open(&s->db, path, map_size, err);
@@ -88,13 +89,14 @@ static void store_free(struct store *s)
     free(s);
 }
 
-int store_open(struct store **ret, uv_loop_t *loop, const char *state_dir, size_t map_size,
-               struct error *err)
+static int store_open_as(struct store **ret, uv_loop_t *loop, const char *state_dir,
+                         size_t map_size, bool beside, struct error *err)
 {
     struct store *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return error_set_errno(err, ERROR_INTERNAL, -ENOMEM, "Cannot open the state");
     s->loop = loop;
+    s->beside = beside;
     s->lock_fd = -1;
     list_init(&s->pending.waits);
     list_init(&s->running.waits);
@@ -113,6 +115,18 @@ int store_open(struct store **ret, uv_loop_t *loop, const char *state_dir, size_
     s->open_handles = STORE_HANDLES;
     *ret = s;
     return 0;
+}
+
+int store_open(struct store **ret, uv_loop_t *loop, const char *state_dir, size_t map_size,
+               struct error *err)
+{
+    return store_open_as(ret, loop, state_dir, map_size, false, err);
+}
+
+int store_open_beside(struct store **ret, uv_loop_t *loop, const char *state_dir, size_t map_size,
+                      struct error *err)
+{
+    return store_open_as(ret, loop, state_dir, map_size, true, err);
 }
 
 int store_each(struct store *s, enum store_table table,

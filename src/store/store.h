@@ -44,6 +44,11 @@ struct store_wait {
 int store_open(struct store **ret, uv_loop_t *loop, const char *state_dir, size_t map_size,
                struct error *err);
 
+/* As store_open for a sub command beside the server that holds the lock. LMDB orders the commits of
+ * both; only tables that the server reads each time (USERS) may be changed. */
+int store_open_beside(struct store **ret, uv_loop_t *loop, const char *state_dir, size_t map_size,
+                      struct error *err);
+
 /* Read what was committed. store_each visits a table in key order; a non-zero return of `visit`
  * stops it and is returned. Its bytes are valid in the call only; store_commit may not be called in
  * it. */
