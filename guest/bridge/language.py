@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 
 from jupyter_client.kernelspec import KernelSpecManager
 
@@ -59,7 +60,8 @@ class Languages:
 
     def _scan(self):
         folders = spec_manager().find_kernel_specs()
-        self._specs = {name: _language_of(name, folder) for name, folder in folders.items()}
+        languages = {name: _language_of(name, folder) for name, folder in folders.items()}
+        self._specs = {name: known for name, known in languages.items() if known is not None}
 
 
 def spec_manager():
@@ -68,8 +70,11 @@ def spec_manager():
 
 
 def _language_of(name, folder):
+    """None for a kernel whose program is not installed."""
     try:
         with open(os.path.join(folder, "kernel.json"), encoding="utf-8") as file:
-            return str(json.load(file).get("language") or name).lower()
-    except (OSError, ValueError, AttributeError):
-        return name
+            spec = json.load(file)
+        program = shutil.which(spec["argv"][0])
+        return str(spec.get("language") or name).lower() if program else None
+    except (OSError, ValueError, AttributeError, LookupError, TypeError):
+        return None
