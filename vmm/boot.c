@@ -69,7 +69,9 @@ static int boot_read_header(int fd, struct boot_image *img, struct error *err)
 static uint64_t boot_kernel_end(const struct boot_image *img)
 {
     uint64_t loaded = LAYOUT_KERNEL + img->payload_len;
-    uint64_t unpacked = MAX(img->hdr.pref_address, (uint64_t)LAYOUT_KERNEL) + img->hdr.init_size;
+    uint64_t base = MAX(img->hdr.pref_address, (uint64_t)LAYOUT_KERNEL), unpacked;
+    if (__builtin_add_overflow(base, img->hdr.init_size, &unpacked))
+        return UINT64_MAX;
     return MAX(loaded, unpacked);
 }
 

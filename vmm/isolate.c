@@ -88,13 +88,12 @@ int isolate_namespaces(pid_t *ret_child, struct error *err)
     return 0;
 }
 
-int isolate_root(int dir_fd, struct error *err)
+int isolate_root(struct error *err)
 {
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return isolate_failed(err, "mounts cannot be made private");
-    cleanup_close int tree = open_tree(dir_fd, "",
-                                       AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    if (tree < 0 || fchdir(dir_fd) < 0)
+    cleanup_close int tree = open_tree(AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0)
         return isolate_failed(err, "the sandbox's directory cannot be cloned");
     /* Any directory will do to mount the new root on; every system has this one. */
     if (mount("none", "/proc", "tmpfs", ISOLATE_MOUNT, "size=16k,nr_inodes=4,mode=0755") < 0 ||

@@ -24,8 +24,8 @@ int isolate_cgroup(const char *dir, struct error *err);
 /* Forks: the VM's process, the only one of its pid namespace, gets 0; the one before it gets the
  * child's pid and has nothing left to do but wait or leave. */
 int isolate_namespaces(pid_t *ret_child, struct error *err);
-/* `dir_fd` becomes the working directory and all there is. */
-int isolate_root(int dir_fd, struct error *err);
+/* The working directory stays, and is all there is. */
+int isolate_root(struct error *err);
 int isolate_limits(struct error *err);
 /* `uid`, `gid`: only for root; 0 keeps what the process has. */
 int isolate_identity(uid_t uid, gid_t gid, struct error *err);

@@ -180,7 +180,7 @@ static int main_open_kernel(struct vm_config *c, struct error *err)
 
 /* Everything that a path names is opened here; behind the walls there are no paths. The working
  * directory is the sandbox's from here on: socket names stay short. */
-static int main_open_all(struct vm_config *c, int *ret_dir, int *ret_ctl, struct error *err)
+static int main_open_all(struct vm_config *c, int *ret_ctl, struct error *err)
 {
     *c = (struct vm_config){
         .memory = (uint64_t)opt.memory_mb << 20,
@@ -205,10 +205,9 @@ static int main_open_all(struct vm_config *c, int *ret_dir, int *ret_ctl, struct
     if (rv < 0)
         return rv;
     c->kvm_fd = main_open(AT_FDCWD, "/dev/kvm", O_RDWR, err);
-    *ret_dir = c->kvm_fd < 0 ? -1 : main_open(AT_FDCWD, opt.dir, O_RDONLY | O_DIRECTORY, err);
-    if (*ret_dir < 0)
-        return -EINVAL;
-    if (fchdir(*ret_dir) < 0)
+    if (c->kvm_fd < 0)
+        return c->kvm_fd;
+    if (chdir(opt.dir) < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", opt.dir);
     c->vsock_fd = main_listen(CTL_VSOCK_NAME, err);
     *ret_ctl = c->vsock_fd < 0 ? -1 : main_listen(CTL_SOCKET_NAME, err);
@@ -231,7 +230,7 @@ static _Noreturn void main_outside(pid_t child, int ready_fd)
     exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-static int main_walls(int dir_fd, int *ret_ready_fd, struct error *err)
+static int main_walls(int *ret_ready_fd, struct error *err)
 {
     int ready[2];
     pid_t child = 0;
@@ -248,7 +247,7 @@ static int main_walls(int dir_fd, int *ret_ready_fd, struct error *err)
     *ret_ready_fd = ready[1];
     if (opt.detach)
         (void)setsid();
-    rv = isolate_root(dir_fd, err);
+    rv = isolate_root(err);
     if (rv == 0)
         rv = isolate_limits(err);
     return rv == 0 ? isolate_identity((uid_t)opt.uid, (gid_t)opt.gid, err) : rv;
@@ -289,12 +288,12 @@ static int main_vm(struct error *err)
 {
     static struct vm vm; /* too large for a stack */
     struct vm_config config;
-    int dir_fd = -1, ctl_fd = -1, ready_fd = -1;
+    int ctl_fd = -1, ready_fd = -1;
     int rv = isolate_early(err);
     if (rv == 0)
-        rv = main_open_all(&config, &dir_fd, &ctl_fd, err);
+        rv = main_open_all(&config, &ctl_fd, err);
     if (rv == 0 && !opt.no_jail)
-        rv = main_walls(dir_fd, &ready_fd, err);
+        rv = main_walls(&ready_fd, err);
     if (rv < 0)
         return rv;
     vm.exited = main_exited;

@@ -27,6 +27,7 @@
 #include "ctl.h"
 
 #define GUEST_PORT 1024
+#define SECONDS    60 /* most that an answer may take */
 
 static const char *dir;
 
@@ -47,7 +48,9 @@ static struct sockaddr_un address(const char *name)
 static int dial(const char *name)
 {
     struct sockaddr_un sa = address(name);
+    struct timeval limit = {.tv_sec = SECONDS};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
         return fd;
     close(fd);
@@ -85,7 +88,8 @@ static int dial_guest(void)
 static int ask(const char *text, int quiet)
 {
     char data[1 << 16];
-    double start = now(), first = 0;
+    double start = now(), first = start;
+    int answered = 0;
     unsigned long long total = 0;
     ssize_t n;
     int fd = dial_guest();
@@ -93,8 +97,9 @@ static int ask(const char *text, int quiet)
         return 1;
     dprintf(fd, "%s\n", text);
     while ((n = read(fd, data, sizeof(data))) > 0) {
-        if (first == 0)
+        if (!answered)
             first = now();
+        answered = 1;
         if (!quiet && total < sizeof(data))
             (void)!write(1, data, (size_t)n);
         total += (unsigned long long)n;
@@ -108,7 +113,12 @@ static int ask(const char *text, int quiet)
 static int wait_guest(void)
 {
     double start = now();
-    while (now() - start < 120000) {
+    while (now() - start < 60000) {
+        int fd = now() - start > 5000 ? dial(CTL_SOCKET_NAME) : 0;
+        if (fd < 0)
+            break; /* nobody is there any more */
+        if (fd > 0)
+            close(fd);
         if (ask("ping", 1) == 0) {
             printf("up %.1f ms\n", now() - start);
             return 0;

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a kernel finds in memory before its first instruction: itself, its parameters, ACPI. */
+#include <asm/bootparam.h>
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "acpi.h"
+#include "boot.h"
+#include "layout.h"
+#include "t.h"
+
+#define MEM_SIZE (128ull << 20)
+
+static struct mem mem;
+
+static int kernel_file(const struct setup_header *h, size_t payload)
+{
+    uint8_t sector[1024] = {0};
+    int fd = memfd_create("kernel", MFD_CLOEXEC);
+    memcpy(sector + 0x1f1, h, sizeof(*h));
+    sector[0x201] = (uint8_t)(sizeof(*h) + 0x1f1 - 0x202);
+    T_EQ(write(fd, sector, sizeof(sector)), sizeof(sector));
+    uint8_t mark = 0x90;
+    for (size_t i = 0; i < payload; i += 512)
+        T_EQ(pwrite(fd, &mark, 1, (off_t)(1024 + i)), 1);
+    T_EQ(ftruncate(fd, (off_t)(1024 + payload)), 0);
+    return fd;
+}
+
+static struct setup_header good_header(void)
+{
+    return (struct setup_header){
+        .setup_sects = 1,
+        .boot_flag = 0xaa55,
+        .header = 0x53726448,
+        .version = 0x20f,
+        .xloadflags = XLF_KERNEL_64,
+        .initrd_addr_max = 0x7fffffff,
+        .cmdline_size = 2047,
+        .pref_address = 0x1000000,
+        .init_size = 32 << 20,
+    };
+}
+
+static int file_of(size_t size)
+{
+    int fd = memfd_create("initrd", MFD_CLOEXEC);
+    T_EQ(ftruncate(fd, (off_t)size), 0);
+    T_TRUE(size == 0 || pwrite(fd, "I", 1, 0) == 1);
+    return fd;
+}
+
+static void setup(void)
+{
+    if (mem.base == NULL)
+        T_EQ(mem_init_new(&mem, MEM_SIZE), 0);
+}
+
+static void loads_kernel_and_initramfs(void)
+{
+    struct boot_entry e;
+    struct setup_header h = good_header();
+    setup();
+    T_EQ(boot_load(&mem, kernel_file(&h, 65536), file_of(100000), "quiet x=1", &e, NULL), 0);
+    struct boot_params *bp = mem_at(&mem, e.rsi, sizeof(*bp));
+    T_EQ(e.rip, 0x100200);
+    T_EQ(mem.base[0x100000], 0x90);
+    T_EQ(bp->hdr.type_of_loader, 0xff);
+    T_STR((char *)mem.base + bp->hdr.cmd_line_ptr, "quiet x=1");
+    T_EQ(bp->hdr.ramdisk_size, 100000);
+    T_EQ(mem.base[bp->hdr.ramdisk_image], 'I');
+    T_EQ(bp->hdr.ramdisk_image % 4096, 0);
+    T_EQ(bp->acpi_rsdp_addr, LAYOUT_ACPI);
+    T_EQ(bp->e820_entries, 3);
+    T_EQ(bp->e820_table[2].addr + bp->e820_table[2].size, MEM_SIZE);
+    uint64_t *pml4 = mem_at(&mem, e.cr3, 4096);
+    uint64_t *pdpt = mem_at(&mem, pml4[0] & ~0xfffull, 4096);
+    uint64_t *pd = mem_at(&mem, pdpt[3] & ~0xfffull, 4096);
+    T_EQ(pd[511], 0xffe00083ll);
+}
+
+static void refuses_what_is_no_kernel(void)
+{
+    struct boot_entry e;
+    struct error err = {0};
+    struct setup_header h = good_header();
+    setup();
+    T_EQ(boot_load(&mem, file_of(0), -1, "", &e, &err), -EINVAL);
+    T_EQ(boot_load(&mem, file_of(4096), -1, "", &e, &err), -EINVAL);
+    T_STR(err.message, "the kernel image is not a bzImage");
+    h.version = 0x20b;
+    T_EQ(boot_load(&mem, kernel_file(&h, 4096), -1, "", &e, &err), -EINVAL);
+    T_STR(err.message, "the kernel has no 64-bit entry point");
+    h = good_header();
+    h.setup_sects = 255;
+    T_EQ(boot_load(&mem, kernel_file(&h, 4096), -1, "", &e, &err), -EINVAL);
+    T_STR(err.message, "the kernel image is cut short");
+}
+
+static void refuses_what_does_not_fit(void)
+{
+    struct boot_entry e;
+    struct error err = {0};
+    struct setup_header h = good_header();
+    char line[4096];
+    setup();
+    T_EQ(boot_load(&mem, kernel_file(&h, 4096), file_of(MEM_SIZE), "", &e, &err), -EFBIG);
+    T_STR(err.message, "the initramfs does not fit into memory");
+    T_EQ(boot_load(&mem, kernel_file(&h, 4096), file_of(MEM_SIZE - (20 << 20)), "", &e, &err),
+         -EFBIG);
+    h.init_size = 0xffffffff;
+    T_EQ(boot_load(&mem, kernel_file(&h, 4096), -1, "", &e, &err), -EFBIG);
+    h = good_header();
+    h.pref_address = UINT64_MAX - 100;
+    T_TRUE(boot_load(&mem, kernel_file(&h, 4096), -1, "", &e, &err) < 0);
+    h = good_header();
+    memset(line, 'a', sizeof(line));
+    line[sizeof(line) - 1] = '\0';
+    T_EQ(boot_load(&mem, kernel_file(&h, 4096), -1, line, &e, &err), -EINVAL);
+}
+
+static uint8_t sum(const uint8_t *p, size_t len)
+{
+    uint8_t s = 0;
+    while (len-- > 0)
+        s = (uint8_t)(s + *p++);
+    return s;
+}
+
+static uint32_t word(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
+/* The table that the XSDT or FADT points to, checked. */
+static const uint8_t *table(uint64_t gpa, const char *signature)
+{
+    const uint8_t *p = mem_at(&mem, gpa, 36);
+    T_TRUE(p != NULL && memcmp(p, signature, 4) == 0);
+    T_EQ(sum(p, word(p + 4)), 0);
+    return p;
+}
+
+static void tables_are_well_formed(void)
+{
+    setup();
+    T_EQ(acpi_build(&mem, 2, 4), 0);
+    const uint8_t *rsdp = mem.base + LAYOUT_ACPI;
+    T_MEM(rsdp, 8, "RSD PTR ", 8);
+    T_EQ(sum(rsdp, 20), 0);
+    T_EQ(sum(rsdp, 36), 0);
+    const uint8_t *xsdt = table(word(rsdp + 24), "XSDT");
+    const uint8_t *fadt = table(word(xsdt + 36), "FACP");
+    const uint8_t *madt = table(word(xsdt + 44), "APIC");
+    T_EQ(word(fadt + 4), 276);
+    T_TRUE(word(fadt + 112) & 1u << 20);
+    T_EQ(word(madt + 4), 44 + 2 * 8 + 12);
+    (void)table(word(fadt + 140), "DSDT");
+    T_EQ(acpi_build(&mem, 0, 4), -EINVAL);
+    T_EQ(acpi_build(&mem, 9, 4), -EINVAL);
+    T_EQ(acpi_build(&mem, 1, 5), -EINVAL);
+}
+
+/* Another program's opinion: the disassembler must read it and the compiler take it back. */
+static void a_disassembler_agrees(void)
+{
+    static const char *const wanted[] = {
+        "Device (VR00)", "\"LNRO0005\"", "0xD0000000", "Device (GED)", "\"ACPI0013\"",
+        "Device (VGEN)", "PNP0501",      "_S5",        "VGEN, 0x80)",  "\"VM_Gen_Counter\"",
+    };
+    char dir[] = "/tmp/test-acpi-XXXXXX", cmd[512], *text = NULL;
+    size_t len = 0;
+    if (system("command -v iasl >/dev/null 2>&1") != 0) {
+        printf("# iasl is not installed\n");
+        return;
+    }
+    setup();
+    T_EQ(acpi_build(&mem, 2, 4), 0);
+    const uint8_t *xsdt = table(word(mem.base + LAYOUT_ACPI + 24), "XSDT");
+    const uint8_t *dsdt = table(word(table(word(xsdt + 36), "FACP") + 140), "DSDT");
+    T_TRUE(mkdtemp(dir) != NULL);
+    snprintf(cmd, sizeof(cmd), "%s/dsdt.aml", dir);
+    FILE *f = fopen(cmd, "w");
+    T_EQ(fwrite(dsdt, 1, word(dsdt + 4), f), word(dsdt + 4));
+    fclose(f);
+    snprintf(cmd, sizeof(cmd),
+             "cd %s && iasl -d dsdt.aml >d.log 2>&1 && cp dsdt.dsl back.dsl && "
+             "iasl back.dsl >c.log 2>&1 && cat dsdt.dsl; rm -rf %s",
+             dir, dir);
+    f = popen(cmd, "r");
+    T_TRUE(getdelim(&text, &len, '\0', f) > 0);
+    T_EQ(pclose(f), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+        if (strstr(text, wanted[i]) == NULL)
+            T_FAIL("the disassembly lacks %s:\n%s", wanted[i], text);
+    }
+    free(text);
+}
+
+T_MAIN(T_CASE(loads_kernel_and_initramfs), T_CASE(refuses_what_is_no_kernel),
+       T_CASE(refuses_what_does_not_fit), T_CASE(tables_are_well_formed),
+       T_CASE(a_disassembler_agrees))
