@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys: refusals, accounts that do not see each other, create, list and revoke."""
 import http.client
+import re
 import subprocess
 
 from corraltest import ApiTest, Client
@@ -124,17 +125,28 @@ class CommandLine(KeyTest):
         return subprocess.run(self.server.command("key", *arguments), text=True,
                               capture_output=True, timeout=30)
 
-    def test_create_list_revoke_beside_the_server(self):
-        listen = ("--listen", f"127.0.0.1:{self.server.port}")
-        made = self.corrald("create", "from-cli", *listen)
-        self.assertEqual(made.returncode, 0, made.stderr)
-        key = next(word for word in made.stdout.split() if word.startswith("crl_"))
+    def test_beside_a_server_it_names_the_way(self):
+        result = self.corrald("list")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("corral key", result.stderr)
+
+    def test_create_list_revoke_while_the_server_is_stopped(self):
+        self.server.stop()
+        try:
+            made = self.corrald("create", "--name", "from-cli", "--role", "developer")
+            self.assertEqual(made.returncode, 0, made.stderr)
+            key = re.search(r"crl_\w+", made.stdout).group()
+            listed = self.corrald("list")
+            self.assertIn("from-cli", listed.stdout)
+            self.assertNotIn(key, listed.stdout)
+        finally:
+            self.server.start()
         client = Client(self.server.port, key)
         self.assertEqual(client.get("/sandboxes").status, 200)
-        listed = self.corrald("list", *listen)
-        self.assertIn("from-cli", listed.stdout)
-        self.assertNotIn(key, listed.stdout)
-        identifier = key.split("_")[1]
-        revoked = self.corrald("revoke", identifier, *listen)
-        self.assertEqual(revoked.returncode, 0, revoked.stderr)
+        self.server.stop()
+        try:
+            revoked = self.corrald("revoke", key.split("_")[1])
+            self.assertEqual(revoked.returncode, 0, revoked.stderr)
+        finally:
+            self.server.start()
         self.assertEqual(client.get("/sandboxes").status, 401)
