@@ -132,6 +132,11 @@ void api_auth_token(struct api_call *call);
 void api_auth_refresh(struct api_call *call);
 void api_auth_revoke(struct api_call *call);
 void api_auth_rotate(struct api_call *call);
+void api_environment_create(struct api_call *call);
+void api_environment_list(struct api_call *call);
+void api_environment_get(struct api_call *call);
+void api_environment_delete(struct api_call *call);
+void api_environment_execute(struct api_call *call);
 void api_health(struct api_call *call);
 void api_metrics(struct api_call *call);
 

@@ -6,6 +6,7 @@
 #define RUN  (SB | API_LIVE)
 #define BODY API_JSON
 #define UP   (RUN | API_STREAM)
+#define ENV  "/api/v1/sandbox/environments"
 
 const struct api_route api_routes[] = {
     /* agent-sandboxes-api.md */
@@ -39,6 +40,11 @@ const struct api_route api_routes[] = {
     {METHOD_POST, "/api/v1/auth/token", API_PUBLIC, SCOPE_READ, api_auth_token},
     {METHOD_POST, "/api/v1/auth/refresh", API_PUBLIC, SCOPE_READ, api_auth_refresh},
     {METHOD_POST, "/api/v1/auth/revoke", API_PUBLIC, SCOPE_READ, api_auth_revoke},
+    {METHOD_POST, ENV, BODY, SCOPE_RUN, api_environment_create},
+    {METHOD_GET, ENV, 0, SCOPE_READ, api_environment_list},
+    {METHOD_GET, ENV "/:id", 0, SCOPE_READ, api_environment_get},
+    {METHOD_DELETE, ENV "/:id", 0, SCOPE_RUN, api_environment_delete},
+    {METHOD_POST, ENV "/:id/execute", BODY, SCOPE_RUN, api_environment_execute},
 
     /* Corral's own */
     {METHOD_POST, "/v1/admin/tokens/rotate", 0, SCOPE_MANAGE, api_auth_rotate},

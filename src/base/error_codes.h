@@ -15,6 +15,7 @@
     X(INVALID_ID, "invalid_id", 400, "The id in the path is not a UUID")                           \
     X(INVALID_STATE, "invalid_state", 400, "The object's state does not allow this")               \
     X(INVALID_PATH, "invalid_path", 400, "The path cannot be used for this")                       \
+    X(INVALID_WORKFLOW, "invalid_workflow", 400, "The definition has faults")                      \
     X(UNSUPPORTED_LANGUAGE, "unsupported_language", 400, "The template has no such kernel")        \
     X(UNAUTHORIZED, "unauthorized", 401, "The credential is missing or wrong")                     \
     X(FORBIDDEN, "forbidden", 403, "The credential does not allow this")                           \
@@ -22,6 +23,8 @@
     X(NOT_FOUND, "not_found", 404, "No such route")                                                \
     X(SANDBOX_NOT_FOUND, "sandbox_not_found", 404, "No such sandbox")                              \
     X(TEMPLATE_NOT_FOUND, "template_not_found", 404, "No such template")                           \
+    X(ENVIRONMENT_NOT_FOUND, "environment_not_found", 404, "No such environment")                  \
+    X(WORKFLOW_NOT_FOUND, "workflow_not_found", 404, "No such workflow or run")                    \
     X(CONTEXT_NOT_FOUND, "context_not_found", 404, "No such code context")                         \
     X(FILE_NOT_FOUND, "file_not_found", 404, "No such file or directory in the sandbox")           \
     X(KEY_NOT_FOUND, "key_not_found", 404, "No such API key")                                      \

@@ -188,12 +188,24 @@ static void sandbox_handshake(struct sandbox *sb)
     sandbox_op(sb, &request, SANDBOX_HANDSHAKE_MS);
 }
 
-static void sandbox_warm(struct sandbox *sb)
+static void sandbox_ask_ready(struct sandbox *sb)
 {
     struct buf request = {0};
     (void)wire_put_frame(&request, WIRE_CODE_READY, NULL, 0);
-    sandbox_move(sb, SANDBOX_WARMING);
+    sb->bridge_started = true;
     sandbox_op(sb, &request, SANDBOX_WARMUP_MS);
+}
+
+static void sandbox_warm(struct sandbox *sb)
+{
+    sandbox_move(sb, SANDBOX_WARMING);
+    sandbox_ask_ready(sb);
+}
+
+void sandbox_warm_live(struct sandbox *sb)
+{
+    sb->warming = true;
+    sandbox_ask_ready(sb);
 }
 
 static void sandbox_configure(struct sandbox *sb)
@@ -278,6 +290,10 @@ static void on_op_closed(struct agent_call *call)
     struct sandbox *sb = container_of(call, struct sandbox, op);
     bool failed = sb->op_status < 0;
     sb->op_active = false;
+    if (sb->warming) {
+        sb->warming = false;
+        sb->events->warmed(sb);
+    }
     switch (sb->phase) {
     case SANDBOX_HANDSHAKE:
     case SANDBOX_CONFIGURING:
@@ -341,12 +357,14 @@ int sandbox_owner_init(struct sandbox_owner *o, const struct sandbox_params *par
         .metadata = strdup(params->metadata),
         .idempotency_key = copy_or_null(params->idempotency_key),
         .request_hash = params->request_hash,
+        .name = copy_or_null(params->name),
         .timeout_s = params->timeout_s,
         .env = sandbox_env_copy(params->env),
     };
-    bool key_lost = params->idempotency_key != NULL && o->idempotency_key == NULL;
+    bool lost = (params->idempotency_key != NULL && o->idempotency_key == NULL) ||
+                (params->name != NULL && o->name == NULL);
     if (o->account != NULL && o->provider != NULL && o->region != NULL && o->metadata != NULL &&
-        o->env != NULL && !key_lost)
+        o->env != NULL && !lost)
         return 0;
     sandbox_owner_done(o);
     return -ENOMEM;
@@ -359,6 +377,7 @@ void sandbox_owner_done(struct sandbox_owner *o)
     free(o->region);
     free(o->metadata);
     free(o->idempotency_key);
+    free(o->name);
     free((void *)o->env);
     *o = (struct sandbox_owner){0};
 }
@@ -368,7 +387,11 @@ void sandbox_claim(struct sandbox *sb, struct sandbox_owner *owner, struct sandb
     sb->owner = *owner;
     *owner = (struct sandbox_owner){0};
     sb->claimed = true;
-    list_add_tail(&sb->run_waits, &w->node);
+    sb->created_ms = time_now_ms();
+    if (w != NULL)
+        list_add_tail(&sb->run_waits, &w->node);
+    if (sb->owner.name != NULL) /* its owner knows it from now on: a restart must, too */
+        sb->events->changed(sb);
     if (sb->phase == SANDBOX_READY)
         sandbox_configure(sb);
     else if (sb->phase == SANDBOX_WARMING && sb->op_active)

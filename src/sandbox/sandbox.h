@@ -85,6 +85,7 @@ struct sandbox_params {
     unsigned int timeout_s;
     const char *idempotency_key; /* NULL: none */
     uint64_t request_hash;       /* of the request that the key stands for */
+    const char *name;            /* of an environment; NULL: none. Recorded while it is created */
 };
 
 /* The same, copied: what a sandbox has of its owner. */
@@ -94,6 +95,7 @@ struct sandbox_owner {
     char *metadata;
     char *idempotency_key; /* NULL: none */
     uint64_t request_hash;
+    char *name; /* NULL: none */
     unsigned int timeout_s;
     char *const *env; /* one allocation; dropped once the agent has it */
 };
@@ -105,6 +107,7 @@ void sandbox_owner_done(struct sandbox_owner *o);
 struct sandbox_events {
     void (*phase)(struct sandbox *sb, enum sandbox_phase old);
     void (*changed)(struct sandbox *sb); /* a stored field changed: write the record */
+    void (*warmed)(struct sandbox *sb);  /* what sandbox_warm_live started is over */
     void (*ended)(struct sandbox *sb);   /* the last thing that happens; may free it */
 };
 
@@ -116,6 +119,7 @@ struct sandbox {
     struct sandbox_owner owner; /* empty until claimed */
     char *reason;               /* of a failure, for the log and the operator; NULL */
     enum sandbox_status status;
+    int64_t created_ms;                          /* wall clock; 0: not claimed */
     int64_t started_ms, ended_ms, timeout_at_ms; /* wall clock; 0: not yet */
     unsigned int vcpus, memory_mb, disk_mb;
     struct iso_handle handle; /* of the instance, for adoption */
@@ -124,7 +128,9 @@ struct sandbox {
     enum sandbox_phase phase;
     bool claimed;
     bool adopted;
-    char *dir; /* owned; the instance's directory */
+    bool bridge_started; /* its kernels are warm, or on their way */
+    bool warming;        /* `warmed` is owed */
+    char *dir;           /* owned; the instance's directory */
     char *socket_path;
     struct iso *iso; /* NULL before start and after `stopped` */
     struct agent_target target;
@@ -162,13 +168,16 @@ int sandbox_start(struct sandbox *sb, const struct sandbox_host *host, const str
 void sandbox_adopt(struct sandbox *sb, const struct sandbox_host *host);
 
 /* Gives it to an account; `w` hears when it runs (after `started_ms`, `timeout_at_ms` and status
- * are set) or failed. Takes over `owner`. */
+ * are set) or failed; it may be NULL. Takes over `owner`. */
 void sandbox_claim(struct sandbox *sb, struct sandbox_owner *owner, struct sandbox_wait *w);
 
 /* Ends it with that final status; `w` may be NULL and hears when nothing is left of it. On a
  * sandbox that is ending already only `w` is added. */
 void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *reason,
                  struct sandbox_wait *w);
+
+/* Has the kernels of a live sandbox started ahead of its first code; `warmed` follows. */
+void sandbox_warm_live(struct sandbox *sb);
 
 /* Sets the expiry to `seconds` from now; only while it runs. */
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds);

@@ -6,7 +6,8 @@
 
 #include "record.h"
 
-#define SANDBOX_RECORD 2 /* 2: idempotency key and request hash */
+/* 2: idempotency key and request hash; 3: name and time of creation */
+#define SANDBOX_RECORD 3
 
 void sandbox_record_encode(struct buf *out, const struct sandbox *sb)
 {
@@ -29,6 +30,8 @@ void sandbox_record_encode(struct buf *out, const struct sandbox *sb)
     (void)buf_u64(out, sb->handle.start_time);
     record_str(out, sb->owner.idempotency_key);
     (void)buf_u64(out, sb->owner.request_hash);
+    record_str(out, sb->owner.name);
+    record_i64(out, sb->created_ms);
 }
 
 int sandbox_record_decode(struct sandbox *sb, const void *key, size_t keylen, const void *val,
@@ -61,6 +64,11 @@ int sandbox_record_decode(struct sandbox *sb, const void *key, size_t keylen, co
     if (version >= 2) {
         sb->owner.idempotency_key = record_get_str(&c);
         sb->owner.request_hash = cursor_u64(&c);
+    }
+    sb->created_ms = sb->started_ms;
+    if (version >= 3) {
+        sb->owner.name = record_get_str(&c);
+        sb->created_ms = record_get_i64(&c);
     }
     sb->status = (enum sandbox_status)status;
     if (record_end(&c) < 0 || status >= SANDBOX_STATUS_COUNT || sb->template_name == NULL ||

@@ -11,7 +11,8 @@
 #include "sandbox_record.h"
 #include "timefmt.h"
 
-#define TABLE_BUCKETS 1024 /* a power of two */
+#define TABLE_BUCKETS  1024 /* a power of two */
+#define TABLE_WARM_MAX 2    /* sandboxes whose kernels are started ahead at once */
 
 struct sandbox_table {
     uv_loop_t *loop;
@@ -23,6 +24,12 @@ struct sandbox_table {
     struct list by_age; /* newest first */
     unsigned int live;  /* claimed and not ended */
     unsigned int ended; /* retained */
+    /* Sandboxes that were created cold get their kernels started once no create waits any more: a
+     * burst of creates is not slowed down by what it has already given out. */
+    struct list to_warm;   /* by in_pool, oldest first */
+    unsigned int starting; /* claimed and not live yet */
+    unsigned int warming;
+    uv_timer_t warm_later; /* fires on the loop's next turn: not from inside a phase change */
     uv_timer_t retention;
     bool stopping;
     void (*stopped)(void *ctx);
@@ -31,7 +38,9 @@ struct sandbox_table {
 
 static void table_phase(struct sandbox *sb, enum sandbox_phase old);
 static void table_changed(struct sandbox *sb);
+static void table_warmed(struct sandbox *sb);
 static void table_ended(struct sandbox *sb);
+static void table_warm_later(uv_timer_t *timer);
 static void table_pool_empty(void *ctx);
 static void table_retention(uv_timer_t *timer);
 static void table_maybe_stopped(struct sandbox_table *t);
@@ -39,6 +48,7 @@ static void table_maybe_stopped(struct sandbox_table *t);
 static const struct sandbox_events table_events = {
     .phase = table_phase,
     .changed = table_changed,
+    .warmed = table_warmed,
     .ended = table_ended,
 };
 
@@ -62,6 +72,8 @@ struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
     for (size_t i = 0; i < TABLE_BUCKETS; i++)
         list_init(&t->buckets[i]);
     list_init(&t->by_age);
+    list_init(&t->to_warm);
+    uv_timer_init(loop, &t->warm_later);
     uv_timer_init(loop, &t->retention);
     return t;
 }
@@ -132,6 +144,16 @@ static void table_retention(uv_timer_t *timer)
         uv_timer_start(&t->retention, table_retention, (uint64_t)(next - now), 0);
 }
 
+/* It was not ready when the server ended: nobody has run anything in it. The sweep removes what
+ * there is of it. */
+static void table_interrupted(struct sandbox *sb)
+{
+    sb->status = SANDBOX_STATUS_FAILED;
+    sb->ended_ms = time_now_ms();
+    sb->reason = strdup("The server ended while the sandbox was being created");
+    table_changed(sb);
+}
+
 static int table_load_record(void *ctx, const void *key, size_t keylen, const void *val,
                              size_t vallen)
 {
@@ -145,7 +167,9 @@ static int table_load_record(void *ctx, const void *key, size_t keylen, const vo
         return 0;
     }
     sb->claimed = true;
-    bool live = sb->status == SANDBOX_STATUS_RUNNING || sb->status == SANDBOX_STATUS_CREATING;
+    if (sb->status == SANDBOX_STATUS_CREATING)
+        table_interrupted(sb);
+    bool live = sb->status == SANDBOX_STATUS_RUNNING;
     sb->phase = live ? SANDBOX_NEW : SANDBOX_ENDED;
     metrics_add(table_gauges[sb->status], 1);
     table_insert(t, sb);
@@ -237,6 +261,7 @@ struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct templ
         }
     }
     table_insert(t, sb);
+    t->starting++;
     metrics_add(METRIC_SANDBOXES_CREATED, 1);
     metrics_add(table_gauges[sb->status], 1);
     sandbox_claim(sb, &owner, w);
@@ -290,17 +315,51 @@ unsigned int sandbox_table_live(const struct sandbox_table *t)
     return t->live;
 }
 
+/* Starts the next warm-ups, if it is time. */
+static void table_warm(struct sandbox_table *t)
+{
+    while (t->starting == 0 && t->warming < TABLE_WARM_MAX && !list_empty(&t->to_warm)) {
+        struct sandbox *sb = list_first(&t->to_warm, struct sandbox, in_pool);
+        list_del(&sb->in_pool);
+        t->warming++;
+        sandbox_warm_live(sb);
+    }
+}
+
+static void table_warm_later(uv_timer_t *timer)
+{
+    table_warm(container_of(timer, struct sandbox_table, warm_later));
+}
+
+static void table_warmed(struct sandbox *sb)
+{
+    struct sandbox_table *t = sb->table;
+    t->warming--;
+    uv_timer_start(&t->warm_later, table_warm_later, 0, 0);
+}
+
 /* Statuses change where phases do: the gauges follow by counting out the old and in the new. */
 static void table_phase(struct sandbox *sb, enum sandbox_phase old)
 {
-    if (sb->phase == SANDBOX_LIVE && !sb->adopted) {
+    struct sandbox_table *t = sb->table;
+    bool was_running = old == SANDBOX_LIVE || sb->adopted;
+    if (sb->phase != SANDBOX_LIVE && sb->phase != SANDBOX_STOPPING)
+        return;
+    if (!was_running) {
+        t->starting--;
         metrics_add(METRIC_SANDBOXES_CREATING, -1);
-        metrics_add(METRIC_SANDBOXES_RUNNING, 1);
-    } else if (sb->phase == SANDBOX_STOPPING) {
-        bool was_running = old == SANDBOX_LIVE || sb->adopted;
-        metrics_add(was_running ? METRIC_SANDBOXES_RUNNING : METRIC_SANDBOXES_CREATING, -1);
-        metrics_add(table_gauges[sb->status], 1);
     }
+    if (sb->phase == SANDBOX_STOPPING) {
+        list_del(&sb->in_pool);
+        if (was_running)
+            metrics_add(METRIC_SANDBOXES_RUNNING, -1);
+        metrics_add(table_gauges[sb->status], 1);
+    } else if (!was_running) {
+        metrics_add(METRIC_SANDBOXES_RUNNING, 1);
+        if (!sb->bridge_started)
+            list_add_tail(&t->to_warm, &sb->in_pool);
+    }
+    uv_timer_start(&t->warm_later, table_warm_later, 0, 0);
 }
 
 static void table_changed(struct sandbox *sb)

@@ -33,8 +33,8 @@ struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
  * with sandboxes of `warm` (may be NULL). Start-up only. */
 int sandbox_table_recover(struct sandbox_table *t, const struct template *warm, struct error *err);
 
-/* A new sandbox for an account, from the pool or started now; `w` hears when it runs. NULL with
- * `err` filled when it cannot be had. */
+/* A new sandbox for an account, from the pool or started now; `w` (may be NULL) hears when it runs.
+ * NULL with `err` filled when it cannot be had. */
 struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct template *tpl,
                                      const struct sandbox_params *params, struct sandbox_wait *w,
                                      struct error *err);

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wf_exec.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "json.h"
+
+#define EXEC_GRACE_MS   35000 /* the agent's own time-out, interrupt and restart come first */
+#define EXEC_CONTEXT_S  86400 /* lifetime of a kernel that nobody deletes */
+#define EXEC_MIN_RUN_MS 1000  /* left for the run when the wait took all of the time */
+
+enum exec_phase { EXEC_WAITING, EXEC_CONTEXT, EXEC_RUNNING, EXEC_DELETING, EXEC_CLOSING };
+
+struct wf_exec {
+    enum exec_phase phase;
+    struct sandbox *sb; /* not touched in CLOSING */
+    struct sandbox_wait wait;
+    uv_timer_t timer; /* of WAITING; later the wake-up that starts or ends a phase */
+    bool timer_open;
+    struct agent_call agent;
+    bool agent_open;
+    bool code, own_context, has_context;
+    char context[ID_SIZE]; /* id of the kernel of its own */
+    char *language;        /* owned; of the context */
+    struct buf request;    /* the run's frame, complete but for its time-out */
+    size_t timeout_at;     /* where that is */
+    unsigned int timeout_ms;
+    unsigned int wait_ms; /* 0: part of timeout_ms */
+    uint64_t started_ns, run_ns;
+    size_t limit;
+    struct wf_exec_result r;
+    void (*done)(void *ctx, struct wf_exec_result *r); /* NULL once called or cancelled */
+    void *ctx;
+};
+
+/* In time order. */
+static void on_sandbox(struct sandbox_wait *w, struct sandbox *sb, const struct error *err);
+static void on_timer(uv_timer_t *timer);
+static void on_frame(struct agent_call *agent, const struct wire_frame *frame);
+static void on_failed(struct agent_call *agent, const struct error *err);
+static void on_closed(struct agent_call *agent);
+static void on_timer_closed(uv_handle_t *handle);
+static void exec_finish(struct wf_exec *x);
+
+static const struct agent_call_handler exec_handler = {
+    .frame = on_frame,
+    .failed = on_failed,
+    .closed = on_closed,
+};
+
+static void encode_code(struct wf_exec *x, const struct wf_exec_params *p)
+{
+    size_t start = wire_begin(&x->request, WIRE_CODE_RUN);
+    wire_put_str(&x->request, x->context);
+    wire_put_str(&x->request, p->language);
+    wire_put_str(&x->request, p->code);
+    x->timeout_at = x->request.len;
+    (void)buf_u32(&x->request, p->timeout_ms);
+    wire_put_list(&x->request, (const char *const *)p->env);
+    wire_end(&x->request, start);
+}
+
+static void encode_command(struct wf_exec *x, const struct wf_exec_params *p)
+{
+    uint32_t n = 0;
+    while (p->args != NULL && p->args[n] != NULL)
+        n++;
+    size_t start = wire_begin(&x->request, WIRE_EXEC);
+    (void)buf_u32(&x->request, n == 0 ? WIRE_EXEC_SHELL : 0);
+    x->timeout_at = x->request.len;
+    (void)buf_u32(&x->request, p->timeout_ms);
+    wire_put_str(&x->request, p->cwd != NULL ? p->cwd : "");
+    wire_put_str(&x->request, "");
+    (void)buf_u32(&x->request, n + 1);
+    wire_put_str(&x->request, p->command);
+    for (uint32_t i = 0; i < n; i++)
+        wire_put_str(&x->request, p->args[i]);
+    wire_put_list(&x->request, (const char *const *)p->env);
+    wire_end(&x->request, start);
+}
+
+static void exec_free(struct wf_exec *x)
+{
+    buf_done(&x->request);
+    buf_done(&x->r.out);
+    buf_done(&x->r.err_out);
+    buf_done(&x->r.result);
+    buf_done(&x->r.name);
+    buf_done(&x->r.value);
+    buf_done(&x->r.traceback);
+    free(x->language);
+    free(x);
+}
+
+static int exec_encode(struct wf_exec *x, const struct wf_exec_params *p, struct error *err)
+{
+    size_t max = x->code ? WIRE_MAX_PAYLOAD : WIRE_MAX_REQUEST;
+    x->language = strdup(p->language != NULL ? p->language : "");
+    if (x->code)
+        encode_code(x, p);
+    else
+        encode_command(x, p);
+    if (x->request.failed || x->language == NULL)
+        return error_set(err, ERROR_INTERNAL, "Out of memory");
+    if (x->request.len > max)
+        return error_set(err, ERROR_BODY_TOO_LARGE, "The code or command exceeds %zu bytes", max);
+    return 0;
+}
+
+struct wf_exec *wf_exec_start(struct sandbox *sb, const struct wf_exec_params *p,
+                              void (*done)(void *ctx, struct wf_exec_result *r), void *ctx,
+                              struct error *err)
+{
+    if (sb->phase >= SANDBOX_STOPPING) {
+        (void)error_set(err, ERROR_INVALID_STATE, "The sandbox has ended (%s)",
+                        sandbox_status_str(sb->status));
+        return NULL;
+    }
+    struct wf_exec *x = calloc(1, sizeof(*x));
+    if (x == NULL) {
+        (void)error_set(err, ERROR_INTERNAL, "Out of memory");
+        return NULL;
+    }
+    x->code = p->code != NULL;
+    x->own_context = x->code && p->own_context;
+    if (x->own_context)
+        id_new(x->context);
+    if (exec_encode(x, p, err) < 0) {
+        exec_free(x);
+        return NULL;
+    }
+    x->sb = sb;
+    x->timeout_ms = p->timeout_ms;
+    x->wait_ms = p->wait_ms;
+    x->limit = p->limit;
+    x->done = done;
+    x->ctx = ctx;
+    x->started_ns = uv_hrtime();
+    x->wait.done = on_sandbox;
+    list_init(&x->wait.node);
+    (void)uv_timer_init(sb->target.loop, &x->timer);
+    x->timer_open = true;
+    if (sandbox_is_live(sb)) {
+        (void)uv_timer_start(&x->timer, on_timer, 0, 0);
+    } else {
+        list_add_tail(&sb->run_waits, &x->wait.node);
+        (void)uv_timer_start(&x->timer, on_timer, x->wait_ms > 0 ? x->wait_ms : x->timeout_ms, 0);
+    }
+    return x;
+}
+
+static void exec_done(struct wf_exec *x)
+{
+    void (*done)(void *ctx, struct wf_exec_result *r) = x->done;
+    x->done = NULL;
+    if (done != NULL)
+        done(x->ctx, &x->r);
+}
+
+static void exec_fail(struct wf_exec *x, const struct error *err)
+{
+    x->r.failed = true;
+    x->r.err = *err;
+    /* Published clients send a request again after 502, and code must not run twice. */
+    if (x->r.err.code == ERROR_BAD_GATEWAY)
+        x->r.err.code = ERROR_SANDBOX_FAILED;
+    exec_done(x);
+}
+
+static void exec_call(struct wf_exec *x, enum exec_phase phase, struct buf *request,
+                      uint64_t deadline_ms)
+{
+    x->phase = phase;
+    int rv = agent_call_start(&x->agent, &x->sb->target, &exec_handler, request, deadline_ms);
+    x->agent_open = rv == 0;
+    if (rv < 0) {
+        struct error err;
+        error_set_errno(&err, ERROR_INTERNAL, rv, "The operation could not be started");
+        exec_fail(x, &err);
+        exec_finish(x);
+    }
+}
+
+static void exec_context(struct wf_exec *x)
+{
+    struct buf request = {0};
+    size_t start = wire_begin(&request, WIRE_CONTEXT_CREATE);
+    wire_put_str(&request, x->context);
+    wire_put_str(&request, x->language);
+    wire_put_str(&request, "");
+    (void)buf_u32(&request, EXEC_CONTEXT_S);
+    wire_end(&request, start);
+    exec_call(x, EXEC_CONTEXT, &request, WF_EXEC_CONTEXT_MS);
+}
+
+static void exec_delete(struct wf_exec *x)
+{
+    struct buf request = {0};
+    size_t start = wire_begin(&request, WIRE_CONTEXT_DELETE);
+    wire_put_str(&request, x->context);
+    wire_end(&request, start);
+    exec_call(x, EXEC_DELETING, &request, WF_EXEC_CONTEXT_MS);
+}
+
+static void exec_run(struct wf_exec *x)
+{
+    struct buf request = x->request;
+    uint64_t waited = x->wait_ms > 0 ? 0 : (uv_hrtime() - x->started_ns) / 1000000;
+    uint32_t left = waited + EXEC_MIN_RUN_MS < x->timeout_ms ? x->timeout_ms - (uint32_t)waited
+                                                             : EXEC_MIN_RUN_MS;
+    left = MIN(left, x->timeout_ms);
+    for (size_t i = 0; i < 4; i++)
+        request.data[x->timeout_at + i] = (uint8_t)(left >> (8 * i));
+    x->request = (struct buf){0};
+    x->run_ns = uv_hrtime();
+    exec_call(x, EXEC_RUNNING, &request, (uint64_t)left * (x->code ? 2 : 1) + EXEC_GRACE_MS);
+}
+
+static void exec_begin(struct wf_exec *x)
+{
+    (void)uv_timer_stop(&x->timer);
+    if (x->own_context)
+        exec_context(x);
+    else
+        exec_run(x);
+}
+
+static void on_sandbox(struct sandbox_wait *w, struct sandbox *sb, const struct error *err)
+{
+    struct wf_exec *x = container_of(w, struct wf_exec, wait);
+    if (err == NULL) {
+        (void)uv_timer_start(&x->timer, on_timer, 0, 0);
+        return;
+    }
+    exec_fail(x, err);
+    exec_finish(x);
+}
+
+/* Either the sandbox runs and the turn that told so is over, or the wait has been too long. */
+static void on_timer(uv_timer_t *timer)
+{
+    struct wf_exec *x = container_of(timer, struct wf_exec, timer);
+    struct error err;
+    if (sandbox_is_live(x->sb)) {
+        exec_begin(x);
+        return;
+    }
+    list_del(&x->wait.node);
+    if (x->sb->phase >= SANDBOX_STOPPING)
+        error_set(&err, ERROR_INVALID_STATE, "The sandbox has ended (%s)",
+                  sandbox_status_str(x->sb->status));
+    else
+        error_set(&err, ERROR_TIMEOUT, "The sandbox was not ready within %u ms", x->timeout_ms);
+    exec_fail(x, &err);
+    exec_finish(x);
+}
+
+static void exec_keep(struct wf_exec *x, struct buf *to, const void *data, size_t len)
+{
+    size_t take = MIN(len, x->limit - MIN(x->limit, to->len));
+    (void)buf_append(to, data, take);
+}
+
+static void exec_timed_out(struct wf_exec *x)
+{
+    error_set(&x->r.err, ERROR_TIMEOUT, "The run took longer than its time-out");
+    x->r.failed = true;
+}
+
+static bool code_done(struct wf_exec *x, struct cursor *c)
+{
+    uint32_t status = cursor_u32(c);
+    (void)cursor_u32(c);
+    if (!cursor_end(c) || status > WIRE_CODE_KERNEL_DIED)
+        return false;
+    if (status == WIRE_CODE_TIMED_OUT || status == WIRE_CODE_RESTARTED)
+        exec_timed_out(x);
+    if (status == WIRE_CODE_KERNEL_DIED) {
+        buf_reset(&x->r.name);
+        (void)buf_append_str(&x->r.name, "KernelDied");
+        (void)buf_append_str(&x->r.value, "The kernel died during this run");
+    }
+    x->r.exit_code = status == WIRE_CODE_OK ? 0 : 1;
+    x->r.duration_ms = (int64_t)((uv_hrtime() - x->run_ns) / 1000000);
+    return true;
+}
+
+static bool command_done(struct wf_exec *x, struct cursor *c)
+{
+    int32_t code = (int32_t)cursor_u32(c);
+    (void)cursor_u32(c);
+    bool timed_out = cursor_u32(c) != 0;
+    int64_t us = (int64_t)cursor_u64(c);
+    if (!cursor_end(c))
+        return false;
+    if (timed_out)
+        exec_timed_out(x);
+    x->r.exit_code = code;
+    x->r.duration_ms = us / 1000;
+    return true;
+}
+
+/* The value's text. Its bytes come from the sandbox: what is not a JSON object has none. */
+static void code_value(struct wf_exec *x, struct span bundle)
+{
+    const char *text = NULL;
+    cleanup_json json *j = json_parse_object(bundle.data, bundle.len, NULL);
+    if (j == NULL || json_get_str(j, "text/plain", NULL, &text, NULL) < 0 || text == NULL)
+        return;
+    buf_reset(&x->r.result);
+    exec_keep(x, &x->r.result, text, strlen(text));
+    x->r.has_result = true;
+}
+
+static void code_error(struct wf_exec *x, struct cursor *c)
+{
+    struct buf *to[] = {&x->r.name, &x->r.value, &x->r.traceback};
+    for (size_t i = 0; i < ARRAY_SIZE(to); i++) {
+        struct span text = wire_get_span(c);
+        buf_reset(to[i]);
+        exec_keep(x, to[i], text.data, text.len);
+    }
+}
+
+/* 1: the run is over, 0: it goes on, -1: the frame cannot be here. */
+static int exec_frame(struct wf_exec *x, const struct wire_frame *frame)
+{
+    struct cursor c = cursor_on(frame->payload, frame->len);
+    switch (frame->type) {
+    case WIRE_STARTED:
+        return x->code ? -1 : 0;
+    case WIRE_STDOUT:
+    case WIRE_STDERR:
+        exec_keep(x, frame->type == WIRE_STDOUT ? &x->r.out : &x->r.err_out, frame->payload,
+                  frame->len);
+        return x->code ? -1 : 0;
+    case WIRE_EXIT:
+        return !x->code && command_done(x, &c) ? 1 : -1;
+    case WIRE_CODE_STREAM: {
+        bool is_out = cursor_u8(&c) == 1;
+        (void)cursor_u64(&c);
+        struct span text = wire_get_span(&c);
+        exec_keep(x, is_out ? &x->r.out : &x->r.err_out, text.data, text.len);
+        break;
+    }
+    case WIRE_CODE_RESULT:
+        (void)cursor_u32(&c);
+        code_value(x, wire_get_span(&c));
+        break;
+    case WIRE_CODE_DISPLAY:
+        (void)wire_get_span(&c);
+        break;
+    case WIRE_CODE_ERROR:
+        code_error(x, &c);
+        break;
+    case WIRE_CODE_DONE:
+        return x->code && code_done(x, &c) ? 1 : -1;
+    default:
+        return -1;
+    }
+    return x->code && cursor_end(&c) ? 0 : -1;
+}
+
+static void on_frame(struct agent_call *agent, const struct wire_frame *frame)
+{
+    struct wf_exec *x = container_of(agent, struct wf_exec, agent);
+    if (frame->type == WIRE_ERROR) {
+        struct error err;
+        agent_error_decode(frame, &err);
+        exec_fail(x, &err);
+        agent_call_close(agent);
+    } else if (x->phase != EXEC_RUNNING) {
+        if (x->phase == EXEC_CONTEXT && frame->type == WIRE_CONTEXT)
+            x->has_context = true;
+        agent_call_close(agent);
+    } else {
+        int rv = exec_frame(x, frame);
+        if (rv < 0) {
+            agent_call_bad_frame(agent);
+        } else if (rv > 0) {
+            agent_call_close(agent);
+            exec_done(x);
+        }
+    }
+}
+
+static void on_failed(struct agent_call *agent, const struct error *err)
+{
+    struct wf_exec *x = container_of(agent, struct wf_exec, agent);
+    exec_fail(x, err);
+    agent_call_close(agent);
+}
+
+static void on_closed(struct agent_call *agent)
+{
+    struct wf_exec *x = container_of(agent, struct wf_exec, agent);
+    x->agent_open = false;
+    if (x->phase == EXEC_CLOSING || x->phase == EXEC_DELETING || !sandbox_is_live(x->sb)) {
+        exec_finish(x);
+    } else if (x->phase == EXEC_CONTEXT && x->done != NULL && x->has_context) {
+        exec_run(x);
+    } else if (x->phase == EXEC_RUNNING && x->has_context) {
+        exec_delete(x);
+    } else if (x->phase == EXEC_CONTEXT && x->has_context) {
+        exec_delete(x);
+    } else {
+        exec_finish(x);
+    }
+}
+
+/* Nothing more will be started: closes what is open and frees the rest. */
+static void exec_finish(struct wf_exec *x)
+{
+    if (x->done != NULL) { /* the sandbox ended between two calls */
+        struct error err;
+        error_set(&err, ERROR_INVALID_STATE, "The sandbox has ended");
+        exec_fail(x, &err);
+    }
+    x->phase = EXEC_CLOSING;
+    list_del(&x->wait.node);
+    if (x->agent_open)
+        agent_call_close(&x->agent);
+    else if (x->timer_open && !uv_is_closing((uv_handle_t *)&x->timer))
+        uv_close((uv_handle_t *)&x->timer, on_timer_closed);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct wf_exec *x = container_of((uv_timer_t *)handle, struct wf_exec, timer);
+    exec_free(x);
+}
+
+void wf_exec_cancel(struct wf_exec *x)
+{
+    x->done = NULL;
+    if (x->agent_open)
+        agent_call_close(&x->agent);
+    else
+        exec_finish(x);
+}
