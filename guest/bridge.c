@@ -63,7 +63,7 @@ void bridge_init(struct bridge *b, struct agent *agent, const char *const *comma
                   strerror(-rv));
         return;
     }
-    bridge_start(b);
+    b->state = BRIDGE_IDLE;
 }
 
 static int bridge_listen(struct bridge *b)
@@ -168,7 +168,8 @@ static void bridge_ended(struct bridge *b)
 
 int bridge_connect(struct bridge *b)
 {
-    if (b->state == BRIDGE_FAILED && loop_now() - b->ended_at > BRIDGE_BACKOFF_MAX)
+    if (b->state == BRIDGE_IDLE ||
+        (b->state == BRIDGE_FAILED && loop_now() - b->ended_at > BRIDGE_BACKOFF_MAX))
         bridge_start(b);
     if (b->state == BRIDGE_ABSENT || b->state == BRIDGE_FAILED)
         return -ENOENT;

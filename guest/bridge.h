@@ -10,6 +10,7 @@
  * state     waits for                          at most            then
  * ABSENT    nothing: the command or its
  *           script is not in the template      -                  -
+ * IDLE      the first request                  -                  RUNNING
  * RUNNING   the bridge's end                   -                  BACKOFF, FAILED
  * BACKOFF   the time of the next start         BRIDGE_BACKOFF_MAX RUNNING, FAILED
  * FAILED    a request, after several quick     -                  RUNNING
@@ -28,7 +29,7 @@
 
 struct agent;
 
-enum bridge_state { BRIDGE_ABSENT, BRIDGE_RUNNING, BRIDGE_BACKOFF, BRIDGE_FAILED };
+enum bridge_state { BRIDGE_ABSENT, BRIDGE_IDLE, BRIDGE_RUNNING, BRIDGE_BACKOFF, BRIDGE_FAILED };
 
 struct bridge {
     enum bridge_state state;
@@ -46,7 +47,8 @@ struct bridge {
     struct list waiting; /* op_code.c: requests to connect at the next start */
 };
 
-/* Starts it at once when it is there. */
+/* The bridge starts with the first request for it: kernels take seconds of CPU time, which a
+ * sandbox that only runs commands never spends. */
 void bridge_init(struct bridge *b, struct agent *agent, const char *const *command,
                  const char *run_dir);
 void bridge_done(struct bridge *b);

@@ -25,11 +25,13 @@ struct pool {
 static void pool_refill(uv_timer_t *timer);
 static void pool_phase(struct sandbox *sb, enum sandbox_phase old);
 static void pool_changed(struct sandbox *sb);
+static void pool_warmed(struct sandbox *sb);
 static void pool_ended(struct sandbox *sb);
 
 static const struct sandbox_events pool_events = {
     .phase = pool_phase,
     .changed = pool_changed,
+    .warmed = pool_warmed,
     .ended = pool_ended,
 };
 
@@ -155,6 +157,11 @@ static void pool_phase(struct sandbox *sb, enum sandbox_phase old)
 static void pool_changed(struct sandbox *sb)
 {
     (void)sb; /* unclaimed sandboxes have no record: a restart sweeps them */
+}
+
+static void pool_warmed(struct sandbox *sb)
+{
+    (void)sb; /* sandbox_warm_live is not for unclaimed ones, which warm up on their way to READY */
 }
 
 static void pool_ended(struct sandbox *sb)

@@ -148,6 +148,38 @@ static void expect_env(const char *value, size_t seed_len)
     buf_done(&answer);
 }
 
+static unsigned int children(void)
+{
+    char path[64], text[256] = "";
+    unsigned int n = 0;
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)agent.pid, (int)agent.pid);
+    FILE *f = fopen(path, "r");
+    T_TRUE(f != NULL);
+    if (fgets(text, sizeof(text), f) != NULL) {
+        for (const char *p = text; *p != '\0'; p++)
+            n += *p == ' ';
+    }
+    fclose(f);
+    return n;
+}
+
+/* What is configured before the first code runs is what the bridge starts with. */
+static void the_bridge_starts_with_the_first_request(void)
+{
+    configure("A=0", "");
+    T_EQ(children(), 0);
+    expect_env("A=0", 0);
+    T_EQ(children(), 1);
+    /* The connection of CODE_ENV closes on its own. */
+    agent.idle_fds = agent_fds(&agent);
+    for (int same = 0; same < 20; same++) {
+        usleep(10000);
+        if (agent_fds(&agent) != agent.idle_fds)
+            same = 0;
+        agent.idle_fds = agent_fds(&agent);
+    }
+}
+
 static void the_bridge_is_configured(void)
 {
     configure("A=1", "");
@@ -368,7 +400,8 @@ static void without_a_bridge_code_is_unavailable(void)
     agent_stop(&agent);
 }
 
-T_MAIN(T_CASE(starts), T_CASE(the_bridge_is_configured), T_CASE(large_requests_pass_through),
+T_MAIN(T_CASE(starts), T_CASE(the_bridge_starts_with_the_first_request),
+       T_CASE(the_bridge_is_configured), T_CASE(large_requests_pass_through),
        T_CASE(a_lost_client_reaches_the_bridge), T_CASE(a_dead_bridge_comes_back_configured),
        T_CASE(frames_that_are_too_long_end_the_connection), T_CASE(port_carries_bytes_both_ways),
        T_CASE(port_falls_back_to_ipv6), T_CASE(a_closed_port_is_unavailable),
