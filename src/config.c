@@ -11,74 +11,16 @@
 
 #define CONFIG_MAX_FILE (1u << 20)
 
-#define AT(member) offsetof(struct config, member)
-#define DAY        86400
-#define MEBI       ((int64_t)1 << 20)
-#define GIBI       ((int64_t)1 << 30)
-
-static const struct config_option config_table[] = {
-    {"listen", CONFIG_LISTEN, "Server", AT(listen), .fallback = "127.0.0.1:8000",
-     .help = "Address and port to listen on"},
-    {"domain", CONFIG_STR, "Server", AT(domain), .fallback = "localhost", .metavar = "NAME",
-     .help = "Domain of port URLs: <sandbox>-<port>.NAME"},
-    {"state-dir", CONFIG_PATH, "Server", AT(state_dir), .fallback = "/var/lib/corral",
-     .help = "Where keys, templates and sandboxes are kept"},
-    {"log-level", CONFIG_CHOICE, "Server", AT(log_level), .fallback = "info",
-     .choices = "debug|info|warn|error", .help = "Least important log line to write"},
-    {"banner", CONFIG_BOOL, "Server", AT(banner), .fallback = "false",
-     .help = "Print a first request to try on standard output"},
-    {"metrics", CONFIG_BOOL, "Server", AT(metrics), .fallback = "true",
-     .help = "Answer GET /metrics"},
-    {"map-size", CONFIG_SIZE, "Server", AT(map_size), .fallback = "1GiB", .min = MEBI,
-     .max = 1024 * GIBI, .help = "Address space for the state at first; it grows when needed"},
-
-    {"isolation", CONFIG_CHOICE, "Sandboxes", AT(isolation), .fallback = "auto",
-     .choices = "auto|kvm|oci",
-     .help = "What runs a sandbox: a microVM (kvm), a container (oci), or what works (auto)"},
-    {"allow-weak-isolation", CONFIG_BOOL, "Sandboxes", AT(allow_weak_isolation),
-     .fallback = "false", .help = "Allow containers when other machines can reach the server"},
-    {"oci-runtime", CONFIG_STR, "Sandboxes", AT(oci_runtime), .fallback = "runc",
-     .metavar = "PROGRAM", .help = "OCI runtime: runc, runsc or crun"},
-    {"guest-dir", CONFIG_PATH, "Sandboxes", AT(guest_dir), .fallback = "",
-     .help = "Programs that run inside sandboxes (default: found beside this one)"},
-    {"template-default", CONFIG_STR, "Sandboxes", AT(template_default),
-     .fallback = "python-base-v1", .metavar = "NAME",
-     .help = "Template of a sandbox that names none"},
-    {"pool-size", CONFIG_INT, "Sandboxes", AT(pool_size), .fallback = "2", .min = 0, .max = 1000,
-     .help = "Started sandboxes kept ready"},
-    {"timeout-default", CONFIG_TIME, "Sandboxes", AT(timeout_default), .fallback = "300s", .min = 1,
-     .max = 365 * DAY, .help = "Life time of a sandbox that names none"},
-    {"timeout-max", CONFIG_TIME, "Sandboxes", AT(timeout_max), .fallback = "3600s", .min = 1,
-     .max = 365 * DAY, .help = "Longest life time a client may ask for"},
-    {"retention", CONFIG_TIME, "Sandboxes", AT(retention), .fallback = "24h", .min = 0,
-     .max = 365 * DAY, .help = "How long ended sandboxes stay listed"},
-
-    {"rate-limit", CONFIG_RATE, "Limits", AT(rate_limit), .fallback = "100/min,10/s",
-     .help = "Requests of one key, per minute and per second, or off"},
-    {"max-sandboxes", CONFIG_INT, "Limits", AT(max_sandboxes), .fallback = "200", .min = 1,
-     .max = 100000, .help = "Live sandboxes on this host"},
-    {"max-account", CONFIG_INT, "Limits", AT(max_account), .fallback = "200", .min = 1,
-     .max = 100000, .help = "Live sandboxes of one account"},
-    {"max-memory", CONFIG_SIZE, "Limits", AT(max_memory), .fallback = "0", .min = 0,
-     .max = 1024 * GIBI * 64, .help = "Memory that live sandboxes may add up to, or 0 for any"},
-    {"max-body", CONFIG_SIZE, "Limits", AT(max_body), .fallback = "32MiB", .min = 65536,
-     .max = GIBI, .help = "Largest JSON body"},
-    {"max-output", CONFIG_SIZE, "Limits", AT(max_output), .fallback = "8MiB", .min = 4096,
-     .max = GIBI, .help = "Bytes kept of each output stream of a command or code run"},
-};
-
-#define CONFIG_OPTIONS ARRAY_SIZE(config_table)
-
 /* Where values come from. Text is owned by argv and the environment. */
 struct config_sources {
-    const char *flags[CONFIG_OPTIONS]; /* NULL: not given */
-    const char *file;                  /* --config */
-    enum config_result result;         /* CONFIG_EXIT once --help or --version was met */
+    const char *flags[CONFIG_MAX_OPTIONS]; /* NULL: not given */
+    const char *file;                      /* --config */
+    enum config_result result;             /* CONFIG_EXIT once --help or --version was met */
 };
 
 static const struct config_option *config_find(const char *name, size_t len)
 {
-    for (size_t i = 0; i < CONFIG_OPTIONS; i++) {
+    for (size_t i = 0; i < config_table_len; i++) {
         if (strlen(config_table[i].name) == len && memcmp(config_table[i].name, name, len) == 0)
             return &config_table[i];
     }
@@ -109,7 +51,7 @@ static int config_unknown(const char *where, const char *name, size_t len, struc
     const char *near = NULL;
     len = MIN(len, (size_t)40);
     size_t best = 1 + len / 3;
-    for (size_t i = 0; i < CONFIG_OPTIONS; i++) {
+    for (size_t i = 0; i < config_table_len; i++) {
         size_t d = config_distance(name, len, config_table[i].name);
         if (d < best + 1) {
             best = d;
@@ -133,7 +75,7 @@ static int config_set(struct config *c, const struct config_option *o, const cha
 struct config *config_new(void)
 {
     struct config *c = calloc(1, sizeof(*c));
-    for (size_t i = 0; c != NULL && i < CONFIG_OPTIONS; i++) {
+    for (size_t i = 0; c != NULL && i < config_table_len; i++) {
         if (config_set(c, &config_table[i], "default", config_table[i].fallback, NULL) < 0) {
             config_free(c);
             return NULL;
@@ -146,7 +88,7 @@ void config_free(struct config *c)
 {
     if (c == NULL)
         return;
-    for (size_t i = 0; i < CONFIG_OPTIONS; i++) {
+    for (size_t i = 0; i < config_table_len; i++) {
         if (config_type_owns(&config_table[i]))
             free(*(char **)(void *)((char *)c + config_table[i].offset));
     }
@@ -252,7 +194,7 @@ static const char *config_environment(const struct config_option *o, char name[6
 static int config_apply(struct config *c, const struct config_sources *src, struct error *err)
 {
     char name[64];
-    for (size_t i = 0; i < CONFIG_OPTIONS; i++) {
+    for (size_t i = 0; i < config_table_len; i++) {
         const struct config_option *o = &config_table[i];
         const char *value = config_environment(o, name);
         int rv = value != NULL ? config_set(c, o, name, value, err) : 0;
@@ -266,7 +208,7 @@ static int config_apply(struct config *c, const struct config_sources *src, stru
 
 /* One line without its end: "name = value", "# comment" or blank. */
 static int config_line(struct config *c, const char *where, const char *line, size_t len,
-                       bool seen[CONFIG_OPTIONS], struct error *err)
+                       bool seen[CONFIG_MAX_OPTIONS], struct error *err)
 {
     char value[CONFIG_MAX_VALUE];
     struct config_pair pair;
@@ -289,7 +231,7 @@ static int config_line(struct config *c, const char *where, const char *line, si
 int config_parse_file(struct config *c, const char *name, const char *text, size_t len,
                       struct error *err)
 {
-    bool seen[CONFIG_OPTIONS] = {0};
+    bool seen[CONFIG_MAX_OPTIONS] = {0};
     for (unsigned int number = 1; len > 0; number++) {
         char where[128];
         const char *end = memchr(text, '\n', len);
@@ -326,6 +268,8 @@ static int config_finish(struct config *c, struct error *err)
         return error_set(err, ERROR_INVALID_ARGUMENT,
                          "timeout-default (%ld s) is longer than timeout-max (%ld s)",
                          (long)c->timeout_default, (long)c->timeout_max);
+    if ((c->tls_cert[0] == '\0') != (c->tls_key[0] == '\0'))
+        return error_set(err, ERROR_INVALID_ARGUMENT, "tls-cert and tls-key go together");
     if (c->guest_dir[0] == '\0') {
         free(c->guest_dir);
         c->guest_dir = config_find_guest_dir();
@@ -372,7 +316,7 @@ int config_help(struct buf *out)
              "variables win over the file.\n\n"
              "  --config FILE\n        Read options from FILE\n"
              "  -h, --help\n        Show this text\n  -V, --version\n        Show the version\n");
-    for (size_t i = 0; i < CONFIG_OPTIONS; i++) {
+    for (size_t i = 0; i < config_table_len; i++) {
         const struct config_option *o = &config_table[i];
         if (strcmp(group, o->group) != 0)
             (void)buf_printf(out, "\n%s\n", o->group);

@@ -31,6 +31,9 @@ struct config {
     /* Strings are owned by the config. */
     char *config_file; /* NULL when none was given */
     struct config_listen listen;
+    char *tls_cert;    /* absolute, or empty: plain HTTP */
+    char *tls_key;     /* absolute; set when tls_cert is */
+    char *cors;        /* origins with commas between them, "*", or "off" */
     char *domain;      /* port URLs are <id>-<port>.<domain> */
     char *state_dir;   /* absolute */
     int isolation;     /* enum config_isolation */

@@ -13,10 +13,6 @@
 #include "num.h"
 #include "utf8.h"
 
-#ifndef CORRAL_GUEST_DIR
-#define CORRAL_GUEST_DIR "/usr/local/libexec/corral"
-#endif
-
 #define CONFIG_MAX_RATE 1000000
 
 static int config_bad(struct error *err, const char *text, const char *want)
@@ -230,6 +226,37 @@ static int config_parse_rate(const struct config_option *o, void *field, const c
     return 0;
 }
 
+/* "https://name.example:8443": what browsers send, so lower case and no path. */
+static bool config_is_origin(const char *text, size_t len)
+{
+    size_t scheme = strncmp(text, "https://", 8) == 0 ? 8 : 7;
+    if (scheme == 7 && strncmp(text, "http://", 7) != 0)
+        return false;
+    for (size_t i = scheme; i < len; i++) {
+        if (islower((unsigned char)text[i]) == 0 && isdigit((unsigned char)text[i]) == 0 &&
+            memchr(".-_:[]", text[i], 6) == NULL)
+            return false;
+    }
+    return len > scheme;
+}
+
+static int config_parse_origins(const struct config_option *o, void *field, const char *text,
+                                struct error *err)
+{
+    bool one_word = strcmp(text, "*") == 0 || strcmp(text, "off") == 0;
+    for (const char *p = text; !one_word;) {
+        size_t len = strcspn(p, ",");
+        if (!config_is_origin(p, len))
+            return config_bad(err, text,
+                              "a list of origins such as https://a.example, with commas between "
+                              "them and no blanks, or *, or off");
+        if (p[len] == '\0')
+            break;
+        p += len + 1;
+    }
+    return config_replace(field, strdup(text));
+}
+
 static const struct {
     int (*parse)(const struct config_option *o, void *field, const char *text, struct error *err);
     const char *metavar;
@@ -242,6 +269,7 @@ static const struct {
     [CONFIG_SIZE] = {config_parse_size, "SIZE"},
     [CONFIG_CHOICE] = {config_parse_choice, ""},
     [CONFIG_LISTEN] = {config_parse_listen, "ADDR:PORT"},
+    [CONFIG_ORIGINS] = {config_parse_origins, "ORIGIN,..."},
     [CONFIG_RATE] = {config_parse_rate, "N/min,N/s"},
 };
 
@@ -263,7 +291,7 @@ const char *config_type_metavar(const struct config_option *o)
 
 bool config_type_owns(const struct config_option *o)
 {
-    return o->type == CONFIG_STR || o->type == CONFIG_PATH;
+    return o->type == CONFIG_STR || o->type == CONFIG_PATH || o->type == CONFIG_ORIGINS;
 }
 
 /* Shrinks [*p, *p + *len) by the blanks at both ends. */
@@ -332,51 +360,4 @@ int config_split_line(const char *line, size_t len, struct config_pair *ret,
     memcpy(value, v, n);
     value[n] = '\0';
     return 0;
-}
-
-/* Cuts the last component off; a path without one becomes empty. */
-static void config_cut(char *path)
-{
-    char *slash = strrchr(path, '/');
-    if (slash != NULL)
-        *slash = '\0';
-}
-
-char *config_find_guest_dir(void)
-{
-    char exe[PATH_MAX];
-    char *path = NULL;
-    if (access(CORRAL_GUEST_DIR, F_OK) == 0)
-        return strdup(CORRAL_GUEST_DIR);
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-    exe[MAX(n, 0)] = '\0';
-    config_cut(exe); /* BUILD/src */
-    config_cut(exe); /* BUILD */
-    return asprintf(&path, "%s/guest/tree", exe) < 0 ? NULL : path;
-}
-
-static bool config_is_ipv4_loopback(const char *host)
-{
-    int64_t part;
-    char digits[4];
-    if (strncmp(host, "127.", 4) != 0)
-        return false;
-    const char *p = host + 4;
-    for (int i = 0; i < 3; i++) {
-        size_t len = strspn(p, "0123456789");
-        if (len == 0 || len >= sizeof(digits))
-            return false;
-        memcpy(digits, p, len);
-        digits[len] = '\0';
-        if (num_parse(digits, 0, 255, &part) < 0 || p[len] != (i < 2 ? '.' : '\0'))
-            return false;
-        p += len + 1;
-    }
-    return true;
-}
-
-bool config_is_loopback(const struct config_listen *l)
-{
-    return strcasecmp(l->host, "localhost") == 0 || strcmp(l->host, "::1") == 0 ||
-           config_is_ipv4_loopback(l->host);
 }

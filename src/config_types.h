@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config_types.h - how option values are read from text; for config.c only. */
+/* config_types.h - how option values are read from text; for config*.c only. */
 #ifndef CORRAL_CONFIG_TYPES_H
 #define CORRAL_CONFIG_TYPES_H
 
@@ -8,19 +8,21 @@
 #include "buf.h"
 #include "error.h"
 
-#define CONFIG_MAX_VALUE 4096 /* bytes of a value in a file, with its NUL */
+#define CONFIG_MAX_OPTIONS 64
+#define CONFIG_MAX_VALUE   4096 /* bytes of a value in a file, with its NUL */
 
 /* How the text reads and what the field in struct config is. */
 enum config_type {
-    CONFIG_STR,    /* char *: not empty, no control characters */
-    CONFIG_PATH,   /* char *: made absolute; empty stays empty */
-    CONFIG_BOOL,   /* bool: true false yes no on off 1 0 */
-    CONFIG_INT,    /* int64_t */
-    CONFIG_TIME,   /* int64_t, s: 90, 90s, 15m, 2h, 7d */
-    CONFIG_SIZE,   /* int64_t, bytes: 65536, 64KiB, 8MiB, 1GiB */
-    CONFIG_CHOICE, /* int: index in `choices` */
-    CONFIG_LISTEN, /* struct config_listen: 127.0.0.1:8000, [::1]:8000 */
-    CONFIG_RATE,   /* struct config_rate: 100/min,10/s, or off */
+    CONFIG_STR,     /* char *: not empty, no control characters */
+    CONFIG_PATH,    /* char *: made absolute; empty stays empty */
+    CONFIG_BOOL,    /* bool: true false yes no on off 1 0 */
+    CONFIG_INT,     /* int64_t */
+    CONFIG_TIME,    /* int64_t, s: 90, 90s, 15m, 2h, 7d */
+    CONFIG_SIZE,    /* int64_t, bytes: 65536, 64KiB, 8MiB, 1GiB */
+    CONFIG_CHOICE,  /* int: index in `choices` */
+    CONFIG_LISTEN,  /* struct config_listen: 127.0.0.1:8000, [::1]:8000 */
+    CONFIG_ORIGINS, /* char *: https://a.example,http://b.example:8080, or *, or off */
+    CONFIG_RATE,    /* struct config_rate: 100/min,10/s, or off */
     CONFIG_TYPE_COUNT,
 };
 
@@ -35,6 +37,9 @@ struct config_option {
     const char *metavar;  /* instead of the type's */
     const char *help;
 };
+
+extern const struct config_option config_table[];
+extern const size_t config_table_len;
 
 /* Sets the field. 0 or a negative errno with `err`. */
 int config_type_parse(const struct config_option *o, void *field, const char *text,

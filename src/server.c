@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "api.h"
@@ -36,6 +37,20 @@ static void server_signal(uv_signal_t *handle, int signum);
 static void server_http_stopped(struct http_server *http);
 static void server_sandboxes_stopped(void *ctx);
 static void server_store_closed(void *ctx);
+
+/* Each connection and each operation in a sandbox is a descriptor. Returns how many connections
+ * leave enough for the rest. */
+static unsigned int server_raise_files(unsigned int connections)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return connections;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+        log_warn("the limit of open files stays low", "errno=%d", errno);
+    rlim_t spare = MAX(files.rlim_max / 4, (rlim_t)64);
+    return (unsigned int)MIN(connections, MAX(files.rlim_max, spare + 64) - spare);
+}
 
 static int server_open_state(struct server *s, struct error *err)
 {
@@ -80,8 +95,9 @@ static int server_open_sandboxes(struct server *s, struct error *err)
 static int server_listen(struct server *s, struct error *err)
 {
     const struct config *c = s->config;
-    const struct http_limits limits = HTTP_LIMITS_DEFAULT;
+    struct http_limits limits = HTTP_LIMITS_DEFAULT;
     char address[300];
+    limits.max_connections = server_raise_files(limits.max_connections);
     s->api = (struct api){
         .loop = &s->loop,
         .config = c,
@@ -106,6 +122,17 @@ static int server_listen(struct server *s, struct error *err)
     return http_server_init(&s->http, &s->loop, address, &s->app, &limits, err);
 }
 
+static int server_load_tls(struct server *s, struct error *err)
+{
+    struct tls_context *tls = NULL;
+    if (s->config->tls_cert[0] == '\0')
+        return 0;
+    int rv = tls_context_new(&tls, s->config->tls_cert, s->config->tls_key, err);
+    if (rv == 0)
+        http_server_set_tls(&s->http, tls);
+    return rv;
+}
+
 static void server_watch(struct server *s, uv_signal_t *handle, int signum)
 {
     uv_signal_init(&s->loop, handle);
@@ -118,7 +145,8 @@ static void server_watch(struct server *s, uv_signal_t *handle, int signum)
 static void server_banner(const struct server *s)
 {
     const char *address = http_server_address(&s->http);
-    printf("\nCorral " CORRAL_VERSION " listens on http://%s (%s sandboxes)\n", address,
+    const char *scheme = s->config->tls_cert[0] != '\0' ? "https" : "http";
+    printf("\nCorral " CORRAL_VERSION " listens on %s://%s (%s sandboxes)\n", scheme, address,
            s->api.isolation);
     if (template_find(&s->templates, s->config->template_default) == NULL)
         printf(
@@ -126,10 +154,10 @@ static void server_banner(const struct server *s)
             s->config->template_default, s->config->template_default);
     printf("\nThe admin API key is in %s/admin.key. Try:\n"
            "  KEY=$(cat %s/admin.key)\n"
-           "  curl -s http://%s/v1/agents/sandboxes -H \"Authorization: Bearer $KEY\" \\\n"
+           "  curl -s %s://%s/v1/agents/sandboxes -H \"Authorization: Bearer $KEY\" \\\n"
            "    -H 'Content-Type: application/json' \\\n"
            "    -d '{\"provider\":\"local\",\"region\":\"here\"}'\n\n",
-           s->config->state_dir, s->config->state_dir, address);
+           s->config->state_dir, s->config->state_dir, scheme, address);
     fflush(stdout);
 }
 
@@ -140,6 +168,8 @@ static int server_start(struct server *s, struct error *err)
         rv = server_open_sandboxes(s, err);
     if (rv == 0)
         rv = server_listen(s, err);
+    if (rv == 0)
+        rv = server_load_tls(s, err);
     if (rv == 0)
         rv = sandbox_table_recover(s->sandboxes,
                                    template_find(&s->templates, s->config->template_default), err);
@@ -172,14 +202,29 @@ int server_run(const struct config *config, struct error *err)
     return rv;
 }
 
+/* What an operator changes beside a running server. */
+static void server_reload(struct server *s)
+{
+    struct error err;
+    char quoted[300];
+    int rv = template_set_load(&s->templates);
+    if (rv == 0)
+        rv = store_commit(s->store);
+    log_info("templates read again", "status=%d", rv);
+    if (s->stopping || s->config->tls_cert[0] == '\0')
+        return;
+    if (server_load_tls(s, &err) < 0)
+        log_error("the new certificate cannot be used, the old one stays", "error=%s",
+                  log_quote(quoted, sizeof(quoted), err.message));
+    else
+        log_info("certificate read again");
+}
+
 static void server_signal(uv_signal_t *handle, int signum)
 {
     struct server *s = handle->data;
     if (signum == SIGHUP) {
-        int rv = template_set_load(&s->templates);
-        if (rv == 0)
-            rv = store_commit(s->store);
-        log_info("templates read again", "status=%d", rv);
+        server_reload(s);
         return;
     }
     s->end_sandboxes = s->end_sandboxes || signum == SIGINT;

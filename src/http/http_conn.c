@@ -7,6 +7,7 @@
 
 #include "http_server.h"
 
+static void conn_on_opened(struct stream *stream, int status);
 static void conn_on_data(struct stream *stream, const uint8_t *data, size_t len);
 static void conn_on_ended(struct stream *stream, int status);
 static void conn_on_drained(struct stream *stream);
@@ -14,6 +15,7 @@ static void conn_on_stream_closed(struct stream *stream);
 static void conn_on_timer_closed(uv_handle_t *handle);
 
 static const struct stream_handler conn_stream_handler = {
+    .opened = conn_on_opened,
     .data = conn_on_data,
     .ended = conn_on_ended,
     .drained = conn_on_drained,
@@ -40,6 +42,8 @@ int http_conn_open(struct http_server *server, int fd)
     http_parser_init(&c->parser, &c->req);
     http_server_conn_opened(server, &c->link);
     rv = stream_open(&c->stream, fd);
+    if (rv == 0 && server->tls != NULL)
+        rv = stream_start_tls(&c->stream, server->tls);
     if (rv < 0) {
         http_conn_close(c);
         return rv;
@@ -101,6 +105,13 @@ static void conn_keep_input(struct http_conn *c)
         http_conn_abort(c);
     c->in = NULL;
     c->in_len = 0;
+}
+
+/* The TLS handshake is complete. */
+static void conn_on_opened(struct stream *stream, int status)
+{
+    (void)status;
+    http_conn_tick(container_of(stream, struct http_conn, stream));
 }
 
 static void conn_on_data(struct stream *stream, const uint8_t *data, size_t len)

@@ -21,7 +21,8 @@
 struct http_server;
 
 enum http_conn_state {
-    CONN_IDLE,    /* waits for a request's first byte; idle time-out; may be closed by a stop */
+    CONN_IDLE,    /* waits for a request's first byte; idle time-out; may be closed by a stop.
+                     Under TLS first for the handshake; head time-out */
     CONN_HEAD,    /* waits for the rest of a head; head time-out -> 408 */
     CONN_BODY,    /* the app has the head; waits for body bytes; body time-out -> 408 */
     CONN_HANDLE,  /* the body is complete; waits for the app, which has its own time-outs */
@@ -42,7 +43,15 @@ struct http_answer {
 };
 
 /* What the timer waits for; the table in http_conn.c has the limits. */
-enum http_wait { WAIT_NONE, WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_LINGER };
+enum http_wait {
+    WAIT_NONE,
+    WAIT_HANDSHAKE,
+    WAIT_IDLE,
+    WAIT_HEAD,
+    WAIT_BODY,
+    WAIT_WRITE,
+    WAIT_LINGER
+};
 
 struct http_conn {
     struct stream stream;

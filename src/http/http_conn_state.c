@@ -43,7 +43,7 @@ void http_conn_begin(struct http_conn *c)
     struct http_request *req = &c->req;
     req->id = ++c->server->next_id;
     req->started_ns = uv_hrtime();
-    req->secure = false;
+    req->secure = stream_is_secure(&c->stream);
     req->body_mode = HTTP_BODY_BUFFER;
     req->body_limit = 0;
     req->app = NULL;

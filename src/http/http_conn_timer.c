@@ -12,6 +12,8 @@ static enum http_wait conn_wait(const struct http_conn *c)
     bool unsent = stream_unsent(&c->stream) > 0;
     switch (c->state) {
     case CONN_IDLE:
+        if (stream_is_shaking_hands(&c->stream))
+            return WAIT_HANDSHAKE;
         return unsent ? WAIT_WRITE : WAIT_IDLE;
     case CONN_HEAD:
         return WAIT_HEAD;
@@ -36,6 +38,7 @@ static unsigned int conn_wait_ms(const struct http_conn *c, enum http_wait wait)
     const struct http_limits *limits = &c->server->limits;
     const unsigned int ms[] = {
         [WAIT_NONE] = 0,
+        [WAIT_HANDSHAKE] = limits->head_ms,
         [WAIT_IDLE] = limits->idle_ms,
         [WAIT_HEAD] = limits->head_ms,
         [WAIT_BODY] = limits->body_ms,
@@ -95,6 +98,7 @@ void http_conn_timeout(struct http_conn *c)
             http_conn_abort(c);
         c->wait = WAIT_NONE;
         break;
+    case WAIT_HANDSHAKE:
     case WAIT_IDLE:
     case WAIT_LINGER:
         http_conn_close(c);

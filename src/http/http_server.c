@@ -47,6 +47,31 @@ int http_server_init(struct http_server *s, uv_loop_t *loop, const char *address
     return 0;
 }
 
+/* A person who types http:// for https:// should learn that. */
+static void server_plain_answer(struct http_server *s)
+{
+    struct error err;
+    cleanup_buf struct buf body = {0};
+    struct buf answer = {0};
+    (void)error_set(&err, ERROR_INVALID_REQUEST, "This port speaks HTTPS: use https://");
+    s->app->error_body(&body, &err);
+    (void)buf_printf(&answer,
+                     "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
+                     "Content-Length: %zu\r\nConnection: close\r\n\r\n",
+                     body.len);
+    (void)buf_append(&answer, body.data, body.len);
+    if (body.failed || answer.failed)
+        buf_done(&answer);
+    tls_context_set_plain_answer(s->tls, &answer);
+}
+
+void http_server_set_tls(struct http_server *s, struct tls_context *tls)
+{
+    tls_context_unref(s->tls);
+    s->tls = tls;
+    server_plain_answer(s);
+}
+
 void http_server_start(struct http_server *s)
 {
     tcp_listener_start(&s->listener);
@@ -162,6 +187,7 @@ static void server_unref(struct http_server *s)
     if (--s->handles > 0)
         return;
     buf_done(&s->scratch);
+    tls_context_unref(TAKE_PTR(s->tls));
     s->stopped(s);
 }
 

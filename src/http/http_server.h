@@ -15,10 +15,11 @@
 #include "http.h"
 #include "list.h"
 #include "tcp_listener.h"
+#include "tls.h"
 
 /* Milliseconds. */
 struct http_limits {
-    unsigned int head_ms;  /* from the first byte of a head to its last */
+    unsigned int head_ms;  /* from the first byte of a head to its last; a TLS handshake */
     unsigned int body_ms;  /* between two reads of a body */
     unsigned int idle_ms;  /* between two requests, and before the first */
     unsigned int write_ms; /* without the client taking a byte of an answer */
@@ -36,6 +37,7 @@ struct http_server {
     uv_loop_t *loop;
     const struct http_app *app; /* outlives the server */
     struct http_limits limits;
+    struct tls_context *tls; /* a reference; NULL: plain HTTP */
     struct tcp_listener listener;
     uv_check_t check; /* these two run the deferred list; active only while it is not empty */
     uv_idle_t idle;
@@ -57,6 +59,8 @@ struct http_server {
 int http_server_init(struct http_server *s, uv_loop_t *loop, const char *address,
                      const struct http_app *app, const struct http_limits *limits,
                      struct error *err);
+/* Connections from now on speak HTTPS with this certificate; the reference is taken over. */
+void http_server_set_tls(struct http_server *s, struct tls_context *tls);
 void http_server_start(struct http_server *s);
 /* As bound: "127.0.0.1:8000". */
 const char *http_server_address(const struct http_server *s);

@@ -6,6 +6,9 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "stream_internal.h"
+#include "tls.h"
+
 /*
  *             accept, open
  *        NEW -------------> OPEN
@@ -131,6 +134,7 @@ static void stream_unref(struct stream *s)
     if (--s->refs > 0)
         return;
     stream_move(s, STREAM_CLOSED);
+    tls_free(TAKE_PTR(s->tls));
     if (s->handler->closed != NULL)
         s->handler->closed(s);
 }
@@ -172,7 +176,7 @@ static void stream_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret
     *ret = uv_buf_init((char *)shared, sizeof(shared));
 }
 
-static void stream_end(struct stream *s, int status)
+void stream_end(struct stream *s, int status)
 {
     if (s->ended || s->state != STREAM_OPEN)
         return;
@@ -186,9 +190,12 @@ static void stream_on_read(uv_stream_t *handle, ssize_t nread, const uv_buf_t *b
     struct stream *s = handle->data;
     if (nread > 0) {
         s->bytes_in += (uint64_t)nread;
-        s->handler->data(s, (const uint8_t *)buf->base, (size_t)nread);
+        (s->tls != NULL ? stream_tls_read : s->handler->data)(s, (const uint8_t *)buf->base,
+                                                              (size_t)nread);
     } else if (nread < 0) {
-        stream_end(s, nread == UV_EOF ? 0 : (int)nread);
+        /* Under TLS the end is a message; without it somebody may have cut the rest off. */
+        int eof = s->tls != NULL ? -ECONNRESET : 0;
+        stream_end(s, nread == UV_EOF ? eof : (int)nread);
     }
 }
 
@@ -245,18 +252,12 @@ static int stream_write_failed(struct stream *s, int status)
     return status;
 }
 
-static int stream_send(struct stream *s, const uv_buf_t *bufs, unsigned int n, struct buf *last)
+int stream_push(struct stream *s, const uv_buf_t *bufs, unsigned int n, struct buf *last)
 {
     uv_buf_t all[STREAM_MAX_PIECES + 1];
     size_t total = 0;
     unsigned int n_all = 0;
 
-    if (stream_is_closing(s))
-        return -ECANCELED;
-    if (s->state != STREAM_OPEN)
-        return -ENOTCONN;
-    if (s->write_error < 0)
-        return s->write_error;
     assert(n <= STREAM_MAX_PIECES);
     for (unsigned int i = 0; i < n; i++) {
         if (bufs[i].len == 0)
@@ -281,6 +282,20 @@ static int stream_send(struct stream *s, const uv_buf_t *bufs, unsigned int n, s
         return stream_write_failed(s, rv);
     s->bytes_out += total;
     return 0;
+}
+
+static int stream_send(struct stream *s, const uv_buf_t *bufs, unsigned int n, struct buf *last)
+{
+    if (stream_is_closing(s))
+        return -ECANCELED;
+    if (s->state != STREAM_OPEN || stream_is_shaking_hands(s))
+        return -ENOTCONN;
+    if (s->write_error < 0)
+        return s->write_error;
+    if (s->tls == NULL)
+        return stream_push(s, bufs, n, last);
+    int rv = stream_tls_push(s, bufs, n, last);
+    return rv < 0 && s->write_error == 0 ? stream_write_failed(s, rv) : rv;
 }
 
 int stream_write(struct stream *s, const void *data, size_t len)
@@ -340,6 +355,7 @@ void stream_shutdown(struct stream *s)
     if (s->state != STREAM_OPEN || s->shut)
         return;
     s->shut = true;
+    stream_tls_bye(s);
     /* It fails when the peer has gone, which reading or writing tells as well. */
     if (uv_shutdown(&s->shutdown_req, &s->uv.stream, stream_on_shutdown) == 0)
         s->refs++;
@@ -358,6 +374,7 @@ void stream_close(struct stream *s)
 {
     if (stream_is_closing(s))
         return;
+    stream_tls_bye(s);
     stream_move(s, STREAM_CLOSING);
     uv_close(&s->uv.handle, stream_on_close);
 }

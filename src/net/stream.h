@@ -12,6 +12,10 @@
  * also when the call returned the error). After a failed write no other succeeds: the owner closes
  * the stream.
  *
+ * stream_start_tls puts TLS between the owner and the socket: `opened` is called when the handshake
+ * is complete, data and writes are plain text, stream_shutdown and stream_close say close_notify.
+ * A peer that breaks the protocol, or goes away without close_notify, ends it with status < 0.
+ *
  * Rules. No callback is called from inside a function of this file, except `closed` never before
  * stream_close has returned. After stream_close only `closed` is called, once; the memory may be
  * released in it. stream_close is idempotent. Every function may be called on a closing stream and
@@ -31,6 +35,8 @@
 #define STREAM_MAX_PIECES 8             /* of one stream_writev */
 
 struct stream;
+struct tls;
+struct tls_context;
 
 /* `drained` is called when the bytes unsent have fallen below STREAM_LOW_WATER after having been
  * above STREAM_HIGH_WATER, and when stream_shutdown has done its work. */
@@ -60,6 +66,7 @@ struct stream {
     } uv;
     const struct stream_handler *handler;
     enum stream_state state;
+    struct tls *tls;   /* owned, or NULL */
     bool reading;      /* the owner wants data */
     bool ended;        /* `ended` was called */
     bool shut;         /* stream_shutdown was called */
@@ -69,7 +76,7 @@ struct stream {
     uv_connect_t connect_req;
     uv_shutdown_t shutdown_req;
     uv_write_t failed_req;        /* brings a write that failed at once to the loop */
-    uint64_t bytes_in, bytes_out; /* totals received and accepted for sending, for metrics */
+    uint64_t bytes_in, bytes_out; /* totals of the socket, for metrics */
 };
 
 /* On failure (negative errno) the stream is not initialised and needs no close. */
@@ -80,6 +87,11 @@ int stream_init_pipe(struct stream *s, uv_loop_t *loop, const struct stream_hand
 int stream_accept(struct stream *s, uv_stream_t *server);
 /* Takes over a connected socket (in every case: it is closed on failure). Open at once likewise. */
 int stream_open(struct stream *s, int fd);
+/* Speaks TLS, as the server, from now on; before the first byte was read or written. The owner's
+ * timer bounds the handshake, in which writes fail with -ENOTCONN. 0, -ENOMEM or -ECANCELED. */
+int stream_start_tls(struct stream *s, struct tls_context *context);
+bool stream_is_secure(const struct stream *s); /* TLS was started */
+bool stream_is_shaking_hands(const struct stream *s);
 /* Connects a pipe stream to a unix socket path; `opened` follows. -ENAMETOOLONG beyond sun_path. */
 int stream_connect_pipe(struct stream *s, const char *path);
 

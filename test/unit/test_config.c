@@ -246,28 +246,54 @@ static void loopback(void)
 }
 
 /* Every option is in --help and in the man page. */
-static void everything_is_documented(void)
+/* Each option of --help is an item of the page, `item` with its name. */
+static void is_documented(const char *path, const char *item_format, size_t skip)
 {
     cleanup_buf struct buf help = {0};
     cleanup_buf struct buf page = {0};
     T_EQ(config_help(&help), 0);
-    T_EQ(file_read(CORRALD_MAN_PAGE, 1 << 20, &page), 0);
+    T_EQ(file_read(path, 1 << 20, &page), 0);
     const char *man = buf_cstr(&page);
     size_t options = 0;
     for (char *p = strstr(buf_cstr(&help), "\n  --"); p != NULL; p = strstr(p + 1, "\n  --")) {
         char item[64];
         size_t len = strcspn(p + 5, " \n");
-        (void)snprintf(item, sizeof(item), ".It Fl -%.*s", (int)len, p + 5);
+        if (options++ < skip)
+            continue;
+        (void)snprintf(item, sizeof(item), "%s%.*s", item_format, (int)len, p + 5);
         const char *at = strstr(man, item);
         if (at == NULL || strchr(" \n", at[strlen(item)]) == NULL)
-            T_FAIL("corrald.8 has no '%s'", item);
-        options++;
+            T_FAIL("%s has no '%s'", path, item);
     }
     T_TRUE(options > 15);
+}
+
+static void everything_is_documented(void)
+{
+    is_documented(CORRALD_MAN_PAGE, ".It Fl -", 0);
+    is_documented(CORRALD_CONF_PAGE, ".It Cm ", 1); /* --config itself */
     config_free(config);
     config = NULL;
 }
 
+static void origins(void)
+{
+    T_EQ(load(""), CONFIG_RUN);
+    T_STR(config->cors, "off");
+    T_EQ(load("--cors *"), CONFIG_RUN);
+    T_STR(config->cors, "*");
+    T_EQ(load("--cors https://a.example,http://[::1]:3000"), CONFIG_RUN);
+    T_STR(config->cors, "https://a.example,http://[::1]:3000");
+    fails("--cors a.example", "is not a list of origins");
+    fails("--cors https://", "is not a list of origins");
+    fails("--cors https://a.example/", "is not a list of origins");
+    fails("--cors https://a.example,", "is not a list of origins");
+    fails("--cors https://a.example,*", "is not a list of origins");
+    fails("--cors https://A.example", "is not a list of origins");
+    fails("--tls-cert /a", "go together");
+    fails("--tls-key /a", "go together");
+}
+
 T_MAIN(T_CASE(defaults), T_CASE(flags), T_CASE(sub_commands), T_CASE(bad_flags), T_CASE(rates),
        T_CASE(environment), T_CASE(precedence), T_CASE(file_lines), T_CASE(bad_files),
-       T_CASE(loopback), T_CASE(everything_is_documented))
+       T_CASE(loopback), T_CASE(origins), T_CASE(everything_is_documented))
