@@ -9,10 +9,12 @@
 #include <sys/stat.h>
 
 #include "api.h"
+#include "file.h"
 #include "http_server.h"
 #include "isolation.h"
 #include "log.h"
 
+#define SERVER_KEY_MAX  256   /* bytes of admin.key */
 #define SERVER_GRACE_MS 10000 /* for requests that are being answered when it is told to stop */
 
 struct server {
@@ -33,6 +35,7 @@ struct server {
     bool end_sandboxes;
 };
 
+static void server_recovered(void *ctx);
 static void server_signal(uv_signal_t *handle, int signum);
 static void server_http_stopped(struct http_server *http);
 static void server_sandboxes_stopped(void *ctx);
@@ -146,18 +149,25 @@ static void server_banner(const struct server *s)
 {
     const char *address = http_server_address(&s->http);
     const char *scheme = s->config->tls_cert[0] != '\0' ? "https" : "http";
+    cleanup_buf struct buf file = {0};
+    char path[4096];
+    (void)snprintf(path, sizeof(path), "%s/admin.key", s->config->state_dir);
+    const char *key = "?"; /* an operator may have moved the file away */
+    if (file_read(path, SERVER_KEY_MAX, &file) == 0 && buf_cstr(&file) != NULL) {
+        file.data[strcspn((char *)file.data, "\n")] = '\0';
+        key = (char *)file.data;
+    }
     printf("\nCorral " CORRAL_VERSION " listens on %s://%s (%s sandboxes)\n", scheme, address,
            s->api.isolation);
     if (template_find(&s->templates, s->config->template_default) == NULL)
         printf(
             "\nThe template '%s' is not built yet. Build it with:\n  corrald template build %s\n",
             s->config->template_default, s->config->template_default);
-    printf("\nThe admin API key is in %s/admin.key. Try:\n"
-           "  KEY=$(cat %s/admin.key)\n"
-           "  curl -s %s://%s/v1/agents/sandboxes -H \"Authorization: Bearer $KEY\" \\\n"
-           "    -H 'Content-Type: application/json' \\\n"
-           "    -d '{\"provider\":\"local\",\"region\":\"here\"}'\n\n",
-           s->config->state_dir, s->config->state_dir, scheme, address);
+    printf("\nThe admin API key (kept in %s/admin.key):\n  %s\n\nTry:\n"
+           "  curl -s %s://%s/v1/agents/sandboxes \\\n"
+           "    -H 'Authorization: Bearer %s' \\\n"
+           "    -d '{\"provider\": \"local\", \"region\": \"here\"}'\n\n",
+           s->config->state_dir, key, scheme, address, key);
     fflush(stdout);
 }
 
@@ -172,18 +182,27 @@ static int server_start(struct server *s, struct error *err)
         rv = server_load_tls(s, err);
     if (rv == 0)
         rv = sandbox_table_recover(s->sandboxes,
-                                   template_find(&s->templates, s->config->template_default), err);
+                                   template_find(&s->templates, s->config->template_default),
+                                   server_recovered, s, err);
     if (rv < 0)
         return rv;
     server_watch(s, &s->sigterm, SIGTERM);
     server_watch(s, &s->sigint, SIGINT);
     server_watch(s, &s->sighup, SIGHUP);
+    return 0;
+}
+
+/* Every sandbox of the last server is adopted or failed: nobody sees the time between. */
+static void server_recovered(void *ctx)
+{
+    struct server *s = ctx;
+    if (s->stopping)
+        return;
     http_server_start(&s->http);
     log_info("listening", "address=%s isolation=%s version=" CORRAL_VERSION,
              http_server_address(&s->http), s->api.isolation);
     if (s->config->banner)
         server_banner(s);
-    return 0;
 }
 
 int server_run(const struct config *config, struct error *err)

@@ -30,6 +30,8 @@ void code_result_done(struct code_result *r)
 
 static void code_line(struct code_stream *s, const char *line, size_t len, int64_t ms)
 {
+    if (len > 0 && line[len - 1] == '\r') /* IPython runs !commands on a terminal */
+        len--;
     struct jsonw event = {.out = &s->events, .comma = s->events.len > 0};
     struct jsonw log = {.out = &s->lines, .comma = s->lines.len > 0};
     jsonw_object(&event);

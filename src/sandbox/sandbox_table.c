@@ -29,8 +29,11 @@ struct sandbox_table {
     struct list to_warm;   /* by in_pool, oldest first */
     unsigned int starting; /* claimed and not live yet */
     unsigned int warming;
-    uv_timer_t warm_later; /* fires on the loop's next turn: not from inside a phase change */
+    uv_timer_t later; /* fires on the loop's next turn: not from inside a phase change */
     uv_timer_t retention;
+    unsigned int adopting; /* adopted and not live yet */
+    void (*recovered)(void *ctx);
+    void *recovered_ctx;
     bool stopping;
     void (*stopped)(void *ctx);
     void *stopped_ctx;
@@ -40,7 +43,7 @@ static void table_phase(struct sandbox *sb, enum sandbox_phase old);
 static void table_changed(struct sandbox *sb);
 static void table_warmed(struct sandbox *sb);
 static void table_ended(struct sandbox *sb);
-static void table_warm_later(uv_timer_t *timer);
+static void table_later(uv_timer_t *timer);
 static void table_pool_empty(void *ctx);
 static void table_retention(uv_timer_t *timer);
 static void table_maybe_stopped(struct sandbox_table *t);
@@ -73,7 +76,7 @@ struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
         list_init(&t->buckets[i]);
     list_init(&t->by_age);
     list_init(&t->to_warm);
-    uv_timer_init(loop, &t->warm_later);
+    uv_timer_init(loop, &t->later);
     uv_timer_init(loop, &t->retention);
     return t;
 }
@@ -187,9 +190,9 @@ static bool table_keeps(void *ctx, const char *id)
     return false;
 }
 
-int sandbox_table_recover(struct sandbox_table *t, const struct template *warm, struct error *err)
+int sandbox_table_recover(struct sandbox_table *t, const struct template *warm,
+                          void (*recovered)(void *ctx), void *ctx, struct error *err)
 {
-    unsigned int adopted = 0;
     int rv = store_each(t->store, STORE_SANDBOXES, table_load_record, t);
     if (rv < 0)
         return error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot read the sandbox records");
@@ -198,11 +201,14 @@ int sandbox_table_recover(struct sandbox_table *t, const struct template *warm, 
         struct sandbox *sb = list_entry(it, struct sandbox, by_age);
         if (sb->phase != SANDBOX_NEW)
             continue;
-        adopted++;
+        t->adopting++;
         sandbox_adopt(sb, &t->host);
     }
-    if (adopted > 0)
-        log_info("adopting sandboxes", "count=%u", adopted);
+    if (t->adopting > 0)
+        log_info("adopting sandboxes", "count=%u", t->adopting);
+    t->recovered = recovered;
+    t->recovered_ctx = ctx;
+    uv_timer_start(&t->later, table_later, 0, 0);
     table_retention(&t->retention);
     pool_start(t->pool, warm);
     return 0;
@@ -326,16 +332,22 @@ static void table_warm(struct sandbox_table *t)
     }
 }
 
-static void table_warm_later(uv_timer_t *timer)
+static void table_later(uv_timer_t *timer)
 {
-    table_warm(container_of(timer, struct sandbox_table, warm_later));
+    struct sandbox_table *t = container_of(timer, struct sandbox_table, later);
+    void (*recovered)(void *ctx) = t->recovered;
+    if (recovered != NULL && t->adopting == 0) {
+        t->recovered = NULL;
+        recovered(t->recovered_ctx);
+    }
+    table_warm(t);
 }
 
 static void table_warmed(struct sandbox *sb)
 {
     struct sandbox_table *t = sb->table;
     t->warming--;
-    uv_timer_start(&t->warm_later, table_warm_later, 0, 0);
+    uv_timer_start(&t->later, table_later, 0, 0);
 }
 
 /* Statuses change where phases do: the gauges follow by counting out the old and in the new. */
@@ -345,6 +357,8 @@ static void table_phase(struct sandbox *sb, enum sandbox_phase old)
     bool was_running = old == SANDBOX_LIVE || sb->adopted;
     if (sb->phase != SANDBOX_LIVE && sb->phase != SANDBOX_STOPPING)
         return;
+    if (sb->adopted && (sb->phase == SANDBOX_LIVE || old < SANDBOX_LIVE))
+        t->adopting--;
     if (!was_running) {
         t->starting--;
         metrics_add(METRIC_SANDBOXES_CREATING, -1);
@@ -359,7 +373,7 @@ static void table_phase(struct sandbox *sb, enum sandbox_phase old)
         if (!sb->bridge_started)
             list_add_tail(&t->to_warm, &sb->in_pool);
     }
-    uv_timer_start(&t->warm_later, table_warm_later, 0, 0);
+    uv_timer_start(&t->later, table_later, 0, 0);
 }
 
 static void table_changed(struct sandbox *sb)

@@ -30,8 +30,10 @@ struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
                                         const struct sandbox_host *host,
                                         const struct sandbox_limits *limits);
 /* Reads the records, sweeps what nobody owns (blocking), adopts what lives and then fills the pool
- * with sandboxes of `warm` (may be NULL). Start-up only. */
-int sandbox_table_recover(struct sandbox_table *t, const struct template *warm, struct error *err);
+ * with sandboxes of `warm` (may be NULL). `recovered` is called from the loop once every sandbox is
+ * adopted or failed. Start-up only. */
+int sandbox_table_recover(struct sandbox_table *t, const struct template *warm,
+                          void (*recovered)(void *ctx), void *ctx, struct error *err);
 
 /* A new sandbox for an account, from the pool or started now; `w` (may be NULL) hears when it runs.
  * NULL with `err` filled when it cannot be had. */
