@@ -21,6 +21,8 @@ struct kvm {
 
 /* Takes ownership of `fd`, an open /dev/kvm, or opens it when `fd` is -1. */
 int kvm_open(struct kvm *k, int fd, struct error *err);
+/* Whether this KVM can do all that is needed. A snapshot of this host says so by its existence. */
+int kvm_check(const struct kvm *k, struct error *err);
 /* The VM with its interrupt controllers. */
 int kvm_create(struct kvm *k, const struct mem *mem, struct error *err);
 void kvm_done(struct kvm *k);

@@ -27,7 +27,7 @@
 struct options {
     const char *dir, *kernel, *initrd, *cmdline, *restore, *disk, *overlay, *cgroup;
     int64_t memory_mb, vcpus, disk_bps, disk_iops, uid, gid;
-    bool paused, no_jail, console, detach, help;
+    bool paused, no_jail, console, detach, record, help;
 };
 
 enum option_kind { OPT_STR, OPT_INT, OPT_FLAG };
@@ -58,6 +58,8 @@ static const struct {
     {"gid", OPT_INT, &opt.gid, INT32_MAX, "group id to run as"},
     {"paused", OPT_FLAG, &opt.paused, 0, "wait for a START request before the guest runs"},
     {"detach", OPT_FLAG, &opt.detach, 0, "leave the VM behind once it is ready; prints its pid"},
+    {"record", OPT_FLAG, &opt.record, 0,
+     "allow WORKSET requests: which pages the guest has touched"},
     {"console", OPT_FLAG, &opt.console, 0, "copy the serial port to standard error"},
     {"no-jail", OPT_FLAG, &opt.no_jail, 0, "no namespaces and no filters: for debugging only"},
     {"help", OPT_FLAG, &opt.help, 0, "this text"},
@@ -230,7 +232,15 @@ static _Noreturn void main_outside(pid_t child, int ready_fd)
     exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-static int main_walls(int *ret_ready_fd, struct error *err)
+/* Opened by the process that the map is of, while there is a /proc. */
+static int main_open_pagemap(struct vm_config *c, struct error *err)
+{
+    if (opt.record)
+        c->pagemap_fd = main_open(AT_FDCWD, "/proc/self/pagemap", O_RDONLY, err);
+    return opt.record && c->pagemap_fd < 0 ? -EINVAL : 0;
+}
+
+static int main_walls(struct vm_config *c, int *ret_ready_fd, struct error *err)
 {
     int ready[2];
     pid_t child = 0;
@@ -247,7 +257,9 @@ static int main_walls(int *ret_ready_fd, struct error *err)
     *ret_ready_fd = ready[1];
     if (opt.detach)
         (void)setsid();
-    rv = isolate_root(err);
+    rv = main_open_pagemap(c, err);
+    if (rv == 0)
+        rv = isolate_root(err);
     if (rv == 0)
         rv = isolate_limits(err);
     return rv == 0 ? isolate_identity((uid_t)opt.uid, (gid_t)opt.gid, err) : rv;
@@ -292,8 +304,8 @@ static int main_vm(struct error *err)
     int rv = isolate_early(err);
     if (rv == 0)
         rv = main_open_all(&config, &ctl_fd, err);
-    if (rv == 0 && !opt.no_jail)
-        rv = main_walls(&ready_fd, err);
+    if (rv == 0)
+        rv = opt.no_jail ? main_open_pagemap(&config, err) : main_walls(&config, &ready_fd, err);
     if (rv < 0)
         return rv;
     vm.exited = main_exited;

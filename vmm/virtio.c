@@ -115,7 +115,10 @@ int virtio_load(struct virtio_dev *dev, struct cursor *c)
     uint32_t queues = cursor_u32(c);
     if (!cursor_ok(c) || id != dev->ops->id || queues != dev->ops->queues || broken > 1)
         return -EINVAL;
-    if ((features & ~virtio_offered(dev)) != 0 || (isr & ~3u) != 0)
+    /* Until the driver has said FEATURES_OK they are only what it wrote. */
+    if ((status & VIRTIO_CONFIG_S_FEATURES_OK) != 0 && (features & ~virtio_offered(dev)) != 0)
+        return -EINVAL;
+    if ((isr & ~(VIRTIO_ISR_QUEUE | VIRTIO_ISR_CONFIG)) != 0)
         return -EINVAL;
     if ((status & ~(VIRTIO_STATUS_VALID | VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED)) !=
         0)

@@ -31,7 +31,8 @@ static void blk_config_read(struct virtio_dev *dev, uint32_t offset, void *data,
     struct virtio_blk_config config = {
         .capacity = b->disk->size / DISK_SECTOR,
         .seg_max = BLK_SEG_MAX,
-        .blk_size = 4096,
+        .physical_block_exp = 3, /* 4 KiB, the unit of the overlay; smaller ones are copied up */
+        .min_io_size = 8,
         .max_discard_sectors = BLK_MAX_SECTORS,
         .max_discard_seg = VIRTIO_BLK_MAX_DISCARD,
         .discard_sector_alignment = 8,
@@ -170,7 +171,7 @@ static const struct virtio_ops virtio_blk_ops = {
     .name = "blk",
     .id = VIRTIO_ID_BLOCK_,
     .queues = 1,
-    .features = VIRTIO_F_BIT(VIRTIO_BLK_F_SEG_MAX) | VIRTIO_F_BIT(VIRTIO_BLK_F_BLK_SIZE) |
+    .features = VIRTIO_F_BIT(VIRTIO_BLK_F_SEG_MAX) | VIRTIO_F_BIT(VIRTIO_BLK_F_TOPOLOGY) |
                 VIRTIO_F_BIT(VIRTIO_BLK_F_FLUSH) | VIRTIO_F_BIT(VIRTIO_BLK_F_DISCARD) |
                 VIRTIO_F_BIT(VIRTIO_BLK_F_WRITE_ZEROES),
     .config_read = blk_config_read,

@@ -248,7 +248,10 @@ static int vm_init_cold(struct vm *vm, const struct vm_config *config, struct er
 {
     if (config->vcpus == 0 || config->vcpus > LAYOUT_MAX_VCPUS)
         return error_set(err, ERROR_INVALID_ARGUMENT, "a VM has 1 to %u vCPUs", LAYOUT_MAX_VCPUS);
-    int rv = mem_init_new(&vm->mem, config->memory);
+    int rv = kvm_check(&vm->kvm, err);
+    if (rv < 0)
+        return rv;
+    rv = mem_init_new(&vm->mem, config->memory);
     if (rv < 0)
         return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "memory cannot be had");
     rv = vm_fingerprint(vm, config->vcpus, err);

@@ -3,9 +3,9 @@
  * workset.h - which pages a restored guest touches before it first answers, recorded when a
  * template is built and mapped ahead of time in every clone.
  *
- * The file is a list of (u32 first page, u32 pages) pairs, ascending, without overlap; the lowest
- * bit of `pages` set means that the pages were written. It is advice: a list that is damaged or too
- * long is ignored from there on.
+ * The file is a list of (u32 first page, u32 pages) pairs, ascending, without overlap; `pages` is
+ * twice the number of pages, plus one when they were written. It is advice: a list that is damaged
+ * or too long is ignored from there on.
  */
 #ifndef CORRAL_VMM_WORKSET_H
 #define CORRAL_VMM_WORKSET_H
