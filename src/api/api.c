@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cors.h"
 #include "log.h"
 #include "metrics.h"
 #include "num.h"
@@ -19,6 +20,7 @@ static void api_head(struct http_request *req);
 static void api_body(struct http_request *req, const uint8_t *data, size_t len);
 static void api_ready(struct http_request *req);
 static void api_gone(struct http_request *req, bool aborted);
+static void api_refused(struct http_request *req);
 static void api_error_body(struct buf *out, const struct error *err);
 
 struct http_app api_app(struct api *api)
@@ -33,6 +35,7 @@ struct http_app api_app(struct api *api)
         .body = api_body,
         .ready = api_ready,
         .gone = api_gone,
+        .refused = api_refused,
         .error_body = api_error_body,
     };
 }
@@ -108,8 +111,13 @@ void api_fail_code(struct api_call *call, enum error_code code, const char *mess
 
 static void api_route_error(struct api_call *call, enum router_result result, const char *allow)
 {
-    if (result == ROUTER_NO_METHOD) {
-        (void)http_add_header(call->req, "Allow", allow);
+    char all[96];
+    bool cors = cors_is_on(call->api->config->cors);
+    (void)snprintf(all, sizeof(all), "%s%s", allow, cors ? ", OPTIONS" : "");
+    if (result == ROUTER_NO_METHOD && cors && call->req->method == METHOD_OPTIONS) {
+        cors_answer_options(call->req, call->api->config->cors, all);
+    } else if (result == ROUTER_NO_METHOD) {
+        (void)http_add_header(call->req, "Allow", all);
         api_fail_code(call, ERROR_METHOD_NOT_ALLOWED, "The route does not have this method");
     } else {
         api_fail_code(call, ERROR_NOT_FOUND, "No such route");
@@ -224,9 +232,12 @@ static void api_head(struct http_request *req)
     call->api = req->ctx;
     call->metric = api_route_metrics[API_MAX_ROUTES];
     call->route = api_port_route(call);
-    if (call->route != NULL) {
+    if (call->route != NULL) { /* whose answers are the sandbox's own */
         api_take_body(call);
-    } else if (api_find_route(call)) {
+        return;
+    }
+    cors_add_headers(req, call->api->config->cors);
+    if (api_find_route(call)) {
         if (api_admit(call, &err) < 0)
             api_fail(call, &err);
         else
@@ -280,6 +291,12 @@ static void api_gone(struct http_request *req, bool aborted)
         call->cancel(call);
     json_free_p(&call->body);
     req->app = NULL;
+}
+
+static void api_refused(struct http_request *req)
+{
+    const struct api *api = req->ctx;
+    cors_add_headers(req, api->config->cors);
 }
 
 static void api_committed(struct store_wait *w, int status)

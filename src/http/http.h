@@ -105,6 +105,8 @@ struct http_app {
     void (*body)(struct http_request *req, const uint8_t *data, size_t len);
     void (*ready)(struct http_request *req);
     void (*gone)(struct http_request *req, bool aborted);
+    /* May be NULL. The server answers with an error before `head`: the time for headers. */
+    void (*refused)(struct http_request *req);
     /* Appends the JSON body of an error to `out`. */
     void (*error_body)(struct buf *out, const struct error *err);
 };

@@ -194,6 +194,8 @@ void http_conn_refuse(struct http_conn *c, const struct error *err)
         return;
     }
     c->refused = true;
+    if (!c->owes_gone && c->server->app->refused != NULL)
+        c->server->app->refused(&c->req);
     http_reply_error(&c->req, err);
     http_conn_gone(c, true);
     http_conn_linger(c);

@@ -43,6 +43,7 @@ void http_conn_begin(struct http_conn *c)
     struct http_request *req = &c->req;
     req->id = ++c->server->next_id;
     req->started_ns = uv_hrtime();
+    req->ctx = c->server->app->ctx;
     req->secure = stream_is_secure(&c->stream);
     req->body_mode = HTTP_BODY_BUFFER;
     req->body_limit = 0;
@@ -62,7 +63,6 @@ static void conn_head(struct http_conn *c)
     c->owes_continue = c->parser.expects_continue;
     c->owes_ready = c->owes_gone = true;
     c->state = c->body_done ? CONN_HANDLE : CONN_BODY;
-    req->ctx = c->server->app->ctx;
     c->server->app->head(req);
     if (c->answer.state == ANSWER_DONE || c->body_done || req->body_mode != HTTP_BODY_BUFFER)
         return;

@@ -134,9 +134,10 @@ static int parser_on_value_complete(llhttp_t *ll)
     int rv = parser_on_header_text(p, true, NULL, 0); /* an empty value is terminated, too */
     if (rv != 0)
         return rv;
-    struct http_header *h = &p->req->headers[p->req->n_headers++];
+    struct http_header *h = &p->req->headers[p->req->n_headers];
     if (h->name.len == 0)
         return http_parser_refuse(p, ERROR_INVALID_REQUEST, "A header field without a name");
+    p->req->n_headers++;
     /* llhttp leaves the blanks at the end of a value. */
     while (h->value.len > 0 && strchr(" \t", h->value.data[h->value.len - 1]) != NULL)
         ((char *)h->value.data)[--h->value.len] = '\0';
