@@ -39,7 +39,7 @@ const struct config_option config_table[] = {
     {"allow-weak-isolation", CONFIG_BOOL, "Sandboxes", AT(allow_weak_isolation),
      .fallback = "false", .help = "Allow containers when other machines can reach the server"},
     {"oci-runtime", CONFIG_STR, "Sandboxes", AT(oci_runtime), .fallback = "runc",
-     .metavar = "PROGRAM", .help = "OCI runtime: runc, runsc or crun"},
+     .metavar = "PROGRAM", .help = "OCI runtime: runc or crun"},
     {"guest-dir", CONFIG_PATH, "Sandboxes", AT(guest_dir), .fallback = "",
      .help = "Programs that run inside sandboxes (default: found beside this one)"},
     {"template-default", CONFIG_STR, "Sandboxes", AT(template_default),

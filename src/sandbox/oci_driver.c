@@ -70,6 +70,12 @@ static int check_machine(struct oci_driver *d, const char *state_dir, const char
         return error_set(err, ERROR_UNAVAILABLE,
                          "the path of the state directory is too long for unix sockets");
     d->runtime = find_program(runtime);
+    /* The agent's listening socket reaches a sandbox as an inherited descriptor, which gVisor's
+     * runtime does not pass on. */
+    if (d->runtime != NULL && strcmp(basename(d->runtime), "runsc") == 0)
+        return error_set(err, ERROR_UNAVAILABLE,
+                         "runsc cannot be used: it does not hand a socket on to the sandbox; use "
+                         "runc or crun");
     if (d->runtime == NULL)
         return error_set(err, ERROR_UNAVAILABLE, "the OCI runtime %s is not installed", runtime);
     int r = oci_cgroups_load(&d->cgroups);
