@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Code that changes the environment of a running kernel without leaving a name in it."""
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -45,6 +46,23 @@ if "torch" in sys.modules:
     sys.modules["torch"].seed()
 """
 
+# As one expression without a value. Kept values and the renewal of generators sit behind symbols.
+_NODE_SET = """void ((fresh, keep, saved) => {
+    if (keep) {
+        process[saved] = Object.keys(fresh).map((name) => [name, process.env[name]]);
+    }
+    Object.assign(process.env, fresh);
+})(%s, %s, Symbol.for("corral.saved"))"""
+
+_NODE_RESTORE = """void ((saved) => {
+    for (const [name, value] of process[saved] ?? []) {
+        value === undefined ? delete process.env[name] : (process.env[name] = value);
+    }
+    delete process[saved];
+})(Symbol.for("corral.saved"))"""
+
+_NODE_RESEED = 'void process[Symbol.for("corral.reseed")]?.()'
+
 _BASH_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -88,7 +106,14 @@ class _Bash:
     isolated = staticmethod(lambda code: code)
 
 
-_SUPPORTED = {"python": _Python, "bash": _Bash}
+class _Node:
+    set = staticmethod(lambda new, keep: _NODE_SET % (json.dumps(new), json.dumps(bool(keep))))
+    restore = staticmethod(lambda: _NODE_RESTORE)
+    reseed = staticmethod(lambda seed: _NODE_RESEED)
+    isolated = staticmethod(lambda code: f"{{\n{code}\n}}")
+
+
+_SUPPORTED = {"python": _Python, "bash": _Bash, "javascript": _Node, "typescript": _Node}
 
 
 def snippets(language):

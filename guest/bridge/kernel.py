@@ -9,6 +9,7 @@ import tempfile
 
 import zmq
 from jupyter_client.manager import AsyncKernelManager
+from traitlets import Instance
 
 import wire
 from channel import Channel
@@ -22,6 +23,12 @@ SILENT_S = 10  # most time for a silent request
 INTERRUPT_S = 5  # time to become idle after an interrupt
 MAX_MESSAGE = 64 << 20  # bytes of one zmq message; the connection that carries a longer one ends
 MAX_BACKLOG = 20000  # messages waiting in this process while the kernel is asked to pause
+
+
+class _Manager(AsyncKernelManager):
+    """Later versions want an asynchronous context; channel.Channel reads from plain sockets."""
+
+    context = Instance(zmq.Context)
 
 
 class KernelError(Exception):
@@ -143,7 +150,7 @@ class Kernel:
 
     async def _launch(self, cwd, variables):
         self._directory = tempfile.mkdtemp(prefix="corral-kernel-")
-        manager = AsyncKernelManager(
+        manager = _Manager(
             kernel_name=self._spec,
             kernel_spec_manager=spec_manager(),
             context=_zmq_context(),

@@ -18,6 +18,7 @@ ALIASES = {
     "shell": "bash",
     "js": "javascript",
     "node": "javascript",
+    "nodejs": "javascript",
     "ts": "typescript",
 }
 
@@ -26,12 +27,12 @@ ALIASES = {
 PREFERRED = {
     "python": ["ipython", "python3"],
     "bash": ["bash"],
-    "javascript": ["jslab", "javascript"],
-    "typescript": ["tslab", "typescript"],
+    "javascript": ["javascript"],
+    "typescript": ["typescript"],
 }
 
 # Kernels that speak zmq over unix sockets. The rest get TCP on the loopback.
-IPC_KERNELSPECS = {"ipython", "python3", "bash"}
+IPC_KERNELSPECS = {"ipython", "python3", "bash", "javascript", "typescript"}
 
 
 class Languages:

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What code in a module has and a bare script has not: require and friends, and import() as the
+// function __import__, which prepare.js makes of it.
+"use strict";
+const Module = require("module");
+const path = require("path");
+const { pathToFileURL } = require("url");
+const vm = require("vm");
+
+// Modules are looked up from `folder`.
+function addGlobals(folder) {
+    const filename = path.join(folder, "cell.js");
+    const options = { filename };
+    options.importModuleDynamically = vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER;
+    const script = new vm.Script("(name, options) => import(name, options)", options);
+    const load = script.runInThisContext();
+    load.meta = { url: pathToFileURL(filename).href, filename, dirname: folder };
+    const module = new Module(filename);
+    module.filename = filename;
+    module.paths = Module._nodeModulePaths(folder);
+    const values = {
+        __import__: load,
+        require: Module.createRequire(filename),
+        module,
+        exports: module.exports,
+        __filename: filename,
+        __dirname: folder,
+    };
+    for (const [name, value] of Object.entries(values)) {
+        Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
+    }
+}
+
+exports.addGlobals = addGlobals;

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Random numbers that differ in clones of a running kernel. OpenSSL's generator and V8's keep their
+// state in this process and cannot be seeded from here; the operating system's generator is told
+// when the machine is cloned. So what JavaScript sees of the first two comes from the third.
+"use strict";
+const crypto = require("crypto");
+const fs = require("fs");
+const Module = require("module");
+
+const MAX_BLOCK = 65536;
+const source = fs.openSync("/dev/urandom", "r");
+
+const { randomBytes, randomFill, randomFillSync, randomInt } = crypto;
+const original = { randomBytes, randomFill, randomFillSync, randomInt };
+
+function fill(bytes) {
+    for (let at = 0; at < bytes.length; ) {
+        at += fs.readSync(source, bytes, at, Math.min(bytes.length - at, MAX_BLOCK));
+    }
+}
+
+function viewOf(array, offset, size) {
+    const view = ArrayBuffer.isView(array)
+        ? new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+        : new Uint8Array(array);
+    const unit = array.BYTES_PER_ELEMENT ?? 1;
+    const start = (offset ?? 0) * unit;
+    return view.subarray(start, size === undefined ? undefined : start + size * unit);
+}
+
+// The original checks the arguments, and does the work first.
+function mixed(method, reach) {
+    return function (...values) {
+        const result = method.apply(this, values);
+        fill(reach(result, values));
+        return result;
+    };
+}
+
+function uuid() {
+    const bytes = Buffer.alloc(16);
+    fill(bytes);
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
+// As the original, for ranges below 2 ** 48: numbers that would favour some results are drawn
+// again.
+function drawInt(min, max, done) {
+    if (max === undefined || typeof max === "function") {
+        [min, max, done] = [0, min, max];
+    }
+    original.randomInt(min, max); // checks them
+    const range = max - min;
+    const limit = 2 ** 48 - (2 ** 48 % range);
+    const bytes = Buffer.alloc(6);
+    let drawn;
+    do {
+        fill(bytes);
+        drawn = bytes.readUIntBE(0, 6);
+    } while (drawn >= limit);
+    const result = min + (drawn % range);
+    return done === undefined ? result : void process.nextTick(done, null, result);
+}
+
+// 53 bits at a time out of a block of them.
+function mathRandom() {
+    const block = new BigUint64Array(256);
+    let left = 0;
+    const random = () => {
+        if (left === 0) {
+            fill(viewOf(block));
+            left = block.length;
+        }
+        left -= 1;
+        return Number(block[left] >> 11n) / 2 ** 53;
+    };
+    const renew = () => {
+        left = 0;
+    };
+    return { random, renew };
+}
+
+function install() {
+    const { random, renew } = mathRandom();
+    Math.random = random;
+    const bytes = mixed((size) => original.randomBytes(size), (result) => result);
+    crypto.randomBytes = (size, done) => {
+        const result = bytes(size);
+        return done === undefined ? result : void process.nextTick(done, null, result);
+    };
+    crypto.randomFillSync = mixed(original.randomFillSync, (_, values) => viewOf(...values));
+    crypto.randomFill = (array, ...rest) => {
+        const done = rest.pop();
+        original.randomFill(array, ...rest, (fault, result) => {
+            if (!fault) {
+                fill(viewOf(array, ...rest));
+            }
+            done(fault, result);
+        });
+    };
+    crypto.randomInt = drawInt;
+    crypto.randomUUID = uuid;
+    const prototype = Object.getPrototypeOf(crypto.webcrypto);
+    prototype.getRandomValues = mixed(prototype.getRandomValues, (result) => viewOf(result));
+    prototype.randomUUID = uuid;
+    Module.syncBuiltinESMExports();
+    process[Symbol.for("corral.reseed")] = renew;
+}
+
+exports.install = install;
