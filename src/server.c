@@ -110,6 +110,12 @@ static int server_listen(struct server *s, struct error *err)
         .templates = &s->templates,
         .sandboxes = s->sandboxes,
         .isolation = s->driver->ops->name,
+        .workflows = {.loop = &s->loop,
+                      .store = s->store,
+                      .templates = &s->templates,
+                      .sandboxes = s->sandboxes,
+                      .template_default = c->template_default,
+                      .timeout_max_s = (unsigned int)c->timeout_max},
     };
     if (c->rate_limit.enabled) {
         s->api.ratelimit = ratelimit_new(c->rate_limit.per_minute, c->rate_limit.per_second);
@@ -184,6 +190,8 @@ static int server_start(struct server *s, struct error *err)
         rv = sandbox_table_recover(s->sandboxes,
                                    template_find(&s->templates, s->config->template_default),
                                    server_recovered, s, err);
+    if (rv == 0)
+        rv = wf_engine_load(&s->api.workflows, err);
     if (rv < 0)
         return rv;
     server_watch(s, &s->sigterm, SIGTERM);
@@ -255,6 +263,7 @@ static void server_signal(uv_signal_t *handle, int signum)
 static void server_http_stopped(struct http_server *http)
 {
     struct server *s = container_of(http, struct server, http);
+    wf_engine_stop(&s->api.workflows);
     sandbox_table_stop(s->sandboxes, s->end_sandboxes, server_sandboxes_stopped, s);
 }
 

@@ -19,6 +19,7 @@
 #include "sandbox_table.h"
 #include "store.h"
 #include "throttle.h"
+#include "wf_engine.h"
 
 #define API_MAX_PARAMS 2     /* variable segments of a path */
 #define API_SMALL_BODY 65536 /* what clients may send where no body is wanted; it is ignored */
@@ -32,6 +33,7 @@ struct api {
     struct auth auth;
     struct password_queue passwords;
     struct throttle throttle; /* of wrong passwords */
+    struct wf_engine workflows;
     struct template_set *templates;
     struct sandbox_table *sandboxes;
     struct ratelimit *ratelimit; /* NULL: off */
@@ -137,6 +139,14 @@ void api_environment_list(struct api_call *call);
 void api_environment_get(struct api_call *call);
 void api_environment_delete(struct api_call *call);
 void api_environment_execute(struct api_call *call);
+void api_workflow_create(struct api_call *call);
+void api_workflow_list(struct api_call *call);
+void api_workflow_get(struct api_call *call);
+void api_workflow_delete(struct api_call *call);
+void api_workflow_start(struct api_call *call);
+void api_workflow_status(struct api_call *call);
+void api_workflow_cancel(struct api_call *call);
+void api_workflow_runs(struct api_call *call);
 void api_health(struct api_call *call);
 void api_metrics(struct api_call *call);
 

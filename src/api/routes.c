@@ -7,6 +7,7 @@
 #define BODY API_JSON
 #define UP   (RUN | API_STREAM)
 #define ENV  "/api/v1/sandbox/environments"
+#define FLOW "/api/v1/orchestrator/workflows"
 
 const struct api_route api_routes[] = {
     /* agent-sandboxes-api.md */
@@ -45,6 +46,14 @@ const struct api_route api_routes[] = {
     {METHOD_GET, ENV "/:id", 0, SCOPE_READ, api_environment_get},
     {METHOD_DELETE, ENV "/:id", 0, SCOPE_RUN, api_environment_delete},
     {METHOD_POST, ENV "/:id/execute", BODY, SCOPE_RUN, api_environment_execute},
+    {METHOD_POST, FLOW, BODY, SCOPE_RUN, api_workflow_create},
+    {METHOD_GET, FLOW, 0, SCOPE_READ, api_workflow_list},
+    {METHOD_GET, FLOW "/:id", 0, SCOPE_READ, api_workflow_get},
+    {METHOD_DELETE, FLOW "/:id", 0, SCOPE_RUN, api_workflow_delete},
+    {METHOD_POST, FLOW "/:id/start", 0, SCOPE_RUN, api_workflow_start},
+    {METHOD_GET, FLOW "/:id/status", 0, SCOPE_READ, api_workflow_status},
+    {METHOD_POST, FLOW "/:id/cancel", 0, SCOPE_RUN, api_workflow_cancel},
+    {METHOD_GET, FLOW "/:id/runs", 0, SCOPE_READ, api_workflow_runs},
 
     /* Corral's own */
     {METHOD_POST, "/v1/admin/tokens/rotate", 0, SCOPE_MANAGE, api_auth_rotate},
