@@ -13,67 +13,19 @@
  * for the end of the body and carries the path.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "agent_call.h"
-#include "api.h"
 #include "api_path.h"
-#include "multipart.h"
+#include "api_upload.h"
 
 #define UPLOAD_MAX_FILES 1000
-#define UPLOAD_STALL_MS  120000 /* for WRITTEN, after END */
-
-enum upload_state {
-    UPLOAD_IDLE,     /* between parts, or in a plain field */
-    UPLOAD_OPENING,  /* waits for the WRITE's connection; the body is paused */
-    UPLOAD_WRITING,  /* DATA goes to the sandbox */
-    UPLOAD_SKIPPING, /* the file failed; its bytes are dropped */
-    UPLOAD_HOLDING,  /* the file's bytes are complete, END waits for `path` */
-    UPLOAD_ENDING,   /* waits for WRITTEN; the body is paused */
-    UPLOAD_CLOSING,  /* waits for the connection's close before the next part; the body is paused */
-};
-
-struct upload {
-    struct api_call *call; /* NULL once the request is answered or gone */
-    struct multipart multipart;
-    struct agent_call agent;
-    enum upload_state state;
-    bool agent_open;    /* `agent` has not closed */
-    bool many;          /* the route takes many files and answers with a list */
-    bool complete;      /* the body is over */
-    bool in_path;       /* the part is the field `path` */
-    bool skip;          /* after the close: the part's bytes are not over */
-    struct buf path;    /* the field or query parameter, as a C string when not empty */
-    struct buf held;    /* of the body, not parsed yet */
-    const char *target; /* of the file being written; in the request's arena */
-    uint32_t mode;
-    unsigned int files, failures;
-    uint64_t size;      /* as written, of the last file */
-    struct buf entries; /* JSON of the answer's list */
-    struct error error; /* of the last file that failed */
-};
 
 static int on_part(struct multipart *m, const char *name, const char *filename);
 static int on_part_data(struct multipart *m, const uint8_t *data, size_t len);
 static int on_part_end(struct multipart *m);
-static void on_agent_opened(struct agent_call *agent);
-static void on_agent_frame(struct agent_call *agent, const struct wire_frame *frame);
-static void on_agent_failed(struct agent_call *agent, const struct error *err);
-static void on_agent_drained(struct agent_call *agent);
-static void on_agent_closed(struct agent_call *agent);
-
 static const struct multipart_handler upload_parts = {on_part, on_part_data, on_part_end};
 
-static const struct agent_call_handler upload_agent = {
-    .opened = on_agent_opened,
-    .frame = on_agent_frame,
-    .failed = on_agent_failed,
-    .drained = on_agent_drained,
-    .closed = on_agent_closed,
-};
-
-static void upload_maybe_free(struct upload *u)
+void upload_maybe_free(struct upload *u)
 {
     if (u->call != NULL || u->agent_open)
         return;
@@ -84,8 +36,7 @@ static void upload_maybe_free(struct upload *u)
     free(u);
 }
 
-/* The request is over: an unfinished file goes with its connection. */
-static struct api_call *upload_detach(struct upload *u)
+struct api_call *upload_detach(struct upload *u)
 {
     struct api_call *call = u->call;
     u->call = NULL;
@@ -172,36 +123,6 @@ static const char *upload_target(struct upload *u, const char *filename, struct 
     return api_path_absolute(arena, path != NULL ? path : "", err);
 }
 
-static void upload_file_failed(struct upload *u, const struct error *err)
-{
-    u->failures++;
-    u->error = *err;
-    if (u->many) {
-        struct jsonw w = {.out = &u->entries, .comma = u->entries.len > 0};
-        jsonw_object(&w);
-        jsonw_key_str(&w, "path", u->target != NULL ? u->target : "");
-        jsonw_key_str(&w, "name", u->target != NULL ? api_path_name(u->target) : "");
-        jsonw_key_str(&w, "error", err->message);
-        jsonw_object_end(&w);
-    }
-}
-
-static int upload_open(struct upload *u)
-{
-    struct buf request = {0};
-    size_t start = wire_begin(&request, WIRE_WRITE);
-    wire_put_str(&request, u->target);
-    (void)buf_u32(&request, u->mode);
-    (void)buf_u32(&request, WIRE_WRITE_PARENTS);
-    wire_end(&request, start);
-    int rv = agent_call_start(&u->agent, &u->call->sandbox->target, &upload_agent, &request, 0);
-    if (rv < 0)
-        return rv;
-    u->agent_open = true;
-    u->state = UPLOAD_OPENING;
-    return 1; /* parse on when the connection is there */
-}
-
 static int on_part(struct multipart *m, const char *name, const char *filename)
 {
     struct upload *u = container_of(m, struct upload, multipart);
@@ -238,17 +159,6 @@ static int on_part_data(struct multipart *m, const uint8_t *data, size_t len)
         len -= n;
     }
     return 0;
-}
-
-static void upload_end_file(struct upload *u, const char *path)
-{
-    struct buf payload = {0};
-    if (path != NULL)
-        wire_put_str(&payload, path);
-    u->state = UPLOAD_ENDING;
-    (void)agent_call_send(&u->agent, WIRE_END, payload.data, payload.len);
-    agent_call_set_deadline(&u->agent, UPLOAD_STALL_MS);
-    buf_done(&payload);
 }
 
 static int on_part_end(struct multipart *m)
@@ -326,8 +236,7 @@ static void upload_release_held(struct upload *u)
     upload_end_file(u, path);
 }
 
-/* Parses what is there until an event must be waited for; pauses or resumes the body to match. */
-static void upload_pump(struct upload *u)
+void upload_pump(struct upload *u)
 {
     while (u->held.len > 0 && (u->state < UPLOAD_ENDING && u->state != UPLOAD_OPENING) &&
            (u->state != UPLOAD_WRITING || agent_call_writable(&u->agent))) {
@@ -370,91 +279,5 @@ void api_upload_end(struct api_call *call)
     if (u == NULL)
         return;
     u->complete = true;
-    upload_pump(u);
-}
-
-static void on_agent_opened(struct agent_call *agent)
-{
-    struct upload *u = container_of(agent, struct upload, agent);
-    u->state = UPLOAD_WRITING;
-    upload_pump(u);
-}
-
-static void on_agent_drained(struct agent_call *agent)
-{
-    struct upload *u = container_of(agent, struct upload, agent);
-    if (u->state == UPLOAD_WRITING)
-        upload_pump(u);
-}
-
-/* This file's connection is done with; the next event is its close. */
-static void upload_close_agent(struct upload *u, bool skip)
-{
-    u->state = UPLOAD_CLOSING;
-    u->skip = skip;
-    agent_call_close(&u->agent);
-}
-
-/* One file failed. Alone it is the request's failure; among many the rest of its bytes are dropped.
- */
-static void upload_agent_failed(struct upload *u, const struct error *err)
-{
-    if (u->many) {
-        upload_file_failed(u, err);
-        upload_close_agent(u, u->state == UPLOAD_WRITING || u->state == UPLOAD_OPENING);
-    } else {
-        const struct error copy = *err;
-        api_fail(upload_detach(u), &copy);
-    }
-}
-
-static void on_agent_failed(struct agent_call *agent, const struct error *err)
-{
-    upload_agent_failed(container_of(agent, struct upload, agent), err);
-}
-
-static void upload_written(struct upload *u, const struct wire_frame *frame)
-{
-    struct cursor c = cursor_on(frame->payload, frame->len);
-    (void)wire_get_span(&c); /* where links lead; the client gets its own path back */
-    u->size = cursor_u64(&c);
-    if (!cursor_end(&c)) {
-        agent_call_bad_frame(&u->agent);
-        return;
-    }
-    if (u->many) {
-        struct jsonw w = {.out = &u->entries, .comma = u->entries.len > 0};
-        jsonw_object(&w);
-        jsonw_key_str(&w, "path", u->target);
-        jsonw_key_str(&w, "name", api_path_name(u->target));
-        jsonw_key_str(&w, "type", "file");
-        jsonw_object_end(&w);
-    }
-    upload_close_agent(u, false);
-}
-
-static void on_agent_frame(struct agent_call *agent, const struct wire_frame *frame)
-{
-    struct upload *u = container_of(agent, struct upload, agent);
-    struct error err;
-    if (frame->type == WIRE_ERROR) {
-        agent_error_decode(frame, &err);
-        upload_agent_failed(u, &err);
-    } else if (frame->type == WIRE_WRITTEN && u->state == UPLOAD_ENDING) {
-        upload_written(u, frame);
-    } else {
-        agent_call_bad_frame(agent);
-    }
-}
-
-static void on_agent_closed(struct agent_call *agent)
-{
-    struct upload *u = container_of(agent, struct upload, agent);
-    u->agent_open = false;
-    if (u->call == NULL) {
-        upload_maybe_free(u);
-        return;
-    }
-    u->state = u->skip ? UPLOAD_SKIPPING : UPLOAD_IDLE;
     upload_pump(u);
 }

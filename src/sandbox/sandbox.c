@@ -54,15 +54,6 @@ static const struct {
     [SANDBOX_ENDED] = {"ended", 0},
 };
 
-static const char *const sandbox_status_names[SANDBOX_STATUS_COUNT] = {
-    "creating", "running", "stopped", "failed", "terminated", "timed_out",
-};
-
-const char *sandbox_status_str(enum sandbox_status status)
-{
-    return sandbox_status_names[status];
-}
-
 static void sandbox_move(struct sandbox *sb, enum sandbox_phase next)
 {
     enum sandbox_phase old = sb->phase;
@@ -71,42 +62,6 @@ static void sandbox_move(struct sandbox *sb, enum sandbox_phase next)
     log_debug("sandbox phase", "sandbox=%s from=%s to=%s ms=%.1f", sb->id, sandbox_phases[old].name,
               sandbox_phases[next].name, (double)(uv_hrtime() - sb->born_ns) / 1e6);
     sb->events->phase(sb, old);
-}
-
-struct sandbox *sandbox_alloc(const struct sandbox_events *events, void *table)
-{
-    struct sandbox *sb = calloc(1, sizeof(*sb));
-    if (sb == NULL)
-        return NULL;
-    sb->events = events;
-    sb->table = table;
-    sb->born_ns = uv_hrtime();
-    list_init(&sb->run_waits);
-    list_init(&sb->end_waits);
-    list_init(&sb->by_hash);
-    list_init(&sb->by_age);
-    list_init(&sb->in_pool);
-    list_init(&sb->target.calls);
-    return sb;
-}
-
-struct sandbox *sandbox_new(const struct template *t, const struct sandbox_events *events,
-                            void *table)
-{
-    struct sandbox *sb = sandbox_alloc(events, table);
-    if (sb == NULL)
-        return NULL;
-    id_new(sb->id);
-    memcpy(sb->template_id, t->id, sizeof(sb->template_id));
-    sb->vcpus = t->vcpus;
-    sb->memory_mb = t->memory_mb;
-    sb->disk_mb = t->disk_mb;
-    sb->template_name = strdup(t->name);
-    if (sb->template_name == NULL) {
-        sandbox_free(sb);
-        return NULL;
-    }
-    return sb;
 }
 
 /* Where the instance lives; the loop that its calls run on. */
@@ -325,63 +280,6 @@ static void sandbox_ready(struct sandbox *sb)
         sandbox_configure(sb);
 }
 
-/* The vector and its strings in one allocation, like json_get_env makes them. */
-static char *const *sandbox_env_copy(char *const *env)
-{
-    size_t count = 0, bytes = 0;
-    for (; env != NULL && env[count] != NULL; count++)
-        bytes += strlen(env[count]) + 1;
-    char **copy = malloc((count + 1) * sizeof(char *) + bytes);
-    if (copy == NULL)
-        return NULL;
-    char *text = (char *)(copy + count + 1);
-    for (size_t i = 0; i < count; i++) {
-        copy[i] = text;
-        text = stpcpy(text, env[i]) + 1;
-    }
-    copy[count] = NULL;
-    return copy;
-}
-
-static char *copy_or_null(const char *s)
-{
-    return s != NULL ? strdup(s) : NULL;
-}
-
-int sandbox_owner_init(struct sandbox_owner *o, const struct sandbox_params *params)
-{
-    *o = (struct sandbox_owner){
-        .account = strdup(params->account),
-        .provider = strdup(params->provider),
-        .region = strdup(params->region),
-        .metadata = strdup(params->metadata),
-        .idempotency_key = copy_or_null(params->idempotency_key),
-        .request_hash = params->request_hash,
-        .name = copy_or_null(params->name),
-        .timeout_s = params->timeout_s,
-        .env = sandbox_env_copy(params->env),
-    };
-    bool lost = (params->idempotency_key != NULL && o->idempotency_key == NULL) ||
-                (params->name != NULL && o->name == NULL);
-    if (o->account != NULL && o->provider != NULL && o->region != NULL && o->metadata != NULL &&
-        o->env != NULL && !lost)
-        return 0;
-    sandbox_owner_done(o);
-    return -ENOMEM;
-}
-
-void sandbox_owner_done(struct sandbox_owner *o)
-{
-    free(o->account);
-    free(o->provider);
-    free(o->region);
-    free(o->metadata);
-    free(o->idempotency_key);
-    free(o->name);
-    free((void *)o->env);
-    *o = (struct sandbox_owner){0};
-}
-
 void sandbox_claim(struct sandbox *sb, struct sandbox_owner *owner, struct sandbox_wait *w)
 {
     sb->owner = *owner;
@@ -496,14 +394,4 @@ static void sandbox_notify_ended(struct sandbox *sb)
         list_del(it);
         w->done(w, sb, NULL);
     }
-}
-
-void sandbox_free(struct sandbox *sb)
-{
-    free(sb->template_name);
-    sandbox_owner_done(&sb->owner);
-    free(sb->reason);
-    free(sb->dir);
-    free(sb->socket_path);
-    free(sb);
 }

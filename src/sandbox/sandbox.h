@@ -33,6 +33,7 @@
 #include "driver.h"
 #include "id.h"
 #include "list.h"
+#include "sandbox_owner.h"
 #include "template.h"
 
 #define SANDBOX_HANDSHAKE_MS 10000
@@ -75,33 +76,6 @@ struct sandbox_wait {
     /* `err` is NULL on success. */
     void (*done)(struct sandbox_wait *w, struct sandbox *sb, const struct error *err);
 };
-
-/* What a client chooses. Strings are copied by the claim. */
-struct sandbox_params {
-    const char *account;
-    const char *provider, *region;
-    char *const *env;     /* NULL-terminated "NAME=value", or NULL */
-    const char *metadata; /* JSON object text */
-    unsigned int timeout_s;
-    const char *idempotency_key; /* NULL: none */
-    uint64_t request_hash;       /* of the request that the key stands for */
-    const char *name;            /* of an environment; NULL: none. Recorded while it is created */
-};
-
-/* The same, copied: what a sandbox has of its owner. */
-struct sandbox_owner {
-    char *account; /* owned, as are the strings below */
-    char *provider, *region;
-    char *metadata;
-    char *idempotency_key; /* NULL: none */
-    uint64_t request_hash;
-    char *name; /* NULL: none */
-    unsigned int timeout_s;
-    char *const *env; /* one allocation; dropped once the agent has it */
-};
-
-int sandbox_owner_init(struct sandbox_owner *o, const struct sandbox_params *params);
-void sandbox_owner_done(struct sandbox_owner *o);
 
 /* Told about changes; the table is the only implementor. */
 struct sandbox_events {

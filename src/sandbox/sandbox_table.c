@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sandbox_table.h"
+#include "sandbox_table_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,50 +7,20 @@
 
 #include "log.h"
 #include "metrics.h"
-#include "pool.h"
 #include "sandbox_record.h"
 #include "timefmt.h"
 
-#define TABLE_BUCKETS  1024 /* a power of two */
-#define TABLE_WARM_MAX 2    /* sandboxes whose kernels are started ahead at once */
-
-struct sandbox_table {
-    uv_loop_t *loop;
-    struct store *store;
-    struct sandbox_host host;
-    struct sandbox_limits limits;
-    struct pool *pool;
-    struct list buckets[TABLE_BUCKETS];
-    struct list by_age; /* newest first */
-    unsigned int live;  /* claimed and not ended */
-    unsigned int ended; /* retained */
-    /* Sandboxes that were created cold get their kernels started once no create waits any more: a
-     * burst of creates is not slowed down by what it has already given out. */
-    struct list to_warm;   /* by in_pool, oldest first */
-    unsigned int starting; /* claimed and not live yet */
-    unsigned int warming;
-    uv_timer_t later; /* fires on the loop's next turn: not from inside a phase change */
-    uv_timer_t retention;
-    unsigned int adopting; /* adopted and not live yet */
-    void (*recovered)(void *ctx);
-    void *recovered_ctx;
-    bool stopping;
-    void (*stopped)(void *ctx);
-    void *stopped_ctx;
-};
+#define TABLE_WARM_MAX 2 /* sandboxes whose kernels are started ahead at once */
 
 static void table_phase(struct sandbox *sb, enum sandbox_phase old);
-static void table_changed(struct sandbox *sb);
 static void table_warmed(struct sandbox *sb);
 static void table_ended(struct sandbox *sb);
-static void table_later(uv_timer_t *timer);
 static void table_pool_empty(void *ctx);
-static void table_retention(uv_timer_t *timer);
 static void table_maybe_stopped(struct sandbox_table *t);
 
-static const struct sandbox_events table_events = {
+const struct sandbox_events sandbox_table_events = {
     .phase = table_phase,
-    .changed = table_changed,
+    .changed = sandbox_table_write,
     .warmed = table_warmed,
     .ended = table_ended,
 };
@@ -90,7 +60,7 @@ static struct list *table_bucket(struct sandbox_table *t, const char *id)
     return &t->buckets[hash % TABLE_BUCKETS];
 }
 
-static void table_insert(struct sandbox_table *t, struct sandbox *sb)
+void sandbox_table_insert(struct sandbox_table *t, struct sandbox *sb)
 {
     struct list *pos = t->by_age.next;
     while (pos != &t->by_age &&
@@ -105,8 +75,7 @@ static void table_insert(struct sandbox_table *t, struct sandbox *sb)
         t->live++;
 }
 
-/* Which metric counts a status. */
-static const enum metric table_gauges[SANDBOX_STATUS_COUNT] = {
+const enum metric sandbox_table_gauges[SANDBOX_STATUS_COUNT] = {
     [SANDBOX_STATUS_CREATING] = METRIC_SANDBOXES_CREATING,
     [SANDBOX_STATUS_RUNNING] = METRIC_SANDBOXES_RUNNING,
     [SANDBOX_STATUS_STOPPED] = METRIC_SANDBOXES_STOPPED,
@@ -117,7 +86,7 @@ static const enum metric table_gauges[SANDBOX_STATUS_COUNT] = {
 
 static void table_drop(struct sandbox_table *t, struct sandbox *sb)
 {
-    metrics_add(table_gauges[sb->status], -1);
+    metrics_add(sandbox_table_gauges[sb->status], -1);
     (void)store_del(t->store, STORE_SANDBOXES, sb->id, ID_SIZE - 1); /* tried again at next start */
     list_del(&sb->by_age);
     list_del(&sb->by_hash);
@@ -125,9 +94,7 @@ static void table_drop(struct sandbox_table *t, struct sandbox *sb)
     sandbox_free(sb);
 }
 
-/* Drops ended sandboxes whose time is over or that are too many, oldest first, and arms the timer
- * for the next one. */
-static void table_retention(uv_timer_t *timer)
+void sandbox_table_retention(uv_timer_t *timer)
 {
     struct sandbox_table *t = container_of(timer, struct sandbox_table, retention);
     int64_t now = time_now_ms(), next = INT64_MAX;
@@ -144,74 +111,7 @@ static void table_retention(uv_timer_t *timer)
             next = MIN(next, due);
     }
     if (next != INT64_MAX)
-        uv_timer_start(&t->retention, table_retention, (uint64_t)(next - now), 0);
-}
-
-/* It was not ready when the server ended: nobody has run anything in it. The sweep removes what
- * there is of it. */
-static void table_interrupted(struct sandbox *sb)
-{
-    sb->status = SANDBOX_STATUS_FAILED;
-    sb->ended_ms = time_now_ms();
-    sb->reason = strdup("The server ended while the sandbox was being created");
-    table_changed(sb);
-}
-
-static int table_load_record(void *ctx, const void *key, size_t keylen, const void *val,
-                             size_t vallen)
-{
-    struct sandbox_table *t = ctx;
-    struct sandbox *sb = sandbox_alloc(&table_events, t);
-    if (sb == NULL)
-        return -ENOMEM;
-    if (sandbox_record_decode(sb, key, keylen, val, vallen) < 0) {
-        log_error("sandbox record skipped", "key=%.*s", (int)MIN(keylen, 36u), (const char *)key);
-        sandbox_free(sb);
-        return 0;
-    }
-    sb->claimed = true;
-    if (sb->status == SANDBOX_STATUS_CREATING)
-        table_interrupted(sb);
-    bool live = sb->status == SANDBOX_STATUS_RUNNING;
-    sb->phase = live ? SANDBOX_NEW : SANDBOX_ENDED;
-    metrics_add(table_gauges[sb->status], 1);
-    table_insert(t, sb);
-    return 0;
-}
-
-static bool table_keeps(void *ctx, const char *id)
-{
-    struct sandbox_table *t = ctx;
-    list_for_each (it, table_bucket(t, id)) {
-        struct sandbox *sb = list_entry(it, struct sandbox, by_hash);
-        if (strcmp(sb->id, id) == 0)
-            return sb->phase != SANDBOX_ENDED;
-    }
-    return false;
-}
-
-int sandbox_table_recover(struct sandbox_table *t, const struct template *warm,
-                          void (*recovered)(void *ctx), void *ctx, struct error *err)
-{
-    int rv = store_each(t->store, STORE_SANDBOXES, table_load_record, t);
-    if (rv < 0)
-        return error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot read the sandbox records");
-    t->host.driver->ops->sweep(t->host.driver, table_keeps, t);
-    list_for_each_safe (it, &t->by_age) {
-        struct sandbox *sb = list_entry(it, struct sandbox, by_age);
-        if (sb->phase != SANDBOX_NEW)
-            continue;
-        t->adopting++;
-        sandbox_adopt(sb, &t->host);
-    }
-    if (t->adopting > 0)
-        log_info("adopting sandboxes", "count=%u", t->adopting);
-    t->recovered = recovered;
-    t->recovered_ctx = ctx;
-    uv_timer_start(&t->later, table_later, 0, 0);
-    table_retention(&t->retention);
-    pool_start(t->pool, warm);
-    return 0;
+        uv_timer_start(&t->retention, sandbox_table_retention, (uint64_t)(next - now), 0);
 }
 
 /* Whether one more sandbox fits; the answer to the client if not. */
@@ -253,9 +153,9 @@ struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct templ
         error_set(err, ERROR_INTERNAL, "Out of memory");
         return NULL;
     }
-    struct sandbox *sb = pool_take(t->pool, tpl, &table_events, t);
+    struct sandbox *sb = pool_take(t->pool, tpl, &sandbox_table_events, t);
     if (sb == NULL) {
-        sb = sandbox_new(tpl, &table_events, t);
+        sb = sandbox_new(tpl, &sandbox_table_events, t);
         int rv = sb != NULL ? sandbox_start(sb, &t->host, tpl) : -ENOMEM;
         if (rv < 0) {
             error_set_errno(err, rv == -ENOSPC ? ERROR_NO_SPACE : ERROR_SANDBOX_FAILED, rv,
@@ -266,25 +166,30 @@ struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct templ
             return NULL;
         }
     }
-    table_insert(t, sb);
+    sandbox_table_insert(t, sb);
     t->starting++;
     metrics_add(METRIC_SANDBOXES_CREATED, 1);
-    metrics_add(table_gauges[sb->status], 1);
+    metrics_add(sandbox_table_gauges[sb->status], 1);
     sandbox_claim(sb, &owner, w);
     return sb;
 }
 
-struct sandbox *sandbox_table_find(struct sandbox_table *t, const char *id)
+struct sandbox *sandbox_table_lookup(struct sandbox_table *t, const char *id)
 {
     list_for_each (it, table_bucket(t, id)) {
         struct sandbox *sb = list_entry(it, struct sandbox, by_hash);
-        if (strcmp(sb->id, id) != 0)
-            continue;
-        if (sb->phase == SANDBOX_LIVE && sb->timeout_at_ms <= time_now_ms())
-            sandbox_end(sb, SANDBOX_STATUS_TIMED_OUT, NULL, NULL);
-        return sb;
+        if (strcmp(sb->id, id) == 0)
+            return sb;
     }
     return NULL;
+}
+
+struct sandbox *sandbox_table_find(struct sandbox_table *t, const char *id)
+{
+    struct sandbox *sb = sandbox_table_lookup(t, id);
+    if (sb != NULL && sb->phase == SANDBOX_LIVE && sb->timeout_at_ms <= time_now_ms())
+        sandbox_end(sb, SANDBOX_STATUS_TIMED_OUT, NULL, NULL);
+    return sb;
 }
 
 struct sandbox *sandbox_table_find_key(struct sandbox_table *t, const char *account,
@@ -332,7 +237,7 @@ static void table_warm(struct sandbox_table *t)
     }
 }
 
-static void table_later(uv_timer_t *timer)
+void sandbox_table_later(uv_timer_t *timer)
 {
     struct sandbox_table *t = container_of(timer, struct sandbox_table, later);
     void (*recovered)(void *ctx) = t->recovered;
@@ -347,7 +252,7 @@ static void table_warmed(struct sandbox *sb)
 {
     struct sandbox_table *t = sb->table;
     t->warming--;
-    uv_timer_start(&t->later, table_later, 0, 0);
+    uv_timer_start(&t->later, sandbox_table_later, 0, 0);
 }
 
 /* Statuses change where phases do: the gauges follow by counting out the old and in the new. */
@@ -367,16 +272,16 @@ static void table_phase(struct sandbox *sb, enum sandbox_phase old)
         list_del(&sb->in_pool);
         if (was_running)
             metrics_add(METRIC_SANDBOXES_RUNNING, -1);
-        metrics_add(table_gauges[sb->status], 1);
+        metrics_add(sandbox_table_gauges[sb->status], 1);
     } else if (!was_running) {
         metrics_add(METRIC_SANDBOXES_RUNNING, 1);
         if (!sb->bridge_started)
             list_add_tail(&t->to_warm, &sb->in_pool);
     }
-    uv_timer_start(&t->later, table_later, 0, 0);
+    uv_timer_start(&t->later, sandbox_table_later, 0, 0);
 }
 
-static void table_changed(struct sandbox *sb)
+void sandbox_table_write(struct sandbox *sb)
 {
     struct sandbox_table *t = sb->table;
     struct buf record = {0};
@@ -395,7 +300,7 @@ static void table_ended(struct sandbox *sb)
     t->live--;
     t->ended++;
     if (!uv_is_active((uv_handle_t *)&t->retention) || t->ended > SANDBOX_RETAINED_MAX)
-        uv_timer_start(&t->retention, table_retention,
+        uv_timer_start(&t->retention, sandbox_table_retention,
                        t->ended > SANDBOX_RETAINED_MAX ? 0 : (uint64_t)t->limits.retention_ms, 0);
     table_maybe_stopped(t);
 }

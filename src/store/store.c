@@ -11,6 +11,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "state_lock.h"
+#include "store_waits.h"
 
 #define STORE_KEEP_BUF  (256u * 1024) /* bytes of a batch's memory kept for the next one */
 #define STORE_RETRY_MAX 60000         /* ms */
@@ -198,37 +199,6 @@ void store_flush(struct store *s, struct store_wait *w,
     store_arm(s);
 }
 
-void store_unwait(struct store_wait *w)
-{
-    w->cb = NULL;
-    if (w->link.next != NULL)
-        list_del(&w->link);
-}
-
-static void store_move_waits(struct list *to, struct list *from)
-{
-    while (!list_empty(from)) {
-        struct list *l = from->next;
-        list_del(l);
-        list_add_tail(to, l);
-    }
-}
-
-static void store_answer(struct list *waits, int status)
-{
-    struct list answered;
-    /* A callback may flush again; that wait belongs to a later commit. */
-    list_init(&answered);
-    store_move_waits(&answered, waits);
-    while (!list_empty(&answered)) {
-        struct store_wait *w = list_first(&answered, struct store_wait, link);
-        void (*cb)(struct store_wait * w, int status) = w->cb;
-        list_del(&w->link);
-        w->cb = NULL;
-        cb(w, status);
-    }
-}
-
 static void store_on_prepare(uv_prepare_t *handle)
 {
     store_turn(container_of(handle, struct store, prepare));
@@ -248,7 +218,7 @@ static void store_turn(struct store *s)
 {
     store_disarm(s);
     if (s->pending.ops.len + s->running.ops.len == 0)
-        store_answer(&s->pending.waits, 0);
+        store_waits_answer(&s->pending.waits, 0);
     else
         store_submit(s);
 }
@@ -266,7 +236,7 @@ static void store_gather(struct store *s)
         return;
     }
     buf_reset(&s->pending.ops);
-    store_move_waits(&s->running.waits, &s->pending.waits);
+    store_waits_move(&s->running.waits, &s->pending.waits);
 }
 
 static void store_submit(struct store *s)
@@ -330,7 +300,7 @@ static void store_finished(struct store *s, int result)
         store_failed(s, result);
     else
         store_succeeded(s);
-    store_answer(&s->running.waits, result);
+    store_waits_answer(&s->running.waits, result);
     if (closing)
         store_last_try(s);
     else if (s->closing)
@@ -360,7 +330,7 @@ int store_commit(struct store *s)
     else
         store_succeeded(s);
     /* Who waits is answered from the loop, as always, after a further try if this one failed. */
-    store_move_waits(&s->pending.waits, &s->running.waits);
+    store_waits_move(&s->pending.waits, &s->running.waits);
     if (!list_empty(&s->pending.waits))
         store_arm(s);
     else if (rv < 0 && !s->closing)
@@ -398,8 +368,8 @@ static void store_on_close(uv_handle_t *handle)
     if (s->running.ops.len > 0)
         log_error("state lost at exit", "bytes=%zu", s->running.ops.len);
     int status = s->pending.ops.len + s->running.ops.len > 0 ? -EIO : 0;
-    store_answer(&s->running.waits, status);
-    store_answer(&s->pending.waits, status);
+    store_waits_answer(&s->running.waits, status);
+    store_waits_answer(&s->pending.waits, status);
     void (*closed)(void *ctx) = s->closed;
     void *ctx = s->closed_ctx;
     store_free(s);
