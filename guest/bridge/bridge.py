@@ -12,9 +12,12 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 
 LISTEN_FD = 3
 BACKLOG = 1024
+# Python 3.13 would look up the path of the socket, which is the agent's, to remove it at the end.
+KEEP_PATH = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 def add_kernels():
@@ -51,7 +54,7 @@ async def main(options):
     ready = contexts.background(warmup.warm_up(contexts, options.warmup or warmup.PATH))
     server = Server(contexts, base, ready)
     listener = await asyncio.start_unix_server(
-        server.serve, sock=listening_socket(options.socket), backlog=BACKLOG
+        server.serve, sock=listening_socket(options.socket), backlog=BACKLOG, **KEEP_PATH
     )
 
     stop = loop.create_future()
