@@ -48,7 +48,7 @@ static int boot_read_header(int fd, struct boot_image *img, struct error *err)
         rv = -EINVAL;
     if (rv == 0)
         rv = boot_read(fd, sector, 0, sizeof(sector));
-    if (rv < 0)
+    if (rv != 0)
         return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the kernel image cannot be read");
     /* The header ends where the jump over it leads to. */
     size_t len = 0x202u + sector[0x201] - offsetof(struct boot_params, hdr);

@@ -248,7 +248,7 @@ int vm_load(struct vm *vm, const struct vm_config *config, struct error *err)
         rv = snap_check(vm, config, &meta, err);
     if (rv == 0)
         rv = vm_fingerprint(vm, meta.vcpus, err);
-    if (rv < 0)
+    if (rv != 0)
         return rv;
     if (vm->cpu != meta.cpu)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the snapshot was taken on another CPU");

@@ -47,6 +47,9 @@ void vsock_mux_reset(struct vsock_mux *m);
 void vsock_mux_receive(struct vsock_mux *m, const struct virtio_vsock_hdr *h,
                        const struct iovec *iov, size_t n);
 
+/* Owes the guest an RST for a connection that does not exist (any more). */
+void vsock_mux_add_reset(struct vsock_mux *m, uint32_t host_port, uint32_t guest_port);
+
 bool vsock_mux_has_packet(const struct vsock_mux *m);
 /* The next packet for the guest, its payload read straight into `room`. True when there was one;
  * the cid fields are left to the caller. */

@@ -3,16 +3,17 @@
  * workset.h - which pages a restored guest touches before it first answers, recorded when a
  * template is built and mapped ahead of time in every clone.
  *
- * The file is a list of (u32 first page, u32 pages) pairs, ascending, without overlap; `pages` is
- * twice the number of pages, plus one when they were written. It is advice: a list that is damaged
- * or too long is ignored from there on.
+ * The file is a list of (u32 first page, u32 pages) pairs, ascending, without overlap. Runs with
+ * small gaps between them are joined until WORKSET_MAX_RUNS are left: a page too many costs a page
+ * table entry, a run too many a system call. It is advice: a damaged list is ignored from the
+ * damage on.
  */
 #ifndef CORRAL_VMM_WORKSET_H
 #define CORRAL_VMM_WORKSET_H
 
 #include "mem.h"
 
-#define WORKSET_MAX_RUNS 16384u
+#define WORKSET_MAX_RUNS 48u
 
 /* Writes what this process has mapped of guest memory so far. */
 int workset_write(const struct mem *m, int pagemap_fd, int out_fd);
