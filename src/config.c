@@ -261,6 +261,11 @@ static int config_read_file(struct config *c, const char *flag, struct error *er
     return config_parse_file(c, path, (const char *)text.data, text.len, err);
 }
 
+static bool config_given(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
 /* What depends on more than one option, or on the machine. */
 static int config_finish(struct config *c, struct error *err)
 {
@@ -268,9 +273,9 @@ static int config_finish(struct config *c, struct error *err)
         return error_set(err, ERROR_INVALID_ARGUMENT,
                          "timeout-default (%ld s) is longer than timeout-max (%ld s)",
                          (long)c->timeout_default, (long)c->timeout_max);
-    if ((c->tls_cert[0] == '\0') != (c->tls_key[0] == '\0'))
+    if (config_given(c->tls_cert) != config_given(c->tls_key))
         return error_set(err, ERROR_INVALID_ARGUMENT, "tls-cert and tls-key go together");
-    if (c->guest_dir[0] == '\0') {
+    if (!config_given(c->guest_dir)) {
         free(c->guest_dir);
         c->guest_dir = config_find_guest_dir();
         if (c->guest_dir == NULL)

@@ -25,10 +25,9 @@ struct isolation_driver *isolation_open(uv_loop_t *loop, const struct config *co
     char quoted[300];
     if (config->isolation == ISOLATION_OCI)
         return isolation_open_oci(loop, config, err);
-    int rv = kvm_probe(&probe, &reason);
-    if (rv == 0)
-        rv = error_set(&reason, ERROR_INVALID_ARGUMENT,
-                       "KVM works here, but this version of corrald has no microVM driver");
+    if (kvm_probe(&probe, &reason) == 0)
+        (void)error_set(&reason, ERROR_INVALID_ARGUMENT,
+                        "KVM works here, but this version of corrald has no microVM driver");
     if (config->isolation == ISOLATION_KVM) {
         *err = reason;
         return NULL;

@@ -177,7 +177,7 @@ static void grant_password(struct api_call *call)
     int rv = auth_field(call, "username", NULL, &name, &err);
     if (rv == 0)
         rv = auth_field(call, "password", NULL, &password, &err);
-    if (rv < 0) {
+    if (rv != 0) {
         api_fail(call, &err);
         return;
     }

@@ -66,7 +66,7 @@ void api_key_create(struct api_call *call)
                             : error_set(&err, ERROR_INTERNAL, "Out of memory");
     if (rv == 0)
         rv = apikey_create(call->api->keys, name, account, role, text, &key, &err);
-    if (rv < 0) {
+    if (rv != 0) {
         api_fail(call, &err);
         return;
     }

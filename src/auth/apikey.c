@@ -168,7 +168,7 @@ static int apikeys_first_admin(struct apikeys *t, const char *path, struct error
     char line[APIKEY_TEXT_SIZE + 1];
     const struct apikey *k = NULL;
     int rv = apikey_create(t, "first start", NULL, ROLE_ADMIN, line, &k, err);
-    if (rv < 0)
+    if (rv != 0)
         return rv;
     char id[APIKEY_ID_LEN + 1];
     memcpy(id, k->id, sizeof(id));

@@ -94,9 +94,9 @@ int jws_verify(const struct jws_key *key, const char *token, size_t len, struct 
     /* The algorithm first: the library would take the public key as the secret of an HS256 token.
      */
     int rv = jws_decode(token, len, NULL, ret);
-    if (rv == 0)
-        rv = jws_decode(token, len, key->public_pem, ret);
-    return rv == 0 && strcmp(ret->kid, key->id) != 0 ? -EACCES : rv;
+    if (rv == 0 && strcmp(ret->kid, key->id) != 0)
+        rv = -EACCES;
+    return rv == 0 ? jws_decode(token, len, key->public_pem, ret) : rv;
 }
 
 static int jws_fill(jwt_t *jwt, const struct jws_key *key, const struct jws_claims *c)

@@ -175,7 +175,7 @@ static int token_make(struct tokens *t, struct session *s, const struct user *u,
     id_token(secret, TOKEN_SECRET_LEN);
     (void)snprintf(ret->refresh, sizeof(ret->refresh), TOKEN_PREFIX "%s_%s", s->id, secret);
     sha256(ret->refresh, strlen(ret->refresh), s->secret);
-    s->expires_ms = time_now_ms() + TOKEN_REFRESH_S * 1000ll;
+    s->expires_ms = time_now_ms() + (int64_t)TOKEN_REFRESH_S * 1000;
     if (rv == 0)
         rv = session_put(t, s);
     if (rv == 0)

@@ -35,6 +35,9 @@ int error_set(struct error *err, enum error_code code, const char *fmt, ...) PRI
 /* As error_set, with ": <strerror(-errnum)>" appended; returns `errnum` (a negative errno). */
 int error_set_errno(struct error *err, enum error_code code, int errnum, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
+#ifdef __clang_analyzer__
+#define error_set_errno(...) ((void)error_set_errno(__VA_ARGS__), -1)
+#endif
 
 /* Puts "<context>: " before the message. */
 void error_wrap(struct error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
