@@ -10,6 +10,7 @@ import urllib.parse
 from corraltest import PREFIX, SandboxTest, wait_until
 
 BINARY = bytes(range(256)) * 3
+ROOT_HOME = "/root"
 
 
 def part(name, data, filename=None, extra=b""):
@@ -123,7 +124,7 @@ class Files(FilesTest):
             ("files/read", {"path": "a\0b"}, 400, "invalid_json"),
             ("files/read", {}, 400, "invalid_argument"),
             ("files/read", {"path": 5}, 400, "invalid_argument"),
-            ("files/read", {"path": "/root/x"}, 403, "permission_denied"),
+            ("files/read", {"path": ROOT_HOME + "/x"}, 403, "permission_denied"),
             ("files/write", {"path": "/etc/x", "content": ""}, 403, "permission_denied"),
             ("files/write", {"path": "/home/user", "content": ""}, 400, "invalid_path"),
             ("files/write", {"path": "plain/x", "content": ""}, 400, "invalid_path"),
@@ -283,7 +284,7 @@ class Download(FilesTest):
     def test_errors(self):
         self.assert_error(self.download("nope"), 404, "file_not_found")
         self.assert_error(self.download("/home/user"), 400, "invalid_path")
-        self.assert_error(self.download("/root/secret"), 403, "permission_denied")
+        self.assert_error(self.download(ROOT_HOME + "/secret"), 403, "permission_denied")
         answer = self.api.get(f"/sandboxes/{self.box}/download")
         self.assert_error(answer, 400, "invalid_argument")
 
