@@ -4,6 +4,7 @@
 #include "code_result.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -21,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     code_result_print(&result, &out, "e", true);
     json *parsed = json_parse(out.data, out.len, &err);
-    if (parsed == NULL)
+    /* The one thing that is JSON and that json_parse does not take. */
+    if (parsed == NULL && strstr(buf_cstr(&out), "\\u0000") == NULL)
         abort();
     json_free_p(&parsed);
     buf_done(&out);
