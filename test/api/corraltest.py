@@ -75,13 +75,16 @@ class Client:
     def __init__(self, port, key):
         self.port, self.key = port, key
 
+    def connect(self, timeout):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
     def request(self, method, path, body=None, headers=None, timeout=60, prefix=PREFIX):
         sent = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
         sent.update(headers or {})
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection = self.connect(timeout)
         try:
             connection.request(method, prefix + path, body, sent)
             response = connection.getresponse()
@@ -151,15 +154,18 @@ class Server:
         wait_until(self._answers, 60, "corrald answers /health")
         with open(f"{self.state}/admin.key", encoding="ascii") as f:
             self.key = f.read().strip()
-        self.client = Client(self.port, self.key)
+        self.client = self.connect(self.key)
         return self
+
+    def connect(self, key):
+        return Client(self.port, key)
 
     def _answers(self):
         if self.process.poll() is not None:
             raise AssertionError(f"corrald ended with status {self.process.returncode}:\n"
                                  + self.log()[-4000:])
         try:
-            return Client(self.port, None).get("/health", prefix="", timeout=5).status == 200
+            return self.connect(None).get("/health", prefix="", timeout=5).status == 200
         except OSError:
             return False
 
@@ -273,11 +279,12 @@ class ApiTest(unittest.TestCase):
 
     options = ()
     build = None
+    kind = Server
     maxDiff = 4000
 
     @classmethod
     def setUpClass(cls):
-        cls.server = Server(cls.options, cls.build)
+        cls.server = cls.kind(cls.options, cls.build)
         try:
             cls.server.start()
             cls.api = cls.server.client
