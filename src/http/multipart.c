@@ -148,15 +148,32 @@ static int multipart_boundary(struct multipart *m)
     return in_part ? m->handler->part_end(m) : 0;
 }
 
-/* Preamble or data up to the next boundary: one run of plain bytes, one byte of the delimiter, or
- * the end of a match that failed (nothing is used then). The delimiter starts with the only CR it
- * holds, so a new match can begin no earlier than at the byte that did not fit. */
+/* How many bytes come before the next place where the delimiter stands, or may stand with what
+ * follows `data`. */
+static size_t multipart_plain(const struct multipart *m, const uint8_t *data, size_t len)
+{
+    size_t at = 0;
+    while (at < len) {
+        const uint8_t *cr = memchr(data + at, '\r', len - at);
+        if (cr == NULL)
+            return len;
+        at = (size_t)(cr - data);
+        if (memcmp(cr, m->delimiter, MIN(m->delimiter_len, len - at)) == 0)
+            return at;
+        at++;
+    }
+    return len;
+}
+
+/* Preamble or data up to the next boundary: a run of plain bytes, one byte of what may be the
+ * delimiter, or the end of a match that failed (nothing is used then). The delimiter holds one CR,
+ * its first byte, so a new match begins no earlier than at the byte that did not fit. */
 static int multipart_data(struct multipart *m, const uint8_t *data, size_t len, size_t *used)
 {
-    if (m->matched == 0 && data[0] != '\r') {
-        const uint8_t *cr = memchr(data, '\r', len);
-        *used = cr != NULL ? (size_t)(cr - data) : len;
-        return multipart_emit(m, data, *used);
+    if (m->matched == 0) {
+        *used = multipart_plain(m, data, len);
+        if (*used > 0)
+            return multipart_emit(m, data, *used);
     }
     if (data[0] == (uint8_t)m->delimiter[m->matched]) {
         *used = 1;
