@@ -103,6 +103,8 @@ static int main_options(int argc, char **argv, struct error *err)
 
 static int main_open(int dir_fd, const char *path, int flags, struct error *err)
 {
+    if (path == NULL)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "a file is not named");
     int fd = openat(dir_fd, path, flags | O_CLOEXEC | O_NOCTTY, 0600);
     if (fd < 0)
         return error_set_errno(err, ERROR_INVALID_ARGUMENT, -errno, "%s cannot be opened", path);

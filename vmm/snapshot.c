@@ -4,8 +4,9 @@
  *
  * Save: finish what the driver asked for (so that the interrupt is in the local APIC before it is
  * read), flush the disk, state, memory. Load: everything is checked before KVM sees it; then KVM
- * state, devices, a new generation id, a reset of all vsock connections, and one interrupt of each
- * device, because an edge between two reads of the saving side may be lost.
+ * state, devices, a new generation id, a reset of all vsock connections, and the interrupt of each
+ * device that the driver has not acknowledged, because an edge between two reads of the saving side
+ * may be lost.
  */
 #include <errno.h>
 #include <string.h>
@@ -230,8 +231,8 @@ static int snap_new_generation(struct vm *vm)
     kvm_pulse(&vm->kvm, LAYOUT_GED_GSI);
     virtio_vsock_transport_reset(&vm->vsock);
     for (size_t i = 0; i < LAYOUT_VIRTIO_MAX; i++) {
-        if (virtio_running(vm->slot[i].dev))
-            virtio_raise(vm->slot[i].dev);
+        if (vm->slot[i].dev->isr != 0)
+            irq_raise(&vm->slot[i].dev->irq);
     }
     return 0;
 }

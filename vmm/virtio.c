@@ -51,7 +51,7 @@ int virtio_pop(struct virtio_dev *dev, uint32_t queue)
     return rv;
 }
 
-void virtio_raise(struct virtio_dev *dev)
+static void virtio_raise(struct virtio_dev *dev)
 {
     dev->isr |= VIRTIO_ISR_QUEUE;
     irq_raise(&dev->irq);

@@ -83,9 +83,6 @@ void virtio_config_copy(const void *config, size_t size, uint32_t offset, void *
 /* Feeds every ready queue to `notify` once, as if the driver had asked: what was requested before
  * a pause is done before the state is saved. */
 void virtio_kick_all(struct virtio_dev *dev);
-/* Raises the interrupt without a cause: an edge may have been lost between saving and restoring. */
-void virtio_raise(struct virtio_dev *dev);
-
 void virtio_save(const struct virtio_dev *dev, struct buf *out);
 int virtio_load(struct virtio_dev *dev, struct cursor *c);
 
