@@ -194,7 +194,7 @@ static void shakes_hands(void)
     T_STR(mbedtls_ssl_get_version(&c.ssl), "TLSv1.3");
 #else
     T_STR(mbedtls_ssl_get_version(&c.ssl), "TLSv1.2");
-    T_STR(mbedtls_ssl_get_ciphersuite(&c.ssl), "TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256");
+    T_STR(mbedtls_ssl_get_ciphersuite(&c.ssl), "TLS-ECDHE-ECDSA-WITH-CHACHA20-POLY1305-SHA256");
 #endif
     tt_client_close(&c);
     T_UNTIL(&loop, server.ended > 0);
@@ -334,8 +334,8 @@ static void strangers(void)
         int status;
     } cases[] = {
         {"GET / HTTP/1.1\r\n\r\n", 18, "use TLS", -EPROTO},
-        {"\x16\x03\x01\x00\x05hello", 10, NULL, -EPROTO},
-        {"\x16\x03\x01\xff\xff", 5, NULL, -EPROTO},
+        {"\x16\x03\x01\x00\x05hello", 10, NULL, 0}, /* some versions wait for the rest of it */
+        {"\x16\x03\x01\xff\xff", 5, NULL, 0},
         {"\x80\x2e\x01\x03\x01", 5, NULL, -EPROTO}, /* SSL 2 */
         {"\x00", 1, NULL, -EPROTO},
         {"\x16\x03", 2, NULL, -ECONNRESET}, /* and goes away */
@@ -350,10 +350,12 @@ static void strangers(void)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         int fd = server_start();
         T_EQ(send(fd, cases[i].bytes, cases[i].len, MSG_NOSIGNAL), cases[i].len);
-        if (cases[i].status == -ECONNRESET)
+        if (cases[i].status != -EPROTO)
             T_EQ(shutdown(fd, SHUT_WR), 0);
         T_UNTIL(&loop, server.ended > 0);
-        T_EQ(server.end_status, cases[i].status);
+        if (cases[i].status != 0)
+            T_EQ(server.end_status, cases[i].status);
+        T_TRUE(server.end_status < 0);
         T_EQ(server.opened, 0);
         ssize_t n = recv(fd, got, sizeof(got), 0);
         if (cases[i].answer != NULL)
