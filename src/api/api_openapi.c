@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* api_openapi.c - /openapi.json: the description of every route, from openapi.json in this folder. */
+/* api_openapi.c - /openapi.json: the description of every route, from openapi.json in this folder.
+ */
 #include "api.h"
 #include "openapi_json.h"
 
 void api_openapi(struct api_call *call)
 {
     struct buf body = {0};
-    (void)buf_append(&body, openapi_json, sizeof(openapi_json) - 1);
+    (void)buf_append(&body, openapi_json, openapi_json_len);
     api_reply(call, 200, &body);
 }
