@@ -4,6 +4,7 @@ the same sandbox, and against Jupyter Server (REST and WebSocket) on the host.""
 import json
 import os
 import shutil
+import subprocess
 import urllib.request
 import uuid
 
@@ -54,7 +55,8 @@ def jupyter_server():
                "--ServerApp.log_level=ERROR", "--ServerApp.disable_check_xsrf=True"]
     environment = {**os.environ, "HOME": folder, "PATH": "/usr/bin:/bin"}
     try:
-        with process(command, answers(port), env=environment, cwd=folder):
+        with process(command, answers(port), env=environment, cwd=folder,
+                     stderr=subprocess.DEVNULL):
             kernel = request(port, "POST", "/api/kernels", {"name": "python3"})["id"]
             socket = connect(port, kernel)
             kept = timed(lambda: execute(socket), RUNS)
