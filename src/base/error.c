@@ -36,6 +36,7 @@ int error_set(struct error *err, enum error_code code, const char *fmt, ...)
     return -EINVAL;
 }
 
+#undef error_set_errno
 int error_set_errno(struct error *err, enum error_code code, int errnum, const char *fmt, ...)
 {
     if (err != NULL) {
