@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One running Jupyter kernel: start, execute one request at a time, interrupt, kill."""
 import asyncio
+import hmac
 import inspect
+import json
 import os
 import shutil
 import signal
@@ -210,11 +212,15 @@ class Kernel:
 
     def _parse(self, parts):
         """(parent id, type, content), or None for what is not a message of our kernel."""
+        session = self._manager.session
         try:
-            _, parts = self._manager.session.feed_identities(parts)
-            message = self._manager.session.deserialize(parts)
-            parent, content = message["parent_header"].get("msg_id"), message["content"]
-            return (parent, message["msg_type"], content) if isinstance(content, dict) else None
+            # Session.deserialize would also parse dates that nobody reads: half of all work here.
+            _, (signature, *bodies) = session.feed_identities(parts)
+            if not hmac.compare_digest(session.sign(bodies[:4]), signature):
+                return None
+            header, parent, _, content = map(json.loads, bodies[:4])
+            wanted = isinstance(content, dict)
+            return (parent.get("msg_id"), header["msg_type"], content) if wanted else None
         except (ValueError, TypeError, KeyError, IndexError, AttributeError):
             return None
 
