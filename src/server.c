@@ -13,6 +13,8 @@
 #include "http_server.h"
 #include "isolation.h"
 #include "log.h"
+#include "loop_lag.h"
+#include "metrics.h"
 
 #define SERVER_KEY_MAX  256   /* bytes of admin.key */
 #define SERVER_GRACE_MS 10000 /* for requests that are being answered when it is told to stop */
@@ -95,6 +97,13 @@ static int server_open_sandboxes(struct server *s, struct error *err)
     return s->sandboxes != NULL ? 0 : error_set(err, ERROR_INTERNAL, "Out of memory");
 }
 
+static void server_sample(struct api *api)
+{
+    struct server *s = container_of(api, struct server, api);
+    metrics_set(METRIC_CONNECTIONS, http_server_connections(&s->http));
+    metrics_set(METRIC_LOOP_LAG_US, (int64_t)loop_lag_take());
+}
+
 static int server_listen(struct server *s, struct error *err)
 {
     const struct config *c = s->config;
@@ -110,6 +119,7 @@ static int server_listen(struct server *s, struct error *err)
         .templates = &s->templates,
         .sandboxes = s->sandboxes,
         .isolation = s->driver->ops->name,
+        .sample = server_sample,
         .workflows = {.loop = &s->loop,
                       .store = s->store,
                       .templates = &s->templates,
@@ -221,6 +231,7 @@ int server_run(const struct config *config, struct error *err)
     s->config = config;
     (void)signal(SIGPIPE, SIG_IGN);
     uv_loop_init(&s->loop);
+    loop_lag_watch(&s->loop);
     int rv = server_start(s, err);
     if (rv == 0)
         uv_run(&s->loop, UV_RUN_DEFAULT);

@@ -36,8 +36,9 @@ struct api {
     struct wf_engine workflows;
     struct template_set *templates;
     struct sandbox_table *sandboxes;
-    struct ratelimit *ratelimit; /* NULL: off */
-    const char *isolation;       /* name of the driver */
+    struct ratelimit *ratelimit;     /* NULL: off */
+    const char *isolation;           /* name of the driver */
+    void (*sample)(struct api *api); /* sets the gauges that the server knows; before a scrape */
 };
 
 struct api_call;

@@ -23,6 +23,7 @@ void api_metrics(struct api_call *call)
         api_fail_code(call, ERROR_NOT_FOUND, "Metrics are off");
         return;
     }
+    call->api->sample(call->api);
     if (metrics_print(&body) < 0) {
         buf_done(&body);
         api_fail_code(call, ERROR_INTERNAL, "Out of memory");

@@ -13,7 +13,6 @@
  * the first one's kind and help are the family's. */
 #define METRICS(X)                                                                                 \
     X(CONNECTIONS, gauge, "corral_connections", "", "Open client connections")                     \
-    X(CONNECTIONS_TOTAL, counter, "corral_connections_total", "", "Client connections accepted")   \
     X(SANDBOXES_CREATING, gauge, "corral_sandboxes", "state=\"creating\"", "Sandboxes by state")   \
     X(SANDBOXES_RUNNING, gauge, "corral_sandboxes", "state=\"running\"", "")                       \
     X(SANDBOXES_STOPPED, gauge, "corral_sandboxes", "state=\"stopped\"", "")                       \
@@ -28,7 +27,8 @@
     X(AUTH_FAILED, counter, "corral_auth_failed_total", "", "Requests with a wrong credential")    \
     X(STORE_COMMITS, counter, "corral_store_commits_total", "result=\"ok\"", "State commits")      \
     X(STORE_FAILURES, counter, "corral_store_commits_total", "result=\"failed\"", "")              \
-    X(LOOP_LAG_US, gauge, "corral_loop_lag_microseconds", "", "Delay of the loop at its last turn")
+    X(LOOP_LAG_US, gauge, "corral_loop_lag_microseconds", "",                                      \
+      "Longest turn of the loop since the last scrape")
 
 enum metric {
 #define X(name, kind, family, labels, help) METRIC_##name,
