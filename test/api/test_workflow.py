@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workflows: definitions and their faults, runs, retries, cancelling, and kill -9 at every step."""
+import random
 import time
 
 from accounts import ENVIRONMENTS, WORKFLOWS, AccountTest, Person
@@ -252,6 +253,29 @@ class Killed(WorkflowTest):
 
     POLICY = {"retries": 1, "retry_delay": 0}
     NOTE = "echo {0} >> /tmp/log; sleep 1.5; "
+
+    def test_at_random_moments(self):
+        """Between any two commits: what is written decides, and nothing that is over runs again."""
+        moments = random.Random(3)
+        note = "echo {0} >> /tmp/log; sleep 0.3; echo {0}"
+        many = {"retries": 9, "retry_delay": 0}
+        for _ in range(4):
+            flow = self.make(command("a", note.format("a"), **many),
+                             command("b", note.format("b"), "a", **many),
+                             command("c", note.format("c"), "a", **many),
+                             command("d", "cat /tmp/log", "b", "c", **many))
+            self.start(flow)
+            for _ in range(2):
+                time.sleep(moments.random() * 0.7)
+                self.server.kill()
+                self.server.start()
+            over = self.wait(flow)
+            steps = {s["name"]: s for s in over["steps"]}
+            self.assertEqual(over["status"], "completed", over)
+            log = steps["d"]["output"]["stdout"].split()
+            for name in "abc":
+                self.assertEqual(steps[name]["output"]["stdout"], name + "\n")
+                self.assertIn(log.count(name), range(1, steps[name]["attempts"] + 1))
 
     def diamond(self):
         return self.make(
