@@ -26,8 +26,9 @@ class Build(unittest.TestCase):
         path = f"{self.folder}/x.recipe"
         with open(path, "w", encoding="utf-8") as file:
             file.write(recipe)
-        return subprocess.Popen([BUILD, path, self.out, *options], stderr=subprocess.PIPE,
-                                stdin=subprocess.DEVNULL, text=True)
+        # What ignores SIGINT, as a shell's background jobs do, hands that on; the builder must not.
+        return subprocess.Popen(["env", "--default-signal=INT", BUILD, path, self.out, *options],
+                                stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
 
     def assert_clean(self):
         self.assertFalse(os.path.exists(self.out))
