@@ -26,6 +26,12 @@ class Channel:
         # Sending may have consumed a change.
         self._loop.call_soon(self.drain)
 
+    def stop_monitor(self):
+        """To be called before the monitor's own channel closes: zmq's I/O thread, which serves all
+        sockets of the process, sends its events with a call that waits for a reader."""
+        if self._socket is not None:
+            self._socket.disable_monitor()
+
     def close(self):
         if self._socket is not None:
             self._loop.remove_reader(self._socket.fileno())

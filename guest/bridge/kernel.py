@@ -138,9 +138,10 @@ class Kernel:
             self._process.signal(signal.SIGSTOP if self._pauses else signal.SIGCONT)
 
     async def kill(self):
-        for channel in (self._shell, self._iopub, self._monitor):
-            if channel is not None:
-                channel.close()
+        if self._shell is not None:
+            self._shell.close()
+        if self._iopub is not None:
+            self._close_iopub()
         self._shell = self._iopub = self._monitor = None
         if self._process is not None:
             await self._process.kill()
@@ -187,6 +188,11 @@ class Kernel:
         events = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._monitor = Channel(events, self._on_disconnected)
         self._iopub = Channel(socket, self._on_iopub, lambda behind: self.pause("backlog", behind))
+
+    def _close_iopub(self):
+        self._iopub.stop_monitor()
+        self._monitor.close()
+        self._iopub.close()
 
     async def _hear(self):
         """A subscription counts once something has come through it: ask until it does."""
@@ -264,8 +270,7 @@ class Kernel:
             return
         if self._execution is not None:
             self._execution.lossy = True
-        self._iopub.close()
-        self._monitor.close()
+        self._close_iopub()
         self._connect_iopub()
 
     def _on_died(self, _future):
