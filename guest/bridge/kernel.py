@@ -22,6 +22,7 @@ from process import Process
 START_S = 60  # a kernel that says nothing for this long will not start
 ASK_S = 0.5  # kernel_info is asked again until the kernel is heard on iopub
 SILENT_S = 10  # most time for a silent request
+LAST_WORDS_S = 0.2  # from a kernel's death to the end of its run
 INTERRUPT_S = 5  # time to become idle after an interrupt
 MAX_MESSAGE = 64 << 20  # bytes of one zmq message; the connection that carries a longer one ends
 MAX_BACKLOG = 20000  # messages waiting in this process while the kernel is asked to pause
@@ -274,8 +275,13 @@ class Kernel:
         self._connect_iopub()
 
     def _on_died(self, _future):
-        if self._iopub is not None:
-            self._iopub.drain()
+        """What the kernel said last may still be on its way through zmq's own thread."""
+        asyncio.get_running_loop().call_later(LAST_WORDS_S, self._bury)
+
+    def _bury(self):
+        for channel in (self._iopub, self._shell):
+            if channel is not None:
+                channel.drain()
         if self._execution is not None:
             self._execution.kernel_died()
 

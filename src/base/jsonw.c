@@ -20,7 +20,8 @@ static void jsonw_escape(struct buf *out, uint8_t c)
 
 void jsonw_quote(struct buf *out, const char *s, size_t len)
 {
-    const uint8_t *p = (const uint8_t *)s;
+    const uint8_t *p = len > 0 ? (const uint8_t *)s
+                               : (const uint8_t *)""; /* an empty buf has no data */
     const uint8_t *end = p + len;
     const uint8_t *plain = p; /* start of the bytes that need no change */
     (void)buf_append(out, "\"", 1);

@@ -297,12 +297,14 @@ class Contexts(CodeTest):
         self.assertEqual([log[i] == log[i + 1] for i in (0, 2, 4)], [True] * 3)
 
     def test_contexts_run_side_by_side(self):
-        contexts = [self.context(), self.context()]
-        started = time.monotonic()
+        meet = ("import os, time\nopen('/tmp/{0}', 'w').close()\n"
+                "while not os.path.exists('/tmp/{1}'): time.sleep(0.05)\n'met'")
+        runs = [(self.context(), "a", "b"), (self.context(), "b", "a")]  # each waits for the other
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda c: self.run_code("import time\ntime.sleep(3)", context_id=c),
-                          contexts))
-        self.assertLess(time.monotonic() - started, 5.5)
+            bodies = list(pool.map(lambda r: self.run_code(meet.format(r[1], r[2]), context_id=r[0]),
+                                   runs))
+        self.assertEqual([b["results"]["result"]["data"]["text/plain"] for b in bodies],
+                         ["'met'", "'met'"])
 
 
 class Languages(CodeTest):
