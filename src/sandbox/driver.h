@@ -16,6 +16,7 @@
 #ifndef CORRAL_DRIVER_H
 #define CORRAL_DRIVER_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <uv.h>
 
@@ -32,6 +33,14 @@ struct iso_spec {
     unsigned int memory_mb;
     unsigned int disk_mb;
     unsigned int pids_max;
+
+    /* For the kvm driver alone, which needs neither rootfs nor guest_dir. */
+    const char *template_dir; /* STATE/templates/NAME, absolute: disk, kernel and snapshot are in
+                                 its kvm/. NULL only for an adoption */
+    const char *snapshot_dir; /* restore this one, whatever is asked above; NULL: the template's
+                                 when it fits, otherwise a cold boot */
+    bool cold;                /* boot, whatever snapshot there is */
+    bool record;              /* iso_workset will be asked for */
 };
 
 /* What a restart of the server must remember to find the instance again; stored in its record. */
@@ -58,6 +67,9 @@ struct iso_events {
     void (*stopped)(void *ctx);
 };
 
+/* The end of an operation: 0, or a negative errno with `err` filled. `ctx` is the instance's. */
+typedef void (*iso_done)(void *ctx, int status, const struct error *err);
+
 struct isolation_driver;
 
 struct isolation_ops {
@@ -69,10 +81,11 @@ struct isolation_ops {
     void (*stop)(struct iso *iso);
     /* Synchronous and cheap: a few reads of cgroup files. */
     int (*stats)(struct iso *iso, struct iso_stats *ret);
-    /* NULL where the driver cannot. `done` is called once. */
-    int (*pause)(struct iso *iso, void (*done)(void *ctx, int status));
-    int (*resume)(struct iso *iso, void (*done)(void *ctx, int status));
-    int (*snapshot)(struct iso *iso, const char *dir, void (*done)(void *ctx, int status));
+    /* NULL where the driver cannot. See iso_pause. */
+    int (*pause)(struct iso *iso, iso_done done);
+    int (*resume)(struct iso *iso, iso_done done);
+    int (*snapshot)(struct iso *iso, const char *dir, iso_done done);
+    int (*workset)(struct iso *iso, const char *path, iso_done done);
     /* Removes what instances of an earlier server left behind and nobody adopts: every id in the
      * driver's own registry or in STATE/sandboxes for which `keep` is false. Blocking; called once
      * at start, before the first iso_start. */
@@ -97,6 +110,11 @@ struct iso {
 /* NULL, with `err` filled, when the machine cannot run it (no runc, not root, ...). `state_dir` is
  * the server's; `runtime` is the OCI runtime's name or path ("runc"). */
 struct isolation_driver *oci_driver_new(uv_loop_t *loop, const char *state_dir, const char *runtime,
+                                        struct error *err);
+
+/* NULL, with `err` filled, when the machine cannot run it. `vmm` is the path of corral-vmm. Whether
+ * /dev/kvm is any good is asked by kvm_probe, not here. */
+struct isolation_driver *kvm_driver_new(uv_loop_t *loop, const char *state_dir, const char *vmm,
                                         struct error *err);
 
 /* The driver's blocking work is done by this very program, started again with a verb of the
@@ -133,6 +151,37 @@ static inline void iso_stop(struct iso *iso)
 static inline int iso_stats(struct iso *iso, struct iso_stats *ret)
 {
     return iso->driver->ops->stats(iso, ret);
+}
+
+/* Operations on a started instance, one at a time: 0, or a negative errno and `done` will not come
+ * (-EBUSY: another one is under way, -EOPNOTSUPP: the driver cannot, -EINVAL: not started). `done`
+ * comes once, unless the instance is stopped before. */
+static inline int iso_pause(struct iso *iso, iso_done done)
+{
+    const struct isolation_ops *ops = iso->driver->ops;
+    return ops->pause != NULL ? ops->pause(iso, done) : -EOPNOTSUPP;
+}
+
+static inline int iso_resume(struct iso *iso, iso_done done)
+{
+    const struct isolation_ops *ops = iso->driver->ops;
+    return ops->resume != NULL ? ops->resume(iso, done) : -EOPNOTSUPP;
+}
+
+/* Makes the directory `dir` (absolute; its parent exists, it does not) with the files state, memory
+ * and overlay, all of one moment. The guest runs on afterwards. A failure leaves no directory. */
+static inline int iso_snapshot(struct iso *iso, const char *dir, iso_done done)
+{
+    const struct isolation_ops *ops = iso->driver->ops;
+    return ops->snapshot != NULL ? ops->snapshot(iso, dir, done) : -EOPNOTSUPP;
+}
+
+/* Writes the pages that the guest has touched since its restore to the file at `path`, which must
+ * not exist. For an instance with `record`. */
+static inline int iso_workset(struct iso *iso, const char *path, iso_done done)
+{
+    const struct isolation_ops *ops = iso->driver->ops;
+    return ops->workset != NULL ? ops->workset(iso, path, done) : -EOPNOTSUPP;
 }
 
 static inline void iso_sweep(struct isolation_driver *d, bool (*keep)(void *ctx, const char *id),
