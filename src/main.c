@@ -46,7 +46,7 @@ int main(int argc, char **argv)
     struct error err = {0};
     struct config *config = NULL;
     int status = 0;
-    if (oci_helper_main(argc, argv, &status))
+    if (driver_helper_main(argc, argv, &status))
         return status;
     keep_memory_flat();
     int rv = config_load(&config, argc, argv, &err);

@@ -117,10 +117,14 @@ struct isolation_driver *oci_driver_new(uv_loop_t *loop, const char *state_dir, 
 struct isolation_driver *kvm_driver_new(uv_loop_t *loop, const char *state_dir, const char *vmm,
                                         struct error *err);
 
-/* The driver's blocking work is done by this very program, started again with a verb of the
- * driver's. To be called first in main: true when this process is one of those, which is then done
- * and has to exit with *ret_status. */
-bool oci_helper_main(int argc, char **argv, int *ret_status);
+/* The drivers' blocking work is done by this very program, started again with a verb of theirs. To
+ * be called first in main: true when this process is one of those, which is then done and has to
+ * exit with *ret_status. */
+bool driver_helper_main(int argc, char **argv, int *ret_status);
+
+/* Only what passes here is ever made part of a path: 36 characters of [0-9a-f-]. */
+#define DRIVER_ID_LEN 36
+bool driver_id_valid(const char *id);
 
 /* NULL when memory ran out, or when id and dir are not as struct iso_spec says. */
 static inline struct iso *iso_new(struct isolation_driver *d, const struct iso_spec *spec,

@@ -7,8 +7,8 @@
  */
 #include "oci_config.h"
 
+#include "cgroup.h"
 #include "jsonw.h"
-#include "oci_cgroup.h"
 #include "oci_seccomp.h"
 
 #include <errno.h>
@@ -176,7 +176,7 @@ static void write_resources(struct jsonw *w, const struct oci_spec *spec, bool l
 static void write_linux(struct jsonw *w, const struct oci_spec *spec, bool limit_swap)
 {
     char cgroup[64];
-    (void)snprintf(cgroup, sizeof(cgroup), OCI_CGROUP_PATH, spec->id);
+    (void)snprintf(cgroup, sizeof(cgroup), CGROUP_PATH, spec->id);
     jsonw_key(w, "linux");
     jsonw_object(w);
     jsonw_key_str(w, "cgroupsPath", cgroup);

@@ -60,7 +60,7 @@ static char *find_program(const char *name)
 static int check_machine(struct oci_driver *d, const char *state_dir, const char *runtime,
                          struct error *err)
 {
-    const size_t socket_path = strlen(state_dir) + strlen("/" SANDBOXES_DIR "/") + OCI_ID_LEN +
+    const size_t socket_path = strlen(state_dir) + strlen("/" SANDBOXES_DIR "/") + DRIVER_ID_LEN +
                                strlen("/" OCI_SOCKET);
     if (geteuid() != 0)
         return error_set(err, ERROR_UNAVAILABLE, "the oci driver must run as root");
@@ -78,11 +78,11 @@ static int check_machine(struct oci_driver *d, const char *state_dir, const char
                          "runc or crun");
     if (d->runtime == NULL)
         return error_set(err, ERROR_UNAVAILABLE, "the OCI runtime %s is not installed", runtime);
-    int r = oci_cgroups_load(&d->cgroups);
+    int r = cgroups_load(&d->cgroups);
     if (r < 0)
         return error_set(err, ERROR_UNAVAILABLE,
                          "no control groups with a memory controller are mounted");
-    r = oci_cgroups_prepare(&d->cgroups);
+    r = cgroups_prepare(&d->cgroups);
     return r < 0 ? error_set_errno(err, ERROR_UNAVAILABLE, r, "control groups") : 0;
 }
 
@@ -109,8 +109,8 @@ struct isolation_driver *oci_driver_new(uv_loop_t *loop, const char *state_dir, 
         return NULL;
     }
     d->base = (struct isolation_driver){.ops = &oci_ops, .loop = loop};
-    oci_runner_init(&d->launches, loop, MAX(LAUNCHES_MIN, uv_available_parallelism()));
-    oci_runner_init(&d->cleanings, loop, CLEANINGS_MAX);
+    helper_runner_init(&d->launches, loop, MAX(LAUNCHES_MIN, uv_available_parallelism()));
+    helper_runner_init(&d->cleanings, loop, CLEANINGS_MAX);
     d->state_dir = strdup(state_dir);
     if (d->state_dir == NULL || check_machine(d, state_dir, runtime, err) < 0 ||
         make_dir(state_dir, SANDBOXES_DIR, NULL, err) < 0 ||
@@ -119,22 +119,6 @@ struct isolation_driver *oci_driver_new(uv_loop_t *loop, const char *state_dir, 
         return NULL;
     }
     return &d->base;
-}
-
-bool oci_helper_main(int argc, char **argv, int *ret_status)
-{
-    static const struct {
-        const char *verb;
-        int (*run)(char **args);
-    } helpers[] = {{OCI_VERB_LAUNCH, oci_launch_main}, {OCI_VERB_CLEAN, oci_clean_main}};
-
-    for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(helpers); i++) {
-        if (strcmp(argv[1], helpers[i].verb) == 0) {
-            *ret_status = helpers[i].run(argv + 2);
-            return true;
-        }
-    }
-    return false;
 }
 
 int oci_spec_init(struct oci_spec *ret, const struct oci_driver *d, const char *id)
@@ -176,7 +160,7 @@ static void sweep_dir(struct oci_driver *d, const char *name,
     if (dir == NULL)
         return;
     for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
-        if (oci_id_valid(e->d_name) && !keep(ctx, e->d_name))
+        if (driver_id_valid(e->d_name) && !keep(ctx, e->d_name))
             sweep_one(d, e->d_name);
     }
     (void)closedir(dir);
@@ -194,7 +178,7 @@ static void oci_free(struct isolation_driver *base)
 {
     struct oci_driver *d = container_of(base, struct oci_driver, base);
     assert(d->instances == 0);
-    oci_cgroups_done(&d->cgroups);
+    cgroups_done(&d->cgroups);
     free(d->state_dir);
     free(d->root);
     free(d->runtime);

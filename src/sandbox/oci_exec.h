@@ -4,7 +4,7 @@
 #ifndef CORRAL_OCI_EXEC_H
 #define CORRAL_OCI_EXEC_H
 
-#include "oci_cgroup.h"
+#include "cgroup.h"
 #include "oci_spec.h"
 
 #define OCI_VERB_LAUNCH "oci-launch"
@@ -16,7 +16,7 @@ int oci_launch_main(char **args);
 int oci_clean_main(char **args);
 
 /* What oci_clean_main does; also for the sweep. */
-int oci_clean(const struct oci_spec *spec, const struct oci_cgroups *cg, struct error *err);
+int oci_clean(const struct oci_spec *spec, const struct cgroups *cg, struct error *err);
 
 /* Runs the runtime with `argv` to its end: no terminal, output to /dev/null, dies with its parent.
  * `fd3` (or -1) becomes its descriptor 3. Returns its exit status (128 + signal), or a negative

@@ -3,9 +3,9 @@
 #ifndef CORRAL_OCI_INTERNAL_H
 #define CORRAL_OCI_INTERNAL_H
 
+#include "cgroup.h"
 #include "driver.h"
-#include "oci_cgroup.h"
-#include "oci_run.h"
+#include "helper.h"
 #include "oci_spec.h"
 
 #define OCI_PROGRAM "/proc/self/exe"
@@ -15,8 +15,8 @@ struct oci_driver {
     char *state_dir;
     char *root; /* STATE/oci */
     char *runtime;
-    struct oci_cgroups cgroups;
-    struct oci_runner launches,
+    struct cgroups cgroups;
+    struct helper_runner launches,
         cleanings; /* apart: a sandbox that is slow to clean delays no start */
     unsigned int instances;
 };

@@ -51,7 +51,7 @@ struct oci_iso {
     enum oci_state state;
     struct oci_spec spec;
     int pidfd;
-    struct oci_run run;
+    struct helper run;
     uv_timer_t timer; /* adopting, killing */
     uv_poll_t poll;   /* on pidfd */
     bool has_poll;
@@ -59,13 +59,13 @@ struct oci_iso {
     unsigned int tries; /* of cleaning */
 };
 
-static void iso_on_launched(struct oci_run *run);
+static void iso_on_launched(struct helper *run);
 static void iso_on_adopt(uv_timer_t *timer);
 static void iso_on_end(uv_poll_t *poll, int status, int events);
 static void iso_kill(struct oci_iso *o);
 static void iso_on_kill_timeout(uv_timer_t *timer);
 static void iso_clean(struct oci_iso *o);
-static void iso_on_cleaned(struct oci_run *run);
+static void iso_on_cleaned(struct helper *run);
 static void iso_close(struct oci_iso *o);
 static void iso_on_close(uv_handle_t *h);
 
@@ -86,7 +86,7 @@ struct iso *oci_iso_create(struct isolation_driver *base, const struct iso_spec 
 {
     struct oci_driver *d = container_of(base, struct oci_driver, base);
     struct oci_iso *o = calloc(1, sizeof(*o));
-    if (o == NULL || !oci_id_valid(spec->id) || oci_spec_init(&o->spec, d, spec->id) < 0 ||
+    if (o == NULL || !driver_id_valid(spec->id) || oci_spec_init(&o->spec, d, spec->id) < 0 ||
         strcmp(spec->dir, o->spec.dir) != 0 || set_str(&o->spec.rootfs, spec->rootfs) < 0 ||
         set_str(&o->spec.guest_dir, spec->guest_dir) < 0) {
         if (o != NULL)
@@ -142,16 +142,16 @@ int oci_iso_start(struct iso *iso)
     if (argv == NULL)
         return -ENOMEM;
     o->state = OCI_STARTING;
-    oci_run_start(&o->run, &d->launches, argv, LAUNCH_TIMEOUT_MS, iso_on_launched);
+    helper_start(&o->run, &d->launches, argv, LAUNCH_TIMEOUT_MS, iso_on_launched);
     return 0;
 }
 
-static int launch_result(struct oci_iso *o, const struct oci_run *run, struct error *err)
+static int launch_result(struct oci_iso *o, const struct helper *run, struct error *err)
 {
     struct iso_handle h = {0};
     char *nl = strchrnul(run->text, '\n');
     switch (run->end) {
-    case OCI_RUN_EXITED:
+    case HELPER_EXITED:
         if (run->status == 0 &&
             sscanf(run->text, "ok %" SCNd32 " %" SCNu64, &h.pid, &h.start_time) == 2) {
             o->iso.handle = h;
@@ -162,17 +162,17 @@ static int launch_result(struct oci_iso *o, const struct oci_run *run, struct er
                              run->text + 6);
         return error_set(err, ERROR_SANDBOX_FAILED, "the launcher ended with status %d",
                          run->status);
-    case OCI_RUN_TIMED_OUT:
+    case HELPER_TIMED_OUT:
         return error_set(err, ERROR_SANDBOX_FAILED, "%s did not start the sandbox within %d s",
                          o->spec.runtime, LAUNCH_TIMEOUT_MS / 1000);
-    case OCI_RUN_CANCELLED:
-    case OCI_RUN_FAILED:
+    case HELPER_CANCELLED:
+    case HELPER_FAILED:
         break;
     }
     return error_set_errno(err, ERROR_SANDBOX_FAILED, run->status, "the launcher");
 }
 
-static void iso_on_launched(struct oci_run *run)
+static void iso_on_launched(struct helper *run)
 {
     struct oci_iso *o = container_of(run, struct oci_iso, run);
     struct error err = {0};
@@ -200,7 +200,7 @@ static void iso_on_adopt(uv_timer_t *timer)
     struct error err = {0};
     char path[PATH_MAX];
     (void)snprintf(path, sizeof(path), "%s/" OCI_SOCKET, o->spec.dir);
-    if (!oci_cgroup_exists(&iso_driver(o)->cgroups, o->spec.id))
+    if (!cgroup_exists(&iso_driver(o)->cgroups, o->spec.id))
         (void)error_set(&err, ERROR_SANDBOX_FAILED, "its control group is gone");
     else if (access(path, F_OK) < 0)
         (void)error_set(&err, ERROR_SANDBOX_FAILED, "its socket is gone");
@@ -221,7 +221,7 @@ static void iso_on_end(uv_poll_t *poll, int status, int events)
         return;
     }
     o->state = OCI_ENDED;
-    bool oom = oci_cgroup_oom(&iso_driver(o)->cgroups, o->spec.id);
+    bool oom = cgroup_oom(&iso_driver(o)->cgroups, o->spec.id);
     o->iso.events->exited(o->iso.ctx, oom ? "out of memory" : "the agent ended");
 }
 
@@ -231,7 +231,7 @@ void oci_iso_stop(struct iso *iso)
     switch (o->state) {
     case OCI_STARTING:
         o->state = OCI_STOPPING;
-        oci_run_cancel(&o->run);
+        helper_cancel(&o->run);
         break;
     case OCI_ADOPTING:
         /* Not watched yet; the cleaner ends it through its control group. */
@@ -278,16 +278,16 @@ static void iso_clean(struct oci_iso *o)
     o->state = OCI_CLEANING;
     o->tries++;
     char **argv = oci_spec_to_argv(&o->spec, OCI_PROGRAM, OCI_VERB_CLEAN);
-    oci_run_start(&o->run, &iso_driver(o)->cleanings, argv, CLEAN_TIMEOUT_MS, iso_on_cleaned);
+    helper_start(&o->run, &iso_driver(o)->cleanings, argv, CLEAN_TIMEOUT_MS, iso_on_cleaned);
 }
 
-static void iso_on_cleaned(struct oci_run *run)
+static void iso_on_cleaned(struct helper *run)
 {
     struct oci_iso *o = container_of(run, struct oci_iso, run);
     char quoted[256];
-    if (run->end == OCI_RUN_EXITED && run->status == 0) {
+    if (run->end == HELPER_EXITED && run->status == 0) {
         iso_close(o);
-    } else if (o->tries < CLEAN_TRIES && run->end != OCI_RUN_TIMED_OUT) {
+    } else if (o->tries < CLEAN_TRIES && run->end != HELPER_TIMED_OUT) {
         iso_clean(o);
     } else {
         log_error("sandbox not fully removed", "sandbox=%s status=%d error=%s", o->spec.id,
@@ -319,5 +319,5 @@ static void iso_on_close(uv_handle_t *h)
 int oci_iso_stats(struct iso *iso, struct iso_stats *ret)
 {
     struct oci_iso *o = container_of(iso, struct oci_iso, iso);
-    return oci_cgroup_stats(&iso_driver(o)->cgroups, o->spec.id, ret);
+    return cgroup_stats(&iso_driver(o)->cgroups, o->spec.id, ret);
 }

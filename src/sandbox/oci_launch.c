@@ -118,10 +118,10 @@ static int stage_overlay(struct launch *l)
 static int stage_config(struct launch *l)
 {
     cleanup_buf struct buf text = {0};
-    struct oci_cgroups cg = {0};
-    (void)oci_cgroups_load(&cg);
-    bool swap = cg.memory != NULL && oci_cgroups_limit_swap(&cg);
-    oci_cgroups_done(&cg);
+    struct cgroups cg = {0};
+    (void)cgroups_load(&cg);
+    bool swap = cg.memory != NULL && cgroups_limit_swap(&cg);
+    cgroups_done(&cg);
     int r = oci_config_write(&text, &l->spec, swap);
     if (r < 0)
         return error_set_errno(&l->err, ERROR_SANDBOX_FAILED, r, "config.json");

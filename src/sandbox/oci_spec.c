@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci_spec.h"
 
+#include "driver.h"
+#include "helper.h"
 #include "num.h"
 
 #include <errno.h>
@@ -65,17 +67,10 @@ char **oci_spec_to_argv(const struct oci_spec *spec, const char *program, const 
         n++;
     }
     if (failed) {
-        oci_spec_argv_free(argv);
+        helper_argv_free(argv);
         return NULL;
     }
     return argv;
-}
-
-void oci_spec_argv_free(char **argv)
-{
-    for (size_t i = 0; argv != NULL && argv[i] != NULL; i++)
-        free(argv[i]);
-    free(argv);
 }
 
 static int spec_take(struct oci_spec *spec, const char *arg, struct error *err)
@@ -112,7 +107,7 @@ int oci_spec_from_argv(struct oci_spec *ret, char **args, struct error *err)
         if (!spec_fields[i].number && *field_str(&spec, &spec_fields[i]) == NULL)
             r = error_set(err, ERROR_INTERNAL, "argument %s is missing", spec_fields[i].key);
     }
-    if (r == 0 && !oci_id_valid(spec.id))
+    if (r == 0 && !driver_id_valid(spec.id))
         r = error_set(err, ERROR_INTERNAL, "the id is not valid");
     if (r < 0) {
         oci_spec_done(&spec);
@@ -120,9 +115,4 @@ int oci_spec_from_argv(struct oci_spec *ret, char **args, struct error *err)
     }
     *ret = spec;
     return 0;
-}
-
-bool oci_id_valid(const char *id)
-{
-    return strlen(id) == OCI_ID_LEN && strspn(id, "0123456789abcdef-") == OCI_ID_LEN;
 }

@@ -10,7 +10,6 @@
 
 #include "error.h"
 
-#define OCI_ID_LEN    36
 #define OCI_SOCKET    "vsock.sock" /* the agent's socket in the sandbox's directory */
 #define OCI_AGENT_DIR "/opt/corral"
 #define OCI_AGENT     OCI_AGENT_DIR "/corral-agent"
@@ -34,14 +33,10 @@ struct oci_spec {
 void oci_spec_done(struct oci_spec *spec);
 
 /* A NULL-terminated argument vector `program verb key=value...`, to be freed with
- * oci_spec_argv_free. NULL when memory ran out. */
+ * helper_argv_free. NULL when memory ran out. */
 char **oci_spec_to_argv(const struct oci_spec *spec, const char *program, const char *verb);
-void oci_spec_argv_free(char **argv);
 
 /* Reads the `key=value` arguments; all strings must be there. */
 int oci_spec_from_argv(struct oci_spec *ret, char **args, struct error *err);
-
-/* Only what passes here is ever made part of a path: 36 characters of [0-9a-f-]. */
-bool oci_id_valid(const char *id);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Real containers: needs root and runc, and is skipped elsewhere. */
-#include "oci_cgroup.h"
+#include "cgroup.h"
 #include "oci_exec.h"
-#include "oci_rmtree.h"
 #include "proc.h"
+#include "rmtree.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,7 +30,7 @@ static void server_that_crashes(const char *state, unsigned int ms);
 __attribute__((constructor)) static void helper(int argc, char **argv)
 {
     int status = 0;
-    if (oci_helper_main(argc, argv, &status))
+    if (driver_helper_main(argc, argv, &status))
         _exit(status);
     if (argc == 4 && strcmp(argv[1], "crash") == 0)
         server_that_crashes(argv[2], (unsigned int)atoi(argv[3]));
@@ -45,7 +45,7 @@ static const char *runtime(void)
 
 struct box {
     struct iso *iso;
-    char id[OCI_ID_LEN + 1];
+    char id[DRIVER_ID_LEN + 1];
     char dir[160];
     int started, exited, stopped; /* how often */
     int status;
@@ -223,8 +223,8 @@ static struct traces traces_now(void)
     struct traces t = {.processes = count_processes(),
                        .mounts = count_lines("/proc/self/mounts"),
                        .fds = count_entries("/proc/self/fd", "")};
-    struct oci_cgroups cg = {0};
-    T_EQ(oci_cgroups_load(&cg), 0);
+    struct cgroups cg = {0};
+    T_EQ(cgroups_load(&cg), 0);
     for (size_t i = 0; i < cg.n; i++) {
         for (unsigned int n = 0; n < 100; n++) {
             char path[256];
@@ -233,7 +233,7 @@ static struct traces traces_now(void)
             t.cgroups += access(path, F_OK) == 0;
         }
     }
-    oci_cgroups_done(&cg);
+    cgroups_done(&cg);
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         char path[96];
         (void)snprintf(path, sizeof(path), "%s/%s", state_dir, names[i]);
@@ -568,7 +568,7 @@ static void set_up(void)
     T_EQ(uv_loop_init(&loop), 0);
     driver = oci_driver_new(&loop, state_dir, runtime(), &err);
     if (driver == NULL) {
-        (void)oci_rmtree(state_dir);
+        (void)rmtree(state_dir);
         T_SKIP(err.message);
     }
     /* Opened once and kept by libuv; not a trace of a sandbox. */
@@ -582,7 +582,7 @@ static void tear_down(void)
     iso_driver_free(driver);
     T_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
     T_EQ(uv_loop_close(&loop), 0);
-    T_EQ(oci_rmtree(state_dir), 0);
+    T_EQ(rmtree(state_dir), 0);
 }
 
 T_MAIN(T_CASE(set_up), T_CASE(refuses), T_CASE(start_ask_stop), T_CASE(walls),

@@ -34,7 +34,7 @@ static void arguments_go_there_and_back(void)
     T_STR(b.rootfs, "/t/\"root\",fs:x");
     T_EQ(b.vcpus, 2);
     T_EQ(b.parent, 7);
-    oci_spec_argv_free(argv);
+    helper_argv_free(argv);
     oci_spec_done(&a);
     oci_spec_done(&b);
 }

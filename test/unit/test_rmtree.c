@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "oci_rmtree.h"
+#include "rmtree.h"
 
 #include "base.h"
 
@@ -34,14 +34,14 @@ static void set_up(void)
 
 static void absent(void)
 {
-    T_EQ(oci_rmtree(path("nothing")), 0);
+    T_EQ(rmtree(path("nothing")), 0);
 }
 
 static void not_a_directory(void)
 {
     make("mkdir keep && touch keep/file && ln -s keep link && touch plain");
-    T_EQ(oci_rmtree(path("link")), -ENOTDIR);
-    T_EQ(oci_rmtree(path("plain")), -ENOTDIR);
+    T_EQ(rmtree(path("link")), -ENOTDIR);
+    T_EQ(rmtree(path("plain")), -ENOTDIR);
     T_EQ(access(path("keep/file"), F_OK), 0);
 }
 
@@ -49,7 +49,7 @@ static void links_are_not_followed(void)
 {
     make("mkdir -p t/a/b && ln -s ../../keep t/a/out && ln -s ../keep t/out && "
          "ln -s ../../../keep t/a/b/out && ln keep/file t/a/hard && mkfifo t/a/b/fifo");
-    T_EQ(oci_rmtree(path("t")), 0);
+    T_EQ(rmtree(path("t")), 0);
     T_TRUE(access(path("t"), F_OK) < 0);
     T_EQ(access(path("keep/file"), F_OK), 0);
 }
@@ -59,7 +59,7 @@ static void names_in_the_way(void)
 {
     make("mkdir -p t/moved-0/x/y t/moved-1/x/y t/moved-2/moved-0/moved-0/z t/a/b/c/d && "
          "touch t/moved-3 t/a/moved-0");
-    T_EQ(oci_rmtree(path("t")), 0);
+    T_EQ(rmtree(path("t")), 0);
     T_TRUE(access(path("t"), F_OK) < 0);
 }
 
@@ -79,7 +79,7 @@ static void deep_and_wide(void)
     }
     (void)close(fd);
     make("mkdir -p t/w && cd t/w && for i in 1 2 3 4 5 6 7 8 9; do mkdir -p $i/$i/$i/$i; done");
-    T_EQ(oci_rmtree(path("t")), 0);
+    T_EQ(rmtree(path("t")), 0);
     T_TRUE(access(path("t"), F_OK) < 0);
 }
 
@@ -89,14 +89,14 @@ static void other_file_system(void)
     if (geteuid() != 0)
         return;
     make("mkdir -p t/a/m && mount -t tmpfs none t/a/m && mkdir t/a/m/d && touch t/a/m/d/f");
-    T_TRUE(oci_rmtree(path("t")) < 0);
+    T_TRUE(rmtree(path("t")) < 0);
     make("m=$(find . -path '*/d/f') && test -n \"$m\" && umount \"${m%/d/f}\"");
-    T_EQ(oci_rmtree(path("t")), 0);
+    T_EQ(rmtree(path("t")), 0);
 }
 
 static void tear_down(void)
 {
-    T_EQ(oci_rmtree(base), 0);
+    T_EQ(rmtree(base), 0);
 }
 
 T_MAIN(T_CASE(set_up), T_CASE(absent), T_CASE(not_a_directory), T_CASE(links_are_not_followed),

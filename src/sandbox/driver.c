@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver.h"
+
+#include <string.h>
+
+#include "oci_exec.h"
+
+bool driver_helper_main(int argc, char **argv, int *ret_status)
+{
+    static const struct {
+        const char *verb;
+        int (*run)(char **args);
+    } helpers[] = {
+        {OCI_VERB_LAUNCH, oci_launch_main},
+        {OCI_VERB_CLEAN, oci_clean_main},
+    };
+
+    for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(helpers); i++) {
+        if (strcmp(argv[1], helpers[i].verb) == 0) {
+            *ret_status = helpers[i].run(argv + 2);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool driver_id_valid(const char *id)
+{
+    return strlen(id) == DRIVER_ID_LEN && strspn(id, "0123456789abcdef-") == DRIVER_ID_LEN;
+}
