@@ -26,8 +26,8 @@ struct cow_header {
     uint64_t size;  /* of the disk, bytes */
     uint64_t base_size;
     uint64_t data_offset;
-    uint32_t reserved;
-    uint32_t crc; /* of everything before */
+    uint32_t base_crc; /* of the base's first block */
+    uint32_t crc;      /* of everything before */
 };
 _Static_assert(sizeof(struct cow_header) == 48, "overlay header layout");
 
@@ -57,17 +57,35 @@ static uint32_t cow_header_crc(const struct cow_header *h)
     return crc32_update(0, h, offsetof(struct cow_header, crc));
 }
 
-int disk_cow_format(int fd, uint64_t size, uint64_t base_size)
+/* A file system keeps its id, its dates and counts there: enough to tell two images apart. */
+static int cow_base_crc(int base_fd, uint32_t *ret)
 {
-    if (!cow_sizes_ok(size, base_size))
+    uint8_t block[DISK_COW_BLOCK];
+    struct iovec iov = {block, sizeof(block)};
+    int rv = disk_fd_read(base_fd, &iov, 1, 0, sizeof(block));
+    *ret = crc32_update(0, block, sizeof(block));
+    return rv;
+}
+
+int disk_cow_format(int base_fd, int fd, uint64_t size)
+{
+    struct stat base;
+    uint32_t base_crc;
+    if (fstat(base_fd, &base) < 0)
+        return -errno;
+    if (!S_ISREG(base.st_mode) || !cow_sizes_ok(size, (uint64_t)base.st_size))
         return -EINVAL;
+    int rv = cow_base_crc(base_fd, &base_crc);
+    if (rv < 0)
+        return rv;
     struct cow_header h = {
         .magic = COW_MAGIC,
         .version = COW_VERSION,
         .block = DISK_COW_BLOCK,
         .size = size,
-        .base_size = base_size,
+        .base_size = (uint64_t)base.st_size,
         .data_offset = COW_MAP_OFFSET + cow_map_len(size),
+        .base_crc = base_crc,
     };
     h.crc = cow_header_crc(&h);
     if (ftruncate(fd, (off_t)(h.data_offset + size)) < 0)
@@ -256,7 +274,10 @@ static int cow_check(int base_fd, int fd, struct cow_header *h)
 {
     struct stat base, own;
     struct iovec iov = {h, sizeof(*h)};
+    uint32_t base_crc;
     int rv = disk_fd_read(fd, &iov, 1, 0, sizeof(*h));
+    if (rv == 0)
+        rv = cow_base_crc(base_fd, &base_crc);
     if (rv < 0)
         return rv;
     if (fstat(base_fd, &base) < 0 || fstat(fd, &own) < 0)
@@ -267,10 +288,9 @@ static int cow_check(int base_fd, int fd, struct cow_header *h)
         !cow_sizes_ok(h->size, h->base_size) ||
         h->data_offset != COW_MAP_OFFSET + cow_map_len(h->size))
         return -EINVAL;
-    if (!S_ISREG(base.st_mode) || (uint64_t)base.st_size != h->base_size ||
-        (uint64_t)own.st_size < h->data_offset + h->size)
+    if (!S_ISREG(base.st_mode) || (uint64_t)own.st_size < h->data_offset + h->size)
         return -EINVAL;
-    return 0;
+    return (uint64_t)base.st_size != h->base_size || base_crc != h->base_crc ? -ESTALE : 0;
 }
 
 static int cow_check_map(const struct disk_cow *c, int fd)

@@ -34,11 +34,11 @@
 
 /* Makes an empty overlay for a disk of `size` bytes (at least that of the base, a multiple of
  * DISK_COW_BLOCK) in the empty file `fd`. */
-int disk_cow_format(int fd, uint64_t size, uint64_t base_size);
+int disk_cow_format(int base_fd, int fd, uint64_t size);
 
 /* Opens base and overlay; takes ownership of both fds on success and holds an exclusive lock on
- * the overlay. -EBUSY when another process has it, -EINVAL when it is not an overlay, is damaged or
- * belongs to a base of another size. */
+ * the overlay. -EBUSY when another process has it, -EINVAL when it is not an overlay or is damaged,
+ * -ESTALE when it belongs to another base. */
 int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret);
 
 #endif

@@ -133,11 +133,23 @@ static int main_open_overlay(int base_fd, struct error *err)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", opt.overlay);
     if (own.st_size == 0) {
         uint64_t size = ((uint64_t)base.st_size + DISK_COW_BLOCK - 1) & ~(DISK_COW_BLOCK - 1ull);
-        int rv = disk_cow_format(fd, size, (uint64_t)base.st_size);
+        int rv = disk_cow_format(base_fd, fd, size);
         if (rv < 0)
             return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "%s", opt.overlay);
     }
     return TAKE_FD(fd);
+}
+
+static const char *main_disk_fault(int rv)
+{
+    switch (rv) {
+    case -EBUSY:
+        return "the overlay is used by another VM";
+    case -ESTALE:
+        return "the overlay belongs to another disk image";
+    default:
+        return "the disk cannot be used";
+    }
 }
 
 static int main_open_disk(struct disk **ret, struct error *err)
@@ -158,7 +170,7 @@ static int main_open_disk(struct disk **ret, struct error *err)
             (void)TAKE_FD(overlay);
     }
     if (rv < 0)
-        return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the disk cannot be used");
+        return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "%s", main_disk_fault(rv));
     (void)TAKE_FD(fd);
     return 0;
 }

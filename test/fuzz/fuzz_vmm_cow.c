@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int base = memfd_create("base", MFD_CLOEXEC), over = memfd_create("over", MFD_CLOEXEC);
     struct cursor c = cursor_on(data, size);
     uint8_t where = cursor_u8(&c), len = cursor_u8(&c);
-    if (ftruncate(base, DISK) < 0 || disk_cow_format(over, DISK, DISK) < 0)
+    if (ftruncate(base, DISK) < 0 || disk_cow_format(base, over, DISK) < 0)
         abort();
     const uint8_t *damage = cursor_bytes(&c, len);
     /* Low numbers hit the header, high ones the map. */

@@ -89,7 +89,7 @@ static struct disk *make_disk(void)
         if (ftruncate(base_fd, DISK) < 0)
             abort();
     }
-    if (disk_cow_format(over, DISK, DISK) < 0 || disk_cow_open(dup(base_fd), over, &d) < 0)
+    if (disk_cow_format(base_fd, over, DISK) < 0 || disk_cow_open(dup(base_fd), over, &d) < 0)
         abort();
     return d;
 }

@@ -12,13 +12,21 @@
  *   vmctl DIR workset OUT         writes OUT/workset
  *   vmctl DIR balloon MIB
  *   vmctl DIR exited              waits for the end of the VM and prints the reason
+ *   vmctl DIR ends LINE           the same after a command of the test guest, and the time it took
+ *   vmctl DIR as UID GID CMD...   runs CMD with these ids and no other groups
+ *   vmctl DIR memory PID...       means and maxima of these VMMs' memory, see `memory` below
+ *
+ * VMCTL_SECONDS in the environment is the most that an answer may take (60).
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -28,9 +36,9 @@
 #include "ctl.h"
 
 #define GUEST_PORT 1024
-#define SECONDS    60 /* most that an answer may take */
 
 static const char *dir;
+static int seconds = 60;
 
 static double now(void)
 {
@@ -49,7 +57,7 @@ static struct sockaddr_un address(const char *name)
 static int dial(const char *name)
 {
     struct sockaddr_un sa = address(name);
-    struct timeval limit = {.tv_sec = SECONDS};
+    struct timeval limit = {.tv_sec = seconds};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
@@ -111,29 +119,59 @@ static int ask(const char *text, int quiet)
     return total == 0;
 }
 
-static int wait_guest(void)
+/* Until the socket is there; then one question is enough, since all that takes it is queued. */
+static void wait_socket(int watch, double start)
 {
-    double start = now();
-    while (now() - start < 60000) {
-        int fd = now() - start > 5000 ? dial(CTL_SOCKET_NAME) : 0;
-        if (fd < 0)
-            break; /* nobody is there any more */
-        if (fd > 0)
-            close(fd);
-        if (ask("ping", 1) == 0) {
-            printf("up %.1f ms\n", now() - start);
+    char path[512], data[4096];
+    snprintf(path, sizeof(path), "%s/%s", dir, CTL_SOCKET_NAME);
+    while (access(path, F_OK) < 0 && now() - start < seconds * 1e3) {
+        struct pollfd p = {.fd = watch, .events = POLLIN};
+        if (poll(&p, 1, 100) > 0)
+            (void)!read(watch, data, sizeof(data));
+    }
+}
+
+static int alive(void)
+{
+    int fd = dial(CTL_SOCKET_NAME);
+    close(fd);
+    return fd >= 0;
+}
+
+/* Asks until the guest answers; a guest that is still booting refuses. */
+static int wait_answer(double start)
+{
+    while (now() - start < seconds * 1e3) {
+        if (ask("ping", 1) == 0)
             return 0;
-        }
-        usleep(2000);
+        if (now() - start > 1000 && !alive())
+            return 1;
+        usleep(20000);
     }
     return 1;
 }
 
-static int spawn(char **argv)
+static int wait_guest(void)
 {
     double start = now();
+    int watch = inotify_init1(IN_CLOEXEC);
+    inotify_add_watch(watch, dir, IN_CREATE);
+    wait_socket(watch, start);
+    if (wait_answer(start) != 0)
+        return 1;
+    printf("up %.1f ms\n", now() - start);
+    return 0;
+}
+
+static int spawn(char **argv)
+{
     char path[512];
+    int watch = inotify_init1(IN_CLOEXEC);
+    snprintf(path, sizeof(path), "%s/%s", dir, CTL_SOCKET_NAME);
+    unlink(path);
+    inotify_add_watch(watch, dir, IN_CREATE);
     snprintf(path, sizeof(path), "%s/log", dir);
+    double start = now();
     if (fork() == 0) {
         int log = open(path, O_WRONLY | O_CREAT | O_APPEND, 0644);
         dup2(log, 1);
@@ -142,19 +180,11 @@ static int spawn(char **argv)
         execv(argv[0], argv);
         _exit(127);
     }
-    while (now() - start < 60000) {
-        if (ask("ping", 1) == 0) {
-            printf("answered after %.1f ms\n", now() - start);
-            return 0;
-        }
-        int fd = now() - start > 5000 ? dial(CTL_SOCKET_NAME) : 0;
-        if (fd < 0)
-            break;
-        if (fd > 0)
-            close(fd);
-        usleep(500);
-    }
-    return 1;
+    wait_socket(watch, start);
+    if (wait_answer(start) != 0)
+        return 1;
+    printf("answered after %.1f ms\n", now() - start);
+    return 0;
 }
 
 static int serve(const char *port)
@@ -271,10 +301,9 @@ static int create(const char *out, const char *name)
     return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 }
 
-static int exited(void)
+static int exited(int fd)
 {
     struct frame f;
-    int fd = dial_ctl();
     while (fd >= 0 && read_frame(fd, &f) == 0) {
         if (f.type != CTL_EXITED)
             continue;
@@ -283,6 +312,78 @@ static int exited(void)
     }
     printf("gone\n");
     return 1;
+}
+
+static int ends(const char *line)
+{
+    int fd = dial_ctl(), guest = dial_guest();
+    double start = now();
+    if (fd < 0 || guest < 0)
+        return 1;
+    dprintf(guest, "%s\n", line);
+    int rv = exited(fd);
+    printf("%.0f\n", now() - start);
+    return rv;
+}
+
+static int as(char **argv)
+{
+    gid_t gid = (gid_t)atol(argv[1]);
+    if (setgroups(1, &gid) < 0 || setgid(gid) < 0 || setuid((uid_t)atol(argv[0])) < 0)
+        return 1;
+    execv(argv[2], argv + 2);
+    return 127;
+}
+
+/* One process: KiB of its whole share, and of anonymous memory that is not the guest's. The guest's
+ * is the mapping of the snapshot's file and whatever lies between its ends. */
+static int memory_of(const char *pid, unsigned long *pss, unsigned long *own, unsigned long *guest)
+{
+    char path[64], line[512], name[256];
+    unsigned long start, end, offset, kib, first = 0, last = 0;
+    *pss = *own = *guest = 0;
+    snprintf(path, sizeof(path), "/proc/%s/smaps", pid);
+    for (int round = 0; round < 2; round++) {
+        int inside = 0;
+        FILE *f = fopen(path, "r");
+        if (f == NULL)
+            return -1;
+        while (fgets(line, sizeof(line), f) != NULL) {
+            name[0] = '\0';
+            if (sscanf(line, "%lx-%lx %*s %lx %*s %*s %255s", &start, &end, &offset, name) >= 3) {
+                size_t len = strlen(name);
+                if (round == 0 && len >= 6 && strcmp(name + len - 6, "memory") == 0) {
+                    first = first == 0 ? start - offset : first;
+                    last = end;
+                }
+                inside = start >= first && end <= last;
+            } else if (round == 1 && sscanf(line, "Pss: %lu", &kib) == 1) {
+                *pss += kib;
+            } else if (round == 1 && sscanf(line, "Anonymous: %lu", &kib) == 1) {
+                *(inside ? guest : own) += kib;
+            }
+        }
+        fclose(f);
+    }
+    return last == 0 ? -1 : 0;
+}
+
+static int memory(char **pids)
+{
+    unsigned long count = 0, sum[3] = {0, 0, 0}, max_own = 0, v[3];
+    for (; *pids != NULL; pids++) {
+        if (memory_of(*pids, &v[0], &v[1], &v[2]) < 0)
+            continue;
+        count++;
+        for (int i = 0; i < 3; i++)
+            sum[i] += v[i];
+        max_own = v[1] > max_own ? v[1] : max_own;
+    }
+    if (count == 0)
+        return 1;
+    printf("count %lu pss %lu own %lu max_own %lu guest %lu\n", count, sum[0] / count,
+           sum[1] / count, max_own, sum[2] / count);
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -296,6 +397,8 @@ int main(int argc, char **argv)
     };
     if (argc < 3)
         return 2;
+    if (getenv("VMCTL_SECONDS") != NULL)
+        seconds = atoi(getenv("VMCTL_SECONDS"));
     dir = argv[1];
     const char *verb = argv[2], *arg = argc > 3 ? argv[3] : "";
     for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
@@ -313,7 +416,13 @@ int main(int argc, char **argv)
     if (strcmp(verb, "send") == 0)
         return send_guest(atol(arg));
     if (strcmp(verb, "exited") == 0)
-        return exited();
+        return exited(dial_ctl());
+    if (strcmp(verb, "ends") == 0)
+        return ends(arg);
+    if (strcmp(verb, "as") == 0 && argc > 5)
+        return as(argv + 3);
+    if (strcmp(verb, "memory") == 0)
+        return memory(argv + 3);
     if (strcmp(verb, "snapshot") == 0) {
         int fds[2] = {create(arg, CTL_STATE_NAME), create(arg, CTL_MEMORY_NAME)};
         return request(CTL_SNAPSHOT, NULL, 0, fds, 2);

@@ -223,7 +223,7 @@ static void cow_keeps_the_base(void)
 {
     int base = file_with(DISK_SIZE, 'b'), over = memfd_create("over", MFD_CLOEXEC);
     uint8_t buf[8192];
-    T_EQ(disk_cow_format(over, 2 * DISK_SIZE, DISK_SIZE), 0);
+    T_EQ(disk_cow_format(base, over, 2 * DISK_SIZE), 0);
     struct disk *d = cow(base, over);
     T_EQ(byte_at(d, 0), 'b');
     T_EQ(byte_at(d, DISK_SIZE), 0); /* beyond the base */
@@ -252,7 +252,7 @@ static void cow_zero_and_discard(void)
 {
     int base = file_with(DISK_SIZE, 'b'), over = memfd_create("over", MFD_CLOEXEC);
     uint8_t buf[4096];
-    T_EQ(disk_cow_format(over, DISK_SIZE, DISK_SIZE), 0);
+    T_EQ(disk_cow_format(base, over, DISK_SIZE), 0);
     struct disk *d = cow(base, over);
     T_EQ(d->ops->zero(d, 512, 4096 * 2, false), 0);
     T_EQ(byte_at(d, 511), 'b');
@@ -279,7 +279,7 @@ static void cow_zero_and_discard(void)
 static void cow_survives_a_kill(void)
 {
     int base = file_with(DISK_SIZE, 'b'), over = memfd_create("over", MFD_CLOEXEC);
-    T_EQ(disk_cow_format(over, DISK_SIZE, DISK_SIZE), 0);
+    T_EQ(disk_cow_format(base, over, DISK_SIZE), 0);
     pid_t pid = fork();
     if (pid == 0) {
         uint8_t buf[4096];
@@ -305,7 +305,7 @@ static void cow_agrees_with_a_model(void)
     int base = file_with(DISK_SIZE, 'b'), over = memfd_create("over", MFD_CLOEXEC);
     unsigned int seed = 1;
     memset(model, 'b', sizeof(model));
-    T_EQ(disk_cow_format(over, DISK_SIZE, DISK_SIZE), 0);
+    T_EQ(disk_cow_format(base, over, DISK_SIZE), 0);
     struct disk *d = cow(base, over);
     for (int i = 0; i < 3000; i++) {
         uint64_t off = (uint64_t)(rand_r(&seed) % (DISK_SIZE / 512)) * 512;
@@ -343,11 +343,12 @@ static void cow_refuses_what_is_not_its_own(void)
     int base = file_with(DISK_SIZE, 'b'), over = memfd_create("over", MFD_CLOEXEC);
     int small = file_with(DISK_SIZE / 2, 'b');
     struct disk *d = NULL, *second = NULL;
-    T_EQ(disk_cow_format(over, DISK_SIZE + 1, DISK_SIZE), -EINVAL);
-    T_EQ(disk_cow_format(over, DISK_SIZE / 2, DISK_SIZE), -EINVAL);
+    T_EQ(disk_cow_format(base, over, DISK_SIZE + 1), -EINVAL);
+    T_EQ(disk_cow_format(base, over, DISK_SIZE / 2), -EINVAL);
     T_EQ(disk_cow_open(base, over, &d), -EINVAL); /* an empty file */
-    T_EQ(disk_cow_format(over, DISK_SIZE, DISK_SIZE), 0);
-    T_EQ(disk_cow_open(small, over, &d), -EINVAL);
+    T_EQ(disk_cow_format(base, over, DISK_SIZE), 0);
+    T_EQ(disk_cow_open(small, over, &d), -ESTALE);
+    T_EQ(disk_cow_open(file_with(DISK_SIZE, 'c'), over, &d), -ESTALE);
     for (int off = 0; off < 48; off++) {
         uint8_t c;
         T_EQ(pread(over, &c, 1, off), 1);
