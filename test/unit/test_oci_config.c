@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "helper.h"
 #include "oci_config.h"
 
 #include "json.h"
