@@ -2,9 +2,8 @@
 """People for tests: users made with `corrald user`, signed in over HTTP, from any address."""
 import http.client
 import json
-import subprocess
 
-from corraltest import Answer, ApiTest, Client
+from corraltest import Answer, ApiTest, Client, patience
 
 AUTH = "/api/v1/auth"
 ENVIRONMENTS = "/api/v1/sandbox/environments"
@@ -21,13 +20,12 @@ class Person(Client):
 
 def user(server, *arguments, password=PASSWORD):
     """Runs `corrald user` on the server's state."""
-    return subprocess.run(server.command("user", *arguments), input=password + "\n", text=True,
-                          capture_output=True, timeout=120, check=False)
+    return server.run("user", *arguments, text=password + "\n")
 
 
 def post_from(address, port, path, body, content_type="application/json"):
     """A POST from one address of this machine, so that one test's failures do not slow another."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60,
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patience(60),
                                             source_address=(address, 0))
     try:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()

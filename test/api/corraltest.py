@@ -4,7 +4,8 @@ client that hides nothing of HTTP, and the checks that several files share.
 
 Environment: CORRAL_BUILD and CORRAL_BUILD_ASAN (build directories), CORRAL_TEST_SERVER=release|asan
 (which corrald, default asan), CORRAL_TEST_TEMPLATES (a directory of built templates),
-CORRAL_TEST_ISOLATION (default oci), CORRAL_TEST_KEEP=1 (keeps state directories and logs).
+CORRAL_TEST_ISOLATION=oci|kvm (default oci), CORRAL_TEST_KEEP=1 (keeps state directories and logs),
+CORRAL_TEST_RIG and CORRAL_TEST_SLOW (see hosts.py).
 """
 import datetime
 import http.client
@@ -13,16 +14,13 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import unittest
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILDS = {"release": os.environ.get("CORRAL_BUILD", f"{TOP}/build"),
-          "asan": os.environ.get("CORRAL_BUILD_ASAN", f"{TOP}/build-test")}
-TEMPLATES = os.environ.get("CORRAL_TEST_TEMPLATES", "/var/cache/corral-test/templates")
+from hosts import HOST, TEMPLATES, free_port, not_emulated, patience  # noqa: F401 - for tests
+
 ISOLATION = os.environ.get("CORRAL_TEST_ISOLATION", "oci")
 TEMPLATE = "python-base-v1"
 PREFIX = "/v1/agents"
@@ -34,19 +32,14 @@ SANDBOX_KEYS = {"sandbox_id", "template_id", "template", "status", "started_at",
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:|LeakSanitizer")
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def parse_time(text):
     base = datetime.datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")
     return base.replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
 def wait_until(condition, seconds, what):
-    """The first true value of condition(); fails the test after some seconds."""
+    """The first true value of condition(); fails the test after some seconds, more on a slow host."""
+    seconds = patience(seconds)
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -84,7 +77,7 @@ class Client:
             body = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
         sent.update(headers or {})
-        connection = self.connect(timeout)
+        connection = self.connect(patience(timeout))
         try:
             connection.request(method, prefix + path, body, sent)
             response = connection.getresponse()
@@ -122,38 +115,32 @@ class Client:
 
 
 class Server:
-    """A corrald of the build under test. The state directory outlives stops and kills."""
+    """A corrald of the build under test. The state directory outlives stops and kills. `dir` is a
+    folder here for files of tests, `state` and `log_path` are on the server's machine."""
 
     def __init__(self, options=(), build=None):
-        self.build = BUILDS[build or os.environ.get("CORRAL_TEST_SERVER", "asan")]
-        self.program = f"{self.build}/src/corrald"
+        self.program = HOST.program(build or os.environ.get("CORRAL_TEST_SERVER", "asan"))
         self.options = list(options)
         self.dir = tempfile.mkdtemp(prefix="corral-api-")
-        self.state = f"{self.dir}/state"
-        self.log_path = f"{self.dir}/log"
-        self.port = free_port()
+        self.state = HOST.state(self.dir)
+        self.log_path = f"{os.path.dirname(self.state)}/log"
+        self.port = HOST.open_port()
         self.process = None
         self.ids = set()  # of every sandbox directory seen
-        self._link_templates()
-
-    def _link_templates(self):
-        os.makedirs(f"{self.state}/templates", mode=0o700)
-        for name in os.listdir(TEMPLATES):
-            if os.path.exists(f"{TEMPLATES}/{name}/template.json"):
-                os.symlink(f"{TEMPLATES}/{name}", f"{self.state}/templates/{name}")
 
     def command(self, *arguments):
         return [self.program, "--state-dir", self.state, *arguments]
 
+    def run(self, *arguments, text="", timeout=120):
+        """Runs a sub command of corrald on this server's state; a subprocess.CompletedProcess."""
+        return HOST.run(self.command(*arguments), text, timeout)
+
     def start(self):
-        arguments = self.command("--listen", f"127.0.0.1:{self.port}", "--isolation", ISOLATION,
-                                 "--rate-limit", "off", *self.options)
-        with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, start_new_session=True)
+        arguments = self.command("--listen", f"{HOST.address}:{self.port}", "--isolation",
+                                 ISOLATION, "--rate-limit", "off", *self.options)
+        self.process = HOST.start(arguments, self.log_path)
         wait_until(self._answers, 60, "corrald answers /health")
-        with open(f"{self.state}/admin.key", encoding="ascii") as f:
-            self.key = f.read().strip()
+        self.key = HOST.read(f"{self.state}/admin.key").decode().strip()
         self.client = self.connect(self.key)
         return self
 
@@ -170,16 +157,15 @@ class Server:
             return False
 
     def log(self):
-        with open(self.log_path, encoding="utf-8", errors="replace") as f:
-            return f.read()
+        return HOST.read(self.log_path).decode(errors="replace")
 
     def note_ids(self):
         """Remembers the sandboxes of the state directory, so that left() knows what to look for."""
-        try:
-            self.ids |= {n for n in os.listdir(f"{self.state}/sandboxes") if UUID.fullmatch(n)}
-        except FileNotFoundError:
-            pass
+        self.ids |= set(self.directories())
         return self.ids
+
+    def directories(self):
+        return [n for n in HOST.list(f"{self.state}/sandboxes") if UUID.fullmatch(n)]
 
     def end_sandboxes(self):
         self.note_ids()
@@ -196,7 +182,7 @@ class Server:
         self.note_ids()
         self.process.send_signal(number)
         try:
-            return self.process.wait(30)
+            return self.process.wait(patience(30))
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -207,21 +193,23 @@ class Server:
         self.process.kill()
         self.process.wait()
 
+    def proc(self, name):
+        """The text of a file of the server's process below /proc."""
+        return HOST.read(f"/proc/{self.process.pid}/{name}").decode()
+
     def resident_kib(self):
-        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as f:
-            return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+        return int(re.search(r"VmRSS:\s+(\d+)", self.proc("status")).group(1))
 
     def descriptors(self):
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        return len(HOST.list(f"/proc/{self.process.pid}/fd"))
 
     def left(self):
         """What of this server's sandboxes is still on the machine, one line each."""
-        words = [self.dir] + sorted(self.note_ids())
-        found = processes_with(words) + mounts_with(words) + cgroups_with(sorted(self.ids))
-        if os.path.isdir(f"{self.state}/sandboxes"):
-            found += [f"file {self.state}/sandboxes/{n}"
-                      for n in os.listdir(f"{self.state}/sandboxes")]
-        return found
+        words = [self.state] + sorted(self.note_ids())
+        found = [f"process {pid} {text[:120]!r}" for pid, text in processes_with(words)]
+        found += mounts_with(words) + cgroups_with(sorted(self.ids))
+        return found + [f"file {self.state}/sandboxes/{n}"
+                        for n in HOST.list(f"{self.state}/sandboxes")]
 
     def close(self):
         """Ends everything; returns what a clean end would not have shown."""
@@ -238,39 +226,30 @@ class Server:
         log = self.log()
         if SANITIZER.search(log):
             faults.append("sanitizer report:\n" + log[SANITIZER.search(log).start() - 200:][:4000])
+        HOST.close_port(self.port)
         if not os.environ.get("CORRAL_TEST_KEEP") and not faults:
+            HOST.remove(self.state)
             shutil.rmtree(self.dir, ignore_errors=True)
         elif faults:
-            faults.append(f"state and log are kept in {self.dir}")
+            faults.append(f"state and log are kept in {os.path.dirname(self.state)}; the log's end:\n"
+                          + log[-2000:])
         return faults
 
 
 def processes_with(words):
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        if int(pid) == os.getpid():
-            continue
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as f:
-                text = f.read().replace(b"\0", b" ").decode(errors="replace")
-            with open(f"/proc/{pid}/cgroup", encoding="utf-8") as f:
-                text += f.read()
-        except OSError:
-            continue
-        if any(w in text for w in words):
-            found.append(f"process {pid} {text[:120].strip()!r}")
-    return found
+    """(pid, command line and cgroups) of processes in which one of the words occurs."""
+    return [(pid, text) for pid, text in HOST.processes() if any(w in text for w in words)]
 
 
 def mounts_with(words):
-    with open("/proc/self/mountinfo", encoding="utf-8") as f:
-        return [f"mount {line.strip()[:200]}" for line in f if any(w in line for w in words)]
+    lines = HOST.read("/proc/self/mountinfo").decode().splitlines()
+    return [f"mount {line[:200]}" for line in lines if any(w in line for w in words)]
 
 
 def cgroups_with(words):
     if not words:
         return []
-    return [f"cgroup {folder}" for folder, _, _ in os.walk("/sys/fs/cgroup")
+    return [f"cgroup {folder}" for folder in HOST.cgroups()
             if any(w in os.path.basename(folder) for w in words)]
 
 
@@ -324,6 +303,10 @@ class ApiTest(unittest.TestCase):
         self.assert_keys(error, {"code", "message", "details"})
         self.assertTrue(error["message"])
         return error["message"]
+
+    def assert_within(self, seconds, started, now=None):
+        """What began at `started` (time.monotonic()) did not hang; no measurement."""
+        self.assertLess((now or time.monotonic()) - started, patience(seconds))
 
     def assert_time(self, text, near=None, within=5):
         self.assertRegex(text, f"^{TIME.pattern}$")

@@ -2,9 +2,8 @@
 """Keys: refusals, accounts that do not see each other, create, list and revoke."""
 import http.client
 import re
-import subprocess
 
-from corraltest import ApiTest, Client
+from corraltest import HOST, ApiTest, Client
 
 
 class KeyTest(ApiTest):
@@ -115,15 +114,12 @@ class Keys(KeyTest):
     def test_the_secret_is_nowhere_in_the_state(self):
         made = self.new_key(name="secret")
         secret = made["key"].rsplit("_", 1)[-1]
-        result = subprocess.run(["grep", "-raFl", secret, self.server.state], text=True,
-                                capture_output=True)
-        self.assertEqual(result.stdout, "")
+        self.assertEqual(HOST.run(["grep", "-rFl", secret, self.server.state]).stdout, "")
 
 
 class CommandLine(KeyTest):
     def corrald(self, *arguments):
-        return subprocess.run(self.server.command("key", *arguments), text=True,
-                              capture_output=True, timeout=30)
+        return self.server.run("key", *arguments)
 
     def test_beside_a_server_it_names_the_way(self):
         result = self.corrald("list")

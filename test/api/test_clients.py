@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 
-from corraltest import ApiTest, SandboxTest
+from corraltest import ApiTest, SandboxTest, patience
 
 PY_HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "gzip, deflate",
               "Accept": "*/*", "User-Agent": "python-requests/2.28.1"}
@@ -110,7 +110,7 @@ print(json.dumps(out))
         for n, base in enumerate((origin, f"{origin}/v1/agents"), 1):
             with self.subTest(base=base):
                 result = subprocess.run(["/usr/bin/python3", "-c", self.PROGRAM, base, self.api.key],
-                                        text=True, capture_output=True, timeout=120,
+                                        text=True, capture_output=True, timeout=patience(120),
                                         env={"PATH": os.environ["PATH"]})
                 self.assertEqual(result.returncode, 0, result.stderr)
                 self.assertEqual(json.loads(result.stdout), ["running", "42", "hi\n", n, 200, 400])

@@ -7,7 +7,7 @@ import socket
 import time
 import uuid
 
-from corraltest import PREFIX, ApiTest, SandboxTest
+from corraltest import PREFIX, ApiTest, SandboxTest, patience
 
 NUMPY = ('import numpy as np\nresult = np.array([1, 2, 3]).mean()\n'
          'print(f"Mean: {result}")\nresult')
@@ -50,7 +50,7 @@ class CodeTest(SandboxTest):
 
 class Reference(CodeTest):
     def test_numpy_example(self):
-        body = self.run_code(NUMPY, language="python", timeout=30)
+        body = self.run_code(NUMPY, language="python", timeout=patience(30))
         self.assert_keys(body["results"], {"stdout", "result"}, optional={"stderr"})
         self.assertEqual(len(body["results"]["stdout"]), 1)
         event = body["results"]["stdout"][0]
@@ -156,24 +156,24 @@ class Errors(CodeTest):
         self.assertEqual(self.run_code("def (")["error"]["name"], "SyntaxError")
 
     def test_exit_is_an_error_or_nothing_but_no_hang(self):
-        self.run_code("import sys\nsys.exit(3)", timeout=20)
-        self.assertEqual(self.value("1 + 1", timeout=30), "2")
+        self.run_code("import sys\nsys.exit(3)", timeout=patience(20))
+        self.assertEqual(self.value("1 + 1", timeout=patience(30)), "2")
 
     def test_input_fails_at_once(self):
         started = time.monotonic()
         body = self.run_code("name = input('Who? ')", timeout=20)
-        self.assertLess(time.monotonic() - started, 10)
+        self.assert_within(10, started)
         self.assertIsNotNone(body["error"])
         self.assertIn("input", (body["error"]["value"] + body["error"]["traceback"]).lower())
 
     def test_a_kernel_that_dies(self):
         self.run_code("before = 1")
-        answer = self.post("code/run", {"code": "import os\nos._exit(1)", "timeout": 30})
+        answer = self.post("code/run", {"code": "import os\nos._exit(1)", "timeout": patience(30)})
         self.assertIn(answer.status, (200, 500), answer)
         if answer.status == 200:
             self.assertIsNotNone(answer.json["error"])
-        self.assertEqual(self.value("1 + 1", timeout=50), "2")
-        self.assertEqual(self.run_code("before", timeout=50)["error"]["name"], "NameError")
+        self.assertEqual(self.value("1 + 1", timeout=patience(50)), "2")
+        self.assertEqual(self.run_code("before", timeout=patience(50))["error"]["name"], "NameError")
 
     def test_bad_fields(self):
         cases = [{}, {"code": None}, {"code": 1}, {"code": "1", "language": 5},
@@ -205,7 +205,7 @@ class TimeOuts(CodeTest):
         started = time.monotonic()
         answer = self.post("code/run", {"code": "while True: pass", "timeout": 2})
         self.assert_error(answer, 408, "timeout")
-        self.assertLess(time.monotonic() - started, 10)
+        self.assert_within(10, started)
         self.assertEqual(self.value("survivor"), "'yes'")
 
     def test_408_in_a_sleep(self):
@@ -218,7 +218,7 @@ class TimeOuts(CodeTest):
         code = ("import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
                 "end = time.time() + 300\nwhile time.time() < end: pass")
         self.assert_error(self.post("code/run", {"code": code, "timeout": 1}), 408, "timeout")
-        self.assertEqual(self.value("1 + 1", timeout=50), "2")
+        self.assertEqual(self.value("1 + 1", timeout=patience(50)), "2")
 
     def test_a_client_that_goes_away_interrupts_its_run(self):
         self.run_code("survivor3 = 'still'")
@@ -228,7 +228,7 @@ class TimeOuts(CodeTest):
         with socket.create_connection(("127.0.0.1", self.server.port)) as s:
             s.sendall(head.encode() + body)
             time.sleep(1)
-        self.assertEqual(self.value("survivor3", timeout=20), "'still'")
+        self.assertEqual(self.value("survivor3", timeout=patience(20)), "'still'")
 
 
 class Contexts(CodeTest):

@@ -96,7 +96,7 @@ class Run(CommandTest):
     def test_endless_output_ends_with_the_timeout(self):
         started = time.monotonic()
         answer = self.post("commands/run", {"command": "yes", "timeout": 2000})
-        self.assertLess(time.monotonic() - started, 20)
+        self.assert_within(20, started)
         self.assertIn(answer.status, (200, 408), answer)
         self.gone("yes")
 
@@ -115,7 +115,7 @@ class Run(CommandTest):
             outs = list(pool.map(lambda n: self.run_command(f"sleep 2; echo {n}")["stdout"],
                                  range(8)))
         self.assertEqual(outs, [f"{n}\n" for n in range(8)])
-        self.assertLess(time.monotonic() - started, 10)
+        self.assert_within(10, started)
 
     def test_a_background_server_keeps_running(self):
         marker = f"sleep 3{uuid.uuid4().int % 10 ** 6}"
@@ -168,7 +168,7 @@ class TimeOut(CommandTest):
         answer = self.post("commands/run", {
             "command": f"{marker} & (trap '' TERM; {marker}) & {marker}", "timeout": 1000})
         self.assert_error(answer, 408, "timeout")
-        self.assertLess(time.monotonic() - started, 8)
+        self.assert_within(8, started)
         self.gone(marker, 5)
 
     def test_a_client_that_goes_away_ends_its_run(self):

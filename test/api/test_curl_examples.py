@@ -5,7 +5,7 @@ import os
 import subprocess
 import tempfile
 
-from corraltest import ApiTest, SANDBOX_KEYS, UUID
+from corraltest import SANDBOX_KEYS, UUID, ApiTest, patience
 
 JSON = ["-H", "Content-Type: application/json"]
 
@@ -45,7 +45,7 @@ class CurlExamples(ApiTest):
         done = subprocess.run(
             ["curl", "-sS", "-X", method, f"http://127.0.0.1:{self.server.port}/v1/agents{path}",
              "-H", f"Authorization: Bearer {self.server.key}", *arguments,
-             "-w", "\n%{http_code}"], stdout=subprocess.PIPE, check=True, timeout=120)
+             "-w", "\n%{http_code}"], stdout=subprocess.PIPE, check=True, timeout=patience(120))
         body, status = done.stdout.rsplit(b"\n", 1)
         return int(status), body
 

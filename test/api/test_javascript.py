@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JavaScript template over HTTP. Skipped when it is not among the built templates."""
-import os
 import unittest
 
-from corraltest import TEMPLATES, SandboxTest
+from corraltest import HOST, SandboxTest
 
 
-@unittest.skipUnless(os.path.exists(f"{TEMPLATES}/javascript-base-v1/template.json"),
-                     f"there is no template javascript-base-v1 in {TEMPLATES}")
+@unittest.skipUnless("javascript-base-v1" in HOST.templates(), "javascript-base-v1 is not built")
 class JavaScript(SandboxTest):
     fields = {"template": "javascript-base-v1", "env_vars": {"FROM_CREATE": "yes"}}
 

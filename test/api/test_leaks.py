@@ -23,10 +23,10 @@ class Cycles(ApiTest):
         """What a sandbox may leave behind."""
         ids = sorted(self.server.note_ids())
         return {"descriptors": self.server.descriptors(),
-                "processes": len(processes_with([self.server.dir] + ids)),
-                "mounts": len(mounts_with([self.server.dir] + ids)),
+                "processes": len(processes_with([self.server.state] + ids)),
+                "mounts": len(mounts_with([self.server.state] + ids)),
                 "cgroups": len(cgroups_with(ids)),
-                "directories": len(os.listdir(f"{self.server.state}/sandboxes")),
+                "directories": len(self.server.directories()),
                 "ready": self.pool_ready()}
 
     def settled(self):
@@ -93,8 +93,7 @@ class Idle(ApiTest):
 
     def test_no_wake_ups(self):
         def switches():
-            with open(f"/proc/{self.server.process.pid}/status", encoding="ascii") as f:
-                return int(next(line for line in f if line.startswith("voluntary")).split()[1])
+            return int(re.search(r"\nvoluntary\S+\s+(\d+)", self.server.proc("status")).group(1))
         time.sleep(2)
         before = switches()
         time.sleep(5)

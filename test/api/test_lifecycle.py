@@ -4,7 +4,7 @@ import threading
 import time
 import uuid
 
-from corraltest import TEMPLATE, ApiTest, Client, parse_time, wait_until
+from corraltest import TEMPLATE, ApiTest, Client, parse_time, patience, wait_until
 
 
 class Create(ApiTest):
@@ -121,7 +121,7 @@ class Life(ApiTest):
         thread.start()
         time.sleep(1)
         self.api.delete(f"/sandboxes/{sandbox}")
-        thread.join(15)
+        thread.join(patience(15))
         self.assertFalse(thread.is_alive(), "the run is still waiting")
         self.assertNotIn(answers[0].status, (502, 503, 504), answers[0])
 

@@ -56,8 +56,8 @@ class ManyConnectionsTest(ApiTest):
         return slowest * 1000
 
     def test_ten_thousand_idle_connections(self):
-        with open(f"/proc/{self.server.process.pid}/limits", encoding="ascii") as f:
-            limit = next(line.split()[3:5] for line in f if line.startswith("Max open files"))
+        limit = next(line.split()[3:5] for line in self.server.proc("limits").splitlines()
+                     if line.startswith("Max open files"))
         self.assertEqual(limit[0], limit[1])
         self.prompt()
         files, memory, sockets = self.server.descriptors(), self.server.resident_kib(), []

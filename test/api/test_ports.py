@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 
-from corraltest import SandboxTest, wait_until
+from corraltest import SandboxTest, patience, wait_until
 
 # In the sandbox: HTTP/1.1 that tells what it got, streams, and speaks WebSocket (tornado comes with
 # jupyter_client).
@@ -53,7 +53,7 @@ class WebSocket:
     """Enough of RFC 6455 for a client."""
 
     def __init__(self, port, host, path):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=patience(30))
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall((f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
                              f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
@@ -106,7 +106,8 @@ class Ports(SandboxTest):
 
     @classmethod
     def connect(cls, method, path, body=None, headers=None, host=None, read=True):
-        connection = http.client.HTTPConnection("127.0.0.1", cls.server.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", cls.server.port,
+                                                timeout=patience(60))
         connection.request(method, path, body, {"Host": host or cls.host(), **(headers or {})},
                            encode_chunked=not isinstance(body, (bytes, type(None))))
         response = connection.getresponse()

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import unittest
 
-from corraltest import TEMPLATE, TEMPLATES, UUID, ApiTest
+from corraltest import HOST, TEMPLATE, UUID, ApiTest, patience
 
 EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "examples")
 
@@ -22,7 +22,7 @@ class Examples(ApiTest):
         path = f"{self.server.dir}/{name}"
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
-        result = subprocess.run([program, path], text=True, capture_output=True, timeout=120,
+        result = subprocess.run([program, path], text=True, capture_output=True, timeout=patience(120),
                                 env={"PATH": os.environ["PATH"], "NO_PROXY": "*"})
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         lines = result.stdout.split("\n")
@@ -36,7 +36,7 @@ class Examples(ApiTest):
 
     @unittest.skipUnless(shutil.which("node"), "node is not installed")
     def test_javascript(self):
-        if os.path.exists(f"{TEMPLATES}/javascript-base-v1"):
+        if "javascript-base-v1" in HOST.templates():
             changes, who = (), "Node.js"
         else:
             changes = (("javascript-base-v1", TEMPLATE), ('"node"', '"python"'), ('"-e"', '"-c"'),

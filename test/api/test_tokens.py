@@ -7,6 +7,7 @@ import subprocess
 import urllib.parse
 
 from accounts import AUTH, ENVIRONMENTS, AccountTest, Person, post_from, user
+from corraltest import HOST
 
 KEYS = {"access_token", "token_type", "expires_in", "refresh_token"}
 
@@ -223,8 +224,7 @@ class Tokens(AccountTest):
 
     def public_key_text(self):
         """The public key as the server keeps it, found in its database as anyone with a copy would."""
-        with open(f"{self.server.state}/db/data.mdb", "rb") as f:
-            data = f.read()
+        data = HOST.read(f"{self.server.state}/db/data.mdb")
         start = data.rindex(b"-----BEGIN PUBLIC KEY-----")
         end = data.index(b"-----END PUBLIC KEY-----\n", start)
         return data[start:end] + b"-----END PUBLIC KEY-----\n"

@@ -128,13 +128,18 @@ class Machine:
         out.flush()
         return int(status) if mark else 1
 
-    def check(self, script):
-        """The output of a script that must succeed."""
+    def capture(self, script):
+        """(exit status, output) of a script."""
         out = io.BytesIO()
         status = self.run(script, out)
+        return status, out.getvalue()
+
+    def check(self, script):
+        """The output of a script that must succeed."""
+        status, out = self.capture(script)
         if status != 0:
-            raise RuntimeError(f"{script}: status {status}: {out.getvalue().decode()[-2000:]}")
-        return out.getvalue().decode()
+            raise RuntimeError(f"{script}: status {status}: {out.decode()[-2000:]}")
+        return out.decode()
 
     def put(self, source, target):
         """Copies a file into the machine."""
@@ -147,9 +152,13 @@ class Machine:
 
     def get(self, source):
         """The bytes of a file in the machine; none when there is no such file."""
+        return self.ask(f"get {source}")
+
+    def ask(self, line):
+        """The answer to a job that is one line."""
         data = []
         with self.connect() as s:
-            s.sendall(b"get %s\n" % source.encode())
+            s.sendall(line.encode() + b"\n")
             while chunk := s.recv(1 << 16):
                 data.append(chunk)
         return b"".join(data)

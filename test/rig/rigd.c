@@ -5,10 +5,12 @@
  *   "run <len>\n" <script>            output of `sh -c`, then "\n=<status>\n"
  *   "put <mode> <len> <path>\n" <bytes>    "=0\n"
  *   "get <path>\n"                    the file's bytes
+ *   "ps\n"                            a line for each process: its pid, command line and cgroup
  *
  * Static. Listens inside the emulated machine only, whose port QEMU forwards to 127.0.0.1.
  */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -72,6 +74,37 @@ static void job_run(int fd, size_t len)
     free(script);
 }
 
+static void print_file(FILE *out, const char *pid, const char *name)
+{
+    char path[300];
+    int c;
+    snprintf(path, sizeof(path), "/proc/%s/%s", pid, name);
+    FILE *f = fopen(path, "r");
+    while (f != NULL && (c = getc(f)) != EOF)
+        putc(c == '\0' || c == '\n' ? ' ' : c, out);
+    if (f != NULL)
+        fclose(f);
+}
+
+static void job_ps(int fd)
+{
+    FILE *out = fdopen(dup(fd), "w");
+    DIR *dir = opendir("/proc");
+    struct dirent *e;
+    while (out != NULL && dir != NULL && (e = readdir(dir)) != NULL) {
+        if (e->d_name[0] < '1' || e->d_name[0] > '9' || atoi(e->d_name) == getpid())
+            continue;
+        fprintf(out, "%s ", e->d_name);
+        print_file(out, e->d_name, "cmdline");
+        print_file(out, e->d_name, "cgroup");
+        putc('\n', out);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    if (out != NULL)
+        fclose(out);
+}
+
 static void job(int fd)
 {
     char line[512], path[400];
@@ -88,6 +121,8 @@ static void job(int fd)
         int out = open(path, O_WRONLY | O_CREAT | O_TRUNC, mode);
         dprintf(fd, "=%d\n", out < 0 || copy(fd, out, len) < 0);
         close(out);
+    } else if (strcmp(line, "ps") == 0) {
+        job_ps(fd);
     } else if (sscanf(line, "get %399s", path) == 1) {
         int in = open(path, O_RDONLY);
         if (in >= 0)

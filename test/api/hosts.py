@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the server under test runs: on this machine, or in the emulated KVM host of test/rig.
+
+The tests run here in both cases. What they want to know of the server's machine - files, processes,
+mounts, cgroups - they ask `HOST`. Environment: CORRAL_TEST_RIG is the directory of a running emulated
+host; CORRAL_TEST_SLOW says how many times longer than usual a test waits before it gives up.
+"""
+import functools
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import unittest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, f"{TOP}/test/rig")
+
+from machine import Machine
+from process import Process
+
+RIG = os.environ.get("CORRAL_TEST_RIG")
+SLOW = int(os.environ.get("CORRAL_TEST_SLOW", "30" if RIG else "1"))
+LONGEST = 300  # seconds; nothing that still works takes longer, even there
+BUILDS = {"release": os.environ.get("CORRAL_BUILD", f"{TOP}/build"),
+          "asan": os.environ.get("CORRAL_BUILD_ASAN", f"{TOP}/build-test")}
+TEMPLATES = os.environ.get("CORRAL_TEST_TEMPLATES", "/var/cache/corral-test/templates")
+
+
+def patience(seconds):
+    """How long to wait here for what takes at most some seconds on a usual machine."""
+    return min(seconds * SLOW, max(seconds, LONGEST))
+
+
+def not_emulated(reason):
+    """Leaves a test or a class out where every instruction is interpreted, and says why."""
+    return unittest.skipIf(RIG, f"left out in the emulated host: {reason}")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class LocalHost:
+    address = "127.0.0.1"
+
+    def program(self, build):
+        return f"{BUILDS[build]}/src/corrald"
+
+    def templates(self):
+        """name -> directory."""
+        return {n: f"{TEMPLATES}/{n}" for n in os.listdir(TEMPLATES)
+                if os.path.exists(f"{TEMPLATES}/{n}/template.json")}
+
+    def state(self, folder):
+        """A state directory of the server whose files of tests are in `folder`."""
+        os.makedirs(f"{folder}/state/templates", mode=0o700)
+        for name, path in self.templates().items():
+            os.symlink(path, f"{folder}/state/templates/{name}")
+        return f"{folder}/state"
+
+    def open_port(self):
+        """A port for a server to listen on, which can be reached at 127.0.0.1."""
+        return free_port()
+
+    def close_port(self, port):
+        pass
+
+    def start(self, arguments, log):
+        with open(log, "ab") as out:
+            return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                    start_new_session=True)
+
+    def run(self, arguments, text="", timeout=120):
+        return subprocess.run(arguments, input=text, text=True, capture_output=True,
+                              timeout=timeout, check=False)
+
+    def read(self, path):
+        """The bytes of a file; none when there is no such file."""
+        try:
+            with open(path, "rb") as f:
+                return f.read()
+        except FileNotFoundError:
+            return b""
+
+    def mode(self, path):
+        return os.stat(path).st_mode & 0o777
+
+    def list(self, path):
+        try:
+            return os.listdir(path)
+        except FileNotFoundError:
+            return []
+
+    def remove(self, path):
+        shutil.rmtree(path, ignore_errors=True)
+
+    def kill(self, pid):
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            pass
+
+    def processes(self):
+        """(pid, command line and cgroups) of every process but this one."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                text = (self.read(f"/proc/{pid}/cmdline").replace(b"\0", b" ")
+                        + self.read(f"/proc/{pid}/cgroup")).decode(errors="replace")
+            except OSError:
+                continue
+            if int(pid) != os.getpid():
+                found.append((int(pid), text))
+        return found
+
+    def cgroups(self):
+        return [folder for folder, _, _ in os.walk("/sys/fs/cgroup")]
+
+
+class RigHost:
+    """State directories are on the machine's own disk; ports are forwarded one by one. Programs are
+    the release build: sanitizers would make slow what is slow already."""
+
+    address = "0.0.0.0"
+
+    def __init__(self, path):
+        self.machine = Machine(path)
+
+    def program(self, _build):
+        return "/corral/src/corrald"
+
+    @functools.cache
+    def templates(self):
+        names = self.machine.check("cd /templates && ls -d */kvm || true").split()
+        return {n.split("/")[0]: "/templates/" + n.split("/")[0] for n in names}
+
+    def state(self, folder):
+        path = f"/state/{os.path.basename(folder)}/state"
+        links = " ".join(self.templates().values())
+        self.machine.check(f"mkdir -p {path}/templates; chmod 700 {path} {path}/templates; "
+                           f"ln -s {links} {path}/templates/")
+        return path
+
+    def open_port(self):
+        port = free_port()
+        self.machine.forward(port)
+        return port
+
+    def close_port(self, port):
+        self.machine.unforward(port)
+
+    def start(self, arguments, log):
+        return Process(self.machine, arguments, log)
+
+    def run(self, arguments, text="", timeout=120):
+        command = " ".join(map(shlex.quote, arguments))
+        script = (f"printf %s {shlex.quote(text)} | timeout {patience(timeout):.0f} {command} "
+                  "2>/tmp/err.$$; s=$?; printf '\\0\\0'; cat /tmp/err.$$; rm /tmp/err.$$; exit $s")
+        status, out = self.machine.capture(script)
+        stdout, _, stderr = out.decode(errors="replace").partition("\0\0")
+        return subprocess.CompletedProcess(arguments, status, stdout, stderr)
+
+    def read(self, path):
+        return self.machine.get(path)
+
+    def mode(self, path):
+        return int(self.machine.check(f"stat -c %a {shlex.quote(path)}"), 8)
+
+    def list(self, path):
+        return self.machine.check(f"ls -A {shlex.quote(path)} 2>/dev/null || true").split()
+
+    def remove(self, path):
+        self.machine.check(f"rm -rf {shlex.quote(os.path.dirname(path))}")
+
+    def kill(self, pid):
+        self.machine.check(f"kill -9 {pid} 2>/dev/null || true")
+
+    def processes(self):
+        lines = self.machine.ask("ps").decode(errors="replace").splitlines()
+        return [(int(pid), text) for pid, _, text in (line.partition(" ") for line in lines)]
+
+    def cgroups(self):
+        return self.machine.check("find /sys/fs/cgroup -type d").splitlines()
+
+
+HOST = RigHost(RIG) if RIG else LocalHost()
