@@ -17,16 +17,19 @@
 #include "isolate.h"
 #include "log.h"
 #include "num.h"
+#include "sparse.h"
 
 #define MAIN_CMDLINE                                                                               \
     "console=ttyS0 quiet panic=-1 reboot=t pci=off cryptomgr.notests 8250.nr_uarts=1 "             \
     "i8042.noprobe audit=0 tsc=reliable"
 #define MAIN_BACKLOG    64
+#define MAIN_READY      'r'
 #define MAIN_MAX_MEMORY (MEM_MAX_SIZE >> 20)
 
 struct options {
-    const char *dir, *kernel, *initrd, *cmdline, *restore, *disk, *overlay, *cgroup;
-    int64_t memory_mb, vcpus, disk_bps, disk_iops, uid, gid;
+    const char *dir, *kernel, *initrd, *cmdline, *restore, *disk, *overlay, *overlay_from;
+    char *cgroup;
+    int64_t memory_mb, vcpus, disk_mb, disk_bps, disk_iops, uid, gid;
     bool paused, no_jail, console, detach, record, help;
 };
 
@@ -48,12 +51,14 @@ static const struct {
     {"restore", OPT_STR, &opt.restore, 0, "directory of a snapshot to restore instead"},
     {"disk", OPT_STR, &opt.disk, 0, "disk image; written in place unless there is an overlay"},
     {"overlay", OPT_STR, &opt.overlay, 0, "copy-on-write file over the disk; made when absent"},
+    {"overlay-from", OPT_STR, &opt.overlay_from, 0, "file that an absent overlay is a copy of"},
+    {"disk-size", OPT_INT, &opt.disk_mb, INT32_MAX, "least size of a new overlay in MiB"},
     {"memory", OPT_INT, &opt.memory_mb, MAIN_MAX_MEMORY, "guest memory in MiB (512)"},
     {"vcpus", OPT_INT, &opt.vcpus, LAYOUT_MAX_VCPUS, "virtual CPUs (1)"},
     {"disk-bps", OPT_INT, &opt.disk_bps, INT32_MAX, "disk limit in bytes per second (0: none)"},
     {"disk-iops", OPT_INT, &opt.disk_iops, INT32_MAX,
      "disk limit in requests per second (0: none)"},
-    {"cgroup", OPT_STR, &opt.cgroup, 0, "cgroup directory to enter"},
+    {"cgroup", OPT_STR, &opt.cgroup, 0, "cgroup directories to enter, with colons between them"},
     {"uid", OPT_INT, &opt.uid, INT32_MAX, "user id to run as"},
     {"gid", OPT_INT, &opt.gid, INT32_MAX, "group id to run as"},
     {"paused", OPT_FLAG, &opt.paused, 0, "wait for a START request before the guest runs"},
@@ -123,20 +128,30 @@ static int main_listen(const char *name, struct error *err)
     return TAKE_FD(fd);
 }
 
+static int main_fill_overlay(int base_fd, int fd)
+{
+    struct stat base;
+    if (opt.overlay_from != NULL) {
+        cleanup_close int from = open(opt.overlay_from, O_RDONLY | O_CLOEXEC);
+        return from < 0 ? -errno : sparse_copy(from, fd);
+    }
+    if (fstat(base_fd, &base) < 0)
+        return -errno;
+    uint64_t size = MAX((uint64_t)base.st_size, (uint64_t)opt.disk_mb << 20);
+    return disk_cow_format(base_fd, fd, (size + DISK_COW_BLOCK - 1) & ~(DISK_COW_BLOCK - 1ull));
+}
+
 static int main_open_overlay(int base_fd, struct error *err)
 {
-    struct stat base, own;
+    struct stat own;
     cleanup_close int fd = main_open(AT_FDCWD, opt.overlay, O_RDWR | O_CREAT, err);
     if (fd < 0)
         return fd;
-    if (fstat(base_fd, &base) < 0 || fstat(fd, &own) < 0)
-        return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", opt.overlay);
-    if (own.st_size == 0) {
-        uint64_t size = ((uint64_t)base.st_size + DISK_COW_BLOCK - 1) & ~(DISK_COW_BLOCK - 1ull);
-        int rv = disk_cow_format(base_fd, fd, size);
-        if (rv < 0)
-            return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "%s", opt.overlay);
-    }
+    int rv = fstat(fd, &own) < 0 ? -errno : 0;
+    if (rv == 0 && own.st_size == 0)
+        rv = main_fill_overlay(base_fd, fd);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "%s cannot be made", opt.overlay);
     return TAKE_FD(fd);
 }
 
@@ -232,15 +247,19 @@ static int main_open_all(struct vm_config *c, int *ret_ctl, struct error *err)
 
 /* Walls. */
 
-/* The process outside: waits for word from inside, then leaves or stays for the exit status. */
+/* The process outside: waits for word from inside, which is that it is ready or why it is not, then
+ * leaves or stays for the exit status. */
 static _Noreturn void main_outside(pid_t child, int ready_fd)
 {
-    char word;
+    char word[512];
     int status = 0;
-    if (opt.detach && read(ready_fd, &word, 1) == 1) {
+    ssize_t n = opt.detach ? read(ready_fd, word, sizeof(word)) : 0;
+    if (n > 0 && word[0] == MAIN_READY) {
         printf("%d\n", (int)child);
         exit(0);
     }
+    if (n > 0)
+        (void)!write(STDOUT_FILENO, word, (size_t)n);
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
     exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
@@ -254,12 +273,25 @@ static int main_open_pagemap(struct vm_config *c, struct error *err)
     return opt.record && c->pagemap_fd < 0 ? -EINVAL : 0;
 }
 
+/* Nothing of the caller's stays open: what is printed goes to the process outside. */
+static int main_leave(int ready_fd)
+{
+    (void)setsid();
+    cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    cleanup_close int ready = ready_fd;
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0)
+        return -1;
+    return dup2(ready, STDOUT_FILENO);
+}
+
 static int main_walls(struct vm_config *c, int *ret_ready_fd, struct error *err)
 {
     int ready[2];
     pid_t child = 0;
-    if (opt.cgroup != NULL && isolate_cgroup(opt.cgroup, err) < 0)
-        return -EINVAL;
+    for (char *dir; (dir = strsep(&opt.cgroup, ":")) != NULL;) {
+        if (isolate_cgroup(dir, err) < 0)
+            return -EINVAL;
+    }
     if (pipe2(ready, O_CLOEXEC) < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "no pipe");
     int rv = isolate_namespaces(&child, err);
@@ -269,8 +301,8 @@ static int main_walls(struct vm_config *c, int *ret_ready_fd, struct error *err)
     if (child != 0)
         main_outside(child, ready[0]);
     *ret_ready_fd = ready[1];
-    if (opt.detach)
-        (void)setsid();
+    if (opt.detach && (*ret_ready_fd = main_leave(ready[1])) < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "/dev/null");
     rv = main_open_pagemap(c, err);
     if (rv == 0)
         rv = isolate_root(err);
@@ -301,7 +333,7 @@ static int main_run(struct vm *vm, int ready_fd, struct error *err)
         rv = vm_resume(vm);
     (void)pthread_mutex_unlock(&vm->lock);
     if (ready_fd >= 0) {
-        (void)!write(ready_fd, "r", 1);
+        (void)!write(ready_fd, &(char){MAIN_READY}, 1);
         (void)close(ready_fd);
     }
     loop_run(&vm->loop);
@@ -348,6 +380,8 @@ int main(int argc, char **argv)
     if (rv < 0) {
         log_error("the VM cannot be started", "reason=%s",
                   log_quote(quoted, sizeof(quoted), err.message));
+        if (opt.detach)
+            printf("error %s\n", err.message);
         return 1;
     }
     return CTL_EXIT_STATUS + rv;
