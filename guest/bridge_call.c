@@ -9,6 +9,7 @@
 
 #include "agent.h"
 #include "log.h"
+#include "spawn.h"
 #include "wire_codec.h"
 
 #define SEED_BYTES 32
@@ -26,6 +27,7 @@ struct bridge_call {
 };
 
 static void call_timed_out(struct timer *t);
+static void call_give_up(struct bridge_call *call);
 static void call_answer(struct bridge_call *call, enum bridge_answer answer);
 static void call_release(struct deferred *d);
 
@@ -105,7 +107,7 @@ void bridge_call_handle_event(struct source *s, uint32_t events)
     struct wire_frame f;
     uint8_t chunk[1024];
     if ((events & EPOLLOUT) && call_send(call) < 0) {
-        call_answer(call, BRIDGE_REFUSED);
+        call_give_up(call);
         return;
     }
     if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
@@ -113,7 +115,11 @@ void bridge_call_handle_event(struct source *s, uint32_t events)
     ssize_t n = recv(s->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n <= 0 || wire_reader_feed(&call->reader, chunk, (size_t)n) < 0) {
+    if (n <= 0) {
+        call_give_up(call);
+        return;
+    }
+    if (wire_reader_feed(&call->reader, chunk, (size_t)n) < 0) {
         call_answer(call, BRIDGE_REFUSED);
         return;
     }
@@ -126,7 +132,16 @@ void bridge_call_handle_event(struct source *s, uint32_t events)
 
 static void call_timed_out(struct timer *t)
 {
-    call_answer(container_of(t, struct bridge_call, timer), BRIDGE_SILENT);
+    call_give_up(container_of(t, struct bridge_call, timer));
+}
+
+/* A bridge that hangs, or ends, or leaves without a word: the next one will have the variables. */
+static void call_give_up(struct bridge_call *call)
+{
+    log_warn("code bridge did not answer, ending it", "pid=%d", call->bridge->pid);
+    if (call->bridge->pid > 0)
+        spawn_kill(call->bridge->pid);
+    call_answer(call, BRIDGE_GONE);
 }
 
 static void call_answer(struct bridge_call *call, enum bridge_answer answer)
@@ -134,8 +149,8 @@ static void call_answer(struct bridge_call *call, enum bridge_answer answer)
     struct bridge *b = call->bridge;
     struct loop *loop = &b->agent->loop;
     void (*answered)(void *, enum bridge_answer) = TAKE_PTR(call->answered);
-    if (answer == BRIDGE_REFUSED || answer == BRIDGE_SILENT)
-        log_warn("code bridge did not take the variables", "answered=%d", answer == BRIDGE_REFUSED);
+    if (answer == BRIDGE_REFUSED)
+        log_warn("code bridge did not take the variables");
     timer_stop(&call->timer);
     loop_close(loop, &call->source);
     list_del(&call->node);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * op_configure.c - CONFIGURE: what makes this sandbox itself, at its creation and after each
- * restore from a snapshot: clock, entropy, host name, variables.
+ * restore from a snapshot: clock, entropy, identity, variables. And CLOCK, the first of them alone.
  *
  * Each step is done as far as the agent has the right to; in a container the clock and the host
- * name are the runtime's.
+ * name are the runtime's. The order counts: the clock's jump makes generators that go by the time
+ * (OpenSSL's) ask the kernel for a new seed, and whatever is drawn from the kernel after the
+ * entropy came is this clone's alone.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,15 +17,20 @@
 
 #include "agent.h"
 #include "bridge_call.h"
+#include "identity.h"
 #include "log.h"
 #include "ops.h"
 
-static void set_clock(uint64_t wall_ns)
+/* False when it is not ours to set. */
+static bool set_clock(uint64_t wall_ns)
 {
     const struct timespec ts = {.tv_sec = (time_t)(wall_ns / 1000000000u),
                                 .tv_nsec = (long)(wall_ns % 1000000000u)};
-    if (clock_settime(CLOCK_REALTIME, &ts) < 0 && errno != EPERM)
+    if (clock_settime(CLOCK_REALTIME, &ts) == 0)
+        return true;
+    if (errno != EPERM)
         log_warn("cannot set the clock, ignoring", "error=\"%s\"", strerror(errno));
+    return false;
 }
 
 /* Mixed in by everyone; counted as entropy, and the generator reseeded at once, only with the
@@ -44,6 +51,7 @@ static void add_entropy(struct span entropy)
 
 struct configure {
     struct bridge_call *call; /* what the answer waits for; NULL: nothing */
+    uint64_t clock_set_at;    /* us, monotonic; 0: it was not set */
 };
 
 static void configure_answered(void *ctx, enum bridge_answer answer)
@@ -51,11 +59,13 @@ static void configure_answered(void *ctx, enum bridge_answer answer)
     struct conn *c = ctx;
     struct configure *k = c->op_state;
     k->call = NULL;
-    if (answer == BRIDGE_REFUSED || answer == BRIDGE_SILENT) {
+    if (answer == BRIDGE_REFUSED) {
         conn_error(c, WIRE_E_INTERNAL, "the code bridge did not take the configuration");
         return;
     }
-    (void)wire_put_frame(&c->out, WIRE_OK, NULL, 0);
+    size_t start = wire_begin(&c->out, WIRE_CONFIGURED);
+    (void)buf_u64(&c->out, k->clock_set_at != 0 ? loop_now() - k->clock_set_at + 1 : 0);
+    wire_end(&c->out, start);
     conn_finish(c);
 }
 
@@ -76,17 +86,20 @@ static void tell_bridge(struct conn *c, bool reseed)
 static void configure_start(struct conn *c, struct request *req)
 {
     struct agent *a = c->agent;
-    c->op_state = calloc(1, sizeof(struct configure));
-    if (c->op_state == NULL) {
+    struct configure *k = calloc(1, sizeof(*k));
+    if (k == NULL) {
         conn_errno(c, -ENOMEM, "cannot configure");
         return;
     }
-    if (req->wall_ns != 0)
-        set_clock(req->wall_ns);
-    if (req->entropy.len > 0)
+    c->op_state = k;
+    if (req->wall_ns != 0 && set_clock(req->wall_ns))
+        k->clock_set_at = loop_now();
+    if (req->entropy.len > 0) {
         add_entropy(req->entropy);
+        identity_renew();
+    }
     if (req->hostname[0] != '\0')
-        (void)!sethostname(req->hostname, strlen(req->hostname));
+        identity_set_name(req->hostname);
     free(a->env);
     a->env = TAKE_PTR(req->env);
     tell_bridge(c, req->entropy.len > 0);
@@ -101,3 +114,16 @@ static void configure_stop(struct conn *c)
 
 const struct op op_configure = {
     .type = WIRE_CONFIGURE, .start = configure_start, .stop = configure_stop};
+
+static void clock_start(struct conn *c, struct request *req)
+{
+    (void)set_clock(req->wall_ns);
+    (void)wire_put_frame(&c->out, WIRE_OK, NULL, 0);
+    conn_finish(c);
+}
+
+static void clock_stop(struct conn *c)
+{
+}
+
+const struct op op_clock = {.type = WIRE_CLOCK, .start = clock_start, .stop = clock_stop};

@@ -2,7 +2,7 @@
 #include "ops.h"
 
 static const struct op *const ops_table[] = {
-    &op_ping, &op_configure, &op_exec,  &op_read,      &op_write,
+    &op_ping, &op_configure, &op_clock, &op_exec,      &op_read, &op_write,
     &op_list, &op_remove,    &op_mkdir, &op_stat_path, &op_port,
 };
 

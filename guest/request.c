@@ -14,6 +14,7 @@ struct request_kind {
 
 static const char *parse_nothing(struct cursor *c, struct request *r);
 static const char *parse_configure(struct cursor *c, struct request *r);
+static const char *parse_clock(struct cursor *c, struct request *r);
 static const char *parse_exec(struct cursor *c, struct request *r);
 static const char *parse_read(struct cursor *c, struct request *r);
 static const char *parse_path(struct cursor *c, struct request *r);
@@ -24,6 +25,7 @@ static const char *parse_port(struct cursor *c, struct request *r);
 static const struct request_kind request_kinds[] = {
     {WIRE_PING, 0, parse_nothing},
     {WIRE_CONFIGURE, 0, parse_configure},
+    {WIRE_CLOCK, 0, parse_clock},
     {WIRE_EXEC, WIRE_EXEC_SHELL | WIRE_EXEC_STDIN, parse_exec},
     {WIRE_READ, 0, parse_read},
     {WIRE_WRITE, WIRE_WRITE_PARENTS, parse_path_mode_flags},
@@ -122,6 +124,12 @@ static const char *parse_configure(struct cursor *c, struct request *r)
     if (strlen(r->hostname) > REQUEST_HOSTNAME_MAX)
         return "the host name is longer than 64 bytes";
     return check_env(r->env);
+}
+
+static const char *parse_clock(struct cursor *c, struct request *r)
+{
+    r->wall_ns = cursor_u64(c);
+    return NULL;
 }
 
 static const char *parse_exec(struct cursor *c, struct request *r)

@@ -20,7 +20,7 @@ struct request {
     uint16_t port;       /* PORT */
     uint64_t offset;     /* READ */
     uint64_t length;     /* READ */
-    uint64_t wall_ns;    /* CONFIGURE; 0: leave */
+    uint64_t wall_ns;    /* CONFIGURE (0: leave), CLOCK */
     char *path;          /* READ, WRITE, LIST, REMOVE, MKDIR, STAT_PATH; not empty */
     char *cwd;           /* EXEC; "": home */
     char *user;          /* EXEC; "": the default user */

@@ -46,7 +46,8 @@ enum wire_type {
     /* Requests: the first frame of a connection, server to agent. */
     WIRE_PING = 0x01,      /* -                                                    -> PONG */
     WIRE_CONFIGURE = 0x02, /* u64 wall clock ns (0: leave), str entropy, str hostname ("": leave),
-                              list env "K=V"                                       -> OK | ERROR */
+                              list env "K=V"                               -> CONFIGURED | ERROR */
+    WIRE_CLOCK = 0x03,     /* u64 wall clock ns                                    -> OK | ERROR */
     WIRE_EXEC = 0x10,      /* u32 flags (WIRE_EXEC_*), u32 timeout ms (0: none), str cwd ("": home),
                               str user ("": default user), list argv, list env "K=V"
                                                         -> STARTED (STDOUT|STDERR)* EXIT | ERROR */
@@ -76,8 +77,9 @@ enum wire_type {
     WIRE_CONTEXT_DELETE = 0x43, /* str id                        -> OK | ERROR */
     WIRE_CODE_ENV = 0x44,       /* list env "K=V", str seed: the variables are set in every kernel,
                                    running or to come; a seed that is not empty reseeds the
-                                   user-space random generators of running kernels. The agent sends
-                                   it when it is CONFIGUREd.     -> OK | ERROR */
+                                   user-space random generators of running kernels. Answered at
+                                   once: no kernel runs code of a later request before it has both.
+                                   The agent sends it when it is CONFIGUREd.  -> OK | ERROR */
     WIRE_CODE_READY = 0x45,     /* -      answered once the warm kernels are up  -> OK | ERROR */
     WIRE_CODE_LAST = 0x4f,
 
@@ -97,6 +99,7 @@ enum wire_type {
                                  u32 mode, i64 mtime ns */
     WIRE_ENTRY = 0x86,        /* like STAT */
     WIRE_WRITTEN = 0x87,      /* str absolute path, u64 bytes */
+    WIRE_CONFIGURED = 0x89,   /* u64 us since the agent has set the clock, 0: it is not its to set */
     WIRE_STDOUT = 0x90,       /* raw, at most WIRE_CHUNK */
     WIRE_STDERR = 0x91,       /* raw, at most WIRE_CHUNK */
     WIRE_DATA = 0x92,         /* raw, at most WIRE_CHUNK */

@@ -3,6 +3,7 @@
 import asyncio
 
 import environment
+import moment
 import wire
 from kernel import INTERRUPT_S, Kernel, KernelError
 from turns import Turns
@@ -13,15 +14,16 @@ QUEUE_SLACK_S = 30  # a run with a time-out waits that long and this much more f
 
 
 class Context:
-    """`id` is "" for the default context of a language, which never expires."""
+    """`id` is "" for the default context of a language, which never expires. `created`, `expires`
+    and `last_used` are moments (moment.py)."""
 
     def __init__(self, context_id, language, spec, cwd, lifetime_s, base):
         """`base` is the bridge's environment.Base."""
         self.id = context_id
         self.language = language
         self.cwd = cwd
-        self.created = self.last_used = wire.now_ms()
-        self.expires = self.created + lifetime_s * 1000
+        self.created = self.last_used = moment.now()
+        self.expires = self.created + lifetime_s
         self.closed = False
         self._spec = spec
         self._base = base
@@ -47,7 +49,7 @@ class Context:
             kernel = await self._live_kernel()
             if run.abandoned.done():
                 return
-            self.last_used = wire.now_ms()
+            self.last_used = moment.now()
             self._running = run
             status, count = await self._run_on(kernel, run)
             run.outbox.close(wire.done(status, count))
@@ -55,7 +57,7 @@ class Context:
                 await kernel.silent(environment.snippets(self.language).restore())
         finally:
             self._running = None
-            self.last_used = wire.now_ms()
+            self.last_used = moment.now()
             self._turns.leave()
 
     async def prepare(self, code=None):
@@ -69,17 +71,14 @@ class Context:
         finally:
             self._turns.leave()
 
-    async def refresh(self, seed):
-        """Brings a running kernel's variables up to date, and its generators when `seed` is set."""
+    async def refresh(self):
+        """Brings a running kernel up to date before its next run asks for it."""
         if self._kernel is None and self.idle:
             return
         await self._turns.enter(QUEUE_S)
         try:
-            if self._kernel is not None and self._kernel.alive:
-                await self._update_environment(self._kernel)
-                snippets = environment.snippets(self.language)
-                if seed and snippets is not None:
-                    await self._kernel.silent(snippets.reseed(seed))
+            if self._kernel is not None and not self.closed:
+                await self._live_kernel()
         finally:
             self._turns.leave()
 
@@ -106,23 +105,39 @@ class Context:
             raise self._gone()
 
     async def _live_kernel(self):
-        if self._kernel is not None and not self._kernel.alive:
-            await self._discard(self._kernel)
-        if self._kernel is None:
-            version = self._base.version
-            try:
-                kernel = await Kernel.start(
-                    self.language, self._spec, self.cwd, self._base.variables
-                )
-            except KernelError as fault:
-                raise WireError(E_INTERNAL, str(fault)) from fault
-            kernel.environment_version = version
-            if self.closed:
-                await kernel.kill()
-                raise self._gone()
-            self._kernel = kernel
-        await self._update_environment(self._kernel)
-        return self._kernel
+        """With the variables and the generators of the base: no code runs before it has them."""
+        while True:
+            if self._kernel is not None and not self._kernel.alive:
+                await self._discard(self._kernel)
+            if self._kernel is None:
+                self._kernel = await self._new_kernel()
+            kernel = self._kernel
+            if await self._reseed(kernel):
+                await self._update_environment(kernel)
+                return kernel
+            await self._discard(kernel)
+
+    async def _new_kernel(self):
+        version, seed_version = self._base.version, self._base.seed_version
+        try:
+            kernel = await Kernel.start(self.language, self._spec, self.cwd, self._base.variables)
+        except KernelError as fault:
+            raise WireError(E_INTERNAL, str(fault)) from fault
+        kernel.environment_version, kernel.seed_version = version, seed_version
+        if self.closed:
+            await kernel.kill()
+            raise self._gone()
+        return kernel
+
+    async def _reseed(self, kernel):
+        """False for a kernel that would go on with the random numbers of the other clones."""
+        version = self._base.seed_version
+        snippets = environment.snippets(self.language)
+        if kernel.seed_version != version:
+            if snippets is None or not await kernel.silent(snippets.reseed(self._base.seed)):
+                return False
+            kernel.seed_version = version
+        return True
 
     async def _update_environment(self, kernel):
         version = self._base.version

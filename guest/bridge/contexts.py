@@ -3,13 +3,12 @@
 import asyncio
 import os
 
-import wire
+import moment
 from context import Context
 from wire import E_BUSY, E_CONTEXT, E_EXISTS, E_INVALID, WireError
 
 MAX_CONTEXTS = 32
 MAX_ID = 256
-REFRESH_S = 5  # a context that is busy for longer catches up before its next run
 
 
 class Contexts:
@@ -51,8 +50,7 @@ class Contexts:
 
     def get(self, context_id):
         context = self._by_id.get(context_id)
-        if context is not None and wire.now_ms() >= context.expires:
-            # The wall clock may run ahead of the timer: a snapshot was restored.
+        if context is not None and moment.now() >= context.expires:
             self._expire(context)
             context = None
         if context is None:
@@ -64,11 +62,10 @@ class Contexts:
         del self._by_id[context_id]
         self.background(context.close())
 
-    async def refresh(self, seed):
-        everyone = [*self._defaults.values(), *self._by_id.values()]
-        tasks = {self.background(context.refresh(seed)) for context in everyone}
-        if tasks:
-            await asyncio.wait(tasks, timeout=REFRESH_S)
+    def refresh(self):
+        """Does now, while nobody waits, what each kernel's next run would do first."""
+        for context in [*self._defaults.values(), *self._by_id.values()]:
+            self.background(context.refresh())
 
     async def close(self):
         everyone = [*self._defaults.values(), *self._by_id.values()]

@@ -40,6 +40,12 @@ if "numpy.random" in sys.modules:
         [int.from_bytes(words[i : i + 4], "little") for i in range(0, 64, 4)])
 if "tempfile" in sys.modules:
     sys.modules["tempfile"]._name_sequence = None
+if "uuid" in sys.modules:
+    # uuid1: its node and sequence come from the generators above, not from the library's state.
+    uuid = sys.modules["uuid"]
+    uuid._node = uuid._last_timestamp = uuid._generate_time_safe = None
+if "multiprocessing.process" in sys.modules:
+    sys.modules["multiprocessing.process"].current_process().authkey = fresh()
 if "ssl" in sys.modules:
     sys.modules["ssl"].RAND_add(fresh(), 64.0)
 if "torch" in sys.modules:
@@ -122,16 +128,24 @@ def snippets(language):
 
 
 class Base:
-    """The variables of every kernel; `version` grows when they change."""
+    """What every kernel has: the variables, and the last seed of its generators. The versions grow
+    when these change."""
 
     def __init__(self):
         self.variables = {}
         self.version = 1
+        self.seed = ""
+        self.seed_version = 1
 
-    def update(self, variables):
+    def update(self, variables, seed=""):
+        """A seed that is not empty reseeds this process as well."""
         if variables:
             self.variables.update(variables)
             self.version += 1
+        if seed:
+            self.seed = seed
+            self.seed_version += 1
+            exec(_PYTHON_RESEED, {"seed": seed})  # pylint: disable=exec-used
 
 
 def parse(pairs):

@@ -5,6 +5,7 @@ import sys
 import traceback
 
 import environment
+import moment
 import wire
 from run import Run
 from wire import E_BUSY, E_INTERNAL, E_INVALID, E_PROTOCOL, Fields, WireError
@@ -94,9 +95,9 @@ class Server:
     async def _code_env(self, fields, _reader, _writer):
         variables, seed = environment.parse(fields.list()), fields.str()
         fields.end()
-        self._base.update(variables)
-        if variables or seed:
-            await self._contexts.refresh(seed)
+        # Kernels may be slow or busy: each catches up before it runs anything more.
+        self._base.update(variables, seed)
+        self._contexts.refresh()
         return wire.ok()
 
     async def _code_ready(self, fields, _reader, _writer):
@@ -136,7 +137,7 @@ def _describe(context):
         wire.string(context.language),
         wire.string(context.cwd),
         wire.string("busy" if context.busy else "active"),
-        wire.i64(context.created),
-        wire.i64(context.expires),
-        wire.i64(context.last_used),
+        wire.i64(moment.wall_ms(context.created)),
+        wire.i64(moment.wall_ms(context.expires)),
+        wire.i64(moment.wall_ms(context.last_used)),
     )

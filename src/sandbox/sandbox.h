@@ -15,7 +15,7 @@
  *                                                                         RUNNING when adopted
  * WARMING      warm kernels (unclaimed only)          SANDBOX_WARMUP      READY, whatever comes
  * READY        a claim (it is in the pool)            -                   CONFIGURING
- * CONFIGURING  OK of the agent to CONFIGURE           SANDBOX_HANDSHAKE   RUNNING
+ * CONFIGURING  the agent's answer to CONFIGURE         SANDBOX_HANDSHAKE   RUNNING
  * RUNNING      a kill, the expiry, its own end        timeout_at          STOPPING
  * STOPPING     the driver's `stopped`, open calls     the driver          ENDED
  *
@@ -36,7 +36,9 @@
 #include "sandbox_owner.h"
 #include "template.h"
 
-#define SANDBOX_HANDSHAKE_MS 10000
+#define SANDBOX_HANDSHAKE_MS  60000 /* for an agent that hangs, not for a slow machine */
+#define SANDBOX_CLOCK_LATE_MS 50    /* a clock longer on its way than this is sent again */
+#define SANDBOX_CLOCK_TRIES   10
 #define SANDBOX_WARMUP_MS    120000
 #define SANDBOX_PIDS_MAX     1024 /* processes and threads in one sandbox */
 
@@ -108,7 +110,10 @@ struct sandbox {
     char *socket_path;
     struct iso *iso; /* NULL before start and after `stopped` */
     struct agent_target target;
-    struct agent_call op; /* PING, CODE_READY or CONFIGURE */
+    struct agent_call op; /* PING, CODE_READY, CONFIGURE or CLOCK */
+    uint64_t clock_sent_ns;   /* uv_hrtime() when the last clock went out */
+    unsigned int clock_tries; /* CLOCK requests after CONFIGURE; SANDBOX_CLOCK_TRIES */
+    bool clock_late;          /* the last clock was too long on its way */
     bool op_active;
     int op_status; /* 0 or negative errno; op_error then has the reason */
     struct error op_error;

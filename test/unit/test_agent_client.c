@@ -242,6 +242,10 @@ static void take_final(struct result *r, const struct wire_frame *f, struct curs
         copy_span(r->path, sizeof(r->path), wire_get_span(cur));
         r->bytes = cursor_u64(cur);
         break;
+    case WIRE_CONFIGURED:
+        (void)cursor_u64(cur);
+        r->ok = true;
+        break;
     case WIRE_PONG:
         T_EQ(cursor_u32(cur), WIRE_VERSION);
         (void)cursor_u64(cur);
