@@ -33,16 +33,17 @@ mount --bind "$3" "$2/root/opt/corral"
 mount --bind "$2/shared" "$2/root/mnt/test"
 chmod 1777 "$2/root/tmp"
 chroot --userspec=1000:1000 --groups=1000 "$2/root" /usr/bin/env -i HOME=/home/user USER=user \
-    PATH=/usr/local/bin:/usr/bin:/bin LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 \
+    PATH=/usr/local/bin:/usr/bin:/bin LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 $4 \
     python3 /opt/corral/bridge/bridge.py --socket /mnt/test/socket --warmup /mnt/test/warmup.json
 exit $?
 """
 
 
 class GuestHost:
-    """A running bridge. `socket` is its path on this side."""
+    """A running bridge. `socket` is its path on this side, `shared` a folder it sees as /mnt/test,
+    which prepare(shared) fills before it starts; what that returns are more of its variables."""
 
-    def __init__(self, template="python-base-v1", warmup=None):
+    def __init__(self, template="python-base-v1", warmup=None, prepare=lambda shared: ()):
         rootfs = os.path.join(TEMPLATES, template, "rootfs")
         if os.geteuid() != 0:
             raise unittest.SkipTest("chroot and mount need root")
@@ -52,12 +53,14 @@ class GuestHost:
         for name in ("up", "work", "root", "shared"):
             os.mkdir(f"{self.folder}/{name}")
         os.chmod(f"{self.folder}/shared", 0o777)
-        self.socket = f"{self.folder}/shared/socket"
-        with open(f"{self.folder}/shared/warmup.json", "w", encoding="utf-8") as file:
+        self.shared = f"{self.folder}/shared"
+        self.socket = f"{self.shared}/socket"
+        with open(f"{self.shared}/warmup.json", "w", encoding="utf-8") as file:
             json.dump(warmup or {}, file)
         self.process = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
-             "bash", "-c", ENTER, "enter", rootfs, self.folder, os.path.join(TOP, "guest")],
+             "bash", "-c", ENTER, "enter", rootfs, self.folder, os.path.join(TOP, "guest"),
+             " ".join(prepare(self.shared))],
             stdin=subprocess.DEVNULL)
         self._wait_for_socket()
 

@@ -237,6 +237,13 @@ class Environment(NodeTest):
         self.assertEqual(len(set(values)), 140)
         self.set_environment([], "seed")
         self.assertEqual(self.js_value("const m = Math.random(); m >= 0 && m < 1"), "true")
+        self.assertEqual(
+            self.js_value("const vm = require('vm'); const draw = 'Math.random';"
+                          "[vm.runInNewContext(draw), vm.runInNewContext(draw, {a: 1}),"
+                          " vm.runInContext(draw, vm.createContext({})),"
+                          " new vm.Script(draw).runInNewContext()].map(f => f === Math.random)"),
+            "[ true, true, true, true ]")
+        self.assertEqual(self.js_value("vm.runInNewContext('a = b + 1', o = {b: 1}); o.a"), "2")
 
 
 class WarmUp(NodeTest):

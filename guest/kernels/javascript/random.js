@@ -7,6 +7,7 @@
 const crypto = require("crypto");
 const fs = require("fs");
 const Module = require("module");
+const vm = require("vm");
 
 const MAX_BLOCK = 65536;
 const source = fs.openSync("/dev/urandom", "r");
@@ -83,9 +84,33 @@ function mathRandom() {
     return { random, renew };
 }
 
+// Each new context of the vm module has a Math, seeded by what V8 holds in this process. (A worker
+// thread is seeded by OpenSSL, which asks the operating system after a jump of the clock.)
+function coverContexts(random) {
+    const { createContext } = vm;
+    vm.createContext = (...values) => {
+        const context = createContext(...values);
+        vm.runInContext("Math", context).random = random;
+        return context;
+    };
+    const contextOf = (object) =>
+        object === undefined || (object !== null && typeof object === "object")
+            ? vm.createContext(object)
+            : object;
+    const { runInNewContext } = vm;
+    vm.runInNewContext = (code, object, options) =>
+        runInNewContext(code, contextOf(object), options);
+    const { prototype } = vm.Script;
+    const run = prototype.runInNewContext;
+    prototype.runInNewContext = function (object, options) {
+        return run.call(this, contextOf(object), options);
+    };
+}
+
 function install() {
     const { random, renew } = mathRandom();
     Math.random = random;
+    coverContexts(random);
     const bytes = mixed((size) => original.randomBytes(size), (result) => result);
     crypto.randomBytes = (size, done) => {
         const result = bytes(size);
