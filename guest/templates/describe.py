@@ -27,6 +27,8 @@ def template():
         "disk_size_mb": int(value("disk_size_mb")),
         "aliases": value("aliases").split(),
         "suite": value("suite"),
+        "kernel_suite": value("kernel_suite"),
+        "languages": value("warmup_languages").split(),
         "built_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "recipe_sha256": value("recipe_sha256"),
     }
