@@ -7,6 +7,7 @@
 #include "config.h"
 #include "driver.h"
 #include "key_cmd.h"
+#include "probe_cmd.h"
 #include "server.h"
 #include "template_cmd.h"
 #include "user_cmd.h"
@@ -16,6 +17,7 @@ static const struct {
     int (*run)(const struct config *config, struct error *err);
 } commands[] = {
     {"key", key_cmd},
+    {"probe", probe_cmd},
     {"template", template_cmd},
     {"user", user_cmd},
 };
