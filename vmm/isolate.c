@@ -95,6 +95,12 @@ int isolate_root(struct error *err)
     cleanup_close int tree = open_tree(AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (tree < 0)
         return isolate_failed(err, "the sandbox's directory cannot be cloned");
+    /* Its sockets can be connected to, nothing can be made: no link to another sandbox's, either.
+     */
+    struct mount_attr closed = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+                                            MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
+    if (mount_setattr(tree, "", AT_EMPTY_PATH, &closed, sizeof(closed)) < 0)
+        return isolate_failed(err, "the sandbox's directory cannot be made read-only");
     /* Any directory will do to mount the new root on; every system has this one. */
     if (mount("none", "/proc", "tmpfs", ISOLATE_MOUNT, "size=16k,nr_inodes=4,mode=0755") < 0 ||
         chdir("/proc") < 0 || mkdir(ISOLATE_DIR, 0700) < 0)

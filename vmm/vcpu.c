@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include "cpuid.h"
 
@@ -148,6 +149,9 @@ static void *vcpu_thread(void *arg)
 {
     struct vcpu *v = arg;
     bool alive = true;
+    char name[16];
+    (void)snprintf(name, sizeof(name), "vcpu%u", v->index);
+    (void)prctl(PR_SET_NAME, name, 0, 0, 0);
     if (v->ops->thread_start != NULL)
         v->ops->thread_start(v->ctx);
     (void)pthread_mutex_lock(v->lock);
@@ -169,7 +173,6 @@ static void *vcpu_thread(void *arg)
 
 int vcpu_start(struct vcpu *v)
 {
-    char name[16];
     pthread_attr_t attr;
     int rv = pthread_attr_init(&attr);
     if (rv != 0)
@@ -180,8 +183,6 @@ int vcpu_start(struct vcpu *v)
     v->has_thread = rv == 0;
     if (rv != 0)
         return -rv;
-    (void)snprintf(name, sizeof(name), "vcpu%u", v->index);
-    (void)pthread_setname_np(v->thread, name);
     return 0;
 }
 

@@ -11,6 +11,8 @@
 #ifndef CORRAL_LOG_H
 #define CORRAL_LOG_H
 
+#include <time.h>
+
 #include "base.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
@@ -18,6 +20,9 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 /* Lines below `level` are dropped. The default is LOG_INFO. */
 void log_set_level(enum log_level level);
 int log_level_parse(const char *name, enum log_level *ret);
+
+/* The field that a line begins with, for a time after 1970; returns its length. */
+size_t log_time(char *out, size_t size, const struct timespec *t);
 
 void log_line(enum log_level level, const char *msg, const char *fmt, ...) PRINTF_LIKE(3, 4);
 

@@ -5,13 +5,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/vm_sockets.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/reboot.h>
@@ -25,7 +28,7 @@
 #define PORT 1024
 #define DISK "/dev/vda"
 
-static volatile unsigned long ticks;
+static volatile unsigned long ticks, reads;
 static int old_conn = -1;
 
 static long long now_ms(clockid_t id)
@@ -113,25 +116,89 @@ static void cmd_write(FILE *out, unsigned long block, int value)
     close(fd);
 }
 
+#define MIB (1ul << 20)
+
+static void fill(char *data, unsigned long i)
+{
+    memset(data, (int)(i * 7 + 1), MIB);
+}
+
+static int mount_disk(FILE *out)
+{
+    mkdir("/mnt", 0755);
+    if (mount(DISK, "/mnt", "ext4", 0, NULL) == 0 || errno == EBUSY)
+        return 0;
+    fprintf(out, "error mount %s\n", strerror(errno));
+    return -1;
+}
+
 /* Writes `mib` MiB of a pattern through a file system on the disk and syncs it. */
 static void cmd_file(FILE *out, unsigned long mib)
 {
-    static char data[1 << 20];
-    mkdir("/mnt", 0755);
-    if (mount(DISK, "/mnt", "ext4", 0, NULL) < 0 && errno != EBUSY) {
-        fprintf(out, "error mount %s\n", strerror(errno));
+    static char data[MIB];
+    if (mount_disk(out) < 0)
         return;
-    }
     int fd = open("/mnt/file", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     for (unsigned long i = 0; i < mib; i++) {
-        memset(data, (int)(i * 7 + 1), sizeof(data));
-        if (write(fd, data, sizeof(data)) != sizeof(data)) {
+        fill(data, i);
+        if (write(fd, data, MIB) != (ssize_t)MIB) {
             fprintf(out, "error write %s\n", strerror(errno));
             return;
         }
     }
     fprintf(out, fsync(fd) < 0 ? "error fsync\n" : "ok\n");
     close(fd);
+}
+
+/* Whether the file of cmd_file is there, byte by byte. */
+static void cmd_verify(FILE *out, unsigned long mib)
+{
+    static char data[MIB], wanted[MIB];
+    if (mount_disk(out) < 0)
+        return;
+    int fd = open("/mnt/file", O_RDONLY | O_CLOEXEC);
+    for (unsigned long i = 0; i < mib; i++) {
+        fill(wanted, i);
+        if (read(fd, data, MIB) != (ssize_t)MIB || memcmp(data, wanted, MIB) != 0) {
+            fprintf(out, "error in MiB %lu\n", i);
+            return;
+        }
+    }
+    fprintf(out, read(fd, data, 1) == 0 ? "ok\n" : "error longer\n");
+    close(fd);
+}
+
+/* Deletes the file and discards what is free. */
+static void cmd_trim(FILE *out)
+{
+    struct fstrim_range range = {.len = UINT64_MAX};
+    if (mount_disk(out) < 0)
+        return;
+    unlink("/mnt/file");
+    sync();
+    int fd = open("/mnt", O_RDONLY | O_CLOEXEC);
+    fprintf(out, ioctl(fd, FITRIM, &range) < 0 ? "error trim\n" : "ok\n");
+    close(fd);
+    sync();
+}
+
+/* Reads past the page cache without end: there is nearly always a request under way. */
+static void *reader(void *arg)
+{
+    void *p = NULL;
+    int fd = open(DISK, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    if (posix_memalign(&p, 4096, 4096) != 0)
+        return arg;
+    for (unsigned long i = 0; pread(fd, p, 4096, (off_t)(i % 1000) * 4096) == 4096; i++)
+        reads = i + 1;
+    reads = 0;
+    return arg;
+}
+
+static void cmd_busy(FILE *out)
+{
+    pthread_t t;
+    fprintf(out, pthread_create(&t, NULL, reader, NULL) == 0 ? "ok\n" : "error\n");
 }
 
 static void cmd_cat(FILE *out, const char *path)
@@ -192,6 +259,19 @@ static void cmd_connect(FILE *out, unsigned int port)
     close(fd);
 }
 
+/* Something to do for each processor. */
+static void cmd_all(FILE *out)
+{
+    cpu_set_t set;
+    for (int cpu = 0; cpu < (int)sysconf(_SC_NPROCESSORS_ONLN); cpu++) {
+        CPU_ZERO(&set);
+        CPU_SET(cpu, &set);
+        if (sched_setaffinity(0, sizeof(set), &set) < 0 || sched_getcpu() != cpu)
+            return;
+    }
+    fprintf(out, "ok\n");
+}
+
 static void cmd_old(FILE *out)
 {
     char c;
@@ -213,6 +293,10 @@ static void command(FILE *out, int fd, char *line)
         fprintf(out, "%lld\n", now_ms(CLOCK_MONOTONIC) - t);
     } else if (strcmp(word, "ticks") == 0)
         fprintf(out, "%lu\n", ticks);
+    else if (strcmp(word, "busy") == 0)
+        cmd_busy(out);
+    else if (strcmp(word, "reads") == 0)
+        fprintf(out, "%lu\n", reads);
     else if (strcmp(word, "rand") == 0)
         cmd_rand(out);
     else if (strcmp(word, "clocks") == 0)
@@ -224,6 +308,10 @@ static void command(FILE *out, int fd, char *line)
         cmd_write(out, a, (int)b);
     else if (strcmp(word, "file") == 0)
         cmd_file(out, a);
+    else if (strcmp(word, "verify") == 0)
+        cmd_verify(out, a);
+    else if (strcmp(word, "trim") == 0)
+        cmd_trim(out);
     else if (strcmp(word, "cat") == 0)
         cmd_cat(out, text);
     else if (strcmp(word, "touch") == 0)
@@ -234,6 +322,8 @@ static void command(FILE *out, int fd, char *line)
         cmd_sink(out, fd);
     else if (strcmp(word, "connect") == 0)
         cmd_connect(out, (unsigned int)a);
+    else if (strcmp(word, "all") == 0)
+        cmd_all(out);
     else if (strcmp(word, "old") == 0)
         cmd_old(out);
     else if (strcmp(word, "keep") == 0) {
@@ -243,6 +333,8 @@ static void command(FILE *out, int fd, char *line)
         reboot(RB_POWER_OFF);
     else if (strcmp(word, "reboot") == 0)
         reboot(RB_AUTOBOOT);
+    else if (strcmp(word, "idle") == 0)
+        sleep_ms(60000);
     else if (strcmp(word, "panic") == 0)
         exit(1); /* the end of PID 1 */
     else

@@ -3,24 +3,26 @@
  * vmctl.c - talks to one corral-vmm by hand and in tests.
  *
  *   vmctl DIR ask LINE            one command of the test guest; its answer, then the time taken
- *   vmctl DIR wait                until the guest answers a ping
- *   vmctl DIR spawn CMD...        starts a VMM, output into DIR/log, and waits; prints the time
- *   vmctl DIR serve PORT          answers one connection of the guest to host port PORT
- *   vmctl DIR send MIB            sends MIB MiB to the guest's `sink` command
- *   vmctl DIR start|pause|resume|stop|stats|log
- *   vmctl DIR snapshot OUT        writes OUT/state and OUT/memory
+ *   vmctl DIR up                  waits for the control socket
+ *   vmctl DIR wait                waits for a guest that answers a ping
+ *   vmctl DIR pid                 of the VM's own process
+ *   vmctl DIR hold N LINE         N connections with LINE, whose answers are never read, until
+ * killed vmctl DIR spawn CMD...        starts a VMM, output into DIR/log, and waits; prints the
+ * time vmctl DIR serve PORT          answers one connection of the guest to host port PORT vmctl
+ * DIR send MIB            sends MIB MiB to the guest's `sink` command vmctl DIR
+ * start|pause|resume|stop|stats|log vmctl DIR snapshot OUT        writes OUT/state and OUT/memory
  *   vmctl DIR workset OUT         writes OUT/workset
  *   vmctl DIR balloon MIB
  *   vmctl DIR exited              waits for the end of the VM and prints the reason
- *   vmctl DIR ends LINE           the same after a command of the test guest, and the time it took
- *   vmctl DIR as UID GID CMD...   runs CMD with these ids and no other groups
- *   vmctl DIR memory PID...       means and maxima of these VMMs' memory, see `memory` below
+ *   vmctl DIR ends LINE           the same after a command of the test guest, or after STOP when
+ * LINE is empty; with the milliseconds it took vmctl DIR as UID GID CMD...   runs CMD with these
+ * ids and no other groups vmctl DIR memory PID...       means and maxima of these VMMs' memory, see
+ * `memory` below
  *
  * VMCTL_SECONDS in the environment is the most that an answer may take (60).
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -316,73 +318,60 @@ static int exited(int fd)
 
 static int ends(const char *line)
 {
-    int fd = dial_ctl(), guest = dial_guest();
+    struct frame stop = {0, CTL_STOP, 0};
+    int fd = dial_ctl(), to = line[0] != '\0' ? dial_guest() : dial_ctl();
     double start = now();
-    if (fd < 0 || guest < 0)
+    if (fd < 0 || to < 0)
         return 1;
-    dprintf(guest, "%s\n", line);
+    if (line[0] != '\0')
+        dprintf(to, "%s\n", line);
+    else
+        (void)!write(to, &stop, sizeof(stop));
     int rv = exited(fd);
     printf("%.0f\n", now() - start);
     return rv;
 }
 
-static int as(char **argv)
+static int up(void)
 {
-    gid_t gid = (gid_t)atol(argv[1]);
-    if (setgroups(1, &gid) < 0 || setgid(gid) < 0 || setuid((uid_t)atol(argv[0])) < 0)
+    double start = now();
+    int watch = inotify_init1(IN_CLOEXEC);
+    inotify_add_watch(watch, dir, IN_CREATE);
+    wait_socket(watch, start);
+    return !alive();
+}
+
+/* The socket was made by the process outside the walls; the VM's is its only child. */
+static int vm_pid(void)
+{
+    struct ucred cred;
+    socklen_t len = sizeof(cred);
+    char path[64];
+    int child = 0, fd = dial(CTL_SOCKET_NAME);
+    if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
         return 1;
-    execv(argv[2], argv + 2);
-    return 127;
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", cred.pid, cred.pid);
+    FILE *f = fopen(path, "r");
+    /* Nobody is outside any more, or there are no walls. */
+    if (f == NULL || fscanf(f, "%d", &child) != 1)
+        child = cred.pid;
+    printf("%d\n", child);
+    return 0;
 }
 
-/* One process: KiB of its whole share, and of anonymous memory that is not the guest's. The guest's
- * is the mapping of the snapshot's file and whatever lies between its ends. */
-static int memory_of(const char *pid, unsigned long *pss, unsigned long *own, unsigned long *guest)
+static int hold(long count, const char *line)
 {
-    char path[64], line[512], name[256];
-    unsigned long start, end, offset, kib, first = 0, last = 0;
-    *pss = *own = *guest = 0;
-    snprintf(path, sizeof(path), "/proc/%s/smaps", pid);
-    for (int round = 0; round < 2; round++) {
-        int inside = 0;
-        FILE *f = fopen(path, "r");
-        if (f == NULL)
-            return -1;
-        while (fgets(line, sizeof(line), f) != NULL) {
-            name[0] = '\0';
-            if (sscanf(line, "%lx-%lx %*s %lx %*s %*s %255s", &start, &end, &offset, name) >= 3) {
-                size_t len = strlen(name);
-                if (round == 0 && len >= 6 && strcmp(name + len - 6, "memory") == 0) {
-                    first = first == 0 ? start - offset : first;
-                    last = end;
-                }
-                inside = start >= first && end <= last;
-            } else if (round == 1 && sscanf(line, "Pss: %lu", &kib) == 1) {
-                *pss += kib;
-            } else if (round == 1 && sscanf(line, "Anonymous: %lu", &kib) == 1) {
-                *(inside ? guest : own) += kib;
-            }
-        }
-        fclose(f);
-    }
-    return last == 0 ? -1 : 0;
-}
-
-static int memory(char **pids)
-{
-    unsigned long count = 0, sum[3] = {0, 0, 0}, max_own = 0, v[3];
-    for (; *pids != NULL; pids++) {
-        if (memory_of(*pids, &v[0], &v[1], &v[2]) < 0)
+    int got = 0;
+    for (long i = 0; i < count; i++) {
+        int fd = dial_guest();
+        if (fd < 0)
             continue;
-        count++;
-        for (int i = 0; i < 3; i++)
-            sum[i] += v[i];
-        max_own = v[1] > max_own ? v[1] : max_own;
+        dprintf(fd, "%s\n", line);
+        got++;
     }
-    if (count == 0)
-        return 1;
-    printf("count %lu pss %lu own %lu max_own %lu guest %lu\n", count, sum[0] / count,
-           sum[1] / count, max_own, sum[2] / count);
+    printf("%d\n", got);
+    fflush(stdout);
+    pause();
     return 0;
 }
 
@@ -409,6 +398,12 @@ int main(int argc, char **argv)
         return ask(arg, 0);
     if (strcmp(verb, "wait") == 0)
         return wait_guest();
+    if (strcmp(verb, "up") == 0)
+        return up();
+    if (strcmp(verb, "pid") == 0)
+        return vm_pid();
+    if (strcmp(verb, "hold") == 0 && argc > 4)
+        return hold(atol(arg), argv[4]);
     if (strcmp(verb, "spawn") == 0)
         return spawn(argv + 3);
     if (strcmp(verb, "serve") == 0)
@@ -419,10 +414,6 @@ int main(int argc, char **argv)
         return exited(dial_ctl());
     if (strcmp(verb, "ends") == 0)
         return ends(arg);
-    if (strcmp(verb, "as") == 0 && argc > 5)
-        return as(argv + 3);
-    if (strcmp(verb, "memory") == 0)
-        return memory(argv + 3);
     if (strcmp(verb, "snapshot") == 0) {
         int fds[2] = {create(arg, CTL_STATE_NAME), create(arg, CTL_MEMORY_NAME)};
         return request(CTL_SNAPSHOT, NULL, 0, fds, 2);

@@ -97,4 +97,18 @@ static void quotes_within_bounds(void)
     }
 }
 
-T_MAIN(T_CASE(lines), T_CASE(levels), T_CASE(quotes), T_CASE(quotes_within_bounds))
+/* Every day of 400 years and more, as the C library has it. */
+static void dates(void)
+{
+    char wanted[64], got[64];
+    for (int64_t day = 0; day < 160000; day++) {
+        struct timespec t = {.tv_sec = day * 86400 + day * 7919 % 86400, .tv_nsec = 42999999};
+        struct tm tm;
+        gmtime_r(&t.tv_sec, &tm);
+        strftime(wanted, sizeof(wanted), "ts=%Y-%m-%dT%H:%M:%S.042Z", &tm);
+        T_EQ(log_time(got, sizeof(got), &t), strlen(wanted));
+        T_STR(got, wanted);
+    }
+}
+
+T_MAIN(T_CASE(lines), T_CASE(dates), T_CASE(levels), T_CASE(quotes), T_CASE(quotes_within_bounds))
