@@ -1,16 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """python_suite.py SUITE [PATTERN...]: runs test/SUITE/test_*.py and prints result lines.
 
-A pattern picks the tests whose full name contains it.
+A pattern picks the tests whose full name contains it. Environment:
+
+  CORRAL_TEST_LABEL     what result lines call the suite (default: its name)
+  CORRAL_TEST_SHARE     a directory in which several runs of this program claim classes of tests, so
+                        that each is run by one of them
+  CORRAL_TEST_LIMIT     seconds that a test may take
+  CORRAL_TEST_DEADLINE  when (seconds since 1970) the rest fails without being run
 """
 import importlib
+import itertools
 import os
+import signal
 import sys
 import time
 import traceback
 import unittest
 
 TEST = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SHARE = os.environ.get("CORRAL_TEST_SHARE")
+LIMIT = int(os.environ.get("CORRAL_TEST_LIMIT", "0"))
+DEADLINE = float(os.environ.get("CORRAL_TEST_DEADLINE", "inf"))
+
+
+class TooLong(Exception):
+    """Raised in the midst of a test that hangs."""
+
+
+def too_long(*_):
+    raise TooLong(f"the test was ended after {LIMIT} s")
 
 
 class Lines(unittest.TestResult):
@@ -33,7 +52,12 @@ class Lines(unittest.TestResult):
 
     def startTest(self, test):
         super().startTest(test)
+        signal.alarm(LIMIT)
         self.failed_parts = False
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        signal.alarm(LIMIT)  # for what follows: the end of the class, or the next test
 
     def addSuccess(self, test):
         if not self.failed_parts:
@@ -61,20 +85,49 @@ def matching(tests, patterns):
             yield test
 
 
+def claimed(name):
+    """Whether nobody else runs it."""
+    if SHARE is None:
+        return True
+    try:
+        os.close(os.open(f"{SHARE}/{name}", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def run_class(tests, result):
+    if time.time() > DEADLINE:
+        for test in tests:
+            result.line("not ok", test, "not run: the suite is out of time")
+        return
+    signal.alarm(LIMIT)
+    unittest.TestSuite(tests).run(result)
+    signal.alarm(0)
+
+
+def run_module(name, label, patterns):
+    started = time.monotonic()
+    result = Lines(label)
+    tests = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(name))
+    for kind, group in itertools.groupby(matching(tests, patterns), type):
+        begun, group = time.monotonic(), list(group)
+        if claimed(f"{name}.{kind.__name__}"):
+            run_class(group, result)
+            if SHARE is not None:
+                print(f"note {label}/{name}.{kind.__name__}: {time.monotonic() - begun:.1f} s")
+    counts = ", ".join(f"{n} {k}" for k, n in result.counts.items() if n)
+    if counts:
+        print(f"note {label}/{name}: {counts} in {time.monotonic() - started:.1f} s", flush=True)
+
+
 def main(suite, patterns):
     folder = os.path.join(TEST, suite)
     sys.path.insert(0, folder)
-    names = sorted(f[:-3] for f in os.listdir(folder) if f.startswith("test_") and f.endswith(".py"))
-    for name in names:
-        started = time.monotonic()
-        result = Lines(suite)
-        tests = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(name))
-        chosen = unittest.TestSuite(matching(tests, patterns))
-        if chosen.countTestCases() == 0:
-            continue
-        chosen.run(result)
-        counts = ", ".join(f"{n} {k}" for k, n in result.counts.items() if n)
-        print(f"note {suite}/{name}: {counts} in {time.monotonic() - started:.1f} s", flush=True)
+    signal.signal(signal.SIGALRM, too_long)
+    for name in sorted(os.listdir(folder)):
+        if name.startswith("test_") and name.endswith(".py"):
+            run_module(name[:-3], os.environ.get("CORRAL_TEST_LABEL", suite), patterns)
 
 
 main(sys.argv[1], sys.argv[2:])
