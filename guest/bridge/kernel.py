@@ -25,6 +25,7 @@ SILENT_S = 60  # most time for a silent request: for what hangs, not for a slow 
 LAST_WORDS_S = 0.2  # from a kernel's death to the end of its run
 INTERRUPT_S = 5  # time to become idle after an interrupt
 MAX_MESSAGE = 64 << 20  # bytes of one zmq message; the connection that carries a longer one ends
+DIE_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
 MAX_BACKLOG = 20000  # messages waiting in this process while the kernel is asked to pause
 
 
@@ -32,6 +33,11 @@ class _Manager(AsyncKernelManager):
     """Later versions want an asynchronous context; channel.Channel reads from plain sockets."""
 
     context = Instance(zmq.Context)
+
+    def format_kernel_cmd(self, *arguments, **options):
+        """The kernel ends with this process: the system sees to it, instead of a thread in the
+        kernel that looks each second (JPY_PARENT_PID) and wakes an idle machine."""
+        return [*DIE_WITH_US, *super().format_kernel_cmd(*arguments, **options)]
 
 
 class KernelError(Exception):
@@ -170,6 +176,7 @@ class Kernel:
         try:
             await manager.start_kernel(
                 cwd=cwd,
+                independent=True,
                 env={**os.environ, **variables},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=raw_write,

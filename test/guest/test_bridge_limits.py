@@ -122,3 +122,54 @@ class End(GuestTest):
             self.assertLess(time.monotonic() - started, 10)
         finally:
             host.stop()
+
+
+def processes(pid):
+    """`pid` and all that come from it."""
+    found = [pid]
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
+            for child in file.read().split():
+                found += processes(int(child))
+    return found
+
+
+def switches(pids):
+    """How often their threads have been put on a processor or have left it."""
+    count = 0
+    for pid in pids:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as file:
+                count += sum(int(line.split()[1]) for line in file if "ctxt_switches" in line)
+    return count
+
+
+class Quiet(GuestTest):
+    warmup = {"languages": ["python", "bash"]}
+
+    def test_nothing_wakes_up_when_nothing_is_asked(self):
+        self.assertEqual(self.ask(wire.CODE_READY), (wire.OK, []))
+        time.sleep(2)
+        pids = processes(self.host.bridge_pid())
+        self.assertGreaterEqual(len(pids), 4)
+        before = switches(pids)
+        time.sleep(4)
+        self.assertLess(switches(pids) - before, 4)
+
+    def test_kernels_end_with_a_bridge_that_is_killed(self):
+        second = f"{self.host.shared}/second"
+        pid = int(self.output(
+            "exec 3>&- </dev/null >/tmp/out 2>&1\n"
+            "setsid python3 /opt/corral/bridge/bridge.py --socket /mnt/test/second"
+            " --warmup /nonexistent &\n"
+            "echo $! >/tmp/pid") or self.output("cat /tmp/pid"))
+        for _ in range(100):
+            if os.path.exists(second):
+                break
+            time.sleep(0.1)
+        kernels = [wire.run(second, "import os; os.getpid()").text,
+                   wire.run(second, "echo $$", language="bash").stdout.strip()]
+        self.assertEqual(self.output(f"kill -0 {' '.join(kernels)} && echo there"), "there\n")
+        self.output(f"kill -9 {pid}")
+        self.output(f"for i in $(seq 50); do kill -0 {kernels[0]} || kill -0 {kernels[1]} ||"
+                    " exit 0; sleep 0.1; done 2>/dev/null; echo still there; exit 1")
