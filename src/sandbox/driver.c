@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "kvm_clean.h"
 #include "oci_exec.h"
 
 bool driver_helper_main(int argc, char **argv, int *ret_status)
@@ -13,6 +14,7 @@ bool driver_helper_main(int argc, char **argv, int *ret_status)
     } helpers[] = {
         {OCI_VERB_LAUNCH, oci_launch_main},
         {OCI_VERB_CLEAN, oci_clean_main},
+        {KVM_VERB_CLEAN, kvm_clean_main},
     };
 
     for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(helpers); i++) {
