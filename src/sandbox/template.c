@@ -31,9 +31,11 @@ static void template_clear(struct template *t)
 {
     free(t->description);
     free(t->aliases);
+    free(t->dir);
     free(t->rootfs);
     t->description = NULL;
     t->aliases = NULL;
+    t->dir = NULL;
     t->rootfs = NULL;
 }
 
@@ -152,6 +154,19 @@ static struct template *template_add(struct template_set *set, const char *name)
     return t;
 }
 
+static int template_locate(const struct template_set *set, struct template *t)
+{
+    if (asprintf(&t->dir, "%s/%s", set->dir, t->name) < 0)
+        t->dir = NULL;
+    if (asprintf(&t->rootfs, "%s/%s/rootfs", set->dir, t->name) < 0)
+        t->rootfs = NULL;
+    if (t->dir == NULL || t->rootfs == NULL)
+        return -ENOMEM;
+    t->kvm = set->guest_dir != NULL ? template_kvm_state(t->dir, set->guest_dir)
+                                    : TEMPLATE_KVM_NONE;
+    return 0;
+}
+
 static int template_load(struct template_set *set, const char *name, struct error *err)
 {
     char path[4096];
@@ -173,7 +188,11 @@ static int template_load(struct template_set *set, const char *name, struct erro
     template_clear(t);
     t->updated_ms = (int64_t)st.st_mtim.tv_sec * 1000;
     rv = template_apply(t, j, err);
-    if (rv == 0 && asprintf(&t->rootfs, "%s/%s/rootfs", set->dir, name) < 0) {
+    if (rv == 0 && asprintf(&t->dir, "%s/%s", set->dir, name) < 0) {
+        t->dir = NULL;
+        rv = -ENOMEM;
+    }
+    if (rv == 0 && asprintf(&t->rootfs, "%s/rootfs", t->dir) < 0) {
         t->rootfs = NULL;
         rv = -ENOMEM;
     }
@@ -194,9 +213,10 @@ int template_set_load(struct template_set *set)
     for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
         struct error err = {0};
         size_t len = strlen(e->d_name);
-        /* The build works in <name>.partial and logs to <name>.log. */
+        /* The build works in <name>.partial, logs to <name>.log and locks <name>.lock. */
         if (e->d_name[0] == '.' || (len > 8 && strcmp(e->d_name + len - 8, ".partial") == 0) ||
-            (len > 4 && strcmp(e->d_name + len - 4, ".log") == 0))
+            (len > 4 && strcmp(e->d_name + len - 4, ".log") == 0) ||
+            (len > 5 && strcmp(e->d_name + len - 5, ".lock") == 0))
             continue;
         if (template_load(set, e->d_name, &err) < 0) {
             char quoted[256];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * template.h - the templates on disk: STATE/templates/<name>/{template.json, rootfs/}, made by
- * `corrald template build`. Read at start and on SIGHUP. Id and creation time are kept in the
+ * template.h - the templates on disk: STATE/templates/<name>/{template.json, rootfs/, kvm/}, made
+ * by `corrald template build`. Read at start and on SIGHUP. Id and creation time are kept in the
  * store, so that they survive rebuilds.
  */
 #ifndef CORRAL_TEMPLATE_H
@@ -13,6 +13,7 @@
 #include "id.h"
 #include "list.h"
 #include "store.h"
+#include "template_kvm.h"
 
 struct template
 {
@@ -21,7 +22,11 @@ struct template
     char *name; /* owned, as are the strings below */
     char *description;
     char **aliases; /* NULL-terminated, one allocation */
-    char *rootfs;   /* absolute path */
+    char *dir;      /* absolute path: STATE/templates/<name> */
+    char *dir;      /* absolute path of the template, and of its root file system */
+    char *rootfs;
+    enum template_kvm kvm; /* what microVMs find in it; NONE when nobody asks */
+    bool snapshot_failed;  /* to be made, since it was read last */
     unsigned int vcpus, memory_mb, disk_mb;
     int64_t created_ms, updated_ms;
     bool present; /* seen by the last load */
@@ -31,6 +36,7 @@ struct template_set {
     struct list templates; /* sorted by name; those that are not present, too */
     struct store *store;   /* not owned */
     char *dir;             /* owned: STATE/templates */
+    const char *guest_dir; /* not owned; set when sandboxes are microVMs, otherwise NULL */
 };
 
 int template_set_init(struct template_set *set, struct store *store, const char *state_dir);
