@@ -37,6 +37,7 @@ static void template_clear(struct template *t)
     t->aliases = NULL;
     t->dir = NULL;
     t->rootfs = NULL;
+    t->snapshot_failed = false;
 }
 
 void template_set_done(struct template_set *set)
@@ -188,14 +189,8 @@ static int template_load(struct template_set *set, const char *name, struct erro
     template_clear(t);
     t->updated_ms = (int64_t)st.st_mtim.tv_sec * 1000;
     rv = template_apply(t, j, err);
-    if (rv == 0 && asprintf(&t->dir, "%s/%s", set->dir, name) < 0) {
-        t->dir = NULL;
-        rv = -ENOMEM;
-    }
-    if (rv == 0 && asprintf(&t->rootfs, "%s/rootfs", t->dir) < 0) {
-        t->rootfs = NULL;
-        rv = -ENOMEM;
-    }
+    if (rv == 0)
+        rv = template_locate(set, t);
     if (rv == 0 && t->id[0] == '\0')
         rv = template_identify(set, t);
     t->present = rv == 0;

@@ -21,10 +21,9 @@ struct template
     char id[ID_SIZE];
     char *name; /* owned, as are the strings below */
     char *description;
-    char **aliases; /* NULL-terminated, one allocation */
-    char *dir;      /* absolute path: STATE/templates/<name> */
-    char *dir;      /* absolute path of the template, and of its root file system */
-    char *rootfs;
+    char **aliases;        /* NULL-terminated, one allocation */
+    char *dir;             /* absolute path: STATE/templates/<name> */
+    char *rootfs;          /* its root file system */
     enum template_kvm kvm; /* what microVMs find in it; NONE when nobody asks */
     bool snapshot_failed;  /* to be made, since it was read last */
     unsigned int vcpus, memory_mb, disk_mb;
