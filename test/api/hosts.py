@@ -7,11 +7,13 @@ host; CORRAL_TEST_SLOW says how many times longer than usual a test waits before
 """
 import functools
 import os
+import re
 import shlex
 import shutil
 import socket
 import subprocess
 import sys
+import time
 import unittest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -45,7 +47,8 @@ def free_port():
 
 
 class LocalHost:
-    address = "127.0.0.1"
+    address = "127.0.0.1"  # for servers to listen on
+    client = "127.0.0.1"  # where they see the tests' connections come from
 
     def program(self, build):
         return f"{BUILDS[build]}/src/corrald"
@@ -86,6 +89,10 @@ class LocalHost:
         except FileNotFoundError:
             return b""
 
+    def place(self, path):
+        """The name of a file of this machine on the server's machine, with its present bytes."""
+        return path
+
     def mode(self, path):
         return os.stat(path).st_mode & 0o777
 
@@ -97,6 +104,10 @@ class LocalHost:
 
     def remove(self, path):
         shutil.rmtree(path, ignore_errors=True)
+
+    def clock(self):
+        """The wall clock of the server's machine, in seconds."""
+        return time.time()
 
     def kill(self, pid):
         try:
@@ -126,6 +137,7 @@ class RigHost:
     the release build: sanitizers would make slow what is slow already."""
 
     address = "0.0.0.0"
+    client = "10.0.2.2"
 
     def __init__(self, path):
         self.machine = Machine(path)
@@ -167,6 +179,11 @@ class RigHost:
     def read(self, path):
         return self.machine.get(path)
 
+    def place(self, path):
+        target = f"/state/{os.path.basename(os.path.dirname(path))}/{os.path.basename(path)}"
+        self.machine.put(path, target)
+        return target
+
     def mode(self, path):
         return int(self.machine.check(f"stat -c %a {shlex.quote(path)}"), 8)
 
@@ -175,6 +192,10 @@ class RigHost:
 
     def remove(self, path):
         self.machine.check(f"rm -rf {shlex.quote(os.path.dirname(path))}")
+
+    def clock(self):
+        fields = dict(re.findall(r"time\.(tv_\w+):\s+(\d+)", self.machine.check("adjtimex")))
+        return int(fields["tv_sec"]) + int(fields["tv_usec"]) / 1e6
 
     def kill(self, pid):
         self.machine.check(f"kill -9 {pid} 2>/dev/null || true")

@@ -7,7 +7,7 @@ import os
 import socket
 import urllib.parse
 
-from corraltest import PREFIX, SandboxTest, wait_until
+from corraltest import PREFIX, SandboxTest, not_emulated, wait_until
 
 BINARY = bytes(range(256)) * 3
 ROOT_HOME = "/root"
@@ -289,6 +289,7 @@ class Download(FilesTest):
         self.assert_error(answer, 400, "invalid_argument")
 
 
+@not_emulated("hundreds of MiB, each byte through interpreted copies")
 class Large(FilesTest):
     build = "release"  # resident memory is measured
     size = int(os.environ.get("CORRAL_TEST_LARGE_MIB", "256")) << 20

@@ -5,12 +5,13 @@ import select
 import socket
 import time
 
-from corraltest import ApiTest
+from corraltest import ApiTest, not_emulated
 
 CONNECTIONS = 10000
 REQUEST = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
+@not_emulated("the emulated network takes minutes for ten thousand connections")
 class ManyConnectionsTest(ApiTest):
     build = "release"
 

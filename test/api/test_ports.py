@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 
-from corraltest import SandboxTest, patience, wait_until
+from corraltest import HOST, SandboxTest, patience, wait_until
 
 # In the sandbox: HTTP/1.1 that tells what it got, streams, and speaks WebSocket (tornado comes with
 # jupyter_client).
@@ -138,13 +138,13 @@ class Ports(SandboxTest):
         self.assertEqual((headers["X-Mine"], headers["Cookie"]), ("1", "a=b"))
         self.assertEqual(headers["Host"], self.host())
         self.assertEqual(headers["X-Forwarded-Host"], self.host())
-        self.assertEqual(headers["X-Forwarded-For"], "127.0.0.1")
+        self.assertEqual(headers["X-Forwarded-For"], HOST.client)
         self.assertEqual(headers["X-Forwarded-Proto"], "http")
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             got = self.tell(method, "/", b"abc")
             self.assertEqual((got["method"], got["size"]), (method, 3))
         got = self.tell("GET", "/", headers={"X-Forwarded-For": "1.2.3.4"})
-        self.assertEqual(got["headers"]["X-Forwarded-For"], "1.2.3.4, 127.0.0.1")
+        self.assertEqual(got["headers"]["X-Forwarded-For"], f"1.2.3.4, {HOST.client}")
         self.assertEqual(self.connect("HEAD", "/big?mib=0").status, 405)  # the server's own answer
 
     def test_bodies(self):

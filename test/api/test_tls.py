@@ -13,7 +13,8 @@ import subprocess
 import time
 import unittest
 
-from corraltest import PREFIX, ApiTest, Client, SandboxTest, Server, wait_until
+from corraltest import (HOST, PREFIX, ApiTest, Client, SandboxTest, Server, not_emulated,
+                        wait_until)
 
 SIZE = 64 << 20
 OPENSSL = shutil.which("openssl")
@@ -74,7 +75,8 @@ class TlsServer(Server):
         super().__init__(options, build)
         self.pair = make_certificate(self.dir, "first")
         self.context = ssl.create_default_context(cafile=self.pair[0])
-        self.options += ["--tls-cert", self.pair[0], "--tls-key", self.pair[1]]
+        self.options += ["--tls-cert", HOST.place(self.pair[0]),
+                         "--tls-key", HOST.place(self.pair[1])]
 
     def connect(self, key):
         return TlsClient(self.port, key, self.context)
@@ -107,6 +109,7 @@ def read_answer(s):
     return response.status, json.loads(response.read())
 
 
+@not_emulated("TLS ends before any sandbox, and ciphers are slow there")
 class HandshakeTest(ApiTest):
     kind = TlsServer
 
@@ -236,6 +239,7 @@ class HandshakeTest(ApiTest):
         self.assertIn(b'"status":"ok"', done.stdout)
 
 
+@not_emulated("TLS ends before any sandbox, and ciphers are slow there")
 class ReloadTest(ApiTest):
     kind = TlsServer
 
@@ -262,6 +266,7 @@ class ReloadTest(ApiTest):
 
 
 @unittest.skipUnless(OPENSSL, "openssl is not installed")
+@not_emulated("TLS ends before any sandbox, and ciphers are slow there")
 class StartTest(unittest.TestCase):
     def failure(self, server, *options):
         done = subprocess.run(server.command("--listen", "127.0.0.1:0", *options), text=True,
@@ -316,6 +321,7 @@ class SandboxOverTlsTest(SandboxTest):
                 self.api.request("GET", "/", headers={"Host": host}, prefix="")), 20, "it answers")
         self.assertEqual(answer.body, b"https")
 
+    @not_emulated("64 MiB through an interpreted cipher")
     def test_large_bodies(self):
         block = hashlib.sha256(b"seed").digest() * 32768  # 1 MiB
         digest = hashlib.sha256(block * (SIZE >> 20)).hexdigest()
@@ -358,6 +364,7 @@ class SandboxOverTlsTest(SandboxTest):
               f"{grown} KiB more resident")
         self.assertLess(grown, 16384)
 
+    @not_emulated("64 MiB through an interpreted cipher")
     def test_slow_reader_holds_the_download_back(self):
         self.run_command(f"head -c {SIZE} /dev/zero > zeros")
         before = self.server.resident_kib()

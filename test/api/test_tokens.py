@@ -7,7 +7,7 @@ import subprocess
 import urllib.parse
 
 from accounts import AUTH, ENVIRONMENTS, AccountTest, Person, post_from, user
-from corraltest import HOST
+from corraltest import HOST, not_emulated
 
 KEYS = {"access_token", "token_type", "expires_in", "refresh_token"}
 
@@ -22,6 +22,7 @@ def decode(part):
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
+@not_emulated("hashing a password takes a second there, and no sandbox is involved")
 class Users(AccountTest):
     def test_commands_beside_the_server(self):
         self.make_user("zoe", "viewer", "zoo")
@@ -69,6 +70,7 @@ class Users(AccountTest):
         self.assert_error(person.get(ENVIRONMENTS), 401, "unauthorized")
 
 
+@not_emulated("hashing a password takes a second there, and no sandbox is involved")
 class Tokens(AccountTest):
     @classmethod
     def prepare(cls):
@@ -251,6 +253,7 @@ class Tokens(AccountTest):
         self.assertEqual(answer.status, 413)
 
 
+@not_emulated("every client has the address of the emulated network's gateway")
 class Guessing(AccountTest):
     @classmethod
     def prepare(cls):
