@@ -281,6 +281,12 @@ static int config_finish(struct config *c, struct error *err)
         if (c->guest_dir == NULL)
             return error_set_errno(err, ERROR_INTERNAL, -ENOMEM, "Cannot find guest-dir");
     }
+    if (!config_given(c->vmm)) {
+        free(c->vmm);
+        c->vmm = config_find_vmm();
+        if (c->vmm == NULL)
+            return error_set_errno(err, ERROR_INTERNAL, -ENOMEM, "Cannot find corral-vmm");
+    }
     return 0;
 }
 

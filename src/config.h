@@ -40,6 +40,7 @@ struct config {
     char *oci_runtime; /* name or path */
     bool allow_weak_isolation;
     char *guest_dir;               /* absolute; agent and bridge */
+    char *vmm;                     /* absolute; corral-vmm */
     char *template_default;        /* template of a create that names none */
     int64_t pool_size;             /* started sandboxes kept ready */
     int64_t max_sandboxes;         /* live at once on this host */

@@ -34,6 +34,20 @@ char *config_find_guest_dir(void)
     return asprintf(&path, "%s/guest/tree", exe) < 0 ? NULL : path;
 }
 
+char *config_find_vmm(void)
+{
+    char exe[PATH_MAX], beside[PATH_MAX + 16];
+    char *path = NULL;
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+    exe[MAX(n, 0)] = '\0';
+    config_cut(exe);
+    (void)snprintf(beside, sizeof(beside), "%s/corral-vmm", exe);
+    if (access(beside, X_OK) == 0)
+        return strdup(beside);
+    config_cut(exe); /* BUILD/src */
+    return asprintf(&path, "%s/vmm/corral-vmm", exe) < 0 ? NULL : path;
+}
+
 static bool config_is_ipv4_loopback(const char *host)
 {
     int64_t part;

@@ -42,6 +42,8 @@ const struct config_option config_table[] = {
      .metavar = "PROGRAM", .help = "OCI runtime: runc or crun"},
     {"guest-dir", CONFIG_PATH, "Sandboxes", AT(guest_dir), .fallback = "",
      .help = "Programs that run inside sandboxes (default: found beside this one)"},
+    {"vmm", CONFIG_PATH, "Sandboxes", AT(vmm), .fallback = "", .metavar = "FILE",
+     .help = "The program corral-vmm (default: found beside this one)"},
     {"template-default", CONFIG_STR, "Sandboxes", AT(template_default),
      .fallback = "python-base-v1", .metavar = "NAME",
      .help = "Template of a sandbox that names none"},

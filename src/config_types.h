@@ -59,5 +59,7 @@ int config_split_line(const char *line, size_t len, struct config_pair *ret,
 /* Where the programs for sandboxes are: the installed place when it exists, else `guest` in the
  * build tree of this program. Owned by the caller; NULL when memory ran out. */
 char *config_find_guest_dir(void);
+/* As above for corral-vmm, which is installed beside this program. */
+char *config_find_vmm(void);
 
 #endif

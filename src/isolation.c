@@ -20,14 +20,16 @@ static struct isolation_driver *isolation_open_oci(uv_loop_t *loop, const struct
 struct isolation_driver *isolation_open(uv_loop_t *loop, const struct config *config,
                                         struct error *err)
 {
+    struct isolation_driver *driver = NULL;
     struct kvm_probe_result probe;
     struct error reason = {0};
     char quoted[300];
     if (config->isolation == ISOLATION_OCI)
         return isolation_open_oci(loop, config, err);
     if (kvm_probe(&probe, &reason) == 0)
-        (void)error_set(&reason, ERROR_INVALID_ARGUMENT,
-                        "KVM works here, but this version of corrald has no microVM driver");
+        driver = kvm_driver_new(loop, config->state_dir, config->vmm, &reason);
+    if (driver != NULL)
+        return driver;
     if (config->isolation == ISOLATION_KVM) {
         *err = reason;
         return NULL;

@@ -97,6 +97,10 @@ struct isolation_ops {
 struct isolation_driver {
     const struct isolation_ops *ops;
     uv_loop_t *loop;
+    /* Set by the owner; may be NULL. The snapshot of this template was found unfit for the machine,
+     * and a sandbox boots instead. From the loop. */
+    void (*refused)(void *ctx, const char *template_dir);
+    void *refused_ctx;
 };
 
 /* First member of every driver's instance struct. */

@@ -198,6 +198,8 @@ static void iso_on_launched(struct helper *run)
                  log_quote(quoted, sizeof(quoted), err.message));
         o->launch.cold = true;
         kvm_iso_prepare(o);
+        if (o->iso.driver->refused != NULL)
+            o->iso.driver->refused(o->iso.driver->refused_ctx, o->launch.template_dir);
         return;
     }
     if (pid < 0) {

@@ -81,14 +81,16 @@ static int sandbox_place(struct sandbox *sb, uv_loop_t *loop, const char *dir_ro
     return 0;
 }
 
+/* `t` is NULL for one that runs already. */
 static struct iso *sandbox_iso(struct sandbox *sb, const struct sandbox_host *host,
-                               const char *rootfs)
+                               const struct template *t)
 {
     const struct iso_spec spec = {
         .id = sb->id,
         .dir = sb->dir,
-        .rootfs = rootfs,
+        .rootfs = t != NULL ? t->rootfs : "/",
         .guest_dir = host->guest_dir,
+        .template_dir = t != NULL ? t->dir : NULL,
         .vcpus = sb->vcpus,
         .memory_mb = sb->memory_mb,
         .disk_mb = sb->disk_mb,
@@ -104,7 +106,7 @@ int sandbox_start(struct sandbox *sb, const struct sandbox_host *host, const str
         return rv;
     if (mkdir(sb->dir, 0700) < 0)
         return -errno;
-    sb->iso = sandbox_iso(sb, host, t->rootfs);
+    sb->iso = sandbox_iso(sb, host, t);
     rv = sb->iso != NULL ? iso_start(sb->iso) : -ENOMEM;
     if (sb->iso == NULL) {
         (void)rmdir(sb->dir);
@@ -122,7 +124,7 @@ void sandbox_adopt(struct sandbox *sb, const struct sandbox_host *host)
     sb->claimed = true;
     sandbox_move(sb, SANDBOX_ADOPTING);
     if (sandbox_place(sb, host->driver->loop, host->dir) == 0)
-        sb->iso = sandbox_iso(sb, host, "/");
+        sb->iso = sandbox_iso(sb, host, NULL);
     if (sb->iso == NULL || iso_adopt(sb->iso, &sb->handle) < 0)
         sandbox_end(sb, SANDBOX_STATUS_FAILED, "The sandbox could not be adopted", NULL);
 }
