@@ -11,6 +11,7 @@
 #include "test_agent_client.h"
 
 #define BRIDGE_DIES WIRE_CONTEXT_DELETE
+#define LEAVES      "A=close the connection"
 #define BIG         (3u << 20)
 
 static struct agent_proc agent;
@@ -52,6 +53,9 @@ static void bridge_serve(int fd, struct buf *env)
     if (!recv_all(fd, payload, len))
         return;
     if (type == WIRE_CODE_ENV) {
+        /* Not those of its start, which have no seed. */
+        if (memmem(payload, len, LEAVES, strlen(LEAVES)) != NULL && payload[len - 1] != 0)
+            return;
         buf_reset(env);
         buf_append(env, payload, len);
         wire_put_frame(&out, WIRE_OK, NULL, 0);
@@ -220,6 +224,18 @@ static void a_dead_bridge_comes_back_configured(void)
     T_EQ(ask(BRIDGE_DIES, NULL, 0, &answer), WIRE_E_UNAVAILABLE);
     expect_env("A=2", 0);
     buf_done(&answer);
+}
+
+/* It may hang, end or be out of its mind: the next one has what it was told. */
+static void a_bridge_that_does_not_answer_is_replaced(void)
+{
+    configure("A=2", "bytes");
+    unsigned int before = children();
+    configure(LEAVES, "bytes");
+    expect_env(LEAVES, 0);
+    T_EQ(children(), before);
+    configure("A=2", "");
+    expect_env("A=2", 0);
 }
 
 static void frames_that_are_too_long_end_the_connection(void)
@@ -403,6 +419,7 @@ static void without_a_bridge_code_is_unavailable(void)
 T_MAIN(T_CASE(starts), T_CASE(the_bridge_starts_with_the_first_request),
        T_CASE(the_bridge_is_configured), T_CASE(large_requests_pass_through),
        T_CASE(a_lost_client_reaches_the_bridge), T_CASE(a_dead_bridge_comes_back_configured),
+       T_CASE(a_bridge_that_does_not_answer_is_replaced),
        T_CASE(frames_that_are_too_long_end_the_connection), T_CASE(port_carries_bytes_both_ways),
        T_CASE(port_falls_back_to_ipv6), T_CASE(a_closed_port_is_unavailable),
        T_CASE(leaks_no_descriptor), T_CASE(stops), T_CASE(without_a_bridge_code_is_unavailable))

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many sandboxes of one template, alive at once: what should differ does from the first answer on,
+and their clocks are right. On kvm they are clones of one snapshot, with the same memory.
+
+Environment: CORRAL_CLONES (how many; default 30 on kvm, 6 on oci).
+"""
+import concurrent.futures
+import json
+import os
+import re
+import unittest
+
+from corraltest import HOST, ISOLATION, ApiTest
+
+KVM = ISOLATION == "kvm"
+COUNT = int(os.environ.get("CORRAL_CLONES", "30" if KVM else "6"))
+CLOCK_S = 0.1  # a clone's clock is at most this far from its host's
+CLOCK_TRIES = 5
+OUTSIDE_KIB = 1024  # anonymous memory of a VMM that is not the guest's
+SIDE_BY_SIDE = 4  # requests
+
+# What code sees of every generator at its very first run.
+PYTHON = """
+import json, os, random, secrets, ssl, tempfile, uuid
+import numpy
+print(json.dumps({
+    "os.urandom": os.urandom(16).hex(),
+    "random.random": random.random(),
+    "random.Random": random.Random().random(),
+    "numpy.random.random": numpy.random.random(),
+    "numpy.random.default_rng": numpy.random.default_rng().random(),
+    "uuid.uuid4": str(uuid.uuid4()),
+    "uuid.uuid1": str(uuid.uuid1()),
+    "secrets.token_hex": secrets.token_hex(8),
+    "ssl.RAND_bytes": ssl.RAND_bytes(16).hex(),
+    "tempfile": tempfile.mktemp(),
+}))
+"""
+
+NODE = """
+{
+    const { createECDH, randomBytes, randomInt, randomUUID } = require("crypto");
+    const ecdh = createECDH("prime256v1");
+    console.log(JSON.stringify({
+        "Math.random": Math.random(),
+        "crypto.randomUUID": crypto.randomUUID(),
+        "node:crypto.randomUUID": randomUUID(),
+        "crypto.randomBytes": randomBytes(16).toString("hex"),
+        "crypto.randomInt": randomInt(2 ** 47),
+        "crypto.getRandomValues": crypto.getRandomValues(new Uint8Array(16)).join(),
+        "ecdh.generateKeys": ecdh.generateKeys("hex"),
+        "vm context": require("vm").runInNewContext("Math.random()"),
+    }));
+}
+"""
+
+# One value of $RANDOM has 15 bits: two of 30 clones may well have the same.
+BASH = """
+printf '{"RANDOM": "%s %s %s %s"}' $RANDOM $RANDOM $RANDOM $RANDOM
+"""
+
+IDENTITY = """
+printf '{"hostname": "%s", "machine-id": "%s", "boot_id": "%s"}' \
+    "$(uname -n)" "$(cat /etc/machine-id)" "$(cat /proc/sys/kernel/random/boot_id)"
+"""
+
+
+def side_by_side(work, items):
+    with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        return list(pool.map(work, items))
+
+
+class ClonesTest(ApiTest):
+    """COUNT sandboxes of `template`, `boxes`, that have not run anything yet."""
+
+    template = "python-base-v1"
+
+    @classmethod
+    def prepare(cls):
+        cls.boxes = side_by_side(lambda _: cls.api.create(
+            template=cls.template, timeout=3600)["sandbox_id"], range(COUNT))
+
+    def values(self, code, language):
+        """What each clone prints: one JSON object."""
+        def run(box):
+            answer = self.api.code(box, code, language=language)
+            self.assertIsNone(answer["error"], answer)
+            return json.loads("".join(answer["logs"]["stdout"]))
+        return side_by_side(run, self.boxes)
+
+    def assert_all_differ(self, values, but=()):
+        for name in values[0]:
+            seen = [value[name] for value in values]
+            if name not in but:
+                self.assertEqual(len(set(seen)), COUNT, (name, seen))
+                self.assertTrue(all(str(one).strip() for one in seen), (name, seen))
+
+    def clock_error(self, box):
+        """The guest's clock minus the host's lies between these two."""
+        low, high = float("-inf"), float("inf")
+        for _ in range(CLOCK_TRIES):
+            before = HOST.clock()
+            guest = float(self.api.run(box, "date +%s.%N")["stdout"])
+            after = HOST.clock()
+            low, high = max(low, guest - after), min(high, guest - before)
+        return low, high
+
+
+class Python(ClonesTest):
+    """The tests run in the order of their names: the first runs of code come first."""
+
+    def test_1_first_values_differ(self):
+        self.assert_all_differ(self.values(PYTHON, "python"))
+
+    def test_2_memory(self):
+        if not KVM:
+            self.skipTest("a process of its own for each sandbox is what microVMs have")
+        pss, anonymous = [], []
+        for pid, mappings in self.monitors():
+            guest = max(mappings, key=lambda m: m["Size"])
+            outside = sum(m["Anonymous"] for m in mappings if m is not guest)
+            self.assertLess(outside, OUTSIDE_KIB, pid)
+            pss.append(sum(m["Pss"] for m in mappings))
+            anonymous.append((guest["Anonymous"], outside))
+        self.assertEqual(len(pss), COUNT)
+        self.note(f"{COUNT} clones after one run: mean PSS {sum(pss) / COUNT / 1024:.1f} MiB,"
+                  f" anonymous in the guest {sum(a for a, _ in anonymous) / COUNT / 1024:.1f} MiB,"
+                  f" outside of it at most {max(o for _, o in anonymous)} KiB")
+
+    def test_3_values_of_bash_differ(self):
+        self.assert_all_differ(self.values(BASH, "bash"))
+
+    def test_4_identities_differ(self):
+        values = [json.loads(self.api.run(box, IDENTITY)["stdout"]) for box in self.boxes]
+        self.assert_all_differ(values, but=() if KVM else ("boot_id",))
+        for box, value in zip(self.boxes, values):
+            self.assertEqual(value["hostname"], box[:8])
+            self.assertRegex(value["machine-id"], "^[0-9a-f]{32}$")
+            self.assertRegex(value["boot_id"], "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+
+    def test_5_clocks_are_right(self):
+        errors = [self.clock_error(box) for box in self.boxes]
+        self.note(f"clocks of {COUNT} clones are off by {1000 * min(e[0] for e in errors):.0f} to"
+                  f" {1000 * max(e[1] for e in errors):.0f} ms, the request included")
+        for box, (low, high) in zip(self.boxes, errors):
+            self.assertTrue(low <= CLOCK_S and high >= -CLOCK_S, (box, low, high))
+
+    def test_6_time_goes_on(self):
+        """A clone whose timers stand still answers, but does not wake up from a sleep."""
+        code = "import time; a = time.monotonic(); time.sleep(0.2); time.monotonic() - a >= 0.2"
+        for answer in side_by_side(lambda box: self.api.code(box, code), self.boxes):
+            self.assertEqual(answer["results"]["result"]["data"]["text/plain"], "True")
+
+    def note(self, text):
+        print(f"note clones: {text}", flush=True)
+
+    def monitors(self):
+        """(pid, mappings) of the VMM of each clone; a mapping is a dict of sizes in KiB."""
+        for pid, text in HOST.processes():
+            if "corral-vmm" in text.split("\0")[0].split(" ")[0] and any(
+                    box in text for box in self.boxes):
+                smaps = HOST.read(f"/proc/{pid}/smaps").decode()
+                yield pid, [
+                    {k: int(v) for k, v in re.findall(r"^(\w+):\s+(\d+) kB$", part, re.MULTILINE)}
+                    for part in re.split(r"^[0-9a-f]+-[0-9a-f]+ .*$", smaps, flags=re.M)[1:]]
+
+
+@unittest.skipUnless("javascript-base-v1" in HOST.templates(), "javascript-base-v1 is not built")
+class Node(ClonesTest):
+    template = "javascript-base-v1"
+
+    def test_first_values_differ(self):
+        self.assert_all_differ(self.values(NODE, "javascript"))
+        self.assert_all_differ(self.values(NODE, "typescript"))
