@@ -51,6 +51,7 @@ int agent_init(struct agent *a, const struct agent_options *options)
     source_init(&a->listener.source, SOURCE_LISTENER, -1);
     list_init(&a->conns);
     list_init(&a->execs);
+    kepts_init(&a->kepts, a);
     int rv = loop_init(&a->loop);
     sinks_init(&a->sinks, &a->loop);
     if (rv == 0)
@@ -136,6 +137,9 @@ static void agent_dispatch(struct agent *a, struct source *s, uint32_t events)
     case SOURCE_RELAY:
         relay_handle_far(s, events);
         break;
+    case SOURCE_KEPT:
+        kept_handle_event(s, events);
+        break;
     case SOURCE_BRIDGE_CALL:
         bridge_call_handle_event(s, events);
         break;
@@ -165,6 +169,7 @@ void agent_done(struct agent *a)
     listener_done(&a->listener, &a->loop);
     while (!list_empty(&a->conns))
         conn_close(list_first(&a->conns, struct conn, node));
+    kepts_done(&a->kepts);
     bridge_done(&a->bridge);
     sinks_done(&a->sinks);
     loop_close(&a->loop, &a->signals);

@@ -5,6 +5,7 @@
 
 #include "account.h"
 #include "bridge.h"
+#include "kept.h"
 #include "listener.h"
 #include "loop.h"
 #include "sink.h"
@@ -22,6 +23,7 @@ struct agent {
     unsigned int greeting_count;
     struct list execs; /* op_exec.c: those whose main process is alive */
     struct sinks sinks;
+    struct kepts kepts;
     struct bridge bridge;
     uint64_t started_at; /* us, monotonic */
     bool stopping;

@@ -26,6 +26,7 @@ enum source_kind {
     SOURCE_EXEC_OUTPUT, /* op_exec.c: stdout or stderr */
     SOURCE_SINK,        /* sink.c: output nobody reads */
     SOURCE_RELAY,       /* relay.c: the far end of a raw connection */
+    SOURCE_KEPT,        /* kept.c: the agent's own end of a kept operation */
     SOURCE_BRIDGE_CALL, /* bridge_call.c: a request of the agent's own to the bridge */
 };
 

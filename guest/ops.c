@@ -2,8 +2,8 @@
 #include "ops.h"
 
 static const struct op *const ops_table[] = {
-    &op_ping, &op_configure, &op_clock, &op_exec,      &op_read, &op_write,
-    &op_list, &op_remove,    &op_mkdir, &op_stat_path, &op_port,
+    &op_ping,   &op_configure, &op_clock,     &op_exec, &op_read, &op_write,  &op_list,
+    &op_remove, &op_mkdir,     &op_stat_path, &op_port, &op_keep, &op_attach, &op_forget,
 };
 
 const struct op *ops_find(enum wire_type type)

@@ -16,6 +16,8 @@ static const char *parse_nothing(struct cursor *c, struct request *r);
 static const char *parse_configure(struct cursor *c, struct request *r);
 static const char *parse_clock(struct cursor *c, struct request *r);
 static const char *parse_exec(struct cursor *c, struct request *r);
+static const char *parse_keep(struct cursor *c, struct request *r);
+static const char *parse_key(struct cursor *c, struct request *r);
 static const char *parse_read(struct cursor *c, struct request *r);
 static const char *parse_path(struct cursor *c, struct request *r);
 static const char *parse_path_flags(struct cursor *c, struct request *r);
@@ -27,6 +29,9 @@ static const struct request_kind request_kinds[] = {
     {WIRE_CONFIGURE, 0, parse_configure},
     {WIRE_CLOCK, 0, parse_clock},
     {WIRE_EXEC, WIRE_EXEC_SHELL | WIRE_EXEC_STDIN, parse_exec},
+    {WIRE_KEEP, 0, parse_keep},
+    {WIRE_ATTACH, 0, parse_key},
+    {WIRE_FORGET, 0, parse_key},
     {WIRE_READ, 0, parse_read},
     {WIRE_WRITE, WIRE_WRITE_PARENTS, parse_path_mode_flags},
     {WIRE_LIST, 0, parse_path},
@@ -71,6 +76,7 @@ int request_parse(const struct wire_frame *frame, struct request *ret, const cha
 
 void request_done(struct request *r)
 {
+    free(r->key);
     free(r->path);
     free(r->cwd);
     free(r->user);
@@ -149,6 +155,46 @@ static const char *parse_exec(struct cursor *c, struct request *r)
     if ((r->flags & WIRE_EXEC_SHELL) && r->argv[1] != NULL)
         return "a shell command is one string";
     return check_env(r->env);
+}
+
+static const char *parse_key(struct cursor *c, struct request *r)
+{
+    r->key = wire_get_str(c);
+    if (r->key == NULL)
+        return NULL;
+    size_t len = strlen(r->key);
+    return len == 0 || len > WIRE_MAX_KEY ? "the key is not 1 to 64 bytes" : NULL;
+}
+
+static const char *parse_keep(struct cursor *c, struct request *r)
+{
+    const char *why = parse_key(c, r);
+    r->keep = cursor_u32(c);
+    if (why == NULL && r->keep > WIRE_MAX_KEEP)
+        why = "more than 1 MiB of output to record";
+    return why;
+}
+
+/* Nobody may be there to end it, so it ends by itself; and nobody may be there to feed it. */
+int request_check_kept(const struct wire_frame *frame, const char **ret_why)
+{
+    struct cursor c = cursor_on(frame->payload, frame->len);
+    uint32_t flags = 0;
+    if (frame->type != WIRE_EXEC && frame->type != WIRE_CODE_RUN)
+        return -EPROTO;
+    if (frame->type == WIRE_EXEC && frame->len > WIRE_MAX_REQUEST)
+        return -EPROTO;
+    if (frame->type == WIRE_EXEC)
+        flags = cursor_u32(&c);
+    for (unsigned int i = 0; frame->type == WIRE_CODE_RUN && i < 3; i++)
+        (void)wire_get_span(&c);
+    uint32_t timeout_ms = cursor_u32(&c);
+    if (!cursor_ok(&c))
+        return -EPROTO;
+    *ret_why = (flags & WIRE_EXEC_STDIN) ? "a kept command has no standard input"
+               : timeout_ms == 0         ? "a kept operation needs a time-out"
+                                         : NULL;
+    return *ret_why != NULL ? -EINVAL : 0;
 }
 
 static const char *parse_read(struct cursor *c, struct request *r)

@@ -21,6 +21,8 @@ struct request {
     uint64_t offset;     /* READ */
     uint64_t length;     /* READ */
     uint64_t wall_ns;    /* CONFIGURE (0: leave), CLOCK */
+    uint32_t keep;       /* KEEP; bytes of each kind of output */
+    char *key;           /* KEEP, ATTACH, FORGET; 1 to WIRE_MAX_KEY bytes */
     char *path;          /* READ, WRITE, LIST, REMOVE, MKDIR, STAT_PATH; not empty */
     char *cwd;           /* EXEC; "": home */
     char *user;          /* EXEC; "": the default user */
@@ -36,5 +38,8 @@ struct request {
  * cannot be; `*ret_why` says which (a static string). On failure *ret is empty. */
 int request_parse(const struct wire_frame *frame, struct request *ret, const char **ret_why);
 void request_done(struct request *r);
+
+/* Whether the frame is a request that can be kept. 0, or as request_parse. */
+int request_check_kept(const struct wire_frame *frame, const char **ret_why);
 
 #endif

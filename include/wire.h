@@ -6,7 +6,7 @@
  * the sandbox's `vsock.sock` with the greeting "CONNECT <port>\n" / "OK <n>\n"), sends exactly one
  * request frame, and both sides then exchange the frames that the operation allows. Closing the
  * connection cancels the operation: the agent kills the process group, interrupts the kernel run,
- * removes the partial file.
+ * removes the partial file. Only an operation under KEEP goes on without its connection.
  *
  * A frame is an 8-byte header and `length` bytes of payload. Integers are little-endian. A payload
  * is a fixed sequence of fields without padding:
@@ -34,6 +34,8 @@
 #define WIRE_MAX_REQUEST (2u << 20)  /* most payload bytes of a request the agent itself reads */
 #define WIRE_MAX_PAYLOAD (16u << 20) /* most payload bytes of any frame */
 #define WIRE_MAX_LIST    4096u       /* most elements of a list */
+#define WIRE_MAX_KEY     64u         /* most bytes of the key of a kept operation */
+#define WIRE_MAX_KEEP    (1u << 20)  /* most bytes recorded of one kind of its output */
 
 struct wire_header {
     uint32_t length;   /* payload bytes */
@@ -51,6 +53,14 @@ enum wire_type {
     WIRE_EXEC = 0x10,      /* u32 flags (WIRE_EXEC_*), u32 timeout ms (0: none), str cwd ("": home),
                               str user ("": default user), list argv, list env "K=V"
                                                         -> STARTED (STDOUT|STDERR)* EXIT | ERROR */
+    WIRE_KEEP = 0x12,      /* str key (1 to WIRE_MAX_KEY bytes), u32 bytes to record of each kind of
+                              output (at most WIRE_MAX_KEEP); then the frame of an EXEC without
+                              STDIN or of a CODE_RUN, with a time-out
+                                                 -> KEPT, then what that request answers | ERROR */
+    WIRE_ATTACH = 0x13,    /* str key   -> KEPT, then what was answered, from its beginning | ERROR
+                              (NOT_FOUND: never begun; EXISTS: its record had to make room) */
+    WIRE_FORGET = 0x14,    /* str key: ends the kept operation if it runs and drops its record; also
+                              a later frame of KEEP and ATTACH  -> OK | ERROR */
     WIRE_READ = 0x20,      /* str path, u64 offset, u64 length (max: to the end); an offset with
                               WIRE_READ_LAST set is a count: that many bytes before the end
                                                                  -> STAT DATA* END | ERROR */
@@ -89,23 +99,24 @@ enum wire_type {
     WIRE_SIGNAL = 0x52,    /* u32 signal number, to the process group */
 
     /* Replies, agent to server (DATA and END also server to agent, for WRITE). */
-    WIRE_OK = 0x80,           /* - */
-    WIRE_ERROR = 0x81,        /* u32 code (enum wire_error), str message; ends the operation */
-    WIRE_PONG = 0x82,         /* u32 WIRE_VERSION, u64 agent uptime ms */
-    WIRE_STARTED = 0x83,      /* u32 pid inside the sandbox */
-    WIRE_EXIT = 0x84,         /* i32 exit code (128+n after signal n), u32 signal or 0,
-                                 u32 timed out 0|1, u64 duration us. After the last output byte. */
-    WIRE_STAT = 0x85,         /* str name, str absolute path, u64 size, u32 kind (enum wire_kind),
-                                 u32 mode, i64 mtime ns */
-    WIRE_ENTRY = 0x86,        /* like STAT */
-    WIRE_WRITTEN = 0x87,      /* str absolute path, u64 bytes */
-    WIRE_CONFIGURED = 0x89,   /* u64 us since the agent has set the clock, 0: it is not its to set */
-    WIRE_STDOUT = 0x90,       /* raw, at most WIRE_CHUNK */
-    WIRE_STDERR = 0x91,       /* raw, at most WIRE_CHUNK */
-    WIRE_DATA = 0x92,         /* raw, at most WIRE_CHUNK */
-    WIRE_END = 0x93,          /* - (see WRITE for one exception) */
-    WIRE_CODE_STREAM = 0xa0,  /* u8 1 stdout | 2 stderr, i64 wall clock ms, str UTF-8 text */
-    WIRE_CODE_RESULT = 0xa1,  /* u32 execution count, str JSON object mime type -> data */
+    WIRE_OK = 0x80,          /* - */
+    WIRE_ERROR = 0x81,       /* u32 code (enum wire_error), str message; ends the operation */
+    WIRE_PONG = 0x82,        /* u32 WIRE_VERSION, u64 agent uptime ms */
+    WIRE_STARTED = 0x83,     /* u32 pid inside the sandbox */
+    WIRE_EXIT = 0x84,        /* i32 exit code (128+n after signal n), u32 signal or 0,
+                                u32 timed out 0|1, u64 duration us. After the last output byte. */
+    WIRE_STAT = 0x85,        /* str name, str absolute path, u64 size, u32 kind (enum wire_kind),
+                                u32 mode, i64 mtime ns */
+    WIRE_ENTRY = 0x86,       /* like STAT */
+    WIRE_WRITTEN = 0x87,     /* str absolute path, u64 bytes */
+    WIRE_KEPT = 0x88,        /* u64 us the operation has run, u32 ended 0|1 */
+    WIRE_CONFIGURED = 0x89,  /* u64 us since the agent has set the clock, 0: it is not its to set */
+    WIRE_STDOUT = 0x90,      /* raw, at most WIRE_CHUNK */
+    WIRE_STDERR = 0x91,      /* raw, at most WIRE_CHUNK */
+    WIRE_DATA = 0x92,        /* raw, at most WIRE_CHUNK */
+    WIRE_END = 0x93,         /* - (see WRITE for one exception) */
+    WIRE_CODE_STREAM = 0xa0, /* u8 1 stdout | 2 stderr, i64 wall clock ms, str UTF-8 text */
+    WIRE_CODE_RESULT = 0xa1, /* u32 execution count, str JSON object mime type -> data */
     WIRE_CODE_DISPLAY = 0xa2, /* str JSON object mime type -> data */
     WIRE_CODE_ERROR = 0xa3,   /* str name, str value, str traceback */
     WIRE_CODE_DONE = 0xa4,    /* u32 status (enum wire_code_status), u32 execution count */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Input: the bytes of a connection after the greeting. Everything the parser accepts must hold what
  * request.h promises. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,10 @@ static void check(const struct request *r)
     }
     if (r->type == WIRE_EXEC && (r->argv == NULL || r->argv[0] == NULL || r->cwd == NULL))
         abort();
+    if (r->key != NULL && (r->key[0] == '\0' || strlen(r->key) > WIRE_MAX_KEY))
+        abort();
+    if (r->keep > WIRE_MAX_KEEP)
+        abort();
     if (r->entropy.len > REQUEST_ENTROPY_MAX || r->mode > 07777)
         abort();
 }
@@ -30,6 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         while (wire_reader_next(&reader, &frame) > 0) {
             cleanup_request struct request r = {0};
             const char *why = NULL;
+            if (request_check_kept(&frame, &why) == -EINVAL && why == NULL)
+                abort();
             if (request_parse(&frame, &r, &why) == 0)
                 check(&r);
         }

@@ -210,6 +210,15 @@ static void take_stat(struct result *r, struct cursor *cur, bool entry)
     buf_append_str(&r->names, "\n");
 }
 
+static void take_kept(struct result *r, struct cursor *cur)
+{
+    T_TRUE(!r->kept && !r->started);
+    r->kept = true;
+    r->kept_us = cursor_u64(cur);
+    r->kept_ended = cursor_u32(cur);
+    T_TRUE(r->kept_ended <= 1);
+}
+
 static void take_raw(struct buf *b, struct cursor *cur)
 {
     T_TRUE(cur->left > 0 && cur->left <= WIRE_CHUNK);
@@ -272,6 +281,8 @@ void client_finish(struct client *c, struct result *r)
             take_stat(r, &cur, f.type == WIRE_ENTRY);
         else if (f.type == WIRE_STARTED)
             r->started = cursor_u32(&cur) > 0;
+        else if (f.type == WIRE_KEPT)
+            take_kept(r, &cur);
         else
             take_final(r, &f, &cur);
         T_TRUE(cursor_end(&cur));

@@ -40,7 +40,9 @@ struct result {
     struct buf out, err, data;
     unsigned int entries; /* ENTRY frames */
     struct buf names;     /* theirs, each followed by a newline */
-    bool ok, started, exited, ended, stat;
+    bool ok, started, exited, ended, stat, kept;
+    uint64_t kept_us;
+    uint32_t kept_ended;
     int exit_code;
     uint32_t signal, timed_out, error; /* error: enum wire_error, 0 none */
     char message[256], path[4200];     /* of ERROR; of WRITTEN or STAT */
