@@ -163,7 +163,7 @@ static void engine_resume(struct wf_engine *e, struct wf_run *run)
         return;
     }
     log_info("workflow run goes on", "workflow=%s run=%s", run->workflow->id, run->id);
-    wf_run_interrupted(run, &def);
+    wf_run_interrupted(run);
     wf_run_activate(run, &def);
 }
 

@@ -2,10 +2,10 @@
 #include "wf_exec_internal.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define EXEC_GRACE_MS   35000 /* the agent's own time-out, interrupt and restart come first */
-#define EXEC_CONTEXT_S  86400 /* lifetime of a kernel that nobody deletes */
 #define EXEC_MIN_RUN_MS 1000  /* left for the run when the wait took all of the time */
 
 /* In time order. */
@@ -23,37 +23,6 @@ static const struct agent_call_handler exec_handler = {
     .closed = on_closed,
 };
 
-static void encode_code(struct wf_exec *x, const struct wf_exec_params *p)
-{
-    size_t start = wire_begin(&x->request, WIRE_CODE_RUN);
-    wire_put_str(&x->request, x->context);
-    wire_put_str(&x->request, p->language);
-    wire_put_str(&x->request, p->code);
-    x->timeout_at = x->request.len;
-    (void)buf_u32(&x->request, p->timeout_ms);
-    wire_put_list(&x->request, (const char *const *)p->env);
-    wire_end(&x->request, start);
-}
-
-static void encode_command(struct wf_exec *x, const struct wf_exec_params *p)
-{
-    uint32_t n = 0;
-    while (p->args != NULL && p->args[n] != NULL)
-        n++;
-    size_t start = wire_begin(&x->request, WIRE_EXEC);
-    (void)buf_u32(&x->request, n == 0 ? WIRE_EXEC_SHELL : 0);
-    x->timeout_at = x->request.len;
-    (void)buf_u32(&x->request, p->timeout_ms);
-    wire_put_str(&x->request, p->cwd != NULL ? p->cwd : "");
-    wire_put_str(&x->request, "");
-    (void)buf_u32(&x->request, n + 1);
-    wire_put_str(&x->request, p->command);
-    for (uint32_t i = 0; i < n; i++)
-        wire_put_str(&x->request, p->args[i]);
-    wire_put_list(&x->request, (const char *const *)p->env);
-    wire_end(&x->request, start);
-}
-
 static void exec_free(struct wf_exec *x)
 {
     buf_done(&x->request);
@@ -65,21 +34,6 @@ static void exec_free(struct wf_exec *x)
     buf_done(&x->r.traceback);
     free(x->language);
     free(x);
-}
-
-static int exec_encode(struct wf_exec *x, const struct wf_exec_params *p, struct error *err)
-{
-    size_t max = x->code ? WIRE_MAX_PAYLOAD : WIRE_MAX_REQUEST;
-    x->language = strdup(p->language != NULL ? p->language : "");
-    if (x->code)
-        encode_code(x, p);
-    else
-        encode_command(x, p);
-    if (x->request.failed || x->language == NULL)
-        return error_set(err, ERROR_INTERNAL, "Out of memory");
-    if (x->request.len > max)
-        return error_set(err, ERROR_BODY_TOO_LARGE, "The code or command exceeds %zu bytes", max);
-    return 0;
 }
 
 struct wf_exec *wf_exec_start(struct sandbox *sb, const struct wf_exec_params *p,
@@ -98,9 +52,15 @@ struct wf_exec *wf_exec_start(struct sandbox *sb, const struct wf_exec_params *p
     }
     x->code = p->code != NULL;
     x->own_context = x->code && p->own_context;
-    if (x->own_context)
+    x->attach = p->key != NULL && p->attach;
+    if (p->key != NULL)
+        (void)snprintf(x->key, sizeof(x->key), "%s", p->key);
+    /* The kernel of a kept run must be found again, too. */
+    if (x->own_context && p->key != NULL)
+        memcpy(x->context, x->key, sizeof(x->context));
+    else if (x->own_context)
         id_new(x->context);
-    if (exec_encode(x, p, err) < 0) {
+    if (wf_exec_encode(x, p, err) < 0) {
         exec_free(x);
         return NULL;
     }
@@ -159,22 +119,28 @@ static void exec_call(struct wf_exec *x, enum exec_phase phase, struct buf *requ
 static void exec_context(struct wf_exec *x)
 {
     struct buf request = {0};
-    size_t start = wire_begin(&request, WIRE_CONTEXT_CREATE);
-    wire_put_str(&request, x->context);
-    wire_put_str(&request, x->language);
-    wire_put_str(&request, "");
-    (void)buf_u32(&request, EXEC_CONTEXT_S);
-    wire_end(&request, start);
+    wf_exec_put_context(&request, x);
     exec_call(x, EXEC_CONTEXT, &request, WF_EXEC_CONTEXT_MS);
 }
 
 static void exec_delete(struct wf_exec *x)
 {
     struct buf request = {0};
-    size_t start = wire_begin(&request, WIRE_CONTEXT_DELETE);
-    wire_put_str(&request, x->context);
-    wire_end(&request, start);
+    wf_exec_put(&request, WIRE_CONTEXT_DELETE, x->context);
     exec_call(x, EXEC_DELETING, &request, WF_EXEC_CONTEXT_MS);
+}
+
+static void exec_attach(struct wf_exec *x)
+{
+    struct buf request = {0};
+    wf_exec_put(&request, WIRE_ATTACH, x->key);
+    exec_call(x, EXEC_ATTACHING, &request, WF_EXEC_ANSWER_MS);
+}
+
+/* The run itself has at most `left_ms`, by its own time-out in the sandbox. */
+static uint64_t exec_deadline(const struct wf_exec *x, uint32_t left_ms)
+{
+    return (uint64_t)left_ms * (x->code ? 2 : 1) + EXEC_GRACE_MS;
 }
 
 static void exec_run(struct wf_exec *x)
@@ -188,13 +154,15 @@ static void exec_run(struct wf_exec *x)
         request.data[x->timeout_at + i] = (uint8_t)(left >> (8 * i));
     x->request = (struct buf){0};
     x->run_ns = uv_hrtime();
-    exec_call(x, EXEC_RUNNING, &request, (uint64_t)left * (x->code ? 2 : 1) + EXEC_GRACE_MS);
+    exec_call(x, EXEC_RUNNING, &request, exec_deadline(x, left));
 }
 
 static void exec_begin(struct wf_exec *x)
 {
     (void)uv_timer_stop(&x->timer);
-    if (x->own_context)
+    if (x->attach)
+        exec_attach(x);
+    else if (x->own_context)
         exec_context(x);
     else
         exec_run(x);
@@ -230,26 +198,70 @@ static void on_timer(uv_timer_t *timer)
     exec_finish(x);
 }
 
+/* The run goes on since before this server: as if it had been started so long ago. */
+static void exec_attached(struct wf_exec *x, const struct wire_frame *frame)
+{
+    struct cursor c = cursor_on(frame->payload, frame->len);
+    uint64_t now = uv_hrtime(), ran = cursor_u64(&c);
+    (void)cursor_u32(&c);
+    if (frame->type != WIRE_KEPT || !cursor_end(&c)) {
+        agent_call_bad_frame(&x->agent);
+        return;
+    }
+    uint64_t total = exec_deadline(x, x->timeout_ms);
+    ran = MIN(ran / 1000, MIN(total - 1, now / 1000000));
+    x->run_ns = now - ran * 1000000;
+    x->has_context = x->own_context;
+    x->phase = EXEC_RUNNING;
+    agent_call_set_deadline(&x->agent, total - ran);
+}
+
+/* Errors of the agent that are no failure. */
+static bool exec_error_is_fine(struct wf_exec *x, const struct wire_frame *frame)
+{
+    struct cursor c = cursor_on(frame->payload, frame->len);
+    uint32_t code = cursor_u32(&c);
+    if (x->phase == EXEC_ATTACHING && code == WIRE_E_NOT_FOUND) { /* it has never begun */
+        x->attach = false;
+        return true;
+    }
+    if (x->phase == EXEC_CONTEXT && code == WIRE_E_EXISTS && x->key[0] != '\0') {
+        x->has_context = true; /* the server before this one came as far as that */
+        return true;
+    }
+    return x->phase == EXEC_CANCELLING;
+}
+
+static void exec_run_frame(struct wf_exec *x, const struct wire_frame *frame)
+{
+    if (frame->type == WIRE_KEPT && x->key[0] != '\0')
+        return;
+    int rv = wf_exec_frame(x, frame);
+    if (rv < 0) {
+        agent_call_bad_frame(&x->agent);
+    } else if (rv > 0) {
+        agent_call_close(&x->agent);
+        exec_done(x);
+    }
+}
+
 static void on_frame(struct agent_call *agent, const struct wire_frame *frame)
 {
     struct wf_exec *x = container_of(agent, struct wf_exec, agent);
     if (frame->type == WIRE_ERROR) {
         struct error err;
         agent_error_decode(frame, &err);
-        exec_fail(x, &err);
+        if (!exec_error_is_fine(x, frame))
+            exec_fail(x, &err);
         agent_call_close(agent);
-    } else if (x->phase != EXEC_RUNNING) {
+    } else if (x->phase == EXEC_RUNNING) {
+        exec_run_frame(x, frame);
+    } else if (x->phase == EXEC_ATTACHING) {
+        exec_attached(x, frame);
+    } else if (x->phase != EXEC_CANCELLING || frame->type == WIRE_OK) {
         if (x->phase == EXEC_CONTEXT && frame->type == WIRE_CONTEXT)
             x->has_context = true;
         agent_call_close(agent);
-    } else {
-        int rv = wf_exec_frame(x, frame);
-        if (rv < 0) {
-            agent_call_bad_frame(agent);
-        } else if (rv > 0) {
-            agent_call_close(agent);
-            exec_done(x);
-        }
     }
 }
 
@@ -263,18 +275,18 @@ static void on_failed(struct agent_call *agent, const struct error *err)
 static void on_closed(struct agent_call *agent)
 {
     struct wf_exec *x = container_of(agent, struct wf_exec, agent);
+    bool wanted = x->done != NULL;
     x->agent_open = false;
-    if (x->phase == EXEC_CLOSING || x->phase == EXEC_DELETING || !sandbox_is_live(x->sb)) {
+    if (x->phase >= EXEC_DELETING || !sandbox_is_live(x->sb))
         exec_finish(x);
-    } else if (x->phase == EXEC_CONTEXT && x->done != NULL && x->has_context) {
+    else if (x->phase == EXEC_ATTACHING && wanted && !x->attach)
+        exec_begin(x);
+    else if (x->phase == EXEC_CONTEXT && wanted && x->has_context)
         exec_run(x);
-    } else if (x->phase == EXEC_RUNNING && x->has_context) {
+    else if (x->has_context)
         exec_delete(x);
-    } else if (x->phase == EXEC_CONTEXT && x->has_context) {
-        exec_delete(x);
-    } else {
+    else
         exec_finish(x);
-    }
 }
 
 /* Nothing more will be started: closes what is open and frees the rest. */
@@ -299,9 +311,39 @@ static void on_timer_closed(uv_handle_t *handle)
     exec_free(x);
 }
 
+/* In its place behind the request on the same connection: it cannot come before it. False when
+ * nothing was sent yet. */
+static bool exec_send_forget(struct wf_exec *x)
+{
+    cleanup_buf struct buf b = {0};
+    wire_put_str(&b, x->key);
+    if (b.failed || agent_call_send(&x->agent, WIRE_FORGET, b.data, b.len) < 0)
+        return false;
+    x->phase = EXEC_CANCELLING;
+    agent_call_set_deadline(&x->agent, WF_EXEC_ANSWER_MS);
+    return true;
+}
+
 void wf_exec_cancel(struct wf_exec *x)
 {
+    bool begun = x->phase == EXEC_RUNNING || x->phase == EXEC_ATTACHING;
     x->done = NULL;
+    if (x->attach && x->own_context)
+        x->has_context = true; /* or not: deleting it does no harm */
+    if (x->agent_open && begun && x->key[0] != '\0' && exec_send_forget(x))
+        return;
+    if (x->attach)
+        wf_exec_forget(x->sb, x->key);
+    if (x->agent_open)
+        agent_call_close(&x->agent);
+    else
+        exec_finish(x);
+}
+
+void wf_exec_leave(struct wf_exec *x)
+{
+    x->done = NULL;
+    x->phase = EXEC_CLOSING;
     if (x->agent_open)
         agent_call_close(&x->agent);
     else

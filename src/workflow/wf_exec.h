@@ -3,17 +3,25 @@
  * wf_exec.h - one piece of code or one command in a sandbox, its output as text: what a step of a
  * workflow and an environment's execute have in common.
  *
- * WAITING ─▶ [CONTEXT ─▶] RUNNING ─▶ [DELETING ─▶] CLOSING
+ * WAITING ─▶ [ATTACHING ─▶] [CONTEXT ─▶] RUNNING ─▶ [DELETING ─▶] CLOSING
+ *                │                          ▲  └──▶ CANCELLING ─▶ [DELETING ─▶] CLOSING
+ *                └──────────────────────────┘
  *
- * phase     waits for                           bounded by
- * WAITING   the sandbox to run                  timeout_ms
- * CONTEXT   a kernel of its own (own_context)   WF_EXEC_CONTEXT_MS
- * RUNNING   the end of the run                  what is left of timeout_ms; then a grace
- * DELETING  the kernel to be gone               WF_EXEC_CONTEXT_MS
- * CLOSING   libuv                               -
+ * phase      waits for                           bounded by
+ * WAITING    the sandbox to run                  timeout_ms
+ * ATTACHING  the agent to know the key (attach)  WF_EXEC_ANSWER_MS
+ * CONTEXT    a kernel of its own (own_context)   WF_EXEC_CONTEXT_MS
+ * RUNNING    the end of the run                  what is left of timeout_ms; then a grace
+ * CANCELLING the agent to have forgotten it      WF_EXEC_ANSWER_MS
+ * DELETING   the kernel to be gone               WF_EXEC_CONTEXT_MS
+ * CLOSING    libuv                               -
+ *
+ * A run with a key is kept by the agent (WIRE_KEEP): it goes on when this server is gone, and the
+ * next one attaches to it. One that the agent never heard of is started then. The agent holds on to
+ * its record until wf_exec_forget.
  *
  * `done` is called once, when RUNNING has ended or cannot be reached; never from inside
- * wf_exec_start, never after wf_exec_cancel. The object then frees itself.
+ * wf_exec_start, never after wf_exec_cancel or wf_exec_leave. The object then frees itself.
  */
 #ifndef CORRAL_WF_EXEC_H
 #define CORRAL_WF_EXEC_H
@@ -21,6 +29,7 @@
 #include "sandbox.h"
 
 #define WF_EXEC_CONTEXT_MS 120000
+#define WF_EXEC_ANSWER_MS  10000
 
 struct wf_exec;
 
@@ -44,6 +53,8 @@ struct wf_exec_params {
     unsigned int wait_ms; /* for the sandbox to run; 0: the wait is part of timeout_ms */
     size_t limit;         /* bytes kept of each stream and of the result */
     bool own_context;     /* code runs in a kernel of its own, which is ended with it */
+    const char *key; /* the agent keeps the run; at most WIRE_MAX_KEY bytes; NULL: it does not */
+    bool attach;     /* with a key: it may have been started before */
 };
 
 /* Copies what it needs of `p`. The result is valid in the call only. NULL with `err` filled when
@@ -53,5 +64,9 @@ struct wf_exec *wf_exec_start(struct sandbox *sb, const struct wf_exec_params *p
                               struct error *err);
 /* Stops the run. */
 void wf_exec_cancel(struct wf_exec *x);
+/* Lets go of a run with a key, which goes on. */
+void wf_exec_leave(struct wf_exec *x);
+/* The result of a run with this key is not needed any more. A run that goes on is stopped. */
+void wf_exec_forget(struct sandbox *sb, const char *key);
 
 #endif

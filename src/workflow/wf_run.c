@@ -73,13 +73,10 @@ void wf_run_fail(struct wf_run *run, const char *reason)
     (void)wf_run_put(run);
 }
 
-void wf_run_interrupted(struct wf_run *run, const struct wf_def *def)
+void wf_run_interrupted(struct wf_run *run)
 {
-    for (unsigned int i = 0; i < run->n_steps; i++) {
-        if (run->steps[i].status == WF_STEP_RUNNING)
-            wf_step_failed(run, i, &def->steps[i], "The server was restarted while the step ran",
-                           false);
-    }
+    for (unsigned int i = 0; i < run->n_steps; i++)
+        run->steps[i].attach = run->steps[i].status == WF_STEP_RUNNING;
 }
 
 void wf_run_activate(struct wf_run *run, struct wf_def *def)
@@ -239,6 +236,8 @@ static void run_arm(struct wf_run *run)
 /* Everything that was decided is on disk: starts what is to run. */
 static void run_act(struct wf_run *run)
 {
+    for (unsigned int i = 0; i < run->n_steps; i++)
+        wf_step_forget(run, i);
     if (wf_run_is_over(run->status)) {
         run_over(run);
         return;
@@ -274,7 +273,10 @@ void wf_run_cancel(struct wf_run *run)
 
 void wf_run_stop(struct wf_run *run)
 {
-    run_cancel_execs(run);
+    for (unsigned int i = 0; i < run->n_steps; i++) {
+        if (run->steps[i].exec != NULL)
+            wf_exec_leave(TAKE_PTR(run->steps[i].exec));
+    }
     store_unwait(&run->wait);
     (void)uv_timer_stop(&run->timer);
 }

@@ -6,9 +6,11 @@
  * writes the run's record, and when that is on disk starts what the moves asked for. So a server
  * that is killed finds in the record at least what had begun:
  *
- * - a step in RUNNING may have begun: its attempt counts. Its connection died with the server and
- *   the agent ended it, so it is tried again when it has retries left, else it fails.
- * - a step that is over is never run again.
+ * - a step in RUNNING may have begun. The agent of its sandbox has kept it under the key of the
+ *   attempt: the new server attaches to it and hears everything from its beginning. An attempt that
+ *   the agent has never heard of is begun now. When the sandbox has ended in which it ran, it is
+ *   tried again when it has retries left, else it fails.
+ * - a step that is over is never run again. Only when its end is written the agent may forget it.
  * - the sandboxes of a run are adopted with all others and go on being used. When one has ended in
  *   which a step had completed, the steps that still need it fail: an empty one is no replacement.
  *
@@ -47,6 +49,8 @@ struct wf_step {
     char *error;     /* owned; why it failed, NULL: it did not */
     struct wf_output output;
     struct wf_exec *exec; /* not NULL: it is being run */
+    bool attach;          /* RUNNING since before this server: it may have begun */
+    unsigned int forget;  /* this attempt has ended, which its agent still keeps; 0: none */
     struct wf_run *run;
 };
 
@@ -88,8 +92,8 @@ void wf_run_free(struct wf_run *run);
 
 /* Begins or goes on; takes over `def`. */
 void wf_run_activate(struct wf_run *run, struct wf_def *def);
-/* After a restart: what was RUNNING is tried again or fails. Before wf_run_activate. */
-void wf_run_interrupted(struct wf_run *run, const struct wf_def *def);
+/* After a restart: what was RUNNING is to be attached to. Before wf_run_activate. */
+void wf_run_interrupted(struct wf_run *run);
 void wf_run_cancel(struct wf_run *run);
 /* Stops without a move, as if the server was killed; for its end. */
 void wf_run_stop(struct wf_run *run);
@@ -114,6 +118,8 @@ char **wf_step_env(struct wf_run *run, unsigned int step);
 /* Starts the attempt that was counted. May create a sandbox, and then sets run->dirty: call again
  * once that is written. A failure has moved the step on. */
 void wf_step_start(struct wf_run *run, unsigned int step);
+/* The end of the attempt is on disk: its agent may forget it. */
+void wf_step_forget(struct wf_run *run, unsigned int step);
 /* The attempt has failed: RETRYING or FAILED. `final`: whatever the policy says. */
 void wf_step_failed(struct wf_run *run, unsigned int step, const struct wf_step_def *def,
                     const char *reason, bool final);

@@ -12,6 +12,9 @@
 #include "wf_engine.h"
 #include "wf_exec.h"
 
+#define STEP_KEY_SIZE (WIRE_MAX_KEY + 1)
+#define REASON_SIZE   2300
+
 static void step_done(void *ctx, struct wf_exec_result *r);
 
 void wf_step_move(struct wf_run *run, unsigned int step, enum wf_step_status to)
@@ -28,6 +31,7 @@ void wf_step_move(struct wf_run *run, unsigned int step, enum wf_step_status to)
     log_debug("step", "run=%s step=%u from=%s to=%s attempt=%u", run->id, step,
               wf_step_status_str(s->status), wf_step_status_str(to), s->attempts);
     s->status = to;
+    s->attach = false;
     run->dirty = true;
 }
 
@@ -153,50 +157,93 @@ static struct sandbox *box_create(struct wf_run *run, struct wf_box *box, struct
     return sb;
 }
 
-/* Where the step runs. NULL with `err`; `*ret_final` when trying again cannot help. */
-static struct sandbox *step_sandbox(struct wf_run *run, const struct wf_step_def *def,
-                                    struct error *err, bool *ret_final)
+static struct sandbox *box_sandbox(const struct wf_run *run, const struct wf_box *box)
 {
-    struct sandbox_table *table = run->engine->sandboxes;
-    *ret_final = true;
-    if (def->sandbox[0] != '\0') {
-        struct sandbox *sb = sandbox_table_find(table, def->sandbox);
-        if (sb != NULL && strcmp(sb->owner.account, run->workflow->account) == 0)
-            return sb;
-        (void)error_set(err, ERROR_ENVIRONMENT_NOT_FOUND, "The step's environment is not there");
-        return NULL;
-    }
-    struct wf_box *box = step_box(run, def);
+    return box->sandbox[0] != '\0' ? sandbox_table_find(run->engine->sandboxes, box->sandbox)
+                                   : NULL;
+}
+
+/* The sandbox has ended: whether the step may have begun in it. One that was still being made when
+ * the server ended has never run anything. */
+static bool box_has_run(const struct wf_box *box, const struct sandbox *sb)
+{
+    return box->sandbox[0] != '\0' && (sb == NULL || sb->started_ms != 0);
+}
+
+static struct sandbox *step_box_sandbox(struct wf_run *run, unsigned int step, struct error *err,
+                                        bool *ret_final)
+{
+    struct wf_step *s = &run->steps[step];
+    struct wf_box *box = step_box(run, &run->def.steps[step]);
     if (box == NULL) {
         (void)error_set(err, ERROR_QUOTA_EXCEEDED, "The run uses more than %d templates",
                         WF_MAX_BOXES);
         return NULL;
     }
-    struct sandbox *sb = box->sandbox[0] != '\0' ? sandbox_table_find(table, box->sandbox) : NULL;
+    struct sandbox *sb = box_sandbox(run, box);
     if (sb != NULL && sb->phase < SANDBOX_STOPPING)
         return sb;
+    const char *status = sb != NULL ? sandbox_status_str(sb->status) : "unknown";
     if (box->used) {
-        (void)error_set(err, ERROR_INVALID_STATE, "The sandbox of the run has ended (%s)",
-                        sb != NULL ? sandbox_status_str(sb->status) : "unknown");
+        (void)error_set(err, ERROR_INVALID_STATE, "The sandbox of the run has ended (%s)", status);
         return NULL;
     }
     *ret_final = false;
+    if (s->attach && box_has_run(box, sb)) {
+        (void)error_set(err, ERROR_INVALID_STATE, "The sandbox of the step has ended (%s)", status);
+        return NULL;
+    }
+    s->attach = false;
     return box_create(run, box, err);
+}
+
+/* Where the step runs. NULL with `err`; `*ret_final` when trying again cannot help. */
+static struct sandbox *step_sandbox(struct wf_run *run, unsigned int step, struct error *err,
+                                    bool *ret_final)
+{
+    const struct wf_step_def *def = &run->def.steps[step];
+    *ret_final = true;
+    if (def->sandbox[0] == '\0')
+        return step_box_sandbox(run, step, err, ret_final);
+    struct sandbox *sb = sandbox_table_find(run->engine->sandboxes, def->sandbox);
+    if (sb != NULL && strcmp(sb->owner.account, run->workflow->account) == 0)
+        return sb;
+    (void)error_set(err, ERROR_ENVIRONMENT_NOT_FOUND, "The step's environment is not there");
+    return NULL;
+}
+
+/* What its agent keeps an attempt under: never the same for two. */
+static void step_key(const struct wf_run *run, unsigned int step, unsigned int attempt,
+                     char key[STEP_KEY_SIZE])
+{
+    (void)snprintf(key, STEP_KEY_SIZE, "%s.%u.%u", run->id, step, attempt);
+}
+
+/* It could not be run, for no reason of its own. */
+static void step_not_run(struct wf_run *run, unsigned int step, const struct error *why, bool final)
+{
+    char reason[REASON_SIZE];
+    bool restarted = run->steps[step].attach && why->code != ERROR_TIMEOUT;
+    (void)snprintf(reason, sizeof(reason), "%s%s",
+                   restarted ? "The server was restarted while the step ran: " : "", why->message);
+    wf_step_failed(run, step, &run->def.steps[step], reason, final);
 }
 
 void wf_step_start(struct wf_run *run, unsigned int step)
 {
     struct wf_step *s = &run->steps[step];
     const struct wf_step_def *def = &run->def.steps[step];
+    char key[STEP_KEY_SIZE];
     struct error err;
     bool final = false;
-    struct sandbox *sb = step_sandbox(run, def, &err, &final);
+    struct sandbox *sb = step_sandbox(run, step, &err, &final);
     if (sb == NULL) {
-        wf_step_failed(run, step, def, err.message, final);
+        step_not_run(run, step, &err, final);
         return;
     }
     if (run->dirty) /* a new sandbox: its id must be on disk before it is used */
         return;
+    step_key(run, step, s->attempts, key);
     cleanup_free char **env = wf_step_env(run, step);
     const struct wf_exec_params params = {
         .code = def->code,
@@ -209,22 +256,38 @@ void wf_step_start(struct wf_run *run, unsigned int step)
         .wait_ms = WF_READY_MS,
         .limit = WF_MAX_OUTPUT,
         .own_context = true,
+        .key = key,
+        .attach = s->attach,
     };
     if (env != NULL)
         s->exec = wf_exec_start(sb, &params, step_done, s, &err);
     else
         (void)error_set(&err, ERROR_INTERNAL, "Out of memory");
     if (s->exec == NULL)
-        wf_step_failed(run, step, def, err.message, false);
+        step_not_run(run, step, &err, false);
 }
 
-/* Why the attempt failed; empty: it did not. */
+void wf_step_forget(struct wf_run *run, unsigned int step)
+{
+    struct wf_step *s = &run->steps[step];
+    const struct wf_step_def *def = &run->def.steps[step];
+    char key[STEP_KEY_SIZE];
+    if (s->forget == 0)
+        return;
+    step_key(run, step, s->forget, key);
+    s->forget = 0;
+    struct wf_box *box = def->sandbox[0] == '\0' ? step_box(run, def) : NULL;
+    struct sandbox *sb = box != NULL ? box_sandbox(run, box)
+                                     : sandbox_table_find(run->engine->sandboxes, def->sandbox);
+    if (sb != NULL)
+        wf_exec_forget(sb, key);
+}
+
+/* Why the attempt that was run failed; empty: it did not. */
 static void step_verdict(const struct wf_exec_result *r, char *reason, size_t size)
 {
     reason[0] = '\0';
-    if (r->failed)
-        (void)snprintf(reason, size, "%s", r->err.message);
-    else if (r->name.len > 0)
+    if (r->name.len > 0)
         (void)snprintf(reason, size, "%.*s: %.*s", (int)MIN(r->name.len, 200u),
                        (const char *)r->name.data, (int)MIN(r->value.len, 2000u),
                        r->value.len > 0 ? (const char *)r->value.data : "");
@@ -237,10 +300,11 @@ static void step_done(void *ctx, struct wf_exec_result *r)
     struct wf_step *s = ctx;
     struct wf_run *run = s->run;
     unsigned int i = (unsigned int)(s - run->steps);
-    char reason[2300];
+    char reason[REASON_SIZE];
     s->exec = NULL;
     if (wf_step_is_over(s->status)) /* it was cancelled */
         return;
+    s->forget = s->attempts;
     step_verdict(r, reason, sizeof(reason));
     wf_output_done(&s->output);
     s->output = (struct wf_output){
@@ -254,7 +318,9 @@ static void step_done(void *ctx, struct wf_exec_result *r)
     s->exit_code = r->exit_code;
     s->duration_ms = r->duration_ms;
     s->has_output = wf_output_put(run, i) == 0;
-    if (reason[0] != '\0') {
+    if (r->failed) {
+        step_not_run(run, i, &r->err, false);
+    } else if (reason[0] != '\0') {
         wf_step_failed(run, i, &run->def.steps[i], reason, false);
     } else {
         free(TAKE_PTR(s->error));
