@@ -10,9 +10,16 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "kvm_probe.h"
 #include "state_lock.h"
+#include "template_kvm.h"
+#include "template_snapshot.h"
+#include "timefmt.h"
 
 #define PATH_SIZE 4096
+
+#define BUILD_PHASES     8 /* of templates/build */
+#define BUILD_KVM_PHASES 3 /* of templates/build-kvm */
 
 /* The name becomes a directory's and is part of commands a person types. */
 static bool name_ok(const char *name)
@@ -56,8 +63,40 @@ static int check_unused(const struct config *config, const char *path, struct er
     return 0;
 }
 
+/* Whether a server with these options would run microVMs; `err` says why not. */
+static bool uses_kvm(const struct config *config, struct error *err)
+{
+    struct kvm_probe_result probe;
+    if (config->isolation != ISOLATION_OCI)
+        return kvm_probe(&probe, err) == 0;
+    (void)error_set(err, ERROR_INVALID_ARGUMENT, "The isolation is oci");
+    return false;
+}
+
+static bool has_argument(const struct config *config, const char *argument)
+{
+    for (int i = 3; i < config->n_args; i++) {
+        if (strcmp(config->args[i], argument) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Where the phases of a program that we run stand among all; see templates/build-kvm. */
+static void tell_progress(const struct template_progress *p)
+{
+    char text[64];
+    (void)snprintf(text, sizeof(text), "%d/%d", p->done, p->total);
+    (void)setenv("CORRAL_PHASE", text, 1);
+    (void)snprintf(text, sizeof(text), "%lld", (long long)p->started_ms / 1000);
+    (void)setenv("CORRAL_STARTED", text, 1);
+}
+
 static int cmd_build(const struct config *config, const char *name, struct error *err)
 {
+    struct template_progress progress = {.total = BUILD_PHASES, .started_ms = time_now_ms()};
+    struct error reason = {0};
+    bool vms = uses_kvm(config, &reason), images = vms || has_argument(config, "--kvm");
     char script[PATH_SIZE], recipe[PATH_SIZE], out[PATH_SIZE];
     (void)snprintf(script, sizeof(script), "%s/templates/build", config->guest_dir);
     (void)snprintf(recipe, sizeof(recipe), "%s/templates/%s.recipe", config->guest_dir, name);
@@ -71,9 +110,51 @@ static int cmd_build(const struct config *config, const char *name, struct error
     if (check_unused(config, out, err) < 0)
         return -EBUSY;
     char *argv[16] = {script, recipe, out};
-    for (int i = 3, n = 3; i < config->n_args && n < 15; i++)
+    int n = 3;
+    for (int i = 3; i < config->n_args && n < 14; i++)
         argv[n++] = config->args[i]; /* --mirror URL and the like are the script's */
+    if (vms && !has_argument(config, "--kvm"))
+        argv[n++] = (char *)"--kvm";
+    progress.total += (images ? BUILD_KVM_PHASES : 0) + (vms ? TEMPLATE_SNAPSHOT_PHASES : 0);
+    tell_progress(&progress);
     int rv = run_program(argv, err);
+    if (rv == 0)
+        tell_server(config);
+    if (rv == 0 && vms) {
+        progress.done = BUILD_PHASES + BUILD_KVM_PHASES;
+        rv = template_snapshot_make(config, out, &progress, err);
+    } else if (rv == 0 && images) {
+        fprintf(stderr, "no snapshot is made here: %s\n", reason.message);
+    }
+    return rv;
+}
+
+/* The images when they are not those of today, then the snapshot. Beside a running server, too:
+ * what its sandboxes run on stays as it is until they end. */
+static int cmd_snapshot(const struct config *config, const char *name, struct error *err)
+{
+    struct template_progress progress = {.total = TEMPLATE_SNAPSHOT_PHASES,
+                                         .started_ms = time_now_ms()};
+    char script[PATH_SIZE], dir[PATH_SIZE], file[PATH_SIZE + 16];
+    (void)snprintf(script, sizeof(script), "%s/templates/build-kvm", config->guest_dir);
+    (void)snprintf(dir, sizeof(dir), "%s/templates/%s", config->state_dir, name);
+    (void)snprintf(file, sizeof(file), "%s/template.json", dir);
+    if (access(file, R_OK) < 0)
+        return error_set(err, ERROR_TEMPLATE_NOT_FOUND, "There is no template in %s", dir);
+    if (!uses_kvm(config, err))
+        return -ENODEV;
+    int rv = 0;
+    if (template_kvm_state(dir, config->guest_dir) <= TEMPLATE_KVM_STALE) {
+        char *argv[16] = {script, dir};
+        for (int i = 3, n = 2; i < config->n_args && n < 15; i++)
+            argv[n++] = config->args[i];
+        progress.total += BUILD_KVM_PHASES;
+        tell_progress(&progress);
+        rv = run_program(argv, err);
+        progress.done = BUILD_KVM_PHASES;
+    }
+    if (rv == 0)
+        rv = template_snapshot_make(config, dir, &progress, err);
     if (rv == 0)
         tell_server(config);
     return rv;
@@ -121,6 +202,7 @@ static const struct {
     {"build", true, cmd_build},
     {"list", false, cmd_list},
     {"remove", true, cmd_remove},
+    {"snapshot", true, cmd_snapshot},
 };
 
 int template_cmd(const struct config *config, struct error *err)
@@ -134,5 +216,6 @@ int template_cmd(const struct config *config, struct error *err)
             return error_set(err, ERROR_INVALID_ARGUMENT, "corrald template %s NAME", verb);
         return verbs[i].run(config, name, err);
     }
-    return error_set(err, ERROR_INVALID_ARGUMENT, "corrald template build|list|remove [NAME]");
+    return error_set(err, ERROR_INVALID_ARGUMENT,
+                     "corrald template build|list|remove|snapshot [NAME]");
 }
