@@ -121,9 +121,10 @@ static int main_listen(const char *name, struct error *err)
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", name);
     cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    (void)unlink(name);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-        listen(fd, MAIN_BACKLOG) < 0)
+    int rv = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)&addr, sizeof(addr));
+    if (rv < 0 && errno == EADDRINUSE && unlink(name) == 0)
+        rv = bind(fd, (const struct sockaddr *)&addr, sizeof(addr));
+    if (rv < 0 || listen(fd, MAIN_BACKLOG) < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s cannot be bound", name);
     return TAKE_FD(fd);
 }
@@ -323,15 +324,17 @@ static void main_exited(void *ctx)
 static int main_run(struct vm *vm, int ready_fd, struct error *err)
 {
     char quoted[2 * SERIAL_LINE];
-    int rv = vm_start_threads(vm, err);
-    if (rv < 0)
-        return rv;
-    if (vm->seccomp && filter_install(FILTER_LOOP) < 0)
-        return error_set(err, ERROR_SANDBOX_FAILED, "the system call filter is refused");
+    /* The threads come to the lock and wait there: none runs the guest before all filters are up,
+     * and those that are to run it go straight on. */
     (void)pthread_mutex_lock(&vm->lock);
-    if (!opt.paused)
+    int rv = vm_start_threads(vm, err);
+    if (rv == 0 && vm->seccomp && filter_install(FILTER_LOOP) < 0)
+        rv = error_set(err, ERROR_SANDBOX_FAILED, "the system call filter is refused");
+    if (rv == 0 && !opt.paused)
         rv = vm_resume(vm);
     (void)pthread_mutex_unlock(&vm->lock);
+    if (rv < 0)
+        return rv;
     if (ready_fd >= 0) {
         (void)!write(ready_fd, &(char){MAIN_READY}, 1);
         (void)close(ready_fd);

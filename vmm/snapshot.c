@@ -229,11 +229,11 @@ static int snap_new_generation(struct vm *vm)
         return -EIO;
     memcpy(mem_at(&vm->mem, LAYOUT_VMGENID, sizeof(id)), id, sizeof(id));
     kvm_pulse(&vm->kvm, LAYOUT_GED_GSI);
-    virtio_vsock_transport_reset(&vm->vsock);
     for (size_t i = 0; i < LAYOUT_VIRTIO_MAX; i++) {
         if (vm->slot[i].dev->isr != 0)
             irq_raise(&vm->slot[i].dev->irq);
     }
+    virtio_vsock_transport_reset(&vm->vsock);
     return 0;
 }
 
