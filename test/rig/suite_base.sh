@@ -83,7 +83,7 @@ ended() { # NAME COMMAND REASON
     clone e >/dev/null
     set -- "$1" "$3" "$($R/vmctl $T/e ends "$2")"
     check "$1" "$2" "$(echo "$3" | head -n 1)"
-    at_most "$1 is told within a second" 1000 "$(echo "$3" | tail -n 1)"
+    at_most "$1 is told within a second" $SECOND "$(echo "$3" | tail -n 1)"
     rm -f $T/e/overlay
 }
 ended "power-off" poweroff "exited 2 the guest powered off"

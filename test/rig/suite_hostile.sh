@@ -38,7 +38,7 @@ endless() { # NAME WHAT
     [ $1 = mute ] && check "$2: a connection fails in time" 1 "$(ask h ping >/dev/null; echo $?)"
     set -- "$2" "$($R/vmctl $T/h ends "")"
     check "$1: stop" "exited 1 stopped" "$(echo "$2" | head -n 1)"
-    at_most "$1: stopped within a second" 1000 "$(echo "$2" | tail -n 1)"
+    at_most "$1: stopped within a second" $SECOND "$(echo "$2" | tail -n 1)"
     rm -rf $T/h $T/hsnap
 }
 endless kick "kicking without pause"

@@ -9,10 +9,13 @@
  */
 #include <fcntl.h>
 #include <grp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "crc32.h"
@@ -79,6 +82,43 @@ static int memory(char **pids)
     return 0;
 }
 
+static double now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+}
+
+static int until(const char *text, char **argv)
+{
+    static char seen[1 << 16];
+    size_t len = 0;
+    int fds[2], rv = 1;
+    double start = now();
+    if (pipe(fds) < 0)
+        return 1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(fds[1], STDOUT_FILENO);
+        close(fds[0]);
+        execv(argv[0], argv);
+        _exit(127);
+    }
+    close(fds[1]);
+    for (ssize_t n; rv != 0 && len < sizeof(seen) - 1; len += (size_t)n) {
+        n = read(fds[0], seen + len, sizeof(seen) - 1 - len);
+        if (n <= 0)
+            break;
+        rv = memmem(seen, len + (size_t)n, text, strlen(text)) == NULL;
+    }
+    double end = now();
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    if (rv == 0)
+        printf("%.1f\n", end - start);
+    return rv;
+}
+
 static int reseal(const char *path, long offset)
 {
     uint8_t h[HEADER_CRC + 4];
@@ -98,6 +138,8 @@ int main(int argc, char **argv)
         return as(argv + 2);
     if (strcmp(verb, "memory") == 0)
         return memory(argv + 2);
+    if (strcmp(verb, "until") == 0 && argc > 3)
+        return until(argv[2], argv + 3);
     if (strcmp(verb, "reseal") == 0 && argc > 3)
         return reseal(argv[2], atol(argv[3]));
     return 2;
