@@ -15,6 +15,7 @@
 #include "log.h"
 #include "loop_lag.h"
 #include "metrics.h"
+#include "template_builder.h"
 
 #define SERVER_KEY_MAX  256   /* bytes of admin.key */
 #define SERVER_GRACE_MS 10000 /* for requests that are being answered when it is told to stop */
@@ -26,6 +27,7 @@ struct server {
     struct apikeys *keys;
     struct tokens *tokens;
     struct template_set templates;
+    struct template_builder builder;
     struct isolation_driver *driver;
     struct sandbox_table *sandboxes;
     struct api api;
@@ -67,13 +69,30 @@ static int server_open_state(struct server *s, struct error *err)
         rv = apikeys_ensure_admin(s->keys, c->state_dir, err);
     if (rv == 0)
         rv = tokens_load(&s->tokens, s->store, err);
-    if (rv < 0)
-        return rv;
-    rv = template_set_init(&s->templates, s->store, c->state_dir);
+    return rv;
+}
+
+static void server_snapshot_refused(void *ctx, const char *template_dir)
+{
+    struct server *s = ctx;
+    template_builder_refused(&s->builder, template_dir);
+}
+
+/* After the driver: what a template has for microVMs is of interest only where they are used. */
+static int server_open_templates(struct server *s, struct error *err)
+{
+    const struct config *c = s->config;
+    int rv = template_set_init(&s->templates, s->store, c->state_dir);
+    if (strcmp(s->driver->ops->name, "kvm") == 0) {
+        s->templates.guest_dir = c->guest_dir;
+        s->driver->refused = server_snapshot_refused;
+        s->driver->refused_ctx = s;
+    }
     if (rv == 0)
         rv = template_set_load(&s->templates);
     if (rv == 0)
         rv = store_commit(s->store);
+    template_builder_init(&s->builder, &s->loop, c, &s->templates);
     return rv < 0 ? error_set_errno(err, ERROR_INTERNAL, rv, "Cannot read the templates") : 0;
 }
 
@@ -82,7 +101,7 @@ static int server_open_sandboxes(struct server *s, struct error *err)
     const struct config *c = s->config;
     (void)snprintf(s->sandbox_dir, sizeof(s->sandbox_dir), "%s/sandboxes", c->state_dir);
     s->driver = isolation_open(&s->loop, c, err);
-    if (s->driver == NULL)
+    if (s->driver == NULL || server_open_templates(s, err) < 0)
         return -EINVAL;
     const struct sandbox_host host = {
         .driver = s->driver, .dir = s->sandbox_dir, .guest_dir = c->guest_dir};
@@ -221,6 +240,7 @@ static void server_recovered(void *ctx)
              http_server_address(&s->http), s->api.isolation);
     if (s->config->banner)
         server_banner(s);
+    template_builder_check(&s->builder);
 }
 
 int server_run(const struct config *config, struct error *err)
@@ -249,6 +269,7 @@ static void server_reload(struct server *s)
     if (rv == 0)
         rv = store_commit(s->store);
     log_info("templates read again", "status=%d", rv);
+    template_builder_check(&s->builder);
     if (s->stopping || s->config->tls_cert[0] == '\0')
         return;
     if (server_load_tls(s, &err) < 0)
@@ -266,6 +287,7 @@ static void server_signal(uv_signal_t *handle, int signum)
         return;
     }
     s->end_sandboxes = s->end_sandboxes || signum == SIGINT;
+    template_builder_stop(&s->builder);
     log_info("stopping", "signal=%d sandboxes=%s", signum, s->end_sandboxes ? "end" : "kept");
     http_server_stop(&s->http, s->stopping ? 0 : SERVER_GRACE_MS, server_http_stopped);
     s->stopping = true;

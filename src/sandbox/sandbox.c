@@ -91,6 +91,7 @@ static struct iso *sandbox_iso(struct sandbox *sb, const struct sandbox_host *ho
         .rootfs = t != NULL ? t->rootfs : "/",
         .guest_dir = host->guest_dir,
         .template_dir = t != NULL ? t->dir : NULL,
+        .cold = t != NULL && t->kvm != TEMPLATE_KVM_WARM,
         .vcpus = sb->vcpus,
         .memory_mb = sb->memory_mb,
         .disk_mb = sb->disk_mb,

@@ -26,6 +26,7 @@ struct template
     char *rootfs;          /* its root file system */
     enum template_kvm kvm; /* what microVMs find in it; NONE when nobody asks */
     bool snapshot_failed;  /* to be made, since it was read last */
+    bool refused;          /* the snapshot, by the VMM, since the server started */
     unsigned int vcpus, memory_mb, disk_mb;
     int64_t created_ms, updated_ms;
     bool present; /* seen by the last load */
