@@ -24,7 +24,8 @@
 
 void identity_set_name(const char *hostname)
 {
-    (void)!sethostname(hostname, strlen(hostname));
+    if (getpid() == 1)
+        (void)!sethostname(hostname, strlen(hostname));
 }
 
 /* Of version 4, as systemd and the kernel make theirs. */

@@ -145,7 +145,27 @@ class Python(ClonesTest):
         for box, (low, high) in zip(self.boxes, errors):
             self.assertTrue(low <= CLOCK_S and high >= -CLOCK_S, (box, low, high))
 
-    def test_6_time_goes_on(self):
+    @unittest.skipUnless(KVM, "vsock is the way into microVMs")
+    def test_6_the_agent_is_the_servers_alone(self):
+        """Whatever a process of the sandbox connects to, itself or the host, no agent answers."""
+        code = """
+import socket, struct
+answers = []
+for cid in (1, 2, 3):
+    with socket.socket(socket.AF_VSOCK) as s:
+        s.settimeout(5)
+        try:
+            s.connect((cid, 1024))
+            s.sendall(struct.pack("<IHH", 0, 1, 0))
+            answers.append(s.recv(1))
+        except OSError:
+            answers.append(b"")
+b"".join(answers)
+"""
+        answer = self.api.code(self.boxes[0], code)
+        self.assertEqual(answer["results"]["result"]["data"]["text/plain"], "b''")
+
+    def test_7_time_goes_on(self):
         """A clone whose timers stand still answers, but does not wake up from a sleep."""
         code = "import time; a = time.monotonic(); time.sleep(0.2); time.monotonic() - a >= 0.2"
         for answer in side_by_side(lambda box: self.api.code(box, code), self.boxes):

@@ -82,9 +82,9 @@ static void a_greeting_may_arrive_in_pieces_with_the_request(void)
 /* One request of each kind. WRITE and EXEC go where the test may write. */
 static void sample(size_t kind, struct buf *b)
 {
-    static const uint16_t types[] = {WIRE_CONFIGURE, WIRE_EXEC,      WIRE_READ,
-                                     WIRE_WRITE,     WIRE_LIST,      WIRE_REMOVE,
-                                     WIRE_MKDIR,     WIRE_STAT_PATH, WIRE_PORT};
+    static const uint16_t types[] = {WIRE_CONFIGURE, WIRE_CLOCK, WIRE_EXEC,   WIRE_READ,
+                                     WIRE_WRITE,     WIRE_LIST,  WIRE_REMOVE, WIRE_MKDIR,
+                                     WIRE_STAT_PATH, WIRE_PORT};
     const char *const argv[] = {"true", NULL};
     char path[160];
     snprintf(path, sizeof(path), "%s/sample", agent.work);
@@ -98,6 +98,8 @@ static void sample(size_t kind, struct buf *b)
         wire_put_str(b, "");
         wire_put_str(b, "");
         wire_put_list(b, NULL);
+    } else if (types[kind] == WIRE_CLOCK) {
+        buf_u64(b, 1000000000);
     } else if (types[kind] == WIRE_PORT) {
         buf_u16(b, 1);
     } else {
@@ -112,7 +114,7 @@ static void sample(size_t kind, struct buf *b)
     wire_end(b, start);
 }
 
-#define SAMPLES 9
+#define SAMPLES 10
 
 /* Every request cut at every byte, then left. */
 static void every_prefix_is_survived(void)
