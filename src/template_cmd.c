@@ -144,7 +144,8 @@ static int cmd_snapshot(const struct config *config, const char *name, struct er
     if (!uses_kvm(config, err))
         return -ENODEV;
     int rv = 0;
-    if (template_kvm_state(dir, config->guest_dir) <= TEMPLATE_KVM_STALE) {
+    if (template_kvm_state(dir, config->guest_dir) <= TEMPLATE_KVM_STALE ||
+        has_argument(config, "--new-kernel")) {
         char *argv[16] = {script, dir};
         for (int i = 3, n = 2; i < config->n_args && n < 15; i++)
             argv[n++] = config->args[i];
