@@ -330,3 +330,20 @@ void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset
     *limit = api_query_number(call, "limit", 100, 1, 1000);
     *offset = api_query_number(call, "offset", 0, 0, INT32_MAX);
 }
+
+void api_list_begin(struct api_call *call, struct api_list *list, const char *field)
+{
+    *list = (struct api_list){.w.out = &list->body};
+    api_paging(call, &list->limit, &list->offset);
+    jsonw_object(&list->w);
+    jsonw_key(&list->w, field);
+    jsonw_array(&list->w);
+}
+
+void api_list_end(struct api_call *call, struct api_list *list, unsigned int total)
+{
+    jsonw_array_end(&list->w);
+    jsonw_key_int(&list->w, "total", total);
+    jsonw_object_end(&list->w);
+    api_reply(call, 200, &list->body);
+}

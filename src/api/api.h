@@ -101,6 +101,20 @@ void api_when_committed(struct api_call *call, void (*then)(struct api_call *cal
  * send "NaN"; what is out of range is the nearest number in it. */
 void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset);
 
+/* An answer that lists what has a total: {"<field>": [...], "total": N}. */
+struct api_list {
+    struct buf body;
+    struct jsonw w; /* for the elements, between begin and end */
+    unsigned int limit, offset;
+};
+
+void api_list_begin(struct api_call *call, struct api_list *list, const char *field);
+/* Answers; the call is over. */
+void api_list_end(struct api_call *call, struct api_list *list, unsigned int total);
+/* The whole answer for the account's sandboxes, each as `write` has it. */
+void api_list_sandboxes(struct api_call *call, const char *field,
+                        void (*write)(struct jsonw *w, const struct sandbox *sb));
+
 /* The route of a request whose Host is a port URL's; NULL for all others. */
 const struct api_route *api_port_route(struct api_call *call);
 

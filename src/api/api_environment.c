@@ -125,26 +125,9 @@ void api_environment_create(struct api_call *call)
     api_when_committed(call, create_committed);
 }
 
-static void write_listed(void *ctx, struct sandbox *sb)
-{
-    write_environment(ctx, sb);
-}
-
 void api_environment_list(struct api_call *call)
 {
-    unsigned int limit, offset;
-    struct buf body = {0};
-    struct jsonw w = {.out = &body};
-    api_paging(call, &limit, &offset);
-    jsonw_object(&w);
-    jsonw_key(&w, "environments");
-    jsonw_array(&w);
-    unsigned int total = sandbox_table_list(call->api->sandboxes, call->principal.account, offset,
-                                            limit, write_listed, &w);
-    jsonw_array_end(&w);
-    jsonw_key_int(&w, "total", total);
-    jsonw_object_end(&w);
-    api_reply(call, 200, &body);
+    api_list_sandboxes(call, "environments", write_environment);
 }
 
 void api_environment_get(struct api_call *call)

@@ -197,26 +197,30 @@ static void create_committed(struct api_call *call)
     reply_sandbox(call, 201, c->sb);
 }
 
+struct listed {
+    struct api_list list;
+    void (*write)(struct jsonw *w, const struct sandbox *sb);
+};
+
 static void write_listed(void *ctx, struct sandbox *sb)
 {
-    write_sandbox(ctx, sb);
+    struct listed *l = ctx;
+    l->write(&l->list.w, sb);
+}
+
+void api_list_sandboxes(struct api_call *call, const char *field,
+                        void (*write)(struct jsonw *w, const struct sandbox *sb))
+{
+    struct listed l = {.write = write};
+    api_list_begin(call, &l.list, field);
+    unsigned int total = sandbox_table_list(call->api->sandboxes, call->principal.account,
+                                            l.list.offset, l.list.limit, write_listed, &l);
+    api_list_end(call, &l.list, total);
 }
 
 void api_sandbox_list(struct api_call *call)
 {
-    unsigned int limit, offset;
-    struct buf body = {0};
-    struct jsonw w = {.out = &body};
-    api_paging(call, &limit, &offset);
-    jsonw_object(&w);
-    jsonw_key(&w, "sandboxes");
-    jsonw_array(&w);
-    unsigned int total = sandbox_table_list(call->api->sandboxes, call->principal.account, offset,
-                                            limit, write_listed, &w);
-    jsonw_array_end(&w);
-    jsonw_key_int(&w, "total", total);
-    jsonw_object_end(&w);
-    api_reply(call, 200, &body);
+    api_list_sandboxes(call, "sandboxes", write_sandbox);
 }
 
 void api_sandbox_get(struct api_call *call)

@@ -134,19 +134,11 @@ static void write_listed(void *ctx, struct workflow *wf)
 
 void api_workflow_list(struct api_call *call)
 {
-    unsigned int limit, offset;
-    struct buf body = {0};
-    struct jsonw w = {.out = &body};
-    api_paging(call, &limit, &offset);
-    jsonw_object(&w);
-    jsonw_key(&w, "workflows");
-    jsonw_array(&w);
-    unsigned int total = wf_list(&call->api->workflows, call->principal.account, offset, limit,
-                                 write_listed, &w);
-    jsonw_array_end(&w);
-    jsonw_key_int(&w, "total", total);
-    jsonw_object_end(&w);
-    api_reply(call, 200, &body);
+    struct api_list list;
+    api_list_begin(call, &list, "workflows");
+    unsigned int total = wf_list(&call->api->workflows, call->principal.account, list.offset,
+                                 list.limit, write_listed, &list.w);
+    api_list_end(call, &list, total);
 }
 
 void api_workflow_get(struct api_call *call)
@@ -196,6 +188,18 @@ static void write_run(struct jsonw *w, const struct wf_run *run)
     jsonw_key_time(w, "completed_at", run->ended_ms);
 }
 
+/* The run as it is now, once that is on disk. */
+static void answer_run(struct api_call *call, struct answer *a, const struct workflow *wf,
+                       const struct wf_run *run)
+{
+    struct jsonw w = {.out = &a->body};
+    jsonw_object(&w);
+    jsonw_key_str(&w, "workflow_id", wf->id);
+    write_run(&w, run);
+    jsonw_object_end(&w);
+    answer_later(call, a);
+}
+
 void api_workflow_start(struct api_call *call)
 {
     struct error err;
@@ -210,12 +214,7 @@ void api_workflow_start(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    struct jsonw w = {.out = &a->body};
-    jsonw_object(&w);
-    jsonw_key_str(&w, "workflow_id", wf->id);
-    write_run(&w, run);
-    jsonw_object_end(&w);
-    answer_later(call, a);
+    answer_run(call, a, wf, run);
 }
 
 void api_workflow_cancel(struct api_call *call)
@@ -235,12 +234,7 @@ void api_workflow_cancel(struct api_call *call)
     if (a == NULL)
         return;
     wf_run_cancel(run);
-    struct jsonw w = {.out = &a->body};
-    jsonw_object(&w);
-    jsonw_key_str(&w, "workflow_id", wf->id);
-    write_run(&w, run);
-    jsonw_object_end(&w);
-    answer_later(call, a);
+    answer_run(call, a, wf, run);
 }
 
 void api_workflow_runs(struct api_call *call)

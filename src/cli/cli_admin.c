@@ -8,14 +8,29 @@
 #define PATH_KEYS      "/v1/admin/keys"
 #define PATH_SANDBOXES "/v1/agents/sandboxes"
 
+/* Options, and no words behind them. */
+static int cli_options(struct cli *cli, int argc, char **argv, const struct cli_opt *opts)
+{
+    int rv = cli_parse(cli, &argc, argv, opts, false);
+    return rv == 0 ? cli_expect(argc, 0, 0) : rv;
+}
+
+/* Creates something. True: the answer is there to be shown. */
+static bool cli_create(struct cli *cli, const char *path, json *body, json **answer, int *rv)
+{
+    if (*rv == 0)
+        *rv = cli_call(cli, "POST", path, body, answer);
+    if (*rv == 0 && cli->raw)
+        cli_print_json(*answer);
+    return *rv == 0 && !cli->raw;
+}
+
 /* A GET whose answer has an array under `field`, shown as a table. */
 static int cli_list(struct cli *cli, int argc, char **argv, const char *path, const char *field,
                     const struct cli_column *columns, size_t n)
 {
     cleanup_json json *answer = NULL;
-    int rv = cli_parse(cli, &argc, argv, NULL, false);
-    if (rv == 0)
-        rv = cli_expect(argc, 0, 0);
+    int rv = cli_options(cli, argc, argv, NULL);
     if (rv == 0)
         rv = cli_call(cli, "GET", path, NULL, &answer);
     if (rv == 0 && cli->raw)
@@ -57,20 +72,12 @@ int cli_key_create(struct cli *cli, int argc, char **argv)
                                    {NULL, CLI_FLAG, NULL}};
     cleanup_json json *body = cJSON_CreateObject();
     cleanup_json json *answer = NULL;
-    int rv = cli_parse(cli, &argc, argv, opts, false);
-    if (rv == 0)
-        rv = cli_expect(argc, 0, 0);
+    int rv = cli_options(cli, argc, argv, opts);
     cli_add_text(body, "name", name);
     cli_add_text(body, "account", account);
     cli_add_text(body, "role", role);
-    if (rv == 0)
-        rv = cli_call(cli, "POST", PATH_KEYS, body, &answer);
-    if (rv != 0)
+    if (!cli_create(cli, PATH_KEYS, body, &answer, &rv))
         return rv;
-    if (cli->raw) {
-        cli_print_json(answer);
-        return CLI_OK;
-    }
     (void)puts(cli_text(answer, "key"));
     (void)fprintf(stderr, "key %s, account %s, role %s; it is not shown again\n",
                   cli_text(answer, "id"), cli_text(answer, "account"), cli_text(answer, "role"));
@@ -105,9 +112,7 @@ int cli_sandbox_create(struct cli *cli, int argc, char **argv)
                                    {NULL, CLI_FLAG, NULL}};
     cleanup_json json *body = cJSON_CreateObject();
     cleanup_json json *answer = NULL;
-    int rv = cli_parse(cli, &argc, argv, opts, false);
-    if (rv == 0)
-        rv = cli_expect(argc, 0, 0);
+    int rv = cli_options(cli, argc, argv, opts);
     cli_add_text(body, "provider", provider);
     cli_add_text(body, "region", region);
     cli_add_text(body, "template", template);
@@ -117,11 +122,7 @@ int cli_sandbox_create(struct cli *cli, int argc, char **argv)
         rv = cli_add_pairs(body, "env_vars", &env);
     if (rv == 0)
         rv = cli_add_pairs(body, "metadata", &metadata);
-    if (rv == 0)
-        rv = cli_call(cli, "POST", PATH_SANDBOXES, body, &answer);
-    if (rv == 0 && cli->raw)
-        cli_print_json(answer);
-    else if (rv == 0)
+    if (cli_create(cli, PATH_SANDBOXES, body, &answer, &rv))
         (void)puts(cli_text(answer, "sandbox_id"));
     return rv;
 }
@@ -153,9 +154,7 @@ int cli_template_list(struct cli *cli, int argc, char **argv)
 int cli_health(struct cli *cli, int argc, char **argv)
 {
     cleanup_json json *answer = NULL;
-    int rv = cli_parse(cli, &argc, argv, NULL, false);
-    if (rv == 0)
-        rv = cli_expect(argc, 0, 0);
+    int rv = cli_options(cli, argc, argv, NULL);
     if (rv == 0)
         rv = cli_call(cli, "GET", "/health", NULL, &answer);
     if (rv == 0 && cli->raw)

@@ -430,7 +430,7 @@ class Killed(WorkflowTest):
             self.assertEqual(steps["a"]["attempts"], 1 + retries)
             if retries == 0:
                 self.assertIn("restarted", steps["a"]["error"])
-                self.assertIn("has ended", steps["a"]["error"])
+                self.assertIn("ended", steps["a"]["error"])
                 self.assertEqual(steps["b"]["status"], "skipped")
 
     def test_a_waiting_retry_keeps_its_time(self):
