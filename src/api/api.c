@@ -266,7 +266,9 @@ static void api_ready(struct http_request *req)
         return;
     }
     if ((call->route->flags & API_JSON) != 0) {
-        call->body = json_parse_object(req->body.data, req->body.len, &err);
+        bool nul = (call->route->flags & API_NUL) != 0;
+        call->body = nul ? json_parse_object_nul(req->body.data, req->body.len, &err)
+                         : json_parse_object(req->body.data, req->body.len, &err);
         if (call->body == NULL) {
             api_fail(call, &err);
             return;

@@ -49,6 +49,7 @@ enum api_flag {
     API_SANDBOX = 4, /* the first parameter is a sandbox id: `sandbox` is set, of this account */
     API_LIVE = 8,    /* and the sandbox must be running */
     API_JSON = 16,   /* the body is a JSON object: `body` is set */
+    API_NUL = 64,    /* API_JSON, with U+0000 in strings */
     API_STREAM = 32, /* the handler runs at the head, then `data` and `end` with the body */
 };
 

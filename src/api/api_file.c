@@ -194,16 +194,18 @@ static const struct api_op_ops write_ops = {
 
 static int parse_content(struct api_call *call, struct file_op *f, struct error *err)
 {
-    const char *content = NULL;
-    int rv = json_need_str(call->body, "content", &content, err);
+    cleanup_buf struct buf content = {0};
+    int rv = json_need_bytes(call->body, "content", &content, err);
     if (rv == 0)
         rv = parse_encoding(call, &f->encoding, err);
     if (rv < 0)
         return rv;
-    if (f->encoding != ENCODING_BASE64)
-        rv = buf_append_str(&f->data, content);
-    else
-        rv = base64_decode(&f->data, content, strlen(content));
+    if (f->encoding == ENCODING_BASE64) {
+        rv = base64_decode(&f->data, (const char *)content.data, content.len);
+    } else {
+        f->data = content;
+        content = (struct buf){0};
+    }
     if (rv == -EINVAL)
         return error_set(err, ERROR_INVALID_ARGUMENT, "Field 'content' is not base64");
     return rv < 0 ? error_set(err, ERROR_INTERNAL, "Out of memory") : 0;

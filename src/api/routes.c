@@ -24,7 +24,7 @@ const struct api_route api_routes[] = {
     {METHOD_GET, "/sandboxes/:id/code/contexts/:context", RUN, SCOPE_READ, api_context_get},
     {METHOD_DELETE, "/sandboxes/:id/code/contexts/:context", RUN, SCOPE_RUN, api_context_delete},
     {METHOD_POST, "/sandboxes/:id/files/read", RUN | BODY, SCOPE_READ, api_file_read},
-    {METHOD_POST, "/sandboxes/:id/files/write", RUN | BODY, SCOPE_RUN, api_file_write},
+    {METHOD_POST, "/sandboxes/:id/files/write", RUN | BODY | API_NUL, SCOPE_RUN, api_file_write},
     {METHOD_POST, "/sandboxes/:id/files/list", RUN | BODY, SCOPE_READ, api_file_list},
     {METHOD_POST, "/sandboxes/:id/files/delete", RUN | BODY, SCOPE_RUN, api_file_delete},
     {METHOD_POST, "/sandboxes/:id/files/mkdir", RUN | BODY, SCOPE_RUN, api_file_mkdir},

@@ -15,7 +15,28 @@ void json_free_p(json **j)
     cJSON_Delete(*j);
 }
 
-json *json_parse(const void *data, size_t len, struct error *err)
+/* Stands for U+0000 in a C string: its overlong form, which valid UTF-8 never holds. */
+#define JSON_NUL "\xc0\x80"
+
+/* A copy of sound JSON with JSON_NUL for each \u0000; empty when there is none. */
+static int json_hide_nul(struct buf *out, const char *text, size_t len)
+{
+    static const char escape[] = "\\u0000";
+    const char *end = text + len, *kept = text;
+    for (const char *p = text; (p = memchr(p, '\\', (size_t)(end - p))) != NULL; p += 2) {
+        if ((size_t)(end - p) < 6 || memcmp(p, escape, 6) != 0)
+            continue;
+        (void)buf_append(out, kept, (size_t)(p - kept));
+        (void)buf_append_str(out, JSON_NUL);
+        kept = p + 6;
+        p += 4;
+    }
+    if (kept != text)
+        (void)buf_append(out, kept, (size_t)(end - kept));
+    return out->failed ? -ENOMEM : 0;
+}
+
+static json *json_parse_text(const void *data, size_t len, bool nul, struct error *err)
 {
     size_t at = 0;
     if (!utf8_valid(data, len)) {
@@ -23,28 +44,49 @@ json *json_parse(const void *data, size_t len, struct error *err)
         return NULL;
     }
     /* cJSON takes more than JSON, and what it takes depends on its release. */
-    const char *why = json_check(data, len, &at);
+    const char *why = json_check(data, len, nul, &at);
     if (why != NULL) {
         error_set(err, ERROR_INVALID_JSON, "The JSON text is malformed at byte %zu: %s", at, why);
         return NULL;
     }
-    json *j = cJSON_ParseWithLength(data, len);
+    cleanup_buf struct buf text = {0};
+    if (nul && json_hide_nul(&text, data, len) < 0) {
+        error_set(err, ERROR_INTERNAL, "Out of memory");
+        return NULL;
+    }
+    json *j = text.len > 0 ? cJSON_ParseWithLength((const char *)text.data, text.len)
+                           : cJSON_ParseWithLength(data, len);
     if (j == NULL)
         error_set(err, ERROR_INVALID_JSON, "The JSON text cannot be read");
     return j;
 }
 
-json *json_parse_object(const void *data, size_t len, struct error *err)
+json *json_parse(const void *data, size_t len, struct error *err)
+{
+    return json_parse_text(data, len, false, err);
+}
+
+static json *json_parse_body(const void *data, size_t len, bool nul, struct error *err)
 {
     if (len == 0)
         return cJSON_CreateObject();
-    json *j = json_parse(data, len, err);
+    json *j = json_parse_text(data, len, nul, err);
     if (j != NULL && !cJSON_IsObject(j)) {
         error_set(err, ERROR_INVALID_JSON, "The JSON body is not an object");
         cJSON_Delete(j);
         return NULL;
     }
     return j;
+}
+
+json *json_parse_object(const void *data, size_t len, struct error *err)
+{
+    return json_parse_body(data, len, false, err);
+}
+
+json *json_parse_object_nul(const void *data, size_t len, struct error *err)
+{
+    return json_parse_body(data, len, true, err);
 }
 
 bool json_is_string_map(const json *j)
@@ -78,6 +120,8 @@ int json_get_str(const json *obj, const char *field, const char *fallback, const
     const json *v = json_field(obj, field);
     if (v != NULL && !cJSON_IsString(v))
         return json_mistyped(err, field, "a string");
+    if (v != NULL && strstr(v->valuestring, JSON_NUL) != NULL)
+        return json_mistyped(err, field, "a string without U+0000");
     *ret = v != NULL ? v->valuestring : fallback;
     return 0;
 }
@@ -93,6 +137,23 @@ int json_need_str(const json *obj, const char *field, const char **ret, struct e
 {
     int rv = json_need(obj, field, err);
     return rv < 0 ? rv : json_get_str(obj, field, NULL, ret, err);
+}
+
+int json_need_bytes(const json *obj, const char *field, struct buf *ret, struct error *err)
+{
+    int rv = json_need(obj, field, err);
+    const json *v = rv == 0 ? json_field(obj, field) : NULL;
+    if (rv < 0)
+        return rv;
+    if (!cJSON_IsString(v))
+        return json_mistyped(err, field, "a string");
+    const char *text = v->valuestring;
+    for (const char *nul; (nul = strstr(text, JSON_NUL)) != NULL; text = nul + strlen(JSON_NUL)) {
+        (void)buf_append(ret, text, (size_t)(nul - text));
+        (void)buf_u8(ret, 0);
+    }
+    (void)buf_append_str(ret, text);
+    return ret->failed ? error_set(err, ERROR_INTERNAL, "Out of memory") : 0;
 }
 
 int json_get_int(const json *obj, const char *field, int64_t fallback, int64_t min, int64_t max,

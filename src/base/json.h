@@ -27,6 +27,8 @@ void json_free_p(json **j);
 json *json_parse(const void *data, size_t len, struct error *err);
 /* As json_parse for an object; an empty body is an empty object. */
 json *json_parse_object(const void *data, size_t len, struct error *err);
+/* And "\u0000" is taken: json_need_bytes gives it, every other getter refuses a string with it. */
+json *json_parse_object_nul(const void *data, size_t len, struct error *err);
 
 bool json_is_string_map(const json *j); /* an object whose values are all strings */
 
@@ -36,6 +38,8 @@ int json_need(const json *obj, const char *field, struct error *err);
 int json_get_str(const json *obj, const char *field, const char *fallback, const char **ret,
                  struct error *err);
 int json_need_str(const json *obj, const char *field, const char **ret, struct error *err);
+/* Appends the string's bytes. */
+int json_need_bytes(const json *obj, const char *field, struct buf *ret, struct error *err);
 int json_get_int(const json *obj, const char *field, int64_t fallback, int64_t min, int64_t max,
                  int64_t *ret, struct error *err);
 int json_get_bool(const json *obj, const char *field, bool fallback, bool *ret, struct error *err);

@@ -2,7 +2,6 @@
 #include "json_check.h"
 
 #include <ctype.h>
-#include <stdbool.h>
 #include <string.h>
 
 /* What may come next. */
@@ -19,6 +18,7 @@ struct json_scan {
     enum json_want want;
     unsigned int depth;
     uint64_t objects; /* bit n: the container at depth n is an object */
+    bool nul;         /* \u0000 is taken */
     const char *why;
 };
 
@@ -49,7 +49,7 @@ static bool json_scan_escape(struct json_scan *c)
         if (i >= left || !isxdigit(c->p[i]))
             return json_fail(c, "a \\u escape needs four hex digits");
     }
-    if (memcmp(c->p + 1, "0000", 4) == 0)
+    if (!c->nul && memcmp(c->p + 1, "0000", 4) == 0)
         return json_fail(c, "a string holds the character U+0000");
     c->p += 5;
     return true;
@@ -192,9 +192,9 @@ static bool json_scan_next(struct json_scan *c)
                                                              : json_scan_value(c);
 }
 
-const char *json_check(const uint8_t *s, size_t len, size_t *ret_at)
+const char *json_check(const uint8_t *s, size_t len, bool nul, size_t *ret_at)
 {
-    struct json_scan c = {.want = WANT_VALUE};
+    struct json_scan c = {.want = WANT_VALUE, .nul = nul};
     if (len == 0) {
         *ret_at = 0;
         return "it is empty";

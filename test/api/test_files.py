@@ -129,6 +129,7 @@ class Files(FilesTest):
             ("files/write", {"path": "/home/user", "content": ""}, 400, "invalid_path"),
             ("files/write", {"path": "plain/x", "content": ""}, 400, "invalid_path"),
             ("files/write", {"path": "x"}, 400, "invalid_argument"),
+            ("files/write", {"path": "x\0", "content": ""}, 400, "invalid_argument"),
             ("files/list", {"path": "plain"}, 400, "invalid_path"),
             ("files/mkdir", {"path": "plain"}, 400, "invalid_path"),
             ("files/delete", {"path": "nope"}, 404, "file_not_found"),
@@ -142,6 +143,12 @@ class Files(FilesTest):
                     self.assertIn(answer.status, (status, 403, 404), answer)
                 else:
                     self.assert_error(answer, status, code)
+
+    def test_a_text_with_nul(self):
+        text = "\0a\0\0\\u0000\u00e9\0"
+        self.assertEqual(self.write("nul", text)["bytes_written"], len(text.encode()))
+        self.assertEqual(self.download("nul").body, text.encode())
+        self.assertEqual(self.read("nul")["content"], text)
 
     def test_no_space_left(self):
         answer = self.upload(part("file", b"x" * (80 << 20), "big"),

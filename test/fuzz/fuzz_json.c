@@ -34,11 +34,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error err = {0};
     cleanup_buf struct buf first = {0};
     cleanup_buf struct buf second = {0};
+    cleanup_buf struct buf bytes = {0};
+    cleanup_json json *nul = json_parse_object_nul(data, size, &err);
+    if (nul != NULL)
+        (void)json_need_bytes(nul, "a", &bytes, &err);
     cleanup_json json *j = json_parse(data, size, &err);
     if (j == NULL) {
         require(err.code == ERROR_INVALID_JSON);
         return 0;
     }
+    require(nul != NULL || !cJSON_IsObject(j));
     if (cJSON_IsObject(j))
         use_fields(j);
     require(json_print(&first, j) == 0);

@@ -244,6 +244,27 @@ static void merges(void)
     T_STR(buf_cstr(&b), "[{\"a\":1,\"A\":3,\"b\":[4]},{\"a\":2,\"A\":3,\"b\":[4]}]");
 }
 
+static void takes_nul_where_asked(void)
+{
+    static const char text[] =
+        "{\"a\":\"\\u0000x\\\\u0000\\n\\u0000\",\"b\":\"\\u00000\",\"c\":\"y\",\"\\u0000\":1}";
+    cleanup_json json *j = json_parse_object_nul(text, strlen(text), &err);
+    cleanup_buf struct buf a = {0}, c = {0};
+    const char *s = NULL;
+    T_TRUE(j != NULL);
+    T_EQ(json_need_bytes(j, "a", &a, &err), 0);
+    T_EQ(a.len, 10u);
+    T_EQ(memcmp(a.data, "\0x\\u0000\n\0", 10), 0);
+    T_EQ(json_need_bytes(j, "c", &c, &err), 0);
+    T_EQ(c.len, 1u);
+    T_TRUE(json_get_str(j, "b", NULL, &s, &err) < 0);
+    T_EQ(err.code, ERROR_INVALID_ARGUMENT);
+    T_EQ(json_need_str(j, "c", &s, &err), 0);
+    T_TRUE(json_need_bytes(j, "d", &c, &err) < 0);
+    T_TRUE(json_parse_object_nul("{\"a\":\"\xc0\x80\"}", 10, &err) == NULL);
+    T_TRUE(json_parse_object(text, strlen(text), &err) == NULL);
+}
+
 T_MAIN(T_CASE(accepts), T_CASE(refuses), T_CASE(is_strict), T_CASE(depth_is_bounded),
        T_CASE(objects), T_CASE(getters), T_CASE(extreme_numbers), T_CASE(vectors),
-       T_CASE(string_maps), T_CASE(merges))
+       T_CASE(string_maps), T_CASE(merges), T_CASE(takes_nul_where_asked))
