@@ -8,8 +8,8 @@
 #define BRIDGE_CALLS_MAX 8
 /* Both are for a bridge that hangs, not for a slow machine: a bridge waits for nothing before it
  * answers. One that takes longer is killed. */
-#define BRIDGE_CALL_US       (30 * 1000000ull)  /* when it is up */
-#define BRIDGE_FIRST_CALL_US (120 * 1000000ull) /* when it is starting */
+#define BRIDGE_CALL_US       (100 * 1000000ull) /* when it is up */
+#define BRIDGE_FIRST_CALL_US (600 * 1000000ull) /* when it is starting */
 
 enum bridge_answer {
     BRIDGE_AGREED,

@@ -36,11 +36,11 @@
 #include "sandbox_owner.h"
 #include "template.h"
 
-#define SANDBOX_HANDSHAKE_MS  60000 /* for an agent that hangs, not for a slow machine */
-#define SANDBOX_CLOCK_LATE_MS 50    /* a clock longer on its way than this is sent again */
+#define SANDBOX_HANDSHAKE_MS  120000 /* for an agent that hangs, not for a slow machine */
+#define SANDBOX_CLOCK_LATE_MS 50     /* a clock longer on its way than this is sent again */
 #define SANDBOX_CLOCK_TRIES   10
-#define SANDBOX_WARMUP_MS    120000
-#define SANDBOX_PIDS_MAX     1024 /* processes and threads in one sandbox */
+#define SANDBOX_WARMUP_MS     120000
+#define SANDBOX_PIDS_MAX      1024 /* processes and threads in one sandbox */
 
 enum sandbox_phase {
     SANDBOX_NEW,
@@ -110,7 +110,7 @@ struct sandbox {
     char *socket_path;
     struct iso *iso; /* NULL before start and after `stopped` */
     struct agent_target target;
-    struct agent_call op; /* PING, CODE_READY, CONFIGURE or CLOCK */
+    struct agent_call op;     /* PING, CODE_READY, CONFIGURE or CLOCK */
     uint64_t clock_sent_ns;   /* uv_hrtime() when the last clock went out */
     unsigned int clock_tries; /* CLOCK requests after CONFIGURE; SANDBOX_CLOCK_TRIES */
     bool clock_late;          /* the last clock was too long on its way */
