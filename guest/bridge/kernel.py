@@ -21,7 +21,7 @@ from process import Process
 
 START_S = 240  # a kernel that says nothing for this long will not start; slow machines exist
 ASK_S = 0.5  # kernel_info is asked again until the kernel is heard on iopub
-SILENT_S = 240  # most time for a silent request: for what hangs, not for a slow machine
+SILENT_S = 600  # most time for a silent request: for what hangs, not for a slow machine
 LAST_WORDS_S = 0.2  # from a kernel's death to the end of its run
 INTERRUPT_S = 5  # time to become idle after an interrupt
 MAX_MESSAGE = 64 << 20  # bytes of one zmq message; the connection that carries a longer one ends
