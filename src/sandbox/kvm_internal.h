@@ -92,14 +92,24 @@ static inline struct kvm_driver *kvm_iso_driver(const struct kvm_iso *o)
     return container_of(o->iso.driver, struct kvm_driver, base);
 }
 
+/* kvm_start.c */
+int kvm_iso_start(struct iso *iso);
+int kvm_iso_adopt(struct iso *iso, const struct iso_handle *handle);
+/* Its turn to start has come. */
+void kvm_iso_prepare(struct kvm_iso *o);
+
 /* kvm_iso.c */
 struct iso *kvm_iso_create(struct isolation_driver *d, const struct iso_spec *spec,
                            const struct iso_events *events, void *ctx);
-int kvm_iso_start(struct iso *iso);
-int kvm_iso_adopt(struct iso *iso, const struct iso_handle *handle);
 void kvm_iso_stop(struct iso *iso);
-/* Its turn to start has come. */
-void kvm_iso_prepare(struct kvm_iso *o);
+/* It will not run: tells why. */
+void kvm_iso_fail(struct kvm_iso *o, const struct error *err);
+/* Nothing of it runs any more, or nothing is known of what does. */
+void kvm_iso_clean(struct kvm_iso *o);
+/* Its process and its control socket have something to say. */
+void kvm_iso_on_exited(struct kvm_ctl *c, const struct kvm_ctl_msg *m);
+void kvm_iso_on_lost(struct kvm_ctl *c, const struct error *err);
+void kvm_iso_on_dead(uv_poll_t *poll, int status, int events);
 /* One of what `open` counts is gone. */
 void kvm_iso_unref(struct kvm_iso *o);
 
