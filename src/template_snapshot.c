@@ -66,16 +66,15 @@ struct maker {
     char place[MAKER_PATH_SIZE];   /* where it goes */
 };
 
-static void on_started(void *ctx, int status, const struct error *err);
+static void on_result(void *ctx, int status, const struct error *err);
 static void on_exited(void *ctx, const char *reason);
 static void on_stopped(void *ctx);
 static void on_call_done(struct snapshot_call *sc, int status, const struct error *err);
-static void on_saved(void *ctx, int status, const struct error *err);
 static void on_timer(uv_timer_t *timer);
 static void on_signal(uv_signal_t *handle, int signum);
 
 static const struct iso_events maker_iso_events = {
-    .started = on_started,
+    .started = on_result,
     .exited = on_exited,
     .stopped = on_stopped,
 };
@@ -118,11 +117,14 @@ static int maker_call(struct maker *m, struct buf *request, uint64_t timeout_ms)
     return rv;
 }
 
-static uint64_t maker_wall_ns(void)
+static int maker_configure(struct maker *m, uint64_t ago_ns)
 {
+    struct buf request = {0};
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    uint64_t wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    snapshot_put_configure(&request, wall_ns - ago_ns, "template");
+    return maker_call(m, &request, MAKER_CALL_MS);
 }
 
 /* The warm-up lives a day in the past: when a clone's clock then jumps to the present, the random
@@ -130,16 +132,12 @@ static uint64_t maker_wall_ns(void)
  * themselves again from the kernel. */
 static int step_configure_past(struct maker *m)
 {
-    struct buf request = {0};
-    snapshot_put_configure(&request, maker_wall_ns() - MAKER_DAY_NS, "template");
-    return maker_call(m, &request, MAKER_CALL_MS);
+    return maker_configure(m, MAKER_DAY_NS);
 }
 
 static int step_configure_now(struct maker *m)
 {
-    struct buf request = {0};
-    snapshot_put_configure(&request, maker_wall_ns(), "template");
-    return maker_call(m, &request, MAKER_CALL_MS);
+    return maker_configure(m, 0);
 }
 
 static int step_warm(struct maker *m)
@@ -158,7 +156,7 @@ static int step_settle(struct maker *m)
 
 static int step_snapshot(struct maker *m)
 {
-    return iso_snapshot(m->iso, m->partial, on_saved);
+    return iso_snapshot(m->iso, m->partial, on_result);
 }
 
 static int step_first_request(struct maker *m)
@@ -173,7 +171,7 @@ static int step_workset(struct maker *m)
 {
     char path[MAKER_PATH_SIZE + 16];
     (void)snprintf(path, sizeof(path), "%s/workset", m->partial);
-    return iso_workset(m->iso, path, on_saved);
+    return iso_workset(m->iso, path, on_result);
 }
 
 static int step_stop(struct maker *m)
@@ -261,7 +259,7 @@ static void maker_result(struct maker *m, int status, const struct error *err)
         maker_next(m);
 }
 
-static void on_started(void *ctx, int status, const struct error *err)
+static void on_result(void *ctx, int status, const struct error *err)
 {
     maker_result(ctx, status, err);
 }
@@ -279,11 +277,6 @@ static void on_call_done(struct snapshot_call *sc, int status, const struct erro
     m->calling = false;
     maker_result(m, status, err);
     maker_end_if_idle(m);
-}
-
-static void on_saved(void *ctx, int status, const struct error *err)
-{
-    maker_result(ctx, status, err);
 }
 
 static void on_stopped(void *ctx)
@@ -372,19 +365,6 @@ static void maker_done(struct maker *m)
     /* The process ends soon: loop and driver with it. */
 }
 
-/* The new snapshot takes the place of the old one in one step; sandboxes that run on the old one
- * keep its files open. */
-static int maker_place(struct maker *m, struct error *err)
-{
-    int rv = template_kvm_seal(m->dir, m->partial, err);
-    if (rv < 0)
-        return rv;
-    if (renameat2(AT_FDCWD, m->partial, AT_FDCWD, m->place, RENAME_EXCHANGE) < 0 &&
-        (errno != ENOENT || rename(m->partial, m->place) < 0))
-        return error_set_errno(err, ERROR_INTERNAL, -errno, "%s", m->place);
-    return 0;
-}
-
 static int64_t maker_file_mib(const struct maker *m, const char *name)
 {
     char path[MAKER_PATH_SIZE + 16];
@@ -410,7 +390,7 @@ int template_snapshot_make(const struct config *config, const char *dir,
     uv_run(&m->loop, UV_RUN_DEFAULT);
     if (m->status < 0)
         *err = m->err;
-    rv = m->status < 0 ? m->status : maker_place(m, err);
+    rv = m->status < 0 ? m->status : template_kvm_place(m->dir, m->partial, err);
     if (rv == 0)
         fprintf(stderr, "snapshot of %u MiB in %lld s: memory %lld MiB, disk %lld MiB\n",
                 m->shape.memory_mb, (long long)(time_now_ms() - progress->started_ms) / 1000,

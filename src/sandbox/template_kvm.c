@@ -133,7 +133,7 @@ static void kvm_print_snapshot(struct buf *out, const json *template, const json
     (void)buf_u8(out, '\n');
 }
 
-int template_kvm_seal(const char *dir, const char *snapshot_dir, struct error *err)
+static int kvm_seal(const char *dir, const char *snapshot_dir, struct error *err)
 {
     char path[KVM_PATH_SIZE];
     cleanup_buf struct buf text = {0};
@@ -148,4 +148,17 @@ int template_kvm_seal(const char *dir, const char *snapshot_dir, struct error *e
     if (rv == 0 && (fd < 0 || syncfs(fd) < 0))
         rv = -errno;
     return rv < 0 ? error_set_errno(err, ERROR_INTERNAL, rv, "%s", path) : 0;
+}
+
+int template_kvm_place(const char *dir, const char *snapshot_dir, struct error *err)
+{
+    char path[KVM_PATH_SIZE];
+    int rv = kvm_seal(dir, snapshot_dir, err);
+    if (rv < 0)
+        return rv;
+    (void)snprintf(path, sizeof(path), "%s/kvm/snapshot", dir);
+    if (renameat2(AT_FDCWD, snapshot_dir, AT_FDCWD, path, RENAME_EXCHANGE) < 0 &&
+        (errno != ENOENT || rename(snapshot_dir, path) < 0))
+        return error_set_errno(err, ERROR_INTERNAL, -errno, "%s", path);
+    return 0;
 }

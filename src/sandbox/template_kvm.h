@@ -30,8 +30,9 @@ struct template_kvm_shape {
 
 int template_kvm_shape(const char *dir, struct template_kvm_shape *ret, struct error *err);
 
-/* Completes a snapshot's directory: writes its snapshot.json from the template's files, and makes
- * everything in it survive a power failure. */
-int template_kvm_seal(const char *dir, const char *snapshot_dir, struct error *err);
+/* Completes a new snapshot's directory with its snapshot.json, makes everything in it survive a
+ * power failure, and lets it take the place of the template's in one step. What was there before is
+ * then in `snapshot_dir`; sandboxes that run on it have its files open. */
+int template_kvm_place(const char *dir, const char *snapshot_dir, struct error *err);
 
 #endif

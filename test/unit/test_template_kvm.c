@@ -67,8 +67,9 @@ static void seal(void)
 {
     char path[200];
     struct error err;
-    (void)snprintf(path, sizeof(path), "%s/kvm/snapshot", dir);
-    T_EQ(template_kvm_seal(dir, path, &err), 0);
+    (void)snprintf(path, sizeof(path), "%s/kvm/snapshot.partial", dir);
+    (void)mkdir(path, 0755);
+    T_EQ(template_kvm_place(dir, path, &err), 0);
 }
 
 static void a_template_without_images(void)
@@ -103,6 +104,24 @@ static void a_sealed_snapshot_is_warm(void)
     T_EQ(template_kvm_state(dir, guest), TEMPLATE_KVM_COLD);
     seal();
     T_EQ(template_kvm_state(dir, guest), TEMPLATE_KVM_WARM);
+}
+
+static void a_new_snapshot_takes_the_place_of_the_old(void)
+{
+    char path[200];
+    set_up();
+    put("t/kvm/snapshot/memory", "old");
+    (void)snprintf(path, sizeof(path), "%s/kvm/snapshot.partial", dir);
+    (void)mkdir(path, 0755);
+    put("t/kvm/snapshot.partial/memory", "newer");
+    seal();
+    T_EQ(template_kvm_state(dir, guest), TEMPLATE_KVM_WARM);
+    struct stat st;
+    (void)snprintf(path, sizeof(path), "%s/kvm/snapshot/memory", dir);
+    T_TRUE(stat(path, &st) == 0 && st.st_size == 5);
+    (void)snprintf(path, sizeof(path), "%s/kvm/snapshot.partial/memory", dir);
+    T_TRUE(stat(path, &st) == 0 && st.st_size == 3);
+    T_EQ(unlink(path), 0);
 }
 
 static void a_snapshot_of_something_else_is_not(void)
@@ -149,5 +168,6 @@ static void clean_up(void)
 }
 
 T_MAIN(T_CASE(a_template_without_images), T_CASE(images_of_something_else_are_stale),
-       T_CASE(a_sealed_snapshot_is_warm), T_CASE(a_snapshot_of_something_else_is_not),
-       T_CASE(the_shape_is_the_templates), T_CASE(clean_up))
+       T_CASE(a_sealed_snapshot_is_warm), T_CASE(a_new_snapshot_takes_the_place_of_the_old),
+       T_CASE(a_snapshot_of_something_else_is_not), T_CASE(the_shape_is_the_templates),
+       T_CASE(clean_up))
