@@ -139,9 +139,11 @@ static bool vcpu_run(struct vcpu *v)
             alive = false;
         }
     }
-    /* An I/O instruction whose result was just delivered is only complete after one more entry. */
+    /* An I/O instruction whose result was just delivered is only complete after one more entry,
+     * which for one in several parts is the next part's exit. */
     __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_RELEASE);
-    (void)ioctl(v->fd, KVM_RUN, 0);
+    while (ioctl(v->fd, KVM_RUN, 0) == 0 && alive)
+        alive = vcpu_exit(v);
     return alive;
 }
 

@@ -54,3 +54,20 @@ at_most "the log is bounded" 16384 "$($R/vmctl $T/h log 2>/dev/null | wc -c)"
 wait $!
 check "a full log does not end it" 18 $?
 rm -rf $T/h
+
+# Clients on the host that never read, more of them than there may be connections: what they left is
+# bounded, and new ones are served when they go.
+if [ -e $T/snap ]; then
+    clone n >/dev/null
+    $R/vmctl $T/n hold 40 "flood 4" >$T/held &
+    w=$!
+    sleep 5
+    check "40 clients that never read" 40 "$(cat $T/held)"
+    set -- $($R/vmtool memory $($R/vmctl $T/n pid))
+    at_most "what is kept for them, KiB" 6400 "$8"
+    check "another one is served" pong "$(ask n ping)"
+    kill $w
+    check "and when they are gone" pong "$(ask n ping)"
+    check "a guest that never reads" 1 "$(VMCTL_SECONDS=3 $R/vmctl $T/n ask idle >/dev/null 2>&1; echo $?)"
+    stop n
+fi

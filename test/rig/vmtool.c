@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off */
 /*
  * vmtool.c - what tests of the VMM need and no other program has.
  *
- *   vmtool as UID GID COMMAND...  runs it with these ids and no other groups
- *   vmtool memory PID...          KiB, of these VMMs: the mean share (PSS), the mean and the
- * largest anonymous memory that is not the guest's, the guest's mean vmtool reseal STATE OFFSET
- * flips a bit of a state file's header and makes its checksum right
+ *   vmtool as UID GID COMMAND...   runs it with these ids and no other groups
+ *   vmtool memory PID...           KiB, of these VMMs: the mean share (PSS), the mean and the largest
+ *                                  anonymous memory that is not the guest's, the guest's mean
+ *   vmtool until TEXT COMMAND...   runs it until its output has TEXT, then kills it; milliseconds
+ *   vmtool reseal STATE OFFSET     flips a bit of a state's header and makes its checksum right
  */
+/* clang-format on */
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>

@@ -173,6 +173,22 @@ static void pause_and_resume_again_and_again(void)
     done();
 }
 
+/* A pause may come in the middle of an instruction that is many exits; none of them is lost. */
+static void string_output_survives_pauses(void)
+{
+    /* mov cx, 2000; mov dx, 0x61; cld; rep outsb; out 0x62, al; cli; hlt */
+    static const uint8_t code[] = {0xb9, 0xd0, 0x07, 0xba, 0x61, 0x00, 0xfc,
+                                   0xf3, 0x6e, 0xe6, 0x62, 0xfa, 0xf4};
+    setup(code, sizeof(code));
+    for (int i = 0; i < 2000 && __atomic_load_n(&pio_count, __ATOMIC_SEQ_CST) < 2001; i++) {
+        resume();
+        usleep(200);
+        T_TRUE(pause_within(10));
+    }
+    T_EQ(pio_count, 2001);
+    done();
+}
+
 static void an_idle_guest_can_be_paused(void)
 {
     /* out 0x61, al; cli; hlt */
@@ -220,5 +236,5 @@ static void registers_survive_a_save(void)
 }
 
 T_MAIN(T_CASE(ports_reach_the_owner), T_CASE(device_memory_reaches_the_owner),
-       T_CASE(pause_and_resume_again_and_again), T_CASE(an_idle_guest_can_be_paused),
-       T_CASE(registers_survive_a_save))
+       T_CASE(pause_and_resume_again_and_again), T_CASE(string_output_survives_pauses),
+       T_CASE(an_idle_guest_can_be_paused), T_CASE(registers_survive_a_save))
