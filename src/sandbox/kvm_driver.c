@@ -4,9 +4,11 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -16,6 +18,7 @@
 #include "log.h"
 
 #define SANDBOXES_DIR "sandboxes"
+#define BUILDS_DIR    "templates/.build" /* of `corrald template snapshot` */
 /* Starting is a matter of processor time: more at once only makes all of them late. */
 #define STARTING_MIN  4u
 #define CLEANINGS_MAX 4
@@ -163,11 +166,18 @@ void kvm_driver_drop_uid(struct kvm_driver *d, uint32_t uid)
 
 /* The sweep. */
 
-static void sweep_one(struct kvm_driver *d, const char *id)
+bool kvm_driver_adopts(const struct kvm_driver *d, const char *dir)
+{
+    size_t len = strlen(d->state_dir);
+    return strncmp(dir, d->state_dir, len) == 0 &&
+           strncmp(dir + len, "/" SANDBOXES_DIR "/", strlen("/" SANDBOXES_DIR "/")) == 0;
+}
+
+static void sweep_one(struct kvm_driver *d, const char *parent, const char *id)
 {
     struct error err = {0};
     char path[PATH_MAX], quoted[256];
-    (void)snprintf(path, sizeof(path), "%s/" SANDBOXES_DIR "/%s", d->state_dir, id);
+    (void)snprintf(path, sizeof(path), "%s/%s/%s", d->state_dir, parent, id);
     if (kvm_clean(id, path, &d->cgroups, &err) < 0)
         log_warn("left-over sandbox not fully removed", "sandbox=%s error=%s", id,
                  log_quote(quoted, sizeof(quoted), err.message));
@@ -175,19 +185,36 @@ static void sweep_one(struct kvm_driver *d, const char *id)
         log_info("left-over sandbox removed", "sandbox=%s", id);
 }
 
+static void sweep_dir(struct kvm_driver *d, const char *parent,
+                      bool (*keep)(void *ctx, const char *id), void *ctx)
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof(path), "%s/%s", d->state_dir, parent);
+    DIR *dir = opendir(path);
+    for (struct dirent *e = dir != NULL ? readdir(dir) : NULL; e != NULL; e = readdir(dir)) {
+        if (driver_id_valid(e->d_name) && !keep(ctx, e->d_name))
+            sweep_one(d, parent, e->d_name);
+    }
+    if (dir != NULL)
+        (void)closedir(dir);
+}
+
+/* Who started it holds a lock on its directory (kvm_launch.c). `ctx` is the driver. */
+static bool is_being_built(void *ctx, const char *id)
+{
+    const struct kvm_driver *d = ctx;
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof(path), "%s/" BUILDS_DIR "/%s", d->state_dir, id);
+    cleanup_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+}
+
 static void kvm_sweep(struct isolation_driver *base, bool (*keep)(void *ctx, const char *id),
                       void *ctx)
 {
     struct kvm_driver *d = container_of(base, struct kvm_driver, base);
-    char path[PATH_MAX];
-    (void)snprintf(path, sizeof(path), "%s/" SANDBOXES_DIR, d->state_dir);
-    DIR *dir = opendir(path);
-    for (struct dirent *e = dir != NULL ? readdir(dir) : NULL; e != NULL; e = readdir(dir)) {
-        if (driver_id_valid(e->d_name) && !keep(ctx, e->d_name))
-            sweep_one(d, e->d_name);
-    }
-    if (dir != NULL)
-        (void)closedir(dir);
+    sweep_dir(d, SANDBOXES_DIR, keep, ctx);
+    sweep_dir(d, BUILDS_DIR, is_being_built, d);
 }
 
 static void kvm_free(struct isolation_driver *base)

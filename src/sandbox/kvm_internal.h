@@ -128,6 +128,9 @@ int kvm_iso_stats(struct iso *iso, struct iso_stats *ret);
 /* kvm_driver.c */
 void kvm_driver_wait_turn(struct kvm_driver *d, struct kvm_iso *o);
 void kvm_driver_end_turn(struct kvm_driver *d, struct kvm_iso *o);
+/* Whether a later server finds an instance in `dir` again: not those of template builds, which end
+ * with whoever started them. */
+bool kvm_driver_adopts(const struct kvm_driver *d, const char *dir);
 /* 0 when there are none to be had, or none are used. */
 uint32_t kvm_driver_take_uid(struct kvm_driver *d);
 void kvm_driver_keep_uid(struct kvm_driver *d, uint32_t uid);

@@ -62,14 +62,16 @@ struct iso *kvm_iso_create(struct isolation_driver *base, const struct iso_spec 
                            const struct iso_events *events, void *ctx)
 {
     struct kvm_driver *d = container_of(base, struct kvm_driver, base);
-    struct kvm_iso *o = calloc(1, sizeof(*o));
-    if (o == NULL || !spec_valid(spec) || kvm_launch_init(&o->launch, spec) < 0) {
-        if (o != NULL)
-            kvm_launch_done(&o->launch);
+    struct kvm_iso *o = spec_valid(spec) ? calloc(1, sizeof(*o)) : NULL;
+    if (o == NULL)
+        return NULL;
+    if (kvm_launch_init(&o->launch, spec) < 0) {
+        kvm_launch_done(&o->launch);
         free(o);
         return NULL;
     }
     o->launch.vmm = d->vmm;
+    o->launch.lock = !kvm_driver_adopts(d, o->launch.dir);
     o->launch.cgroups = d->cgroups.n > 0 ? &d->cgroups : NULL;
     o->iso = (struct iso){.driver = base, .events = events, .ctx = ctx};
     o->pidfd = -1;

@@ -2,10 +2,12 @@
 #include "kvm_launch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "file.h"
@@ -29,7 +31,8 @@ int kvm_launch_init(struct kvm_launch *l, const struct iso_spec *spec)
                              .memory_mb = spec->memory_mb,
                              .disk_mb = spec->disk_mb,
                              .cold = spec->cold,
-                             .record = spec->record};
+                             .record = spec->record,
+                             .lock_fd = -1};
     int rv = launch_copy(&l->id, spec->id);
     if (rv == 0)
         rv = launch_copy(&l->dir, spec->dir);
@@ -40,23 +43,29 @@ int kvm_launch_init(struct kvm_launch *l, const struct iso_spec *spec)
 
 void kvm_launch_done(struct kvm_launch *l)
 {
+    base_close_p(&l->lock_fd);
     helper_argv_free(l->argv);
     free(l->id);
     free(l->dir);
     free(l->template_dir);
     free(l->snapshot_dir);
-    *l = (struct kvm_launch){0};
+    *l = (struct kvm_launch){.lock_fd = -1};
 }
 
 /* The directory belongs to the server also when the VM has a uid of its own: a VMM that its guest
  * has taken over must not put a link to somewhere else in the place of its sockets. */
-static int launch_directory(const struct kvm_launch *l, struct error *err)
+static int launch_directory(struct kvm_launch *l, struct error *err)
 {
     char overlay[PATH_MAX];
     if (mkdir(l->dir, 0700) < 0 && errno != EEXIST)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", l->dir);
     if (l->uid != 0 && (chown(l->dir, 0, (gid_t)l->uid) < 0 || chmod(l->dir, 0710) < 0))
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", l->dir);
+    if (l->lock && l->lock_fd < 0) {
+        l->lock_fd = open(l->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (l->lock_fd < 0 || flock(l->lock_fd, LOCK_EX | LOCK_NB) < 0)
+            return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", l->dir);
+    }
     (void)snprintf(overlay, sizeof(overlay), "%s/" KVM_OVERLAY_NAME, l->dir);
     if (unlink(overlay) < 0 && errno != ENOENT)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", overlay);

@@ -19,6 +19,8 @@ struct kvm_launch {
     const char *vmm;
     const struct cgroups *cgroups; /* NULL: none */
     uint32_t uid;                  /* of the VM, user and group; 0: that of the server */
+    bool lock;                     /* hold a lock on the directory while this process lives */
+    int lock_fd;                   /* -1: not held */
 
     /* Made by kvm_launch_prepare. */
     char **argv;   /* to be taken; owned until then */

@@ -499,6 +499,40 @@ static void sweeping(void)
     traces_equal(before);
 }
 
+/* A builder that was killed leaves its VM; one that lives keeps it. */
+static void sweeping_builds(void)
+{
+    struct traces before = traces_now();
+    struct box b;
+    char dir[160], template_dir[128];
+    box_init(&b, 1, "good");
+    box_stop(&b);
+    (void)snprintf(dir, sizeof(dir), "%s/templates/.build/%s", state_dir, b.id);
+    (void)snprintf(template_dir, sizeof(template_dir), "%s/mode-good", state_dir);
+    (void)snprintf(b.dir, sizeof(b.dir), "mkdir -p %s/templates/.build", state_dir);
+    T_EQ(system(b.dir), 0);
+    struct iso_spec spec = {.id = b.id,
+                            .dir = dir,
+                            .template_dir = template_dir,
+                            .vcpus = 1,
+                            .memory_mb = 64,
+                            .disk_mb = 64};
+    b.stopped = 0;
+    b.iso = iso_new(driver, &spec, &events, &b);
+    T_EQ(iso_start(b.iso), 0);
+    run_until(&b.started);
+    iso_sweep(driver, keep_two, NULL);
+    T_TRUE(access(dir, F_OK) == 0);
+    base_close_p(&container_of(b.iso, struct kvm_iso, iso)->launch.lock_fd);
+    container_of(b.iso, struct kvm_iso, iso)->launch.lock_fd = -1;
+    iso_sweep(driver, keep_two, NULL);
+    T_TRUE(access(dir, F_OK) < 0);
+    run_until(&b.exited);
+    iso_stop(b.iso);
+    run_until(&b.stopped);
+    traces_equal(before);
+}
+
 static void many_at_once(void)
 {
     enum { N = 24 };
@@ -544,5 +578,5 @@ static void tear_down(void)
 T_MAIN(T_CASE(set_up), T_CASE(refuses), T_CASE(starts_and_stops), T_CASE(start_fails),
        T_CASE(late_agents), T_CASE(stops_in_every_state), T_CASE(ends_are_told),
        T_CASE(boots_without_snapshot), T_CASE(operations), T_CASE(operations_fail),
-       T_CASE(stop_during_operation), T_CASE(adoption), T_CASE(sweeping), T_CASE(many_at_once),
-       T_CASE(tear_down))
+       T_CASE(stop_during_operation), T_CASE(adoption), T_CASE(sweeping), T_CASE(sweeping_builds),
+       T_CASE(many_at_once), T_CASE(tear_down))
