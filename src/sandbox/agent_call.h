@@ -24,7 +24,7 @@
 #include "stream.h"
 #include "wire_codec.h"
 
-#define AGENT_CONNECT_TIMEOUT_MS 5000 /* connection and greeting */
+#define AGENT_CONNECT_TIMEOUT_MS 20000 /* connection and greeting; a guest may be slow */
 
 /* A sandbox as the place that calls go to. Embedded in its owner. */
 struct agent_target {

@@ -123,6 +123,8 @@ void kvm_op_cancel(struct kvm_iso *o);
 void kvm_op_free(struct kvm_iso *o);
 
 /* kvm_stats.c */
+/* Has the VMM tell the disk's counters, for the next question about them. */
+void kvm_iso_ask_disk(struct kvm_iso *o);
 int kvm_iso_stats(struct iso *iso, struct iso_stats *ret);
 
 /* kvm_driver.c */

@@ -179,6 +179,7 @@ static void start_run(struct kvm_iso *o)
 {
     o->state = KVM_RUNNING;
     kvm_driver_end_turn(kvm_iso_driver(o), o);
+    kvm_iso_ask_disk(o);
     o->iso.events->started(o->iso.ctx, 0, NULL);
 }
 
@@ -186,8 +187,10 @@ static void start_on_resumed(struct kvm_ctl *c, const struct kvm_ctl_msg *m,
                              const struct error *err)
 {
     struct kvm_iso *o = container_of(c, struct kvm_iso, ctl);
+    char quoted[300];
     if (m == NULL && !c->lost)
-        log_warn("microVM not resumed", "sandbox=%s error=\"%s\"", o->launch.id, err->message);
+        log_warn("microVM not resumed", "sandbox=%s error=%s", o->launch.id,
+                 log_quote(quoted, sizeof(quoted), err->message));
 }
 
 static void start_on_hello(struct kvm_ctl *c, enum ctl_state state)

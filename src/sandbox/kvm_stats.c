@@ -56,20 +56,25 @@ static void stats_on_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const
     o->disk_write = MAX(o->disk_write, m->disk_write);
 }
 
+void kvm_iso_ask_disk(struct kvm_iso *o)
+{
+    uint64_t now = uv_now(o->iso.driver->loop);
+    if ((o->disk_asked == 0 || now - o->disk_asked >= STATS_AGE_MS) &&
+        kvm_ctl_request(&o->ctl, CTL_STATS, NULL, 0, STATS_TIMEOUT_MS, stats_on_reply) == 0)
+        o->disk_asked = now;
+}
+
 int kvm_iso_stats(struct iso *iso, struct iso_stats *ret)
 {
     struct kvm_iso *o = container_of(iso, struct kvm_iso, iso);
     struct iso_stats s = {0};
-    uint64_t now = uv_now(iso->driver->loop);
     if (o->state != KVM_RUNNING)
         return -ESRCH;
     int rv = o->launch.cgroups != NULL ? cgroup_stats(o->launch.cgroups, o->launch.id, &s)
                                        : stats_of_process(iso->handle.pid, &s);
     if (rv < 0)
         return rv;
-    if ((o->disk_asked == 0 || now - o->disk_asked >= STATS_AGE_MS) &&
-        kvm_ctl_request(&o->ctl, CTL_STATS, NULL, 0, STATS_TIMEOUT_MS, stats_on_reply) == 0)
-        o->disk_asked = now;
+    kvm_iso_ask_disk(o);
     s.disk_read = o->disk_read;
     s.disk_write = o->disk_write;
     *ret = s;
