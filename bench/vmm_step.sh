@@ -20,7 +20,8 @@ prepare)
     $R/vmctl $T/w workset $T/snap >/dev/null
     stop w
     ;;
-nothing) echo 0 ;;
+# What is around a restore, and no VM.
+nothing) mkdir -p $T/m && $R/vmctl $T/m pid | milliseconds ;;
 microvm)
     $R/vmtool until "init: ready" $QEMU -L $FIRMWARE -M microvm,x-option-roms=off,rtc=off \
         -enable-kvm -cpu host -m 256 -smp 1 -nodefaults -no-user-config -nographic -no-reboot \

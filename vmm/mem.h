@@ -2,7 +2,7 @@
 /*
  * mem.h - guest memory: one host mapping, reached only through (guest address, length).
  *
- * Layout: RAM from 0, interrupted by the device hole below 4 GiB. The backing file has no hole:
+ * Layout: RAM from 0, interrupted by the device hole below 4 GiB. The mapping has no hole:
  * what lies above 4 GiB follows directly on what lies below.
  *
  * Whatever is in guest memory may change while it is read: copy once, then judge the copy.
@@ -23,7 +23,7 @@
 struct mem {
     uint8_t *base; /* owned mapping of `size` bytes */
     uint64_t size; /* bytes of RAM, a multiple of MEM_PAGE */
-    int fd;        /* owned; memfd, or the snapshot's memory file when `private_file` */
+    int fd;        /* owned; the snapshot's memory file when `private_file`, else -1 */
     bool private_file;
     uint32_t zapped; /* pieces of a private file replaced so far */
 };
@@ -33,7 +33,7 @@ struct mem_region {
     uint8_t *host;
 };
 
-/* Fresh zeroed memory in a memfd. 0 or a negative errno. */
+/* Fresh zeroed memory. 0 or a negative errno. */
 int mem_init_new(struct mem *m, uint64_t size);
 /* A private view of the first `size` bytes of `fd`: clones share its clean pages. Takes ownership
  * of `fd` on success. The file must not change while it is mapped. */

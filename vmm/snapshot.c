@@ -18,7 +18,6 @@
 #include "workset.h"
 
 #define SNAP_DRAIN_TURNS 64
-#define SNAP_WINDOW      (1u << 20) /* memory is looked at in pieces of this size */
 
 /* Saving. */
 
@@ -93,25 +92,13 @@ static int snap_save_memory(const struct vm *vm, int fd, const struct state_meta
 {
     uint8_t trailer[STATE_TRAILER];
     struct iovec iov = {trailer, sizeof(trailer)};
-    off_t pos = 0, size = (off_t)vm->mem.size;
-    if (ftruncate(fd, size + STATE_TRAILER) < 0)
+    if (ftruncate(fd, (off_t)(vm->mem.size + STATE_TRAILER)) < 0)
         return -errno;
-    while (pos < size) {
-        off_t end = MIN(pos + (off_t)SNAP_WINDOW, size);
-        if (!vm->mem.private_file) {
-            /* Reading a page of a memfd that was never written would allocate it. */
-            pos = lseek(vm->mem.fd, pos, SEEK_DATA);
-            if (pos < 0)
-                break;
-            end = MIN(lseek(vm->mem.fd, pos, SEEK_HOLE), size);
-        }
-        int rv = snap_write_range(vm, fd, (uint64_t)pos, (uint64_t)end);
-        if (rv < 0)
-            return rv;
-        pos = end;
-    }
+    int rv = snap_write_range(vm, fd, 0, vm->mem.size);
+    if (rv < 0)
+        return rv;
     state_make_trailer(trailer, meta);
-    return disk_fd_write(fd, &iov, 1, (uint64_t)size, sizeof(trailer));
+    return disk_fd_write(fd, &iov, 1, vm->mem.size, sizeof(trailer));
 }
 
 int vm_save(struct vm *vm, int state_fd, int memory_fd, struct error *err)

@@ -10,10 +10,6 @@
 #define PAGEMAP_BATCH   512u
 #define COLLECT_RUNS    65536u /* before joining; more are cut off */
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
-
 struct workset_run {
     uint32_t first, pages;
 };
@@ -91,7 +87,7 @@ int workset_prefetch(const struct mem *m, int fd)
             break;
         next = (uint64_t)r->first + r->pages;
         if (madvise(m->base + (uint64_t)r->first * MEM_PAGE, (uint64_t)r->pages * MEM_PAGE,
-                    MADV_POPULATE_READ) == 0)
+                    MADV_WILLNEED) == 0)
             total += r->pages;
     }
     return rv < 0 ? rv : (int)MIN(total, (uint64_t)INT32_MAX);

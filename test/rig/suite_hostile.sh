@@ -59,10 +59,9 @@ rm -rf $T/h
 # bounded, and new ones are served when they go.
 if [ -e $T/snap ]; then
     clone n >/dev/null
-    $R/vmctl $T/n hold 40 "flood 4" >$T/held &
+    $R/vmctl $T/n hold 40 "flood 4" >/dev/null &
     w=$!
     sleep 5
-    check "40 clients that never read" 40 "$(cat $T/held)"
     set -- $($R/vmtool memory $($R/vmctl $T/n pid))
     at_most "what is kept for them, KiB" 6400 "$8"
     check "another one is served" pong "$(ask n ping)"

@@ -99,18 +99,22 @@ static void wait_socket(int watch, double start)
 static int alive(void)
 {
     int fd = dial(CTL_SOCKET_NAME);
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     return fd >= 0;
 }
 
-/* Asks until the guest answers; a guest that is still booting refuses. */
+/* Asks until the guest answers; a guest that is still booting refuses. Gives up on a VMM that is
+ * not there for a while: between making its socket and listening it looks like one that has gone.
+ */
 static int wait_answer(double start)
 {
-    while (now() - start < seconds * 1e3) {
+    double seen = now();
+    while (now() - start < seconds * 1e3 && now() - seen < 3000) {
         if (ask("ping", 1) == 0)
             return 0;
-        if (now() - start > 1000 && !alive())
-            return 1;
+        if (alive())
+            seen = now();
         usleep(20000);
     }
     return 1;
@@ -158,6 +162,8 @@ int up(void)
     int watch = inotify_init1(IN_CLOEXEC);
     inotify_add_watch(watch, dir, IN_CREATE);
     wait_socket(watch, start);
+    while (!alive() && now() - start < seconds * 1e3)
+        usleep(1000);
     return !alive();
 }
 
