@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moments that clients see as wall clock times. They are kept on the monotonic clock: the wall clock
-of a restored snapshot jumps by the snapshot's age, and nothing may expire by that."""
+"""Moments that clients see as wall clock times. They are kept on the monotonic clock: the wall
+clock of a restored snapshot jumps by the snapshot's age, and nothing may expire by that."""
 import time
 
 JUMP_S = 1.0  # a wall clock that has moved further than this has been set

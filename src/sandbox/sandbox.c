@@ -8,11 +8,11 @@
 #include <sys/stat.h>
 
 #include "log.h"
+#include "sandbox_configure.h"
 #include "timefmt.h"
 
 /* In time order. */
 static void on_iso_started(void *ctx, int status, const struct error *err);
-static void on_op_opened(struct agent_call *call);
 static void on_op_frame(struct agent_call *call, const struct wire_frame *frame);
 static void on_op_failed(struct agent_call *call, const struct error *err);
 static void on_op_closed(struct agent_call *call);
@@ -31,7 +31,7 @@ static const struct iso_events sandbox_iso_events = {
 };
 
 static const struct agent_call_handler sandbox_op_handler = {
-    .opened = on_op_opened,
+    .opened = sandbox_configure_opened,
     .frame = on_op_frame,
     .failed = on_op_failed,
     .closed = on_op_closed,
@@ -172,55 +172,11 @@ void sandbox_warm_live(struct sandbox *sb)
 static void sandbox_configure(struct sandbox *sb)
 {
     struct buf none = {0};
-    sandbox_move(sb, SANDBOX_CONFIGURING);
+    if (sb->phase == SANDBOX_CONFIGURING)
+        sb->clock_tries++;
+    else
+        sandbox_move(sb, SANDBOX_CONFIGURING);
     sandbox_op(sb, &none, SANDBOX_HANDSHAKE_MS);
-}
-
-static void sandbox_set_clock(struct sandbox *sb)
-{
-    struct buf none = {0};
-    sb->clock_tries++;
-    sandbox_op(sb, &none, SANDBOX_HANDSHAKE_MS);
-}
-
-static void put_clock(struct sandbox *sb, struct buf *payload)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    sb->clock_sent_ns = uv_hrtime();
-    (void)buf_u64(payload, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
-}
-
-static void on_op_opened(struct agent_call *call)
-{
-    struct sandbox *sb = container_of(call, struct sandbox, op);
-    cleanup_buf struct buf payload = {0};
-    uint8_t seed[32];
-    char hostname[9];
-    if (sb->phase != SANDBOX_CONFIGURING)
-        return;
-    put_clock(sb, &payload);
-    if (sb->clock_tries == 0) {
-        id_random(seed, sizeof(seed));
-        (void)snprintf(hostname, sizeof(hostname), "%.8s", sb->id);
-        wire_put_span(&payload, seed, sizeof(seed));
-        wire_put_str(&payload, hostname);
-        wire_put_list(&payload, (const char *const *)sb->owner.env);
-    }
-    /* A failure comes as the end of the connection, or of the time. */
-    (void)agent_call_send(call, sb->clock_tries == 0 ? WIRE_CONFIGURE : WIRE_CLOCK, payload.data,
-                          payload.len);
-}
-
-/* What of the time since the clock was sent went by before the guest had set it, at most. False for
- * an answer that makes no sense. */
-static bool take_clock_age(struct sandbox *sb, const struct wire_frame *frame)
-{
-    struct cursor c = cursor_on(frame->payload, frame->len);
-    uint64_t passed = (uv_hrtime() - sb->clock_sent_ns) / 1000;
-    uint64_t age = frame->type == WIRE_CONFIGURED ? cursor_u64(&c) : 1;
-    sb->clock_late = age != 0 && passed - MIN(age, passed) > SANDBOX_CLOCK_LATE_MS * 1000;
-    return cursor_end(&c);
 }
 
 static void on_iso_started(void *ctx, int status, const struct error *err)
@@ -240,13 +196,13 @@ static void on_op_frame(struct agent_call *call, const struct wire_frame *frame)
 {
     struct sandbox *sb = container_of(call, struct sandbox, op);
     bool configuring = sb->phase == SANDBOX_CONFIGURING;
-    enum wire_type want = sb->phase == SANDBOX_HANDSHAKE        ? WIRE_PONG
-                          : configuring && sb->clock_tries == 0 ? WIRE_CONFIGURED
-                                                                : WIRE_OK;
+    enum wire_type want = configuring && sb->clock_tries == 0 ? WIRE_CONFIGURED : WIRE_OK;
+    if (sb->phase == SANDBOX_HANDSHAKE)
+        want = WIRE_PONG;
     if (frame->type == WIRE_ERROR) {
         agent_error_decode(frame, &sb->op_error);
         sb->op_status = -EREMOTEIO;
-    } else if (frame->type != want || (configuring && !take_clock_age(sb, frame))) {
+    } else if (frame->type != want || (configuring && !sandbox_take_clock_age(sb, frame))) {
         agent_call_bad_frame(call);
         return;
     }
@@ -299,7 +255,7 @@ static void on_op_closed(struct agent_call *call)
         if (failed)
             sandbox_end(sb, SANDBOX_STATUS_FAILED, sb->op_error.message, NULL);
         else if (sb->clock_late && sb->clock_tries < SANDBOX_CLOCK_TRIES)
-            sandbox_set_clock(sb);
+            sandbox_configure(sb); /* the clock, once more */
         else if (sb->phase == SANDBOX_CONFIGURING || sb->adopted)
             sandbox_live(sb);
         else if (sb->claimed)
@@ -307,8 +263,7 @@ static void on_op_closed(struct agent_call *call)
         else
             sandbox_warm(sb);
         break;
-    case SANDBOX_WARMING: /* a template without kernels, or a claim that did not wait, is fine too
-                           */
+    case SANDBOX_WARMING: /* fine without kernels, and for a claim that did not wait */
         sandbox_ready(sb);
         break;
     case SANDBOX_STOPPING:
@@ -381,12 +336,11 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
     sb->ended_ms = time_now_ms();
     sb->reason = reason != NULL ? strdup(reason) : NULL;
     sandbox_move(sb, SANDBOX_STOPPING);
-    if (sb->claimed || status == SANDBOX_STATUS_FAILED) {
-        char quoted[256];
+    char quoted[256];
+    if (sb->claimed || status == SANDBOX_STATUS_FAILED)
         log_line(status == SANDBOX_STATUS_FAILED ? LOG_WARN : LOG_INFO, "sandbox ended",
                  "sandbox=%s status=%s reason=%s", sb->id, sandbox_status_str(status),
                  log_quote(quoted, sizeof(quoted), reason != NULL ? reason : ""));
-    }
     if (sb->claimed)
         sb->events->changed(sb);
     if (status == SANDBOX_STATUS_FAILED)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a restore from a snapshot is for a bridge and its kernels: the wall clock jumps by a day, the
-monotonic clock goes on, and CODE_ENV comes with a seed."""
+"""What a restore from a snapshot is for a bridge and its kernels: the wall clock jumps by a day,
+the monotonic clock goes on, and CODE_ENV comes with a seed."""
 import os
 import struct
 import subprocess

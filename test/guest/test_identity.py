@@ -13,6 +13,7 @@ from guesthost import TEMPLATES, TOP, children, wire
 
 BUILD = os.environ.get("CORRAL_BUILD", f"{TOP}/build")
 CONFIGURE, CLOCK, CONFIGURED = 0x02, 0x03, 0x89
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 HELLO = b"CONNECT 1024\n"
 
 # The last line keeps the shell outside: it dies with its parent, and what it runs with it.
@@ -89,8 +90,7 @@ class Identity(unittest.TestCase):
             seen.append(self.look())
             self.assertEqual(seen[-1][0], f"{name}\n")
             self.assertRegex(seen[-1][1], r"^[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}\n$")
-            self.assertRegex(seen[-1][2],
-                             r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\n$")
+            self.assertRegex(seen[-1][2], rf"^{UUID}\n$")
         self.assertEqual(len({machine for _, machine, _ in seen}), 4)
         self.assertEqual(len({boot for _, _, boot in seen} | {host}), 4)
         # One mount of it, however often it was renewed, that nobody can write to.

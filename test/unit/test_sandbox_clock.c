@@ -23,24 +23,24 @@ static int listener = -1, peer = -1;
 static bool ended;
 static uint64_t asked_ns; /* when the greeting of the connection was answered */
 
-static struct iso *stub_create(struct isolation_driver *d, const struct iso_spec *spec,
+static struct iso *idle_create(struct isolation_driver *d, const struct iso_spec *spec,
                                const struct iso_events *events, void *ctx)
 {
     instance = (struct iso){.driver = d, .events = events, .ctx = ctx};
     return &instance;
 }
 
-static int stub_start(struct iso *iso)
+static int idle_start(struct iso *iso)
 {
     return 0;
 }
 
-static void stub_stop(struct iso *iso)
+static void idle_stop(struct iso *iso)
 {
 }
 
-static const struct isolation_ops stub_ops = {
-    .name = "stub", .create = stub_create, .start = stub_start, .stop = stub_stop};
+static const struct isolation_ops idle_ops = {
+    .name = "idle", .create = idle_create, .start = idle_start, .stop = idle_stop};
 
 static void on_phase(struct sandbox *s, enum sandbox_phase old)
 {
@@ -142,7 +142,7 @@ static void set_up(void)
     struct sandbox_owner owner;
     struct sandbox_host host = {.driver = &driver, .dir = root, .guest_dir = "/"};
     t_loop_open(&loop);
-    driver = (struct isolation_driver){.ops = &stub_ops, .loop = &loop};
+    driver = (struct isolation_driver){.ops = &idle_ops, .loop = &loop};
     snprintf(root, sizeof(root), "/tmp/corral-clock-XXXXXX");
     T_TRUE(mkdtemp(root) != NULL);
     ended = false;
