@@ -2,17 +2,21 @@
 #include "filter.h"
 
 #include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
 #include <linux/kvm.h>
+#include <linux/seccomp.h>
 #include <sched.h>
-#include <seccomp.h>
-#include <signal.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include "base.h"
 
-#define RULE_MAX_ARGS 2u
+#define SYS(name) SYS_##name
 #define ANY                                                                                        \
     {                                                                                              \
         0                                                                                          \
@@ -22,6 +26,12 @@
         .used = true, .arg = (n), .value = (v)                                                     \
     }
 
+/* Instructions: two or five for each rule, and a few around them. */
+#define FILTER_MAX                                                                                 \
+    (16 + 5 * (ARRAY_SIZE(rules_common) + ARRAY_SIZE(rules_loop) + ARRAY_SIZE(rules_vcpu)))
+#define FILTER_NUMBER offsetof(struct seccomp_data, nr)
+#define FILTER_ARG(n) (uint32_t)(offsetof(struct seccomp_data, args) + (n) * sizeof(uint64_t))
+
 struct rule_arg {
     bool used;
     unsigned int arg;
@@ -30,109 +40,117 @@ struct rule_arg {
 
 struct rule {
     int syscall;
-    struct rule_arg arg[RULE_MAX_ARGS];
+    struct rule_arg arg;
     const char *reason;
 };
 
 /* What every thread of a C program needs. */
 static const struct rule rules_common[] = {
-    {SCMP_SYS(futex), {ANY}, "the VM's lock and condition variables"},
-    {SCMP_SYS(rt_sigreturn), {ANY}, "the end of a signal handler"},
-    {SCMP_SYS(rt_sigprocmask), {ANY}, "pthread_exit and abort block signals"},
-    {SCMP_SYS(restart_syscall), {ANY}, "a wait interrupted by a stop signal"},
-    {SCMP_SYS(gettid), {ANY}, "a thread that signals itself"},
-    {SCMP_SYS(exit), {ANY}, "the end of a thread"},
-    {SCMP_SYS(exit_group), {ANY}, "the end of the process"},
-    {SCMP_SYS(munmap), {ANY}, "free, and the stack of a thread that ends"},
-    {SCMP_SYS(madvise), {ANY}, "the stack of a thread that ends, memory given back"},
-    {SCMP_SYS(write), {ANY}, "interrupt eventfds, log lines, the console copy"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_IRQ_LINE)}, "the serial port's interrupt"},
+    {SYS(futex), ANY, "the VM's lock and condition variables"},
+    {SYS(rt_sigreturn), ANY, "the end of a signal handler"},
+    {SYS(rt_sigprocmask), ANY, "pthread_exit and abort block signals"},
+    {SYS(restart_syscall), ANY, "a wait interrupted by a stop signal"},
+    {SYS(gettid), ANY, "a thread that signals itself"},
+    {SYS(exit), ANY, "the end of a thread"},
+    {SYS(exit_group), ANY, "the end of the process"},
+    {SYS(munmap), ANY, "free, and the stack of a thread that ends"},
+    {SYS(madvise), ANY, "the stack of a thread that ends, memory given back"},
+    {SYS(write), ANY, "interrupt eventfds, log lines, the console copy"},
+    {SYS(ioctl), ARG_IS(1, KVM_IRQ_LINE), "the serial port's interrupt"},
 };
 
 static const struct rule rules_vcpu[] = {
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_RUN)}, "running the guest"},
-    {SCMP_SYS(tgkill), {ANY}, "a vCPU that sees the end of the guest stops the others"},
-    {SCMP_SYS(getpid), {ANY}, "part of pthread_kill"},
+    {SYS(ioctl), ARG_IS(1, KVM_RUN), "running the guest"},
+    {SYS(tgkill), ANY, "a vCPU that sees the end of the guest stops the others"},
+    {SYS(getpid), ANY, "part of pthread_kill"},
 };
 
 static const struct rule rules_loop[] = {
-    {SCMP_SYS(epoll_wait), {ANY}, "the loop"},
-    {SCMP_SYS(epoll_ctl), {ANY}, "a new or a closed connection"},
-    {SCMP_SYS(clock_gettime), {ANY}, "timers, where the vDSO cannot tell"},
-    {SCMP_SYS(clock_nanosleep), {ANY}, "timed waits"},
-    {SCMP_SYS(read), {ANY}, "eventfds"},
-    {SCMP_SYS(readv), {ANY}, "vsock: host socket to guest memory"},
-    {SCMP_SYS(close), {ANY}, "ended connections"},
-    {SCMP_SYS(fstat), {ANY}, "snapshot files handed over"},
-    {SCMP_SYS(newfstatat), {ANY}, "the same, as newer C libraries spell it"},
-    {SCMP_SYS(accept4), {ANY}, "vsock and control clients"},
-    {SCMP_SYS(socket), {ARG_IS(0, AF_UNIX)}, "vsock: the guest connects to the host"},
-    {SCMP_SYS(connect), {ANY}, "vsock: the guest connects to the host"},
-    {SCMP_SYS(shutdown), {ANY}, "vsock: half-closed connections"},
-    {SCMP_SYS(sendmsg), {ANY}, "vsock: guest memory to host socket"},
-    {SCMP_SYS(sendto), {ANY}, "vsock greeting, control replies"},
-    {SCMP_SYS(recvfrom), {ANY}, "vsock greeting"},
-    {SCMP_SYS(recvmsg), {ANY}, "control requests and the files that come with them"},
-    {SCMP_SYS(getrandom), {ANY}, "the entropy device, snapshot ids"},
-    {SCMP_SYS(preadv), {ANY}, "disk reads"},
-    {SCMP_SYS(pwritev), {ANY}, "disk writes, snapshot files"},
-    {SCMP_SYS(pread64), {ANY}, "the map of touched pages"},
-    {SCMP_SYS(fdatasync), {ANY}, "disk flush"},
-    {SCMP_SYS(fallocate), {ANY}, "discard"},
-    {SCMP_SYS(ftruncate), {ANY}, "the size of a snapshot's memory file"},
-    {SCMP_SYS(brk), {ANY}, "malloc"},
-    {SCMP_SYS(mmap), {ARG_IS(2, PROT_READ | PROT_WRITE)}, "malloc, memory given back; never code"},
-    {SCMP_SYS(mremap), {ANY}, "realloc of a large buffer"},
-    {SCMP_SYS(mprotect), {ARG_IS(2, PROT_READ | PROT_WRITE)}, "growing a malloc arena"},
-    {SCMP_SYS(tgkill), {ANY}, "asking a vCPU to come to rest"},
-    {SCMP_SYS(getpid), {ANY}, "part of pthread_kill"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_RUN)}, "finishing the I/O of a vCPU at rest"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_GET_IRQCHIP)}, "snapshot"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_GET_CLOCK)}, "snapshot"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_GET_MP_STATE)}, "snapshot"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_GET_CPUID2)}, "snapshot"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_GET_TSC_KHZ)}, "snapshot"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_GET_REGS)}, "snapshot"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_GET_XCRS)}, "snapshot"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_GET_XSAVE)}, "snapshot"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_GET_SREGS)}, "snapshot"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_GET_DEBUGREGS)}, "snapshot"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_GET_LAPIC)}, "snapshot"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_GET_MSR_INDEX_LIST)}, "snapshot"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_GET_MSRS)}, "snapshot"},
-    {SCMP_SYS(ioctl), {ARG_IS(1, KVM_GET_VCPU_EVENTS)}, "snapshot"},
+    {SYS(epoll_wait), ANY, "the loop"},
+    {SYS(epoll_ctl), ANY, "a new or a closed connection"},
+    {SYS(clock_gettime), ANY, "timers, where the vDSO cannot tell"},
+    {SYS(clock_nanosleep), ANY, "timed waits"},
+    {SYS(read), ANY, "eventfds"},
+    {SYS(readv), ANY, "vsock: host socket to guest memory"},
+    {SYS(close), ANY, "ended connections"},
+    {SYS(fstat), ANY, "snapshot files handed over"},
+    {SYS(newfstatat), ANY, "the same, as newer C libraries spell it"},
+    {SYS(accept4), ANY, "vsock and control clients"},
+    {SYS(socket), ARG_IS(0, AF_UNIX), "vsock: the guest connects to the host"},
+    {SYS(connect), ANY, "vsock: the guest connects to the host"},
+    {SYS(shutdown), ANY, "vsock: half-closed connections"},
+    {SYS(sendmsg), ANY, "vsock: guest memory to host socket"},
+    {SYS(sendto), ANY, "vsock greeting, control replies"},
+    {SYS(recvfrom), ANY, "vsock greeting"},
+    {SYS(recvmsg), ANY, "control requests and the files that come with them"},
+    {SYS(getrandom), ANY, "the entropy device, snapshot ids"},
+    {SYS(preadv), ANY, "disk reads"},
+    {SYS(pwritev), ANY, "disk writes, snapshot files"},
+    {SYS(pread64), ANY, "the map of touched pages"},
+    {SYS(fdatasync), ANY, "disk flush"},
+    {SYS(fallocate), ANY, "discard"},
+    {SYS(ftruncate), ANY, "the size of a snapshot's memory file"},
+    {SYS(brk), ANY, "malloc"},
+    {SYS(mmap), ARG_IS(2, PROT_READ | PROT_WRITE), "malloc, memory given back; never code"},
+    {SYS(mremap), ANY, "realloc of a large buffer"},
+    {SYS(mprotect), ARG_IS(2, PROT_READ | PROT_WRITE), "growing a malloc arena"},
+    {SYS(tgkill), ANY, "asking a vCPU to come to rest"},
+    {SYS(getpid), ANY, "part of pthread_kill"},
+    {SYS(ioctl), ARG_IS(1, KVM_RUN), "finishing the I/O of a vCPU at rest"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_IRQCHIP), "snapshot"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_CLOCK), "snapshot"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_MP_STATE), "snapshot"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_CPUID2), "snapshot"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_TSC_KHZ), "snapshot"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_REGS), "snapshot"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_XCRS), "snapshot"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_XSAVE), "snapshot"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_SREGS), "snapshot"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_DEBUGREGS), "snapshot"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_LAPIC), "snapshot"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_MSR_INDEX_LIST), "snapshot"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_MSRS), "snapshot"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_VCPU_EVENTS), "snapshot"},
 };
 
-static int filter_add(scmp_filter_ctx ctx, const struct rule *rules, size_t count)
+/* The number of the call is in the accumulator, and is there again when a rule does not match. */
+static void filter_add(struct sock_fprog *p, const struct rule *rules, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        struct scmp_arg_cmp cmp[RULE_MAX_ARGS];
-        unsigned int n = 0;
-        for (size_t a = 0; a < RULE_MAX_ARGS; a++) {
-            if (rules[i].arg[a].used)
-                /* The kernel looks at 32 bits of these arguments; so does the filter. */
-                cmp[n++] = SCMP_CMP(rules[i].arg[a].arg, SCMP_CMP_MASKED_EQ, UINT32_MAX,
-                                    rules[i].arg[a].value & UINT32_MAX);
+        const struct rule *r = &rules[i];
+        struct sock_filter *f = p->filter + p->len;
+        uint8_t skip = r->arg.used ? 4 : 1;
+        *f++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)r->syscall, 0,
+                                            skip);
+        if (r->arg.used) {
+            /* The kernel looks at 32 bits of these arguments; so does the filter. */
+            *f++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, FILTER_ARG(r->arg.arg));
+            *f++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)r->arg.value,
+                                                0, 1);
         }
-        int rv = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, rules[i].syscall, n, cmp);
-        if (rv < 0)
-            return rv;
+        *f++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+        if (r->arg.used)
+            *f++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, FILTER_NUMBER);
+        p->len = (unsigned short)(f - p->filter);
     }
-    return 0;
 }
 
 int filter_install(enum filter_kind kind)
 {
-    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
-    if (ctx == NULL)
-        return -ENOMEM;
-    int rv = filter_add(ctx, rules_common, ARRAY_SIZE(rules_common));
-    if (rv == 0 && kind == FILTER_LOOP)
-        rv = filter_add(ctx, rules_loop, ARRAY_SIZE(rules_loop));
-    if (rv == 0 && kind == FILTER_VCPU)
-        rv = filter_add(ctx, rules_vcpu, ARRAY_SIZE(rules_vcpu));
-    if (rv == 0)
-        rv = seccomp_load(ctx);
-    seccomp_release(ctx);
-    return rv;
+    static const struct sock_filter start[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, FILTER_NUMBER),
+    };
+    struct sock_filter code[FILTER_MAX];
+    struct sock_fprog p = {.len = ARRAY_SIZE(start), .filter = code};
+    memcpy(code, start, sizeof(start));
+    filter_add(&p, rules_common, ARRAY_SIZE(rules_common));
+    if (kind == FILTER_LOOP)
+        filter_add(&p, rules_loop, ARRAY_SIZE(rules_loop));
+    else
+        filter_add(&p, rules_vcpu, ARRAY_SIZE(rules_vcpu));
+    code[p.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p, 0, 0) < 0 ? -errno : 0;
 }

@@ -34,8 +34,6 @@ int kvm_open(struct kvm *k, int fd, struct error *err)
         k->fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (k->fd < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "/dev/kvm cannot be opened");
-    if (ioctl(k->fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
-        return error_set(err, ERROR_SANDBOX_FAILED, "/dev/kvm speaks another API version");
     k->tsc_deadline = ioctl(k->fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
     int size = ioctl(k->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (size < (int)sizeof(struct kvm_run))
@@ -46,6 +44,8 @@ int kvm_open(struct kvm *k, int fd, struct error *err)
 
 int kvm_check(const struct kvm *k, struct error *err)
 {
+    if (ioctl(k->fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
+        return error_set(err, ERROR_SANDBOX_FAILED, "/dev/kvm speaks another API version");
     for (size_t i = 0; i < ARRAY_SIZE(kvm_needed); i++) {
         if (ioctl(k->fd, KVM_CHECK_EXTENSION, kvm_needed[i].cap) <= 0)
             return error_set(err, ERROR_SANDBOX_FAILED, "KVM of this host lacks %s",

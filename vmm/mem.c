@@ -48,7 +48,6 @@ int mem_init_file(struct mem *m, int fd, uint64_t size)
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
     if (p == MAP_FAILED)
         return -errno;
-    (void)madvise(p, size, MADV_DONTDUMP);
     *m = (struct mem){.base = p, .size = size, .fd = fd, .private_file = true};
     return 0;
 }

@@ -13,7 +13,7 @@
 
 #include "mem.h"
 
-#define WORKSET_MAX_RUNS 8u
+#define WORKSET_MAX_RUNS 4u
 
 /* Writes what this process has mapped of guest memory so far. */
 int workset_write(const struct mem *m, int pagemap_fd, int out_fd);
