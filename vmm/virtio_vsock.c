@@ -42,11 +42,20 @@ static bool vsock_fill_one(struct virtio_vsock *v)
     return true;
 }
 
+/* The guest ends all its connections when it handles the reset event, those too that it accepted
+ * from us in the meantime. It gives the event's buffer back when it has done so. */
+static bool vsock_held(struct virtio_vsock *v)
+{
+    if (v->reset_unread && virtq_available(&v->dev.q[VSOCK_EVENT]) != v->reset_until)
+        v->reset_unread = false;
+    return v->reset_unread;
+}
+
 static void vsock_fill(struct virtio_vsock *v)
 {
     struct virtio_dev *dev = &v->dev;
     uint32_t done = 0;
-    bool more = true;
+    bool more = !virtio_running(dev) || !vsock_held(v);
     while (more && virtio_running(dev) && vsock_mux_has_packet(&v->mux) && done < VSOCK_TURN) {
         if (virtio_pop(dev, VSOCK_RX) == 0) {
             more = virtio_running(dev) && virtq_arm(&dev->q[VSOCK_RX]);
@@ -108,6 +117,8 @@ static void vsock_event(struct virtio_vsock *v)
     size_t len = iov_write(virtq_in(&dev->chain), dev->chain.n_in, 0, &event, sizeof(event));
     virtq_push(&dev->q[VSOCK_EVENT], dev->chain.head, (uint32_t)len);
     v->reset_due = false;
+    v->reset_unread = true;
+    v->reset_until = virtq_arm_next(&dev->q[VSOCK_EVENT]);
     virtio_signal(dev, VSOCK_EVENT);
 }
 
@@ -118,15 +129,14 @@ static void vsock_notify(struct virtio_dev *dev, uint32_t queue)
         vsock_event(v);
     else if (queue == VSOCK_TX)
         vsock_drain(v);
-    if (queue != VSOCK_EVENT)
-        vsock_fill(v);
+    vsock_fill(v);
 }
 
 static void vsock_reset(struct virtio_dev *dev)
 {
     struct virtio_vsock *v = container_of(dev, struct virtio_vsock, dev);
     vsock_mux_reset(&v->mux);
-    v->reset_due = false;
+    v->reset_due = v->reset_unread = false;
 }
 
 static void vsock_activate(struct virtio_dev *dev)
@@ -154,7 +164,7 @@ int virtio_vsock_init(struct virtio_vsock *v, struct loop *loop, int listen_fd, 
                       struct mem *mem, const struct irq_line *irq)
 {
     virtio_init(&v->dev, &virtio_vsock_ops, mem, irq);
-    v->reset_due = false;
+    v->reset_due = v->reset_unread = false;
     return vsock_mux_init(&v->mux, loop, listen_fd, path, vsock_pending, v);
 }
 

@@ -16,7 +16,9 @@
 struct virtio_vsock {
     struct virtio_dev dev;
     struct vsock_mux mux;
-    bool reset_due; /* the transport reset event has not found a buffer yet */
+    bool reset_due;       /* the transport reset event has not found a buffer yet */
+    bool reset_unread;    /* it has, and the guest has not taken note of it yet */
+    uint16_t reset_until; /* it has when more event buffers than these are available */
 };
 
 /* Arguments as for vsock_mux_init. */

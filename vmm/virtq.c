@@ -144,6 +144,22 @@ bool virtq_arm(struct virtq *q)
     return __atomic_load_n(&q->avail->idx, __ATOMIC_ACQUIRE) != q->last_avail;
 }
 
+uint16_t virtq_available(const struct virtq *q)
+{
+    return __atomic_load_n(&q->avail->idx, __ATOMIC_ACQUIRE);
+}
+
+uint16_t virtq_arm_next(struct virtq *q)
+{
+    uint16_t end = virtq_available(q);
+    if (q->event_idx) {
+        uint16_t *event = (uint16_t *)(void *)&q->used->ring[q->size];
+        __atomic_store_n(event, end, __ATOMIC_RELAXED);
+    }
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return end;
+}
+
 void virtq_save(const struct virtq *q, struct buf *out)
 {
     (void)buf_u16(out, q->size);

@@ -56,6 +56,11 @@ void virtq_reset(struct virtq *q);
 int virtq_pop(struct virtq *q, struct virtq_chain *c);
 /* Takes the last popped chain back; nothing was pushed since. */
 void virtq_unpop(struct virtq *q);
+/* How many chains the driver has ever made available, modulo 2^16. The queue is ready. */
+uint16_t virtq_available(const struct virtq *q);
+/* Asks for a notification of the next chain beyond those that wait already; returns
+ * virtq_available(). For queues whose chains are kept for later. */
+uint16_t virtq_arm_next(struct virtq *q);
 /* Hands a chain back with `len` bytes written into it. */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t len);
 /* Whether the driver wants an interrupt for what was pushed since the last call. */
