@@ -274,7 +274,7 @@ static int cow_check(int base_fd, int fd, struct cow_header *h)
 {
     struct stat base, own;
     struct iovec iov = {h, sizeof(*h)};
-    uint32_t base_crc;
+    uint32_t base_crc = 0;
     int rv = disk_fd_read(fd, &iov, 1, 0, sizeof(*h));
     if (rv == 0)
         rv = cow_base_crc(base_fd, &base_crc);

@@ -81,8 +81,8 @@ struct vm {
 /* Builds or restores; the guest has not run yet. On failure `err` has the reason and vm_done must
  * still be called. Called without the lock. */
 int vm_init(struct vm *vm, const struct vm_config *config, struct error *err);
-/* Starts the vCPU threads, at rest. Everything that may fail is behind us then. With the lock held or
- * without. */
+/* Starts the vCPU threads, at rest. Everything that may fail is behind us then. With the lock held
+ * or without. */
 int vm_start_threads(struct vm *vm, struct error *err);
 /* Ends all threads and releases everything. Without the lock. */
 void vm_done(struct vm *vm);

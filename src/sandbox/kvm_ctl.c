@@ -144,7 +144,7 @@ int kvm_ctl_request(struct kvm_ctl *c, enum ctl_type type, const int *fds, unsig
                     unsigned int timeout_ms, kvm_ctl_reply reply)
 {
     union {
-        struct cmsghdr align;
+        struct cmsghdr header;
         char space[CMSG_SPACE(sizeof(int) * CTL_MAX_FDS)];
     } ctl = {0};
     if (!c->greeted || c->lost || c->closing > 0)
@@ -157,11 +157,11 @@ int kvm_ctl_request(struct kvm_ctl *c, enum ctl_type type, const int *fds, unsig
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     if (n_fds > 0) {
         size_t size = n_fds * sizeof(int);
+        ctl.header = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(size), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(&ctl.header), fds, size);
         msg.msg_control = &ctl;
         msg.msg_controllen = CMSG_SPACE(size);
-        *CMSG_FIRSTHDR(&msg) = (struct cmsghdr){
-            .cmsg_len = CMSG_LEN(size), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, size);
     }
     /* A few bytes: they fit, or the VMM has not read for long and is not going to. */
     ssize_t n = b.failed ? -1 : sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);

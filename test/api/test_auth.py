@@ -114,7 +114,10 @@ class Keys(KeyTest):
     def test_the_secret_is_nowhere_in_the_state(self):
         made = self.new_key(name="secret")
         secret = made["key"].rsplit("_", 1)[-1]
-        self.assertEqual(HOST.run(["grep", "-rFl", secret, self.server.state]).stdout, "")
+        # An overlay is what a guest wrote; and grep would read its gigabytes of nothing.
+        found = HOST.run(["find", self.server.state, "-type", "f", "!", "-name", "overlay", "-exec",
+                          "grep", "-Fl", secret, "{}", "+"])
+        self.assertEqual(found.stdout, "")
 
 
 class CommandLine(KeyTest):
