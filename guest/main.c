@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <linux/close_range.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -59,9 +60,12 @@ static int parse_options(int argc, char **argv, struct agent_options *ret)
     return ret->listen != NULL && optind == argc ? 0 : -EINVAL;
 }
 
-/* Nothing of whoever started the agent reaches the commands: descriptors, mask, dumps. */
+/* Nothing of whoever started the agent reaches the commands: descriptors, ignored signals (a
+ * shell's background jobs ignore SIGINT), mask, dumps. */
 static void shed_inheritance(void)
 {
+    for (int sig = 1; sig < NSIG; sig++)
+        (void)signal(sig, SIG_DFL);
     (void)syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
     (void)prctl(PR_SET_DUMPABLE, 0);
     (void)umask(0);

@@ -76,6 +76,7 @@ void agent_start(struct agent_proc *a, const char *user, const char *const *brid
     a->pid = fork();
     T_TRUE(a->pid >= 0);
     if (a->pid == 0) {
+        (void)signal(SIGINT, SIG_IGN); /* as in a shell's background job */
         execv(AGENT_PATH, (char *const *)(uintptr_t)argv);
         _exit(99);
     }
