@@ -119,10 +119,12 @@ class Machine:
             s.sendall(b"run %d\n" % len(data) + data)
             while chunk := s.recv(65536):
                 tail += chunk
-                keep = 16  # the status line is shorter
-                out.write(tail[:-keep])
+                # The status line is "\n=255\n" at most; what cannot be part of it is shown at once.
+                at = tail.find(b"\n", max(0, len(tail) - 16))
+                at = len(tail) if at < 0 else at
+                out.write(tail[:at])
                 out.flush()
-                tail = tail[-keep:]
+                tail = tail[at:]
         text, mark, status = tail.rpartition(b"\n=")
         out.write(text if mark else tail)
         out.flush()
