@@ -152,9 +152,15 @@ class Quiet(GuestTest):
         time.sleep(2)
         pids = processes(self.host.bridge_pid())
         self.assertGreaterEqual(len(pids), 4)
-        before = switches(pids)
-        time.sleep(4)
-        self.assertLess(switches(pids) - before, 4)
+        # What starting has left to do may take longer than 2 s; what recurs is in every window.
+        counts = []
+        for _ in range(5):
+            before = switches(pids)
+            time.sleep(4)
+            counts.append(switches(pids) - before)
+            if counts[-1] < 4:
+                return
+        self.fail(f"wake-ups in windows of 4 s: {counts}")
 
     def test_kernels_end_with_a_bridge_that_is_killed(self):
         second = f"{self.host.shared}/second"
