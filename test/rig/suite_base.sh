@@ -64,6 +64,8 @@ stop c
 
 # A snapshot of a clone, with a disk request under way.
 check "a reader begins" ok "$(ask b busy)"
+n=0
+until [ "$(ask b reads)" -gt 0 ] || [ $n = 50 ]; do n=$((n + 1)); done
 check "a second snapshot" ok "$(vmctl b snapshot $T/snap2)"
 pong=$(ask b ping)
 check "the clone goes on" pong "$pong"
@@ -75,7 +77,7 @@ $R/vmctl $T/r spawn $VMM --dir $T/r --restore $T/snap2 --disk $T/disk --overlay 
 t1=$(ask r reads)
 ask r "sleep 100" >/dev/null
 t2=$(ask r reads)
-check "the reader goes on" 1 $([ "$t1" -gt 0 ] && [ "$t2" -gt "$t1" ] && echo 1 || echo "$t1 $t2")
+check "the reader goes on" 1 "$([ "$t1" -gt 0 ] && [ "$t2" -gt "$t1" ] && echo 1 || echo "$t1 $t2")"
 stop r
 
 # Ends. Each is known within a second.
