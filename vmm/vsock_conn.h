@@ -31,7 +31,7 @@
 #include "base.h"
 
 #define VSOCK_BUFFER   (128u << 10)
-#define VSOCK_WAIT_MS  5000u
+#define VSOCK_WAIT_MS  30000u /* for a guest that hangs; a slow one may need many seconds */
 #define VSOCK_DRAIN_MS 60000u
 #define VSOCK_MAX_DATA (64u << 10) /* payload of one packet, either way */
 
