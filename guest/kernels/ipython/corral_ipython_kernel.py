@@ -14,12 +14,14 @@ import select
 import sys
 import threading
 
+import zmq
 from ipykernel.iostream import OutStream
 from ipykernel.kernelapp import IPKernelApp
 
 PIECE = 65536
 PIECES = 32  # a child that never stops writing must not hold up the kernel's own output
 MESSAGE = 4 << 20  # characters in one message
+BACKLOG = 20000  # messages
 
 
 class Capture:
@@ -105,8 +107,16 @@ def change_streams():
     OutStream.flush = flush_all
 
 
+class KernelApp(IPKernelApp):
+    def init_iopub(self, context):
+        # A PUB socket drops what is over its mark, 1000 messages, when the bridge is slow to read.
+        # The bridge asks for a pause long before this many.
+        context.setsockopt(zmq.SNDHWM, BACKLOG)
+        super().init_iopub(context)
+
+
 if __name__ == "__main__":
     # The user's imports come from the working directory, not from the folder of this file.
     sys.path[0] = os.getcwd()
     change_streams()
-    IPKernelApp.launch_instance()
+    KernelApp.launch_instance()
