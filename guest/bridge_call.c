@@ -52,21 +52,9 @@ static int put_env(struct buf *b, char *const *env, bool reseed)
     return rv < 0 ? rv : b->failed ? -ENOMEM : 0;
 }
 
-/* Sends what the socket takes; the rest follows when it can. */
 static int call_send(struct bridge_call *call)
 {
-    while (call->out.len > 0) {
-        ssize_t n = send(call->source.fd, call->out.data, call->out.len, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN)
-            break;
-        if (n < 0)
-            return -errno;
-        buf_consume(&call->out, (size_t)n);
-    }
-    return loop_watch(&call->bridge->agent->loop, &call->source,
-                      EPOLLIN | (call->out.len > 0 ? EPOLLOUT : 0u));
+    return loop_send(&call->bridge->agent->loop, &call->source, &call->out);
 }
 
 int bridge_call_env(struct bridge *b, char *const *env, bool reseed,

@@ -96,21 +96,10 @@ static int kept_connect(struct kept *k)
 /* The operation takes what it can of the request. 0 or a negative errno. */
 static int kept_send(struct kept *k)
 {
-    size_t done = 0;
-    while (done < k->request.len) {
-        ssize_t n = send(k->source.fd, k->request.data + done, k->request.len - done, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN)
-            break;
-        if (n < 0)
-            return -errno;
-        done += (size_t)n;
-    }
-    buf_consume(&k->request, done);
+    int rv = loop_send(&k->agent->loop, &k->source, &k->request);
     if (k->request.len == 0)
         buf_done(&k->request);
-    return loop_watch(&k->agent->loop, &k->source, EPOLLIN | (k->request.len > 0 ? EPOLLOUT : 0u));
+    return rv;
 }
 
 int kept_start(struct kepts *s, const char *key, uint32_t keep, const struct wire_frame *frame,

@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 #include <time.h>
 
 int loop_init(struct loop *l)
@@ -40,6 +41,21 @@ int loop_watch(struct loop *l, struct source *s, uint32_t events)
         return -errno;
     s->events = events;
     return 0;
+}
+
+int loop_send(struct loop *l, struct source *s, struct buf *out)
+{
+    while (out->len > 0) {
+        ssize_t n = send(s->fd, out->data, out->len, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n < 0)
+            return -errno;
+        buf_consume(out, (size_t)n);
+    }
+    return loop_watch(l, s, EPOLLIN | (out->len > 0 ? EPOLLOUT : 0u));
 }
 
 void loop_close(struct loop *l, struct source *s)

@@ -13,6 +13,7 @@
 #include <sys/epoll.h>
 
 #include "base.h"
+#include "buf.h"
 #include "list.h"
 
 #define LOOP_BATCH 64 /* events taken per turn */
@@ -68,6 +69,9 @@ void source_init(struct source *s, enum source_kind kind, int fd);
 /* Changes what is watched. A source that watches nothing gets no event at all, not even EPOLLHUP:
  * a hung-up pipe that must wait costs no turns. 0 or a negative errno. */
 int loop_watch(struct loop *l, struct source *s, uint32_t events);
+/* Sends what the socket takes of `out` and waits for its answers, and for room while something is
+ * left. 0 or a negative errno. */
+int loop_send(struct loop *l, struct source *s, struct buf *out);
 void loop_close(struct loop *l, struct source *s); /* closes the fd; idempotent */
 
 void timer_init(struct timer *t, void (*fire)(struct timer *t));

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "driver.h"
 
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "kvm_clean.h"
@@ -29,4 +32,20 @@ bool driver_helper_main(int argc, char **argv, int *ret_status)
 bool driver_id_valid(const char *id)
 {
     return strlen(id) == DRIVER_ID_LEN && strspn(id, "0123456789abcdef-") == DRIVER_ID_LEN;
+}
+
+void driver_sweep_dir(const char *state_dir, const char *name,
+                      bool (*keep)(void *ctx, const char *id), void *keep_ctx,
+                      void (*sweep)(void *ctx, const char *name, const char *id), void *sweep_ctx)
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof(path), "%s/%s", state_dir, name);
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return;
+    for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+        if (driver_id_valid(e->d_name) && !keep(keep_ctx, e->d_name))
+            sweep(sweep_ctx, name, e->d_name);
+    }
+    (void)closedir(dir);
 }

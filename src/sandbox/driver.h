@@ -129,6 +129,10 @@ bool driver_helper_main(int argc, char **argv, int *ret_status);
 /* Only what passes here is ever made part of a path: 36 characters of [0-9a-f-]. */
 #define DRIVER_ID_LEN 36
 bool driver_id_valid(const char *id);
+/* For drivers' sweeps: calls `sweep` for every id in STATE/<name> that `keep` does not claim. */
+void driver_sweep_dir(const char *state_dir, const char *name,
+                      bool (*keep)(void *ctx, const char *id), void *keep_ctx,
+                      void (*sweep)(void *ctx, const char *name, const char *id), void *sweep_ctx);
 
 /* NULL when memory ran out, or when id and dir are not as struct iso_spec says. */
 static inline struct iso *iso_new(struct isolation_driver *d, const struct iso_spec *spec,

@@ -2,7 +2,6 @@
 /* kvm_driver.c - the driver object: checks of the machine, turns and user ids of the instances, the
  * sweep, the table of operations. */
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -173,8 +172,9 @@ bool kvm_driver_adopts(const struct kvm_driver *d, const char *dir)
            strncmp(dir + len, "/" SANDBOXES_DIR "/", strlen("/" SANDBOXES_DIR "/")) == 0;
 }
 
-static void sweep_one(struct kvm_driver *d, const char *parent, const char *id)
+static void sweep_one(void *ctx, const char *parent, const char *id)
 {
+    const struct kvm_driver *d = ctx;
     struct error err = {0};
     char path[PATH_MAX], quoted[256];
     (void)snprintf(path, sizeof(path), "%s/%s/%s", d->state_dir, parent, id);
@@ -183,20 +183,6 @@ static void sweep_one(struct kvm_driver *d, const char *parent, const char *id)
                  log_quote(quoted, sizeof(quoted), err.message));
     else
         log_info("left-over sandbox removed", "sandbox=%s", id);
-}
-
-static void sweep_dir(struct kvm_driver *d, const char *parent,
-                      bool (*keep)(void *ctx, const char *id), void *ctx)
-{
-    char path[PATH_MAX];
-    (void)snprintf(path, sizeof(path), "%s/%s", d->state_dir, parent);
-    DIR *dir = opendir(path);
-    for (struct dirent *e = dir != NULL ? readdir(dir) : NULL; e != NULL; e = readdir(dir)) {
-        if (driver_id_valid(e->d_name) && !keep(ctx, e->d_name))
-            sweep_one(d, parent, e->d_name);
-    }
-    if (dir != NULL)
-        (void)closedir(dir);
 }
 
 /* Who started it holds a lock on its directory (kvm_launch.c). `ctx` is the driver. */
@@ -213,8 +199,8 @@ static void kvm_sweep(struct isolation_driver *base, bool (*keep)(void *ctx, con
                       void *ctx)
 {
     struct kvm_driver *d = container_of(base, struct kvm_driver, base);
-    sweep_dir(d, SANDBOXES_DIR, keep, ctx);
-    sweep_dir(d, BUILDS_DIR, is_being_built, d);
+    driver_sweep_dir(d->state_dir, SANDBOXES_DIR, keep, ctx, sweep_one, d);
+    driver_sweep_dir(d->state_dir, BUILDS_DIR, is_being_built, d, sweep_one, d);
 }
 
 static void kvm_free(struct isolation_driver *base)

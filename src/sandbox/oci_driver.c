@@ -6,7 +6,6 @@
 #include "log.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -135,8 +134,10 @@ int oci_spec_init(struct oci_spec *ret, const struct oci_driver *d, const char *
     return s.id && s.root && s.runtime && s.dir && s.rootfs && s.guest_dir ? 0 : -ENOMEM;
 }
 
-static void sweep_one(struct oci_driver *d, const char *id)
+static void sweep_one(void *ctx, const char *parent, const char *id)
 {
+    const struct oci_driver *d = ctx;
+    (void)parent; /* the cleaner knows both places */
     struct oci_spec spec = {0};
     struct error err = {0};
     char quoted[256];
@@ -151,27 +152,12 @@ static void sweep_one(struct oci_driver *d, const char *id)
     oci_spec_done(&spec);
 }
 
-static void sweep_dir(struct oci_driver *d, const char *name,
-                      bool (*keep)(void *ctx, const char *id), void *ctx)
-{
-    char path[PATH_MAX];
-    (void)snprintf(path, sizeof(path), "%s/%s", d->state_dir, name);
-    DIR *dir = opendir(path);
-    if (dir == NULL)
-        return;
-    for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
-        if (driver_id_valid(e->d_name) && !keep(ctx, e->d_name))
-            sweep_one(d, e->d_name);
-    }
-    (void)closedir(dir);
-}
-
 static void oci_sweep(struct isolation_driver *base, bool (*keep)(void *ctx, const char *id),
                       void *ctx)
 {
     struct oci_driver *d = container_of(base, struct oci_driver, base);
-    sweep_dir(d, REGISTRY_DIR, keep, ctx);
-    sweep_dir(d, SANDBOXES_DIR, keep, ctx);
+    driver_sweep_dir(d->state_dir, REGISTRY_DIR, keep, ctx, sweep_one, d);
+    driver_sweep_dir(d->state_dir, SANDBOXES_DIR, keep, ctx, sweep_one, d);
 }
 
 static void oci_free(struct isolation_driver *base)
