@@ -9,6 +9,7 @@ from kernel import INTERRUPT_S, Kernel, KernelError
 from turns import Turns
 from wire import E_CONTEXT, E_INTERNAL, E_INVALID, WireError
 
+# Starts of kernels, which have their own limit, come on top of both.
 QUEUE_S = 600  # most time to wait for a turn
 QUEUE_SLACK_S = 30  # a run with a time-out waits that long and this much more for its turn
 
@@ -60,14 +61,16 @@ class Context:
             self.last_used = moment.now()
             self._turns.leave()
 
-    async def prepare(self, code=None):
-        """Brings the kernel up, so that the first run finds it so, and runs `code` silently."""
+    async def prepare(self, code="", warm=False):
+        """Brings the kernel up, so that the first run finds it so, and runs `code` silently. A warm
+        kernel is left as clones are to find it."""
         await self._turns.enter(QUEUE_S)
         try:
             self._check_open()
             kernel = await self._live_kernel()
-            if code and not await kernel.silent(self._isolated(code)):
-                raise WireError(E_INTERNAL, f"the warm-up code of {self.language} failed")
+            for part in (self._isolated(code), self._settled() if warm else ""):
+                if part and not await kernel.silent(part):
+                    raise WireError(E_INTERNAL, f"the warm-up code of {self.language} failed")
         finally:
             self._turns.leave()
 
@@ -110,7 +113,8 @@ class Context:
             if self._kernel is not None and not self._kernel.alive:
                 await self._discard(self._kernel)
             if self._kernel is None:
-                self._kernel = await self._new_kernel()
+                with self._turns.uncounted():
+                    self._kernel = await self._new_kernel()
             kernel = self._kernel
             if await self._reseed(kernel):
                 await self._update_environment(kernel)
@@ -195,4 +199,8 @@ class Context:
 
     def _isolated(self, code):
         snippets = environment.snippets(self.language)
-        return snippets.isolated(code) if snippets is not None else code
+        return snippets.isolated(code) if code and snippets is not None else code
+
+    def _settled(self):
+        snippets = environment.snippets(self.language)
+        return snippets.settle() if snippets is not None else ""

@@ -7,9 +7,9 @@
 #include "code_result.h"
 
 #define CODE_TIMEOUT_S   30
-#define CODE_GRACE_MS    30000 /* interrupt, restart and the wait behind another run */
-#define CODE_MAX_CONTEXT 128   /* bytes of a context id */
-#define CODE_MAX_FIELD   64    /* bytes of a language */
+#define CODE_GRACE_MS    300000 /* interrupt, start of a kernel, the wait behind another run */
+#define CODE_MAX_CONTEXT 128    /* bytes of a context id */
+#define CODE_MAX_FIELD   64     /* bytes of a language */
 
 struct run {
     struct api_op op;
