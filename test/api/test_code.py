@@ -301,8 +301,8 @@ class Contexts(CodeTest):
                 "while not os.path.exists('/tmp/{1}'): time.sleep(0.05)\n'met'")
         runs = [(self.context(), "a", "b"), (self.context(), "b", "a")]  # each waits for the other
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            bodies = list(pool.map(lambda r: self.run_code(meet.format(r[1], r[2]), context_id=r[0]),
-                                   runs))
+            bodies = list(pool.map(lambda r: self.run_code(
+                meet.format(r[1], r[2]), context_id=r[0], timeout=patience(30)), runs))
         self.assertEqual([b["results"]["result"]["data"]["text/plain"] for b in bodies],
                          ["'met'", "'met'"])
 
