@@ -7,7 +7,7 @@ import os
 import socket
 import urllib.parse
 
-from corraltest import PREFIX, SandboxTest, not_emulated, wait_until
+from corraltest import ISOLATION, PREFIX, SandboxTest, not_emulated, wait_until
 
 BINARY = bytes(range(256)) * 3
 ROOT_HOME = "/root"
@@ -151,11 +151,16 @@ class Files(FilesTest):
         self.assertEqual(self.read("nul")["content"], text)
 
     def test_no_space_left(self):
-        answer = self.upload(part("file", b"x" * (80 << 20), "big"),
-                             part("path", b"/dev/shm/big"))  # 64 MiB
+        """Where it can be filled: a microVM's disk is its own, a container's is the host's."""
+        folder = "/home/user/full" if ISOLATION == "kvm" else "/dev/shm"
+        self.run_command(f"mkdir -p {folder}; free=$(df --output=avail -B1 {folder} | tail -n 1);"
+                         f" fallocate -l $((free - (4 << 20))) {folder}/rest")
+        self.addCleanup(self.run_command, f"rm {folder}/rest")
+        answer = self.upload(part("file", b"x" * (8 << 20), "big"),
+                             part("path", f"{folder}/big".encode()))
         self.assert_error(answer, 500, "no_space")
-        out = self.run_command("ls -A /dev/shm; ls -A | grep -c '^[.][0-9a-f]*$'")["stdout"]
-        self.assertEqual(out, "0\n")
+        out = self.run_command(f"ls -A {folder}; ls -A {folder} . | grep -c '^[.][0-9a-f]*$'")
+        self.assertEqual(out["stdout"], "rest\n0\n")
 
 
 class Upload(FilesTest):
