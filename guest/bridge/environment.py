@@ -52,6 +52,14 @@ if "torch" in sys.modules:
     sys.modules["torch"].seed()
 """
 
+# The end of a warm-up. What is alive now lives as long as the kernel: a later collection that went
+# through it would touch, and in a clone copy, every page of it.
+_PYTHON_SETTLE = """
+import gc
+gc.collect()
+gc.freeze()
+"""
+
 # As one expression without a value. Kept values and the renewal of generators sit behind symbols.
 _NODE_SET = """void ((fresh, keep, saved) => {
     if (keep) {
@@ -103,6 +111,7 @@ class _Python:
     restore = staticmethod(lambda: _python(_PYTHON_RESTORE))
     reseed = staticmethod(lambda seed: _python(_PYTHON_RESEED, seed=seed))
     isolated = staticmethod(_python)
+    settle = staticmethod(lambda: _python(_PYTHON_SETTLE))
 
 
 class _Bash:
@@ -110,6 +119,7 @@ class _Bash:
     restore = staticmethod(lambda: 'eval "$_corral_saved"; unset _corral_saved')
     reseed = staticmethod(_bash_reseed)
     isolated = staticmethod(lambda code: code)
+    settle = staticmethod(lambda: "")
 
 
 class _Node:
@@ -117,6 +127,7 @@ class _Node:
     restore = staticmethod(lambda: _NODE_RESTORE)
     reseed = staticmethod(lambda seed: _NODE_RESEED)
     isolated = staticmethod(lambda code: f"{{\n{code}\n}}")
+    settle = staticmethod(lambda: "")
 
 
 _SUPPORTED = {"python": _Python, "bash": _Bash, "javascript": _Node, "typescript": _Node}
@@ -146,6 +157,11 @@ class Base:
             self.seed = seed
             self.seed_version += 1
             exec(_PYTHON_RESEED, {"seed": seed})  # pylint: disable=exec-used
+
+
+def settle():
+    """Of this process, as the snippet of a kernel."""
+    exec(_PYTHON_SETTLE, {})  # pylint: disable=exec-used
 
 
 def parse(pairs):

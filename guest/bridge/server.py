@@ -108,6 +108,7 @@ class Server:
             raise
         except Exception as fault:
             raise WireError(E_INTERNAL, f"the warm-up failed: {fault}") from fault
+        await self._contexts.refreshed()
         return wire.ok()
 
     _OPERATIONS = {

@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+import environment
+
 PATH = "/etc/corral/warmup.json"
 
 
@@ -18,8 +20,9 @@ async def warm_up(contexts, path=PATH):
     await asyncio.gather(
         *[_warm(contexts, name, codes.get(name, "")) for name in plan.get("languages", [])]
     )
+    environment.settle()
 
 
 async def _warm(contexts, language, code):
     context = await contexts.default(language)
-    await context.prepare(code)
+    await context.prepare(code, warm=True)
