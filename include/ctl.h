@@ -18,11 +18,12 @@
 #define CTL_MAX_FDS     2u
 
 /* Files of a sandbox's directory and of a snapshot's. */
-#define CTL_SOCKET_NAME  "ctl.sock"
-#define CTL_VSOCK_NAME   "vsock.sock"
-#define CTL_STATE_NAME   "state"
-#define CTL_MEMORY_NAME  "memory"
-#define CTL_WORKSET_NAME "workset"
+#define CTL_SOCKET_NAME       "ctl.sock"
+#define CTL_VSOCK_NAME        "vsock.sock"
+#define CTL_STATE_NAME        "state"
+#define CTL_MEMORY_NAME       "memory"
+#define CTL_WORKSET_NAME      "workset"      /* from the restore on */
+#define CTL_WORKSET_CODE_NAME "workset-code" /* from CTL_PREFETCH on */
 
 enum ctl_type {
     /* Requests. */
@@ -37,7 +38,8 @@ enum ctl_type {
     CTL_LOG = 0x07,      /* -  the serial port's last output                       -> LOG_REPLY */
     CTL_BALLOON = 0x08,  /* u64 bytes the guest shall give up                       -> OK | ERROR */
     CTL_WORKSET = 0x09,  /* -  with one writable file attached: writes the list of guest pages
-                            touched so far, for CTL_WORKSET_NAME                    -> OK | ERROR */
+                            touched so far, for one of the CTL_WORKSET names        -> OK | ERROR */
+    CTL_PREFETCH = 0x0a, /* -  makes ready what a first run of code needs, by and by      -> OK */
 
     /* Replies. */
     CTL_OK = 0x80,

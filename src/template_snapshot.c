@@ -18,6 +18,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "ctl.h"
 #include "file.h"
 #include "id.h"
 #include "rmtree.h"
@@ -161,7 +162,7 @@ static int step_snapshot(struct maker *m)
     return iso_snapshot(m->iso, m->partial, on_result);
 }
 
-static int step_first_request(struct maker *m)
+static int step_first_code(struct maker *m)
 {
     struct buf request = {0};
     if (!snapshot_put_first_code(&request, m->shape.language))
@@ -169,11 +170,21 @@ static int step_first_request(struct maker *m)
     return maker_call(m, &request, MAKER_WARM_MS);
 }
 
-static int step_workset(struct maker *m)
+static int maker_workset(struct maker *m, const char *name)
 {
     char path[MAKER_PATH_SIZE + 16];
-    (void)snprintf(path, sizeof(path), "%s/workset", m->partial);
+    (void)snprintf(path, sizeof(path), "%s/%s", m->partial, name);
     return iso_workset(m->iso, path, on_result);
+}
+
+static int step_workset(struct maker *m)
+{
+    return maker_workset(m, CTL_WORKSET_NAME);
+}
+
+static int step_workset_code(struct maker *m)
+{
+    return maker_workset(m, CTL_WORKSET_CODE_NAME);
 }
 
 static int step_stop(struct maker *m)
@@ -195,10 +206,12 @@ static const struct {
     {"settling", step_settle, MAKER_CALL_MS},
     {"taking the snapshot", step_snapshot, MAKER_SAVE_MS},
     {NULL, step_stop, MAKER_CALL_MS},
-    {"recording what a first request touches", step_restore, MAKER_START_MS},
+    {"recording what first requests touch", step_restore, MAKER_START_MS},
     {NULL, step_configure_now, MAKER_CALL_MS},
-    {NULL, step_first_request, MAKER_WARM_MS},
+    {NULL, step_warm, MAKER_WARM_MS}, /* the kernels have the new seed */
     {NULL, step_workset, MAKER_SAVE_MS},
+    {NULL, step_first_code, MAKER_WARM_MS},
+    {NULL, step_workset_code, MAKER_SAVE_MS},
     {NULL, step_stop, MAKER_CALL_MS},
 };
 

@@ -147,6 +147,13 @@ static int control_workset(struct control_client *cl, struct error *err)
     return workset_write(&cl->control->vm->mem, cl->control->vm->pagemap_fd, cl->fds[0]);
 }
 
+static int control_prefetch(struct control_client *cl, struct error *err)
+{
+    (void)err;
+    cl->control->vm->copying = true;
+    return 0;
+}
+
 static void control_stats(struct control_client *cl)
 {
     const struct vm *vm = cl->control->vm;
@@ -187,6 +194,7 @@ static const struct {
 } control_requests[] = {
     {CTL_START, control_start},       {CTL_PAUSE, control_pause}, {CTL_RESUME, control_resume},
     {CTL_SNAPSHOT, control_snapshot}, {CTL_STOP, control_stop},   {CTL_WORKSET, control_workset},
+    {CTL_PREFETCH, control_prefetch},
 };
 
 static void control_balloon_request(struct control_client *cl, const struct wire_frame *f)

@@ -19,9 +19,11 @@
 #include "num.h"
 #include "sparse.h"
 
+/* Huge pages only for those who ask: khugepaged would copy, in every clone, what clones share, and
+ * behind it there are the small pages of the snapshot's file in any case. */
 #define MAIN_CMDLINE                                                                               \
     "console=ttyS0 quiet panic=-1 reboot=t pci=off cryptomgr.notests 8250.nr_uarts=1 "             \
-    "i8042.noprobe audit=0 tsc=reliable"
+    "i8042.noprobe audit=0 tsc=reliable transparent_hugepage=madvise"
 #define MAIN_BACKLOG    64
 #define MAIN_READY      'r'
 #define MAIN_MAX_MEMORY (MEM_MAX_SIZE >> 20)
@@ -198,7 +200,9 @@ static int main_open_snapshot(struct vm_config *c, struct error *err)
         return dir;
     c->state_fd = main_open(dir, CTL_STATE_NAME, O_RDONLY, err);
     c->memory_fd = c->state_fd < 0 ? -1 : main_open(dir, CTL_MEMORY_NAME, O_RDONLY, err);
-    c->workset_fd = openat(dir, CTL_WORKSET_NAME, O_RDONLY | O_CLOEXEC); /* optional */
+    /* Optional. */
+    c->workset_fd = openat(dir, CTL_WORKSET_NAME, O_RDONLY | O_CLOEXEC);
+    c->workset_code_fd = openat(dir, CTL_WORKSET_CODE_NAME, O_RDONLY | O_CLOEXEC);
     return c->memory_fd < 0 ? -EINVAL : 0;
 }
 
@@ -224,6 +228,7 @@ static int main_open_all(struct vm_config *c, int *ret_ctl, struct error *err)
         .state_fd = -1,
         .memory_fd = -1,
         .workset_fd = -1,
+        .workset_code_fd = -1,
         .disk_limits = {(uint64_t)opt.disk_bps, (uint64_t)opt.disk_iops},
         .vsock_fd = -1,
         .vsock_path = CTL_VSOCK_NAME,

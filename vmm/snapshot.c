@@ -224,6 +224,20 @@ static int snap_new_generation(struct vm *vm)
     return 0;
 }
 
+/* They are advice: what cannot be read is not there. */
+static void snap_load_worksets(struct vm *vm, const struct vm_config *config)
+{
+    struct workset now;
+    if (config->workset_code_fd >= 0 &&
+        workset_open(&vm->code, &vm->mem, config->workset_code_fd) == 0)
+        workset_read_ahead(&vm->code, &vm->mem);
+    if (config->workset_fd >= 0 && workset_open(&now, &vm->mem, config->workset_fd) == 0) {
+        workset_read_ahead(&now, &vm->mem);
+        while (workset_copy(&now, &vm->mem, WORKSET_SLICE))
+            ;
+    }
+}
+
 int vm_load(struct vm *vm, const struct vm_config *config, struct error *err)
 {
     cleanup_buf struct buf b = {0};
@@ -243,8 +257,7 @@ int vm_load(struct vm *vm, const struct vm_config *config, struct error *err)
     rv = mem_init_file(&vm->mem, config->memory_fd, meta.memory_size);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the memory file cannot be mapped");
-    if (config->workset_fd >= 0)
-        (void)workset_prefetch(&vm->mem, config->workset_fd);
+    snap_load_worksets(vm, config);
     rv = vm_init_machine(vm, config, meta.vcpus, err);
     if (rv < 0)
         return rv;

@@ -34,7 +34,7 @@ static void vm_leave(void *ctx)
     (void)pthread_mutex_unlock(&vm->lock);
 }
 
-/* The end of a turn: queues with work left over, and the end of the VM. */
+/* The end of a turn: work left over, and the end of the VM. */
 static bool vm_after(void *ctx)
 {
     struct vm *vm = ctx;
@@ -45,6 +45,8 @@ static bool vm_after(void *ctx)
         virtio_run_again(vm->slot[i].dev);
         more |= vm->slot[i].dev->again != 0;
     }
+    vm->copying = vm->copying && workset_copy(&vm->code, &vm->mem, WORKSET_SLICE);
+    more |= vm->copying;
     if (vm->exit != CTL_EXIT_NONE && !vm->exit_told) {
         vm->exit_told = true;
         vm->state = CTL_STATE_EXITED;
@@ -278,9 +280,11 @@ int vm_init(struct vm *vm, const struct vm_config *config, struct error *err)
 {
     cleanup_close int kernel_fd = config->kernel_fd, initrd_fd = config->initrd_fd;
     cleanup_close int state_fd = config->state_fd, workset_fd = config->workset_fd;
+    cleanup_close int workset_code_fd = config->workset_code_fd;
     (void)kernel_fd;
     (void)initrd_fd;
     (void)workset_fd;
+    (void)workset_code_fd;
     vm_init_empty(vm);
     vm->disk = config->disk;
     vm->seccomp = config->seccomp;
@@ -324,6 +328,7 @@ void vm_done(struct vm *vm)
     kvm_done(&vm->kvm);
     mem_done(&vm->mem);
     disk_close(vm->disk);
+    workset_done(&vm->code);
     free(vm->cpuid);
 }
 

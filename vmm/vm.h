@@ -20,6 +20,7 @@
 #include "virtio_mmio.h"
 #include "virtio_rng.h"
 #include "virtio_vsock.h"
+#include "workset.h"
 
 /* What to build. File descriptors are consumed by vm_init, whether it succeeds or not. */
 struct vm_config {
@@ -28,8 +29,9 @@ struct vm_config {
     int kvm_fd;               /* -1: opens /dev/kvm */
     int kernel_fd, initrd_fd; /* initrd_fd may be -1 */
     const char *cmdline;
-    int state_fd, memory_fd, workset_fd; /* restore when state_fd is not -1; workset_fd may be -1 */
-    struct disk *disk;                   /* consumed; required */
+    int state_fd, memory_fd;         /* restore when state_fd is not -1 */
+    int workset_fd, workset_code_fd; /* for that; may be -1 */
+    struct disk *disk;               /* consumed; required */
     struct virtio_blk_limits disk_limits;
     int vsock_fd;           /* listening socket of vsock.sock, or -1 */
     const char *vsock_path; /* relative to the working directory; outlives the VM */
@@ -54,6 +56,8 @@ struct vm {
     struct loop loop;
     struct kvm kvm;
     struct mem mem;
+    struct workset code; /* what its first run of code will need */
+    bool copying;        /* that */
     struct bus mmio, pio;
     struct serial serial;
     struct disk *disk; /* owned */

@@ -2,11 +2,14 @@
 #include "workset.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "disk.h"
 
+/* Documentation/admin-guide/mm/pagemap.rst of Linux. */
 #define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_FILE    (1ull << 61)
 #define PAGEMAP_BATCH   512u
 #define COLLECT_RUNS    65536u /* before joining; more are cut off */
 
@@ -14,12 +17,12 @@ struct workset_run {
     uint32_t first, pages;
 };
 
-struct workset {
+struct run_list {
     struct workset_run *run; /* COLLECT_RUNS of them */
     size_t count;
 };
 
-static void workset_add(struct workset *w, uint32_t page)
+static void workset_add(struct run_list *w, uint32_t page)
 {
     struct workset_run *last = w->count > 0 ? &w->run[w->count - 1] : NULL;
     if (last != NULL && last->first + last->pages == page)
@@ -28,7 +31,8 @@ static void workset_add(struct workset *w, uint32_t page)
         w->run[w->count++] = (struct workset_run){page, 1};
 }
 
-static int workset_collect(const struct mem *m, int pagemap_fd, struct workset *w)
+static int workset_collect(const struct mem *m, int pagemap_fd, struct run_list *all,
+                           struct run_list *written)
 {
     uint64_t entry[PAGEMAP_BATCH], pages = m->size / MEM_PAGE;
     uint64_t first = (uintptr_t)m->base / MEM_PAGE;
@@ -38,14 +42,17 @@ static int workset_collect(const struct mem *m, int pagemap_fd, struct workset *
         if (got <= 0)
             return got < 0 ? -errno : -EIO;
         for (size_t i = 0; i < (size_t)got / sizeof(entry[0]); i++, page++) {
-            if ((entry[i] & PAGEMAP_PRESENT) != 0)
-                workset_add(w, (uint32_t)page);
+            if ((entry[i] & PAGEMAP_PRESENT) == 0)
+                continue;
+            workset_add(all, (uint32_t)page);
+            if ((entry[i] & PAGEMAP_FILE) == 0)
+                workset_add(written, (uint32_t)page);
         }
     }
     return 0;
 }
 
-static void workset_join(struct workset *w, uint32_t gap)
+static void workset_join(struct run_list *w, uint32_t gap)
 {
     size_t n = 0;
     for (size_t i = 0; i < w->count; i++) {
@@ -61,34 +68,92 @@ static void workset_join(struct workset *w, uint32_t gap)
 
 int workset_write(const struct mem *m, int pagemap_fd, int out_fd)
 {
-    struct workset w = {.run = NULL};
     if (!m->private_file || pagemap_fd < 0)
         return -EINVAL;
-    w.run = calloc(COLLECT_RUNS, sizeof(w.run[0]));
-    int rv = w.run != NULL ? workset_collect(m, pagemap_fd, &w) : -ENOMEM;
-    for (uint32_t gap = 1; rv == 0 && w.count > WORKSET_MAX_RUNS; gap *= 2)
-        workset_join(&w, gap);
-    struct iovec iov = {w.run, w.count * sizeof(w.run[0])};
+    struct workset_run *run = calloc((size_t)2 * COLLECT_RUNS, sizeof(run[0]));
+    if (run == NULL)
+        return -ENOMEM;
+    struct run_list all = {.run = run}, written = {.run = run + COLLECT_RUNS};
+    int rv = workset_collect(m, pagemap_fd, &all, &written);
+    for (uint32_t gap = 1; rv == 0 && all.count > WORKSET_AHEAD; gap *= 2)
+        workset_join(&all, gap);
+    memset(all.run + all.count, 0,
+           (WORKSET_AHEAD - MIN(all.count, WORKSET_AHEAD)) * sizeof(run[0]));
+    size_t copied = MIN(written.count, (size_t)(WORKSET_RUNS - WORKSET_AHEAD));
+    struct iovec iov[] = {{all.run, WORKSET_AHEAD * sizeof(run[0])},
+                          {written.run, copied * sizeof(run[0])}};
     if (rv == 0)
-        rv = disk_fd_write(out_fd, &iov, 1, 0, iov.iov_len);
-    free(w.run);
+        rv = disk_fd_write(out_fd, iov, ARRAY_SIZE(iov), 0, iov[0].iov_len + iov[1].iov_len);
+    free(run);
     return rv;
 }
 
-int workset_prefetch(const struct mem *m, int fd)
+int workset_open(struct workset *w, const struct mem *m, int fd)
 {
-    struct workset_run run[WORKSET_MAX_RUNS] = {{0, 0}};
-    struct iovec iov = {run, sizeof(run)};
-    uint64_t pages = m->size / MEM_PAGE, next = 0, total = 0;
-    int rv = disk_fd_read(fd, &iov, 1, 0, sizeof(run));
-    for (size_t i = 0; rv == 0 && i < WORKSET_MAX_RUNS; i++) {
-        const struct workset_run *r = &run[i];
-        if (r->pages == 0 || r->first < next || (uint64_t)r->first + r->pages > pages)
+    *w = (struct workset){.left = WORKSET_COPY};
+    if (!m->private_file)
+        return -EINVAL;
+    off_t size = lseek(fd, 0, SEEK_END);
+    if (size < 0)
+        return -errno;
+    size_t count = MIN((size_t)size / sizeof(w->run[0]), (size_t)WORKSET_RUNS);
+    if (count < WORKSET_AHEAD)
+        return 0;
+    w->run = calloc(count, sizeof(w->run[0]));
+    if (w->run == NULL)
+        return -ENOMEM;
+    struct iovec iov = {w->run, count * sizeof(w->run[0])};
+    int rv = disk_fd_read(fd, &iov, 1, 0, iov.iov_len);
+    if (rv < 0)
+        workset_done(w);
+    else
+        *w = (struct workset){w->run, count, WORKSET_AHEAD, 0, WORKSET_COPY};
+    return rv;
+}
+
+void workset_done(struct workset *w)
+{
+    free(w->run);
+    *w = (struct workset){0};
+}
+
+/* Whether run `i` can be one, and lies behind the one before it, which is `first` or later. */
+static bool workset_run_ok(const struct workset *w, size_t i, size_t first, const struct mem *m)
+{
+    const struct workset_run *r = &w->run[i], *last = i > first ? r - 1 : NULL;
+    if (r->pages == 0 || (uint64_t)r->first + r->pages > m->size / MEM_PAGE)
+        return false;
+    return last == NULL || (uint64_t)last->first + last->pages <= r->first;
+}
+
+void workset_read_ahead(const struct workset *w, const struct mem *m)
+{
+    for (size_t i = 0; w->run != NULL && i < WORKSET_AHEAD && workset_run_ok(w, i, 0, m); i++)
+        (void)madvise(m->base + (uint64_t)w->run[i].first * MEM_PAGE,
+                      (uint64_t)w->run[i].pages * MEM_PAGE, MADV_WILLNEED);
+}
+
+/* A write that changes nothing, whatever vCPUs do; compilers leave out those they know. */
+static inline void workset_touch(uint8_t *page)
+{
+    __asm__ volatile("lock orb $0, %0" : "+m"(*page));
+}
+
+bool workset_copy(struct workset *w, const struct mem *m, uint32_t pages)
+{
+    for (pages = MIN(pages, w->left); pages > 0 && w->at < w->count; pages--) {
+        const struct workset_run *r = &w->run[w->at];
+        if (w->done == 0 && !workset_run_ok(w, w->at, WORKSET_AHEAD, m))
             break;
-        next = (uint64_t)r->first + r->pages;
-        if (madvise(m->base + (uint64_t)r->first * MEM_PAGE, (uint64_t)r->pages * MEM_PAGE,
-                    MADV_WILLNEED) == 0)
-            total += r->pages;
+        workset_touch(m->base + ((uint64_t)r->first + w->done) * MEM_PAGE);
+        w->left--;
+        if (++w->done < r->pages)
+            continue;
+        w->done = 0;
+        w->at++;
     }
-    return rv < 0 ? rv : (int)MIN(total, (uint64_t)INT32_MAX);
+    if (pages == 0 && w->left > 0 && w->at < w->count)
+        return true;
+    workset_done(w);
+    return false;
 }

@@ -97,6 +97,7 @@ void api_code_run(struct api_call *call)
     memcpy(run->execution_id, "exec_", 5);
     id_token(run->execution_id + 5, 12);
     code_result_init(&run->result, (size_t)call->api->config->max_output);
+    sandbox_expect_code(call->sandbox);
     api_op_start(&run->op, call, &run_ops, &request,
                  (uint64_t)run->timeout_s * 2000 + CODE_GRACE_MS);
 }

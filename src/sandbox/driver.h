@@ -86,6 +86,7 @@ struct isolation_ops {
     int (*resume)(struct iso *iso, iso_done done);
     int (*snapshot)(struct iso *iso, const char *dir, iso_done done);
     int (*workset)(struct iso *iso, const char *path, iso_done done);
+    void (*expect_code)(struct iso *iso);
     /* Removes what instances of an earlier server left behind and nobody adopts: every id in the
      * driver's own registry or in STATE/sandboxes for which `keep` is false. Blocking; called once
      * at start, before the first iso_start. */
@@ -194,6 +195,13 @@ static inline int iso_workset(struct iso *iso, const char *path, iso_done done)
 {
     const struct isolation_ops *ops = iso->driver->ops;
     return ops->workset != NULL ? ops->workset(iso, path, done) : -EOPNOTSUPP;
+}
+
+/* A first run of code is about to come: whatever makes it faster may be done now. */
+static inline void iso_expect_code(struct iso *iso)
+{
+    if (iso->driver->ops->expect_code != NULL)
+        iso->driver->ops->expect_code(iso);
 }
 
 static inline void iso_sweep(struct isolation_driver *d, bool (*keep)(void *ctx, const char *id),

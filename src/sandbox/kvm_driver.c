@@ -37,6 +37,7 @@ static const struct isolation_ops kvm_ops = {
     .resume = kvm_op_resume,
     .snapshot = kvm_op_snapshot,
     .workset = kvm_op_workset,
+    .expect_code = kvm_op_expect_code,
     .sweep = kvm_sweep,
     .free = kvm_free,
 };

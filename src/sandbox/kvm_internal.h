@@ -118,6 +118,7 @@ int kvm_op_pause(struct iso *iso, iso_done done);
 int kvm_op_resume(struct iso *iso, iso_done done);
 int kvm_op_snapshot(struct iso *iso, const char *dir, iso_done done);
 int kvm_op_workset(struct iso *iso, const char *path, iso_done done);
+void kvm_op_expect_code(struct iso *iso);
 /* The instance is being stopped: `done` does not come any more. */
 void kvm_op_cancel(struct kvm_iso *o);
 void kvm_op_free(struct kvm_iso *o);

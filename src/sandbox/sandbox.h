@@ -106,6 +106,7 @@ struct sandbox {
     bool adopted;
     bool bridge_started; /* its kernels are warm, or on their way */
     bool warming;        /* `warmed` is owed */
+    bool code_expected;  /* the driver knows */
     char *dir;           /* owned; the instance's directory */
     char *socket_path;
     struct iso *iso; /* NULL before start and after `stopped` */
@@ -157,6 +158,9 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
 
 /* Has the kernels of a live sandbox started ahead of its first code; `warmed` follows. */
 void sandbox_warm_live(struct sandbox *sb);
+
+/* Code is about to run in a live sandbox: once it has, this does nothing. */
+void sandbox_expect_code(struct sandbox *sb);
 
 /* Sets the expiry to `seconds` from now; only while it runs. */
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds);

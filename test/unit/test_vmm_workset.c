@@ -6,7 +6,9 @@
 #include "t.h"
 #include "workset.h"
 
-#define SIZE (64ull << 20)
+#define SIZE  (64ull << 20)
+#define PAGES (SIZE / MEM_PAGE)
+#define EVERY 100u /* page of the origin is written */
 
 static int memory_file(void)
 {
@@ -15,51 +17,134 @@ static int memory_file(void)
     return fd;
 }
 
-static void what_was_touched_is_asked_for_by_a_clone(void)
+/* Private pages of the clone, by the kernel's own account. */
+static uint64_t copied(const struct mem *m)
 {
-    struct mem origin, clone;
-    int file = memory_file(), out = memfd_create("workset", MFD_CLOEXEC);
+    uint64_t n = 0, entry;
+    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    for (uint64_t page = 0; page < PAGES; page++) {
+        uint64_t at = ((uintptr_t)m->base / MEM_PAGE + page) * sizeof(entry);
+        T_EQ(pread(fd, &entry, sizeof(entry), (off_t)at), sizeof(entry));
+        n += (entry >> 63 & 1) == 1 && (entry >> 61 & 1) == 0;
+    }
+    close(fd);
+    return n;
+}
+
+static int record(int file)
+{
+    struct mem origin;
+    int out = memfd_create("workset", MFD_CLOEXEC);
     int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     T_EQ(mem_init_file(&origin, dup(file), SIZE), 0);
     (void)madvise(origin.base, SIZE, MADV_RANDOM);
-    for (uint64_t page = 0; page < SIZE / MEM_PAGE; page += 100)
-        origin.base[page * MEM_PAGE] = 1;
+    for (uint64_t page = 0; page < PAGES; page += EVERY) {
+        volatile uint8_t *p = origin.base + page * MEM_PAGE;
+        p[0] = 1;
+        (void)p[(EVERY / 2) * MEM_PAGE]; /* only read: not to be copied */
+    }
     T_EQ(workset_write(&origin, pagemap, out), 0);
-    T_TRUE(lseek(out, 0, SEEK_END) <= (off_t)(WORKSET_MAX_RUNS * 8));
-    T_EQ(mem_init_file(&clone, dup(file), SIZE), 0);
-    T_TRUE(workset_prefetch(&clone, out) >= (int)(SIZE / MEM_PAGE - 100));
-    T_EQ(clone.base[0], 0); /* of the file, not of the other clone */
     mem_done(&origin);
-    mem_done(&clone);
     close(pagemap);
-    close(out);
+    return out;
+}
+
+static void what_was_written_is_copied_in_slices(void)
+{
+    struct mem clone;
+    struct workset w;
+    int file = memory_file(), list = record(file), slices = 1;
+    T_EQ(mem_init_file(&clone, dup(file), SIZE), 0);
+    T_EQ(workset_open(&w, &clone, list), 0);
+    workset_read_ahead(&w, &clone);
+    T_EQ(copied(&clone), 0);
+    while (workset_copy(&w, &clone, WORKSET_SLICE))
+        slices++;
+    T_EQ(copied(&clone), (PAGES + EVERY - 1) / EVERY);
+    T_EQ(slices, (PAGES / EVERY) / WORKSET_SLICE + 1);
+    T_EQ(clone.base[0], 0); /* of the file, not of the other clone */
+    T_TRUE(!workset_copy(&w, &clone, WORKSET_SLICE));
+    mem_done(&clone);
+    close(list);
     close(file);
 }
 
 static void a_damaged_list_ends_where_it_is_damaged(void)
 {
-    static const uint32_t lists[][4] = {
-        {0, 0, 1, 1}, {1, 1, 1, 1}, {1, 0xffffffff, 3, 1}, {0xffffffff, 5, 1, 1}, {1, 2, 0, 1},
+    static const struct {
+        uint32_t run[6];
+        uint64_t copied;
+    } lists[] = {
+        {{1, 1, 3, 2, 5, 1}, 4},          {{1, 1, 1, 1, 3, 1}, 1}, {{1, 2, 0, 1, 5, 1}, 2},
+        {{1, 0xffffffff, 3, 1, 5, 1}, 0}, {{0, 0, 3, 1, 5, 1}, 0}, {{0xffffffff, 5, 1, 1, 5, 1}, 0},
+        {{1, 1, 4, PAGES, 5, 1}, 1},
     };
-    static const int wanted[] = {0, 1, 0, 0, 2};
-    struct mem m;
-    T_EQ(mem_init_file(&m, memory_file(), SIZE), 0);
+    static const uint32_t ahead[2 * WORKSET_AHEAD] = {5, 0xffffffff};
+    struct workset w;
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        struct mem m;
         int fd = memfd_create("workset", MFD_CLOEXEC);
-        T_EQ(write(fd, lists[i], sizeof(lists[i])), sizeof(lists[i]));
-        T_EQ(workset_prefetch(&m, fd), wanted[i]);
+        T_EQ(write(fd, ahead, sizeof(ahead)), sizeof(ahead));
+        T_EQ(write(fd, lists[i].run, sizeof(lists[i].run)), sizeof(lists[i].run));
+        T_EQ(mem_init_file(&m, memory_file(), SIZE), 0);
+        T_EQ(workset_open(&w, &m, fd), 0);
+        workset_read_ahead(&w, &m);
+        while (workset_copy(&w, &m, 1))
+            ;
+        T_EQ(copied(&m), lists[i].copied);
+        mem_done(&m);
         close(fd);
     }
+}
+
+static void one_list_copies_no_more_than_its_share(void)
+{
+    static const uint32_t everything[2 * (WORKSET_AHEAD + 1)] = {[2 * WORKSET_AHEAD] = 0,
+                                                                 2 * WORKSET_COPY};
+    struct mem m;
+    struct workset w;
+    int fd = memfd_create("workset", MFD_CLOEXEC), file = memfd_create("memory", MFD_CLOEXEC);
+    uint64_t size = 4ull * WORKSET_COPY * MEM_PAGE;
+    T_EQ(ftruncate(file, (off_t)size), 0);
+    T_EQ(write(fd, everything, sizeof(everything)), sizeof(everything));
+    T_EQ(mem_init_file(&m, file, size), 0);
+    T_EQ(workset_open(&w, &m, fd), 0);
+    uint32_t slices = 1;
+    while (workset_copy(&w, &m, WORKSET_COPY / 4))
+        slices++;
+    T_EQ(slices, 4);
     mem_done(&m);
+    close(fd);
+}
+
+static void an_empty_or_short_list_is_nothing_to_do(void)
+{
+    struct mem m;
+    struct workset w;
+    int fd = memfd_create("workset", MFD_CLOEXEC);
+    T_EQ(mem_init_file(&m, memory_file(), SIZE), 0);
+    for (size_t size = 0; size <= WORKSET_AHEAD * 8; size += 3) {
+        T_EQ(ftruncate(fd, (off_t)size), 0);
+        T_EQ(workset_open(&w, &m, fd), 0);
+        workset_read_ahead(&w, &m);
+        T_TRUE(!workset_copy(&w, &m, 100));
+    }
+    T_EQ(copied(&m), 0);
+    mem_done(&m);
+    close(fd);
 }
 
 static void only_private_files_are_recorded(void)
 {
     struct mem m;
+    struct workset w;
     T_EQ(mem_init_new(&m, SIZE), 0);
     T_EQ(workset_write(&m, 0, 1), -EINVAL);
+    T_EQ(workset_open(&w, &m, 0), -EINVAL);
     mem_done(&m);
 }
 
-T_MAIN(T_CASE(what_was_touched_is_asked_for_by_a_clone),
-       T_CASE(a_damaged_list_ends_where_it_is_damaged), T_CASE(only_private_files_are_recorded))
+T_MAIN(T_CASE(what_was_written_is_copied_in_slices),
+       T_CASE(a_damaged_list_ends_where_it_is_damaged),
+       T_CASE(one_list_copies_no_more_than_its_share),
+       T_CASE(an_empty_or_short_list_is_nothing_to_do), T_CASE(only_private_files_are_recorded))
