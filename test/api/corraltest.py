@@ -19,7 +19,8 @@ import tempfile
 import time
 import unittest
 
-from hosts import HOST, TEMPLATES, free_port, not_emulated, patience  # noqa: F401 - for tests
+from hosts import (HOST, TEMPLATES, free_port, not_emulated, patience,  # noqa: F401 - for tests
+                   time_out)
 
 ISOLATION = os.environ.get("CORRAL_TEST_ISOLATION", "oci")
 TEMPLATE = "python-base-v1"
@@ -102,13 +103,15 @@ class Client:
 
     def run(self, sandbox, command, **fields):
         """The answer of a command that the server must have run."""
-        answer = self.post(f"/sandboxes/{sandbox}/commands/run", {"command": command, **fields})
+        answer = self.post(f"/sandboxes/{sandbox}/commands/run",
+                           {"command": command, **time_out(30, 1000), **fields})
         if answer.status != 200:
             raise AssertionError(f"{command!r}: {answer}")
         return answer.json
 
     def code(self, sandbox, code, **fields):
-        answer = self.post(f"/sandboxes/{sandbox}/code/run", {"code": code, **fields})
+        answer = self.post(f"/sandboxes/{sandbox}/code/run",
+                           {"code": code, **time_out(30), **fields})
         if answer.status != 200:
             raise AssertionError(f"{code!r}: {answer}")
         return answer.json

@@ -35,6 +35,12 @@ def patience(seconds):
     return min(seconds * SLOW, max(seconds, LONGEST))
 
 
+def time_out(seconds, unit=1):
+    """The field of a request that says so, where the server's default of some seconds is too short
+    for what must succeed. `unit`: of the field, in a second."""
+    return {"timeout": int(patience(seconds) * unit)} if SLOW > 1 else {}
+
+
 def not_emulated(reason):
     """Leaves a test or a class out where every instruction is interpreted, and says why."""
     return unittest.skipIf(RIG, f"left out in the emulated host: {reason}")

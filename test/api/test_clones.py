@@ -11,7 +11,7 @@ import os
 import re
 import unittest
 
-from corraltest import HOST, ISOLATION, ApiTest, patience
+from corraltest import HOST, ISOLATION, ApiTest
 
 KVM = ISOLATION == "kvm"
 COUNT = int(os.environ.get("CORRAL_CLONES", "30" if KVM else "6"))
@@ -85,7 +85,7 @@ class ClonesTest(ApiTest):
     def values(self, code, language):
         """What each clone prints: one JSON object."""
         def run(box):
-            answer = self.api.code(box, code, language=language, timeout=patience(30))
+            answer = self.api.code(box, code, language=language)
             self.assertIsNone(answer["error"], answer)
             return json.loads("".join(answer["logs"]["stdout"]))
         return side_by_side(run, self.boxes)

@@ -7,7 +7,7 @@ import socket
 import time
 import uuid
 
-from corraltest import PREFIX, ApiTest, SandboxTest, patience
+from corraltest import PREFIX, ApiTest, SandboxTest, patience, time_out
 
 NUMPY = ('import numpy as np\nresult = np.array([1, 2, 3]).mean()\n'
          'print(f"Mean: {result}")\nresult')
@@ -26,7 +26,7 @@ def find_key(value, key):
 class CodeTest(SandboxTest):
     def run_code(self, code, **fields):
         """The whole answer, its shape checked."""
-        body = self.assert_json(self.post("code/run", {"code": code, **fields}), 200)
+        body = self.assert_json(self.post("code/run", {"code": code, **time_out(30), **fields}), 200)
         self.assert_keys(body, {"execution_id", "results", "error", "logs"})
         self.assertTrue(body["execution_id"].startswith("exec_"))
         self.assert_keys(body["logs"], {"stdout", "stderr"})
@@ -301,8 +301,8 @@ class Contexts(CodeTest):
                 "while not os.path.exists('/tmp/{1}'): time.sleep(0.05)\n'met'")
         runs = [(self.context(), "a", "b"), (self.context(), "b", "a")]  # each waits for the other
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            bodies = list(pool.map(lambda r: self.run_code(
-                meet.format(r[1], r[2]), context_id=r[0], timeout=patience(30)), runs))
+            bodies = list(pool.map(lambda r: self.run_code(meet.format(r[1], r[2]), context_id=r[0]),
+                                   runs))
         self.assertEqual([b["results"]["result"]["data"]["text/plain"] for b in bodies],
                          ["'met'", "'met'"])
 
