@@ -87,18 +87,29 @@ static int snap_write_range(const struct vm *vm, int fd, uint64_t start, uint64_
     return 0;
 }
 
+static uint64_t snap_mtime(const struct stat *st)
+{
+    return (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
+}
+
 /* Only what is not zero, so that the file is as small as the guest's memory is empty. */
-static int snap_save_memory(const struct vm *vm, int fd, const struct state_meta *meta)
+static int snap_save_memory(const struct vm *vm, int fd, struct state_meta *meta)
 {
     uint8_t trailer[STATE_TRAILER];
     struct iovec iov = {trailer, sizeof(trailer)};
+    struct stat st;
     if (ftruncate(fd, (off_t)(vm->mem.size + STATE_TRAILER)) < 0)
         return -errno;
     int rv = snap_write_range(vm, fd, 0, vm->mem.size);
     if (rv < 0)
         return rv;
     state_make_trailer(trailer, meta);
-    return disk_fd_write(fd, &iov, 1, vm->mem.size, sizeof(trailer));
+    rv = disk_fd_write(fd, &iov, 1, vm->mem.size, sizeof(trailer));
+    if (rv == 0 && fstat(fd, &st) < 0)
+        rv = -errno;
+    if (rv == 0)
+        meta->memory_mtime = snap_mtime(&st);
+    return rv;
 }
 
 int vm_save(struct vm *vm, int state_fd, int memory_fd, struct error *err)
@@ -118,11 +129,11 @@ int vm_save(struct vm *vm, int state_fd, int memory_fd, struct error *err)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the disk cannot be flushed");
     state_start(&b);
     rv = snap_save_state(vm, &b);
-    if (rv == 0)
-        rv = state_finish(&b, &meta);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the VM's state cannot be read");
     rv = snap_save_memory(vm, memory_fd, &meta);
+    if (rv == 0)
+        rv = state_finish(&b, &meta);
     struct iovec iov = {b.data, b.len};
     /* The state file comes last: a snapshot that is cut short has none. */
     if (rv == 0)
@@ -168,7 +179,12 @@ static int snap_check(const struct vm *vm, const struct vm_config *config,
     int rv = disk_fd_read(config->memory_fd, &iov, 1, meta->memory_size, sizeof(trailer));
     if (rv < 0)
         return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the memory file cannot be read");
-    return state_check_trailer(trailer, meta, err);
+    rv = state_check_trailer(trailer, meta, err);
+    /* Its pages are too many to be read here; a file that nobody wrote to is as it was. */
+    if (rv == 0 && snap_mtime(&st) != meta->memory_mtime)
+        return error_set(err, ERROR_INVALID_ARGUMENT,
+                         "the memory file was written to after the snapshot");
+    return rv;
 }
 
 static int snap_load_devices(struct vm *vm, struct cursor *sections)

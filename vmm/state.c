@@ -18,10 +18,11 @@ struct state_header {
     uint8_t id[STATE_ID_SIZE];
     uint32_t vcpus;
     uint32_t sections_crc;
+    uint64_t memory_mtime;
     uint32_t reserved;
     uint32_t header_crc; /* of everything before */
 };
-_Static_assert(sizeof(struct state_header) == 72, "state header layout");
+_Static_assert(sizeof(struct state_header) == 80, "state header layout");
 
 struct state_trailer {
     char magic[8];
@@ -64,6 +65,7 @@ int state_finish(struct buf *b, const struct state_meta *meta)
         .cpu = meta->cpu,
         .length = b->len - sizeof(h),
         .memory_size = meta->memory_size,
+        .memory_mtime = meta->memory_mtime,
         .disk_size = meta->disk_size,
         .vcpus = meta->vcpus,
         .sections_crc = crc32_update(0, b->data + sizeof(h), b->len - sizeof(h)),
@@ -93,6 +95,7 @@ int state_open(const void *data, size_t len, struct state_meta *ret, struct curs
         return error_set(err, ERROR_INVALID_ARGUMENT, "the state file is damaged");
     *ret = (struct state_meta){
         .memory_size = h.memory_size,
+        .memory_mtime = h.memory_mtime,
         .disk_size = h.disk_size,
         .vcpus = h.vcpus,
         .cpu = h.cpu,

@@ -14,7 +14,7 @@
 #include "buf.h"
 #include "error.h"
 
-#define STATE_VERSION  1u
+#define STATE_VERSION  2u
 #define STATE_MAX_SIZE (1u << 20)
 #define STATE_ID_SIZE  16u
 #define STATE_TRAILER  4096u /* bytes behind the RAM in the memory file */
@@ -31,6 +31,7 @@ enum state_tag {
 struct state_meta {
     uint8_t id[STATE_ID_SIZE]; /* random; ties the two files together */
     uint64_t memory_size;
+    uint64_t memory_mtime; /* ns: whoever wrote to the memory file afterwards has changed it */
     uint64_t disk_size;
     uint32_t vcpus;
     uint32_t cpu; /* cpuid_fingerprint */

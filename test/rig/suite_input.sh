@@ -42,6 +42,12 @@ cp $T/snap2/state $T/bad/state
 bad "state and memory of two snapshots" "belongs to another snapshot"
 fresh
 rm $T/bad/memory
+pages=$(($(wc -c <$T/snap/memory) / 4096))
+dd if=$T/snap/memory of=$T/bad/memory bs=4096 skip=$((pages - 1)) seek=$((pages - 1)) count=1 \
+    2>/dev/null
+bad "a memory file that was written to" "written to after the snapshot"
+fresh
+rm $T/bad/memory
 truncate -s 100M $T/bad/memory
 bad "memory cut short" "damaged or cut short"
 rm $T/bad/memory

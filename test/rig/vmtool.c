@@ -23,7 +23,7 @@
 
 #include "crc32.h"
 
-#define HEADER_CRC 68 /* offset of the checksum of all before it, see state.c */
+#define HEADER_CRC 76 /* offset of the checksum of all before it, see state.c */
 
 static int as(char **argv)
 {

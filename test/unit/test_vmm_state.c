@@ -8,6 +8,7 @@
 static const struct state_meta meta = {
     .id = "0123456789abcdef",
     .memory_size = 1 << 28,
+    .memory_mtime = 1234567890123456789,
     .disk_size = 1 << 26,
     .vcpus = 2,
     .cpu = 77,
@@ -81,7 +82,7 @@ static void says_what_is_wrong(void)
     build(&b);
     b.data[8] = 9;
     T_EQ(state_open(b.data, b.len, &m, &all, &err), -EINVAL);
-    T_STR(err.message, "the snapshot has version 9, not 1");
+    T_STR(err.message, "the snapshot has version 9, not 2");
     b.data[0] = 'X';
     T_EQ(state_open(b.data, b.len, &m, &all, &err), -EINVAL);
     T_STR(err.message, "the state file is not a snapshot");
