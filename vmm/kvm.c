@@ -127,19 +127,35 @@ struct kvm_cpuid2 *kvm_supported_cpuid(const struct kvm *k)
     return t;
 }
 
-int kvm_save(const struct kvm *k, struct buf *out)
+int kvm_get_clock(const struct kvm *k, uint64_t *ret)
 {
     struct kvm_clock_data clock = {0};
+    if (ioctl(k->vm_fd, KVM_GET_CLOCK, &clock) < 0)
+        return -errno;
+    *ret = clock.clock;
+    return 0;
+}
+
+/* Without flags: with KVM_CLOCK_REALTIME the guest's monotonic clock would jump, too. The agent
+ * sets the date. */
+int kvm_set_clock(const struct kvm *k, uint64_t ns)
+{
+    struct kvm_clock_data clock = {.clock = ns};
+    return ioctl(k->vm_fd, KVM_SET_CLOCK, &clock) < 0 ? -errno : 0;
+}
+
+int kvm_save(const struct kvm *k, struct buf *out)
+{
+    uint64_t clock = 0;
     for (uint32_t i = 0; i < KVM_NR_IRQCHIPS; i++) {
         struct kvm_irqchip chip = {.chip_id = i};
         if (ioctl(k->vm_fd, KVM_GET_IRQCHIP, &chip) < 0)
             return -errno;
         state_put_blob(out, &chip, sizeof(chip));
     }
-    if (ioctl(k->vm_fd, KVM_GET_CLOCK, &clock) < 0)
-        return -errno;
-    (void)buf_u64(out, clock.clock);
-    return 0;
+    int rv = kvm_get_clock(k, &clock);
+    (void)buf_u64(out, clock);
+    return rv;
 }
 
 int kvm_load(const struct kvm *k, struct cursor *c)
@@ -151,9 +167,6 @@ int kvm_load(const struct kvm *k, struct cursor *c)
         if (ioctl(k->vm_fd, KVM_SET_IRQCHIP, &chip) < 0)
             return -errno;
     }
-    /* Without flags the guest's clocks go on as if no time had passed; the agent sets the date. */
-    struct kvm_clock_data clock = {.clock = cursor_u64(c)};
-    if (!cursor_end(c))
-        return -EINVAL;
-    return ioctl(k->vm_fd, KVM_SET_CLOCK, &clock) < 0 ? -errno : 0;
+    uint64_t clock = cursor_u64(c);
+    return cursor_end(c) ? kvm_set_clock(k, clock) : -EINVAL;
 }

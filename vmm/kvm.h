@@ -35,6 +35,10 @@ void kvm_pulse(const struct kvm *k, uint32_t gsi);
 /* What KVM can offer a guest on this host; free() releases it. */
 struct kvm_cpuid2 *kvm_supported_cpuid(const struct kvm *k);
 
+/* The guest's clock, ns. One that is set to what it was goes on as if no time had passed. */
+int kvm_get_clock(const struct kvm *k, uint64_t *ret);
+int kvm_set_clock(const struct kvm *k, uint64_t ns);
+
 int kvm_save(const struct kvm *k, struct buf *out);
 int kvm_load(const struct kvm *k, struct cursor *c);
 

@@ -340,6 +340,8 @@ int vm_resume(struct vm *vm)
         return -EALREADY;
     if (vm->state == CTL_STATE_EXITED || vm->exit != CTL_EXIT_NONE)
         return -EINVAL;
+    if (vm->state == CTL_STATE_PAUSED && vm->clock != 0)
+        (void)kvm_set_clock(&vm->kvm, vm->clock);
     vm->state = CTL_STATE_RUNNING;
     for (size_t i = 0; i < LAYOUT_VIRTIO_MAX; i++)
         virtio_kick_all(vm->slot[i].dev);
@@ -371,8 +373,11 @@ int vm_pause(struct vm *vm)
         if (pthread_cond_timedwait(&vm->rest, &vm->lock, &until) == ETIMEDOUT)
             return -ETIMEDOUT;
     }
-    if (vm->state == CTL_STATE_RUNNING)
+    if (vm->state == CTL_STATE_RUNNING) {
         vm->state = CTL_STATE_PAUSED;
+        if (kvm_get_clock(&vm->kvm, &vm->clock) < 0)
+            vm->clock = 0;
+    }
     return 0;
 }
 

@@ -75,6 +75,7 @@ struct vm {
     bool seccomp;
     int pagemap_fd; /* not owned */
     enum ctl_state state;
+    uint64_t clock; /* of the guest at the pause; 0: unknown */
     enum ctl_exit exit;
     char exit_text[SERIAL_LINE];
     void (*exited)(void *ctx); /* set before vm_init; called once, on the loop */
@@ -91,7 +92,7 @@ int vm_start_threads(struct vm *vm, struct error *err);
 /* Ends all threads and releases everything. Without the lock. */
 void vm_done(struct vm *vm);
 
-/* 0, -EALREADY when it runs, -EINVAL once it has ended. */
+/* 0, -EALREADY when it runs, -EINVAL once it has ended. To the guest a pause takes no time. */
 int vm_resume(struct vm *vm);
 /* Returns when every vCPU is at rest; -ETIMEDOUT when one does not come. */
 int vm_pause(struct vm *vm);

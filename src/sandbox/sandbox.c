@@ -9,6 +9,7 @@
 
 #include "log.h"
 #include "sandbox_configure.h"
+#include "sandbox_rest.h"
 #include "timefmt.h"
 
 /* In time order. */
@@ -279,6 +280,8 @@ static void sandbox_ready(struct sandbox *sb)
     sandbox_move(sb, SANDBOX_READY);
     if (sb->claimed)
         sandbox_configure(sb);
+    else
+        sandbox_rest(sb);
 }
 
 void sandbox_claim(struct sandbox *sb, struct sandbox_owner *owner, struct sandbox_wait *w)
@@ -292,7 +295,7 @@ void sandbox_claim(struct sandbox *sb, struct sandbox_owner *owner, struct sandb
     if (sb->owner.name != NULL) /* its owner knows it from now on: a restart must, too */
         sb->events->changed(sb);
     if (sb->phase == SANDBOX_READY)
-        sandbox_configure(sb);
+        sandbox_wake(sb, sandbox_configure);
     else if (sb->phase == SANDBOX_WARMING && sb->op_active)
         agent_call_close(&sb->op); /* commands can run now; code waits for its kernel by itself */
 }

@@ -14,7 +14,7 @@
  * HANDSHAKE    PONG of the agent                      SANDBOX_HANDSHAKE   WARMING, READY, or
  *                                                                         RUNNING when adopted
  * WARMING      warm kernels (unclaimed only)          SANDBOX_WARMUP      READY, whatever comes
- * READY        a claim (it is in the pool)            -                   CONFIGURING
+ * READY        a claim (it is in the pool, paused)    -                   CONFIGURING
  * CONFIGURING  the agent's answer to CONFIGURE         SANDBOX_HANDSHAKE   RUNNING
  * RUNNING      a kill, the expiry, its own end        timeout_at          STOPPING
  * STOPPING     the driver's `stopped`, open calls     the driver          ENDED
@@ -55,6 +55,8 @@ enum sandbox_phase {
     SANDBOX_ENDED,
     SANDBOX_PHASE_COUNT
 };
+
+enum sandbox_resting { SANDBOX_AWAKE, SANDBOX_PAUSING, SANDBOX_RESTING, SANDBOX_RESUMING };
 
 /* Stored in records: only append. */
 enum sandbox_status {
@@ -104,10 +106,12 @@ struct sandbox {
     enum sandbox_phase phase;
     bool claimed;
     bool adopted;
-    bool bridge_started; /* its kernels are warm, or on their way */
-    bool warming;        /* `warmed` is owed */
-    bool code_expected;  /* the driver knows */
-    char *dir;           /* owned; the instance's directory */
+    bool bridge_started;               /* its kernels are warm, or on their way */
+    bool warming;                      /* `warmed` is owed */
+    bool code_expected;                /* the driver knows */
+    enum sandbox_resting rest;         /* in READY; see sandbox_rest.c */
+    void (*awake)(struct sandbox *sb); /* what follows */
+    char *dir;                         /* owned; the instance's directory */
     char *socket_path;
     struct iso *iso; /* NULL before start and after `stopped` */
     struct agent_target target;
