@@ -26,11 +26,17 @@ check "free memory comes back" 1 $([ "$7" -gt 67108864 ] && echo 1 || echo "$7")
 # A snapshot with a connection open.
 $R/vmctl $T/a ask keep >/dev/null 2>&1 &
 sleep 0.5
+before=$(ask a clocks | cut -d' ' -f2)
 check pause ok "$(vmctl a pause)"
 echo "# snapshot: $($R/vmctl $T/a snapshot $T/snap)"
 echo "# memory file: $(du -k $T/snap/memory | cut -f1) KiB, state $(wc -c <$T/snap/state) bytes"
+sleep 5
 check resume ok "$(vmctl a resume)"
 check "the origin goes on" pong "$(ask a ping)"
+took=$(($(ask a clocks | cut -d' ' -f2) - before))
+check "a pause takes no time" 1 $([ $took -ge 0 ] && [ $took -lt 5000 ] && echo 1 || echo $took)
+t=$(ask a "sleep 50")
+check "sleep on time after a pause" 1 $([ "$t" -ge 49 ] && [ "$t" -lt 1000 ] && echo 1 || echo "$t")
 stop a
 cp $T/disk $T/disk.origin
 for vm in b c; do

@@ -163,12 +163,35 @@ static void tables_are_well_formed(void)
     T_EQ(acpi_build(&mem, 1, 5), -EINVAL);
 }
 
-/* Another program's opinion: the disassembler must read it and the compiler take it back. */
+static void save(const char *dir, const char *name, const uint8_t *t)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/%s.aml", dir, name);
+    FILE *f = fopen(path, "w");
+    T_EQ(fwrite(t, 1, word(t + 4), f), word(t + 4));
+    fclose(f);
+}
+
+/* Another program's opinion: the disassembler must read each, and the compiler take it back without
+ * a warning. */
 static void a_disassembler_agrees(void)
 {
     static const char *const wanted[] = {
-        "Device (VR00)", "\"LNRO0005\"", "0xD0000000", "Device (GED)", "\"ACPI0013\"",
-        "Device (VGEN)", "PNP0501",      "_S5",        "VGEN, 0x80)",  "\"VM_Gen_Counter\"",
+        "Device (VR00)",
+        "\"LNRO0005\"",
+        "0xD0000000",
+        "Device (GED)",
+        "\"ACPI0013\"",
+        "Device (VGEN)",
+        "PNP0501",
+        "_S5",
+        "VGEN, 0x80)",
+        "\"VM_Gen_Counter\"",
+        "Hardware Reduced (V5) : 1",
+        "Processor Enabled : 1",
+        "I/O Apic ID",
+        "DSDT",
+        "(FADT)",
     };
     char dir[] = "/tmp/test-acpi-XXXXXX", cmd[512], *text = NULL;
     size_t len = 0;
@@ -178,24 +201,28 @@ static void a_disassembler_agrees(void)
     }
     setup();
     T_EQ(acpi_build(&mem, 2, 4), 0);
-    const uint8_t *xsdt = table(word(mem.base + LAYOUT_ACPI + 24), "XSDT");
-    const uint8_t *dsdt = table(word(table(word(xsdt + 36), "FACP") + 140), "DSDT");
     T_TRUE(mkdtemp(dir) != NULL);
-    snprintf(cmd, sizeof(cmd), "%s/dsdt.aml", dir);
-    FILE *f = fopen(cmd, "w");
-    T_EQ(fwrite(dsdt, 1, word(dsdt + 4), f), word(dsdt + 4));
-    fclose(f);
-    snprintf(cmd, sizeof(cmd),
-             "cd %s && iasl -d dsdt.aml >d.log 2>&1 && cp dsdt.dsl back.dsl && "
-             "iasl back.dsl >c.log 2>&1 && cat dsdt.dsl; rm -rf %s",
-             dir, dir);
-    f = popen(cmd, "r");
+    const uint8_t *xsdt = table(word(mem.base + LAYOUT_ACPI + 24), "XSDT");
+    const uint8_t *fadt = table(word(xsdt + 36), "FACP");
+    save(dir, "xsdt", xsdt);
+    save(dir, "fadt", fadt);
+    save(dir, "madt", table(word(xsdt + 44), "APIC"));
+    save(dir, "dsdt", table(word(fadt + 140), "DSDT"));
+    snprintf(
+        cmd, sizeof(cmd),
+        "cd %s && for t in xsdt fadt madt dsdt; do iasl -d $t.aml >d.log 2>&1 && "
+        "cp $t.dsl back.dsl && iasl back.dsl >c.log 2>&1 && grep -q '0 Errors, 0 Warn' c.log &&"
+        " cat $t.dsl || { echo \"failed: $t\"; cat d.log c.log; }; done; rm -rf %s",
+        dir, dir);
+    FILE *f = popen(cmd, "r");
     T_TRUE(getdelim(&text, &len, '\0', f) > 0);
     T_EQ(pclose(f), 0);
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
         if (strstr(text, wanted[i]) == NULL)
             T_FAIL("the disassembly lacks %s:\n%s", wanted[i], text);
     }
+    if (strstr(text, "failed: ") != NULL)
+        T_FAIL("iasl is not content:\n%s", text);
     free(text);
 }
 
