@@ -15,7 +15,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "ctl.h"
@@ -326,23 +325,11 @@ static void maker_watch(struct maker *m, uv_signal_t *handle, int signum)
     uv_unref((uv_handle_t *)handle);
 }
 
-/* Of the template's kvm/, as build-kvm takes it. */
-static int maker_lock(struct maker *m, struct error *err)
-{
-    char path[MAKER_PATH_SIZE + 16];
-    (void)snprintf(path, sizeof(path), "%s/kvm/.lock", m->dir);
-    m->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (m->lock < 0 || flock(m->lock, LOCK_EX | LOCK_NB) < 0)
-        return error_set_errno(err, ERROR_CONFLICT, -errno,
-                               "Another build of this template is running: %s", path);
-    return 0;
-}
-
 static int maker_init(struct maker *m, const struct config *config, struct error *err)
 {
     int rv = template_kvm_shape(m->dir, &m->shape, err);
     if (rv == 0)
-        rv = maker_lock(m, err);
+        rv = m->lock = template_kvm_lock(m->dir, err);
     if (rv < 0)
         return rv;
     id_new(m->id);

@@ -300,14 +300,6 @@ void sandbox_claim(struct sandbox *sb, struct sandbox_owner *owner, struct sandb
         agent_call_close(&sb->op); /* commands can run now; code waits for its kernel by itself */
 }
 
-void sandbox_expect_code(struct sandbox *sb)
-{
-    if (sb->code_expected || sb->iso == NULL)
-        return;
-    sb->code_expected = true;
-    iso_expect_code(sb->iso);
-}
-
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds)
 {
     sb->timeout_at_ms = time_now_ms() + (int64_t)seconds * 1000;

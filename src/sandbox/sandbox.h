@@ -163,11 +163,16 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
 /* Has the kernels of a live sandbox started ahead of its first code; `warmed` follows. */
 void sandbox_warm_live(struct sandbox *sb);
 
-/* Code is about to run in a live sandbox: once it has, this does nothing. */
-void sandbox_expect_code(struct sandbox *sb);
-
 /* Sets the expiry to `seconds` from now; only while it runs. */
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds);
+
+/* Code is about to run in a live sandbox: once it has, this does nothing. */
+static inline void sandbox_expect_code(struct sandbox *sb)
+{
+    if (!sb->code_expected && sb->iso != NULL)
+        iso_expect_code(sb->iso);
+    sb->code_expected = true;
+}
 
 static inline bool sandbox_is_live(const struct sandbox *sb)
 {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "file.h"
 #include "json.h"
@@ -117,6 +118,17 @@ int template_kvm_shape(const char *dir, struct template_kvm_shape *ret, struct e
         (void)snprintf(ret->language, sizeof(ret->language), "%s", languages[0]);
     free(languages);
     return 0;
+}
+
+int template_kvm_lock(const char *dir, struct error *err)
+{
+    char path[KVM_PATH_SIZE];
+    (void)snprintf(path, sizeof(path), "%s/kvm/.lock", dir);
+    cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return error_set_errno(err, ERROR_CONFLICT, -errno,
+                               "Another build of this template is running: %s", path);
+    return TAKE_FD(fd);
 }
 
 static void kvm_print_snapshot(struct buf *out, const json *template, const json *images)

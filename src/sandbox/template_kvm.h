@@ -30,6 +30,10 @@ struct template_kvm_shape {
 
 int template_kvm_shape(const char *dir, struct template_kvm_shape *ret, struct error *err);
 
+/* A descriptor that keeps every other build of the template out until it is closed, or a negative
+ * errno. The script build-kvm takes the same lock. */
+int template_kvm_lock(const char *dir, struct error *err);
+
 /* Completes a new snapshot's directory with its snapshot.json, makes everything in it survive a
  * power failure, and lets it take the place of the template's in one step. What was there before is
  * then in `snapshot_dir`; sandboxes that run on it have its files open. */

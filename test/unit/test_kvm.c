@@ -1,59 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kvm driver against a VMM that fails on purpose (fake_vmm.c). Real microVMs are for the
  * emulated host: see test/api. */
-#include "cgroup.h"
 #include "kvm_internal.h"
 #include "proc.h"
 #include "rmtree.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <sys/stat.h>
 
-#include "t.h"
-
-static char state_dir[64];
-static uv_loop_t loop;
-static struct isolation_driver *driver;
+#include "t_iso.h"
 
 __attribute__((constructor)) static void helper(int argc, char **argv)
 {
     int status = 0;
     if (driver_helper_main(argc, argv, &status))
         _exit(status);
-}
-
-struct box {
-    struct iso *iso;
-    char id[DRIVER_ID_LEN + 1];
-    char dir[160];
-    int started, exited, stopped, done; /* how often */
-    int status, done_status;
-    char error[256], reason[256];
-};
-
-static void on_started(void *ctx, int status, const struct error *err)
-{
-    struct box *b = ctx;
-    b->started++;
-    b->status = status;
-    if (err != NULL)
-        (void)snprintf(b->error, sizeof(b->error), "%s", err->message);
-}
-
-static void on_exited(void *ctx, const char *reason)
-{
-    struct box *b = ctx;
-    b->exited++;
-    (void)snprintf(b->reason, sizeof(b->reason), "%s", reason);
-}
-
-static void on_stopped(void *ctx)
-{
-    struct box *b = ctx;
-    b->stopped++;
-    b->iso = NULL;
 }
 
 static void on_done(void *ctx, int status, const struct error *err)
@@ -64,47 +26,18 @@ static void on_done(void *ctx, int status, const struct error *err)
     (void)snprintf(b->error, sizeof(b->error), "%s", err != NULL ? err->message : "");
 }
 
-static const struct iso_events events = {on_started, on_exited, on_stopped};
-
-/* Ends each turn of the loop, so that a flag set by a timer is seen. */
-static void on_tick(uv_timer_t *t)
-{
-    int *left = t->data;
-    if (--*left == 0)
-        T_FAIL("waited too long");
-}
-
-static void run_until(const int *flag)
-{
-    uv_timer_t tick;
-    int left = 1500;
-    (void)uv_timer_init(&loop, &tick);
-    tick.data = &left;
-    (void)uv_timer_start(&tick, on_tick, 20, 20);
-    while (*flag == 0)
-        (void)uv_run(&loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)&tick, NULL);
-    (void)uv_run(&loop, UV_RUN_NOWAIT);
-}
-
 /* The fault is made known to the VMM by the template's directory. */
 static void box_init(struct box *b, unsigned int n, const char *mode)
 {
     char template_dir[128];
-    *b = (struct box){0};
-    (void)snprintf(b->id, sizeof(b->id), "%08x-0000-4000-8000-%012x", n, (unsigned int)getpid());
-    (void)snprintf(b->dir, sizeof(b->dir), "%s/sandboxes/%s", state_dir, b->id);
     (void)snprintf(template_dir, sizeof(template_dir), "%s/mode-%s", state_dir, mode);
-    struct iso_spec spec = {.id = b->id,
-                            .dir = b->dir,
-                            .rootfs = "/",
-                            .guest_dir = "/",
-                            .template_dir = template_dir,
-                            .vcpus = 1,
-                            .memory_mb = 64,
-                            .disk_mb = 64};
-    b->iso = iso_new(driver, &spec, &events, b);
-    T_TRUE(b->iso != NULL);
+    box_new(b, n,
+            (struct iso_spec){.rootfs = "/",
+                              .guest_dir = "/",
+                              .template_dir = template_dir,
+                              .vcpus = 1,
+                              .memory_mb = 64,
+                              .disk_mb = 64});
 }
 
 static void box_start(struct box *b, unsigned int n, const char *mode)
@@ -122,30 +55,10 @@ static void box_run(struct box *b, unsigned int n, const char *mode)
         T_FAIL("start: %s", b->error);
 }
 
-static void box_stop(struct box *b)
-{
-    iso_stop(b->iso);
-    T_EQ(b->stopped, 0);
-    run_until(&b->stopped);
-    T_EQ(b->stopped, 1);
-    T_TRUE(access(b->dir, F_OK) < 0);
-}
-
 /* What an instance could leave behind. */
 struct traces {
     int cgroups, fds, files, processes;
 };
-
-static int count_entries(const char *path, const char *prefix)
-{
-    int n = 0;
-    DIR *d = opendir(path);
-    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d))
-        n += strncmp(e->d_name, prefix, strlen(prefix)) == 0;
-    if (d != NULL)
-        (void)closedir(d);
-    return n;
-}
 
 static int count_processes(void)
 {
@@ -166,21 +79,10 @@ static int count_processes(void)
 
 static struct traces traces_now(void)
 {
-    char path[300];
-    struct traces t = {.fds = count_entries("/proc/self/fd", ""), .processes = count_processes()};
-    struct cgroups cg = {0};
-    (void)cgroups_load(&cg);
-    for (size_t i = 0; i < cg.n; i++) {
-        for (unsigned int n = 0; n < 32; n++) {
-            (void)snprintf(path, sizeof(path), "%s/corral-%08x-0000-4000-8000-%012x", cg.mounts[i],
-                           n, (unsigned int)getpid());
-            t.cgroups += access(path, F_OK) == 0;
-        }
-    }
-    cgroups_done(&cg);
-    (void)snprintf(path, sizeof(path), "%s/sandboxes", state_dir);
-    t.files = count_entries(path, "");
-    return t;
+    return (struct traces){.cgroups = count_cgroups(),
+                           .fds = count_entries("/proc/self/fd", ""),
+                           .files = count_state_files("sandboxes"),
+                           .processes = count_processes()};
 }
 
 static void traces_equal(struct traces a)
@@ -377,8 +279,10 @@ static void operations(void)
     T_EQ(iso_pause(b.iso, on_done), -EINVAL);
     T_EQ(iso_start(b.iso), 0);
     run_until(&b.started);
+    iso_expect_code(b.iso); /* beside an operation, whose answer it does not take */
     wait_op(&b, iso_pause(b.iso, on_done));
     T_EQ(b.done_status, 0);
+    iso_expect_code(b.iso);
     wait_op(&b, iso_resume(b.iso, on_done));
     T_EQ(iso_snapshot(b.iso, dir, on_done), 0);
     T_EQ(iso_pause(b.iso, on_done), -EBUSY);
@@ -555,6 +459,7 @@ static void many_at_once(void)
 static void set_up(void)
 {
     struct error err = {0};
+    id_suffix = (unsigned int)getpid();
     (void)snprintf(state_dir, sizeof(state_dir), "/tmp/corral-test-XXXXXX");
     T_TRUE(mkdtemp(state_dir) != NULL);
     T_EQ(uv_loop_init(&loop), 0);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Real containers: needs root and runc, and is skipped elsewhere. */
-#include "cgroup.h"
 #include "oci_exec.h"
 #include "proc.h"
 #include "rmtree.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,15 +12,11 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "t.h"
+#include "t_iso.h"
 
 #define IDS 20
 
-static char state_dir[64];
 static char rootfs[96], guest_dir[96];
-static unsigned int id_suffix; /* ends the ids: tells our sandboxes from others */
-static uv_loop_t loop;
-static struct isolation_driver *driver;
 
 static void server_that_crashes(const char *state, unsigned int ms);
 
@@ -43,80 +37,17 @@ static const char *runtime(void)
     return name != NULL ? name : "runc";
 }
 
-struct box {
-    struct iso *iso;
-    char id[DRIVER_ID_LEN + 1];
-    char dir[160];
-    int started, exited, stopped; /* how often */
-    int status;
-    char error[256], reason[64];
-};
-
-static void on_started(void *ctx, int status, const struct error *err)
-{
-    struct box *b = ctx;
-    b->started++;
-    b->status = status;
-    if (err != NULL)
-        (void)snprintf(b->error, sizeof(b->error), "%s", err->message);
-}
-
-static void on_exited(void *ctx, const char *reason)
-{
-    struct box *b = ctx;
-    b->exited++;
-    (void)snprintf(b->reason, sizeof(b->reason), "%s", reason);
-}
-
-static void on_stopped(void *ctx)
-{
-    struct box *b = ctx;
-    b->stopped++;
-    b->iso = NULL;
-}
-
-static const struct iso_events events = {on_started, on_exited, on_stopped};
-
 static void box_init_with(struct box *b, unsigned int n, const char *root)
 {
-    *b = (struct box){0};
-    (void)snprintf(b->id, sizeof(b->id), "%08x-0000-4000-8000-%012x", n, id_suffix);
-    (void)snprintf(b->dir, sizeof(b->dir), "%s/sandboxes/%s", state_dir, b->id);
-    struct iso_spec spec = {.id = b->id,
-                            .dir = b->dir,
-                            .rootfs = root,
-                            .guest_dir = guest_dir,
-                            .vcpus = 1,
-                            .memory_mb = 64,
-                            .pids_max = 32};
-    b->iso = iso_new(driver, &spec, &events, b);
-    T_TRUE(b->iso != NULL);
+    box_new(
+        b, n,
+        (struct iso_spec){
+            .rootfs = root, .guest_dir = guest_dir, .vcpus = 1, .memory_mb = 64, .pids_max = 32});
 }
 
 static void box_init(struct box *b, unsigned int n)
 {
     box_init_with(b, n, rootfs);
-}
-
-/* Ends each turn of the loop, so that a flag set by a timer is seen. */
-static void on_tick(uv_timer_t *t)
-{
-    int *left = t->data;
-    if (--*left == 0)
-        T_FAIL("waited too long");
-}
-
-static void run_until(const int *flag)
-{
-    uv_timer_t tick;
-    int left = 1500;
-    (void)uv_timer_init(&loop, &tick);
-    tick.data = &left;
-    (void)uv_timer_start(&tick, on_tick, 20, 20);
-    while (*flag == 0)
-        (void)uv_run(&loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)&tick, NULL);
-    (void)uv_run(&loop, UV_RUN_NOWAIT);
 }
 
 static void box_start(struct box *b, unsigned int n)
@@ -127,15 +58,6 @@ static void box_start(struct box *b, unsigned int n)
     run_until(&b->started);
     if (b->status != 0)
         T_FAIL("start: %s", b->error);
-}
-
-static void box_stop(struct box *b)
-{
-    iso_stop(b->iso);
-    T_EQ(b->stopped, 0);
-    run_until(&b->stopped);
-    T_EQ(b->stopped, 1);
-    T_TRUE(access(b->dir, F_OK) < 0);
 }
 
 static int box_connect(const struct box *b)
@@ -167,17 +89,6 @@ static const char *box_ask(const struct box *b, const char *line)
 struct traces {
     int processes, mounts, cgroups, fds, files;
 };
-
-static int count_entries(const char *path, const char *prefix)
-{
-    int n = 0;
-    DIR *d = opendir(path);
-    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d))
-        n += strncmp(e->d_name, prefix, strlen(prefix)) == 0;
-    if (d != NULL)
-        (void)closedir(d);
-    return n;
-}
 
 static int count_lines(const char *path)
 {
@@ -219,27 +130,11 @@ static int count_processes(void)
 
 static struct traces traces_now(void)
 {
-    static const char *const names[] = {"sandboxes", "oci"};
-    struct traces t = {.processes = count_processes(),
-                       .mounts = count_lines("/proc/self/mounts"),
-                       .fds = count_entries("/proc/self/fd", "")};
-    struct cgroups cg = {0};
-    T_EQ(cgroups_load(&cg), 0);
-    for (size_t i = 0; i < cg.n; i++) {
-        for (unsigned int n = 0; n < 100; n++) {
-            char path[256];
-            (void)snprintf(path, sizeof(path), "%s/corral-%08x-0000-4000-8000-%012x", cg.mounts[i],
-                           n, id_suffix);
-            t.cgroups += access(path, F_OK) == 0;
-        }
-    }
-    cgroups_done(&cg);
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        char path[96];
-        (void)snprintf(path, sizeof(path), "%s/%s", state_dir, names[i]);
-        t.files += count_entries(path, "");
-    }
-    return t;
+    return (struct traces){.processes = count_processes(),
+                           .mounts = count_lines("/proc/self/mounts"),
+                           .cgroups = count_cgroups(),
+                           .fds = count_entries("/proc/self/fd", ""),
+                           .files = count_state_files("sandboxes") + count_state_files("oci")};
 }
 
 static void traces_equal(struct traces a)
