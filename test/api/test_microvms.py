@@ -3,27 +3,14 @@
 import os
 import unittest
 
-from corraltest import HOST, Server, parse_time, patience, processes_with, wait_until
+from corraltest import HOST, parse_time, patience, processes_with, wait_until
+from restarts import RestartTest
 
 KVM = os.environ.get("CORRAL_TEST_ISOLATION") == "kvm"
 
 
 @unittest.skipUnless(KVM, "the sandboxes are containers")
-class MicroVMs(unittest.TestCase):
-    def setUp(self):
-        self.server = Server()
-        self.addCleanup(self.close)
-        self.server.start()
-
-    def close(self):
-        faults = self.server.close()
-        if faults:
-            self.fail("\n".join(faults))
-
-    @property
-    def api(self):
-        return self.server.client
-
+class MicroVMs(RestartTest):
     def get(self, sandbox):
         return self.api.get(f"/sandboxes/{sandbox}").json
 

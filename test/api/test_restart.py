@@ -6,26 +6,8 @@ import threading
 import time
 import unittest
 
-from corraltest import HOST, Server, parse_time, patience, processes_with, wait_until
-
-
-class RestartTest(unittest.TestCase):
-    def setUp(self):
-        self.server = Server()
-        self.addCleanup(self.close)
-        self.server.start()
-
-    def close(self):
-        faults = self.server.close()
-        if faults:
-            self.fail("\n".join(faults))
-
-    @property
-    def api(self):
-        return self.server.client
-
-    def status(self, sandbox):
-        return self.api.get(f"/sandboxes/{sandbox}").json["status"]
+from corraltest import HOST, parse_time, patience, processes_with, wait_until
+from restarts import RestartTest
 
 
 class Killed(RestartTest):
