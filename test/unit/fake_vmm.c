@@ -173,8 +173,11 @@ static void run(void)
         fds[2 + i].fd = -1;
     (void)!write(STDOUT_FILENO, "r", 1);
     (void)close(STDOUT_FILENO);
+    /* Signals come while it waits, and at no other time. */
+    sigset_t none;
+    (void)sigemptyset(&none);
     for (;;) {
-        (void)poll(fds, ARRAY_SIZE(fds), -1);
+        (void)ppoll(fds, ARRAY_SIZE(fds), NULL, &none);
         for (int i = 0; i < CLIENTS && (panic || nonsense); i++) {
             if (fds[2 + i].fd >= 0 && panic)
                 tell_exited(fds[2 + i].fd, CTL_EXIT_PANIC, "sysrq triggered crash");
@@ -255,6 +258,11 @@ int main(int argc, char **argv)
     (void)snprintf(overlay, sizeof(overlay), "%s/overlay", dir);
     (void)close(open(overlay, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     enter_cgroups();
+    sigset_t mine;
+    (void)sigemptyset(&mine);
+    (void)sigaddset(&mine, SIGUSR1);
+    (void)sigaddset(&mine, SIGUSR2);
+    (void)sigprocmask(SIG_BLOCK, &mine, NULL);
     (void)signal(SIGUSR1, on_signal);
     (void)signal(SIGUSR2, on_signal);
     (void)signal(SIGPIPE, SIG_IGN);
