@@ -90,8 +90,7 @@ enum wire_type {
                                    user-space random generators of running kernels. Answered at
                                    once: no kernel runs code of a later request before it has both.
                                    The agent sends it when it is CONFIGUREd.  -> OK | ERROR */
-    WIRE_CODE_READY = 0x45,     /* -      answered once the warm kernels are up and have
-                                   what the last CODE_ENV brought             -> OK | ERROR */
+    WIRE_CODE_READY = 0x45,     /* -      answered once the warm kernels are up  -> OK | ERROR */
     WIRE_CODE_LAST = 0x4f,
 
     /* Later frames, server to agent. */

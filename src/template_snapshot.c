@@ -207,7 +207,6 @@ static const struct {
     {NULL, step_stop, MAKER_CALL_MS},
     {"recording what first requests touch", step_restore, MAKER_START_MS},
     {NULL, step_configure_now, MAKER_CALL_MS},
-    {NULL, step_warm, MAKER_WARM_MS}, /* the kernels have the new seed */
     {NULL, step_workset, MAKER_SAVE_MS},
     {NULL, step_first_code, MAKER_WARM_MS},
     {NULL, step_workset_code, MAKER_SAVE_MS},

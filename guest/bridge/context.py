@@ -36,10 +36,6 @@ class Context:
     def busy(self):
         return self._running is not None
 
-    @property
-    def idle(self):
-        return not self._turns.taken
-
     async def run(self, run):
         """Executes the run when its turn comes. All its output and its end go to its outbox."""
         patience = min(run.timeout_s + QUEUE_SLACK_S, QUEUE_S) if run.timeout_s else QUEUE_S
@@ -71,17 +67,6 @@ class Context:
             for part in (self._isolated(code), self._settled() if warm else ""):
                 if part and not await kernel.silent(part):
                     raise WireError(E_INTERNAL, f"the warm-up code of {self.language} failed")
-        finally:
-            self._turns.leave()
-
-    async def refresh(self):
-        """Brings a running kernel up to date before its next run asks for it."""
-        if self._kernel is None and self.idle:
-            return
-        await self._turns.enter(QUEUE_S)
-        try:
-            if self._kernel is not None and not self.closed:
-                await self._live_kernel()
         finally:
             self._turns.leave()
 

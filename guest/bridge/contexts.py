@@ -19,7 +19,6 @@ class Contexts:
         self._defaults = {}
         self._by_id = {}
         self._tasks = set()
-        self._refreshed = None
 
     async def for_run(self, context_id, language):
         return self.get(context_id) if context_id else await self.default(language)
@@ -62,17 +61,6 @@ class Contexts:
         context = self.get(context_id)
         del self._by_id[context_id]
         self.background(context.close())
-
-    def refresh(self):
-        """Does now, while nobody waits, what each kernel's next run would do first."""
-        everyone = [*self._defaults.values(), *self._by_id.values()]
-        tasks = [self.background(context.refresh()) for context in everyone]
-        self._refreshed = asyncio.gather(*tasks, return_exceptions=True)
-
-    async def refreshed(self):
-        """Returns when the last refresh is over."""
-        if self._refreshed is not None:
-            await asyncio.shield(self._refreshed)
 
     async def close(self):
         everyone = [*self._defaults.values(), *self._by_id.values()]

@@ -95,9 +95,9 @@ class Server:
     async def _code_env(self, fields, _reader, _writer):
         variables, seed = environment.parse(fields.list()), fields.str()
         fields.end()
-        # Kernels may be slow or busy: each catches up before it runs anything more.
+        # Each kernel catches up before it runs anything more, and not earlier: one that is not used
+        # shares its memory with its clones.
         self._base.update(variables, seed)
-        self._contexts.refresh()
         return wire.ok()
 
     async def _code_ready(self, fields, _reader, _writer):
@@ -108,7 +108,6 @@ class Server:
             raise
         except Exception as fault:
             raise WireError(E_INTERNAL, f"the warm-up failed: {fault}") from fault
-        await self._contexts.refreshed()
         return wire.ok()
 
     _OPERATIONS = {
