@@ -39,7 +39,7 @@ enum ctl_type {
     CTL_BALLOON = 0x08,  /* u64 bytes the guest shall give up                       -> OK | ERROR */
     CTL_WORKSET = 0x09,  /* -  with one writable file attached: writes the list of guest pages
                             touched so far, for one of the CTL_WORKSET names        -> OK | ERROR */
-    CTL_PREFETCH = 0x0a, /* -  makes ready what a first run of code needs, by and by      -> OK */
+    CTL_PREFETCH = 0x0a, /* -  makes ready what a first run of code needs      -> OK | ERROR */
 
     /* Replies. */
     CTL_OK = 0x80,

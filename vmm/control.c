@@ -149,9 +149,16 @@ static int control_workset(struct control_client *cl, struct error *err)
 
 static int control_prefetch(struct control_client *cl, struct error *err)
 {
-    (void)err;
-    cl->control->vm->copying = true;
-    return 0;
+    struct vm *vm = cl->control->vm;
+    bool was_running = vm->state == CTL_STATE_RUNNING;
+    if (vm->code.run == NULL || vm->state == CTL_STATE_EXITED)
+        return 0;
+    int rv = was_running ? vm_pause(vm) : 0;
+    if (rv < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the vCPUs do not come to rest");
+    vm_prefetch(vm, &vm->code);
+    vm->clock = 0; /* some milliseconds, which have passed for the guest, too */
+    return was_running ? vm_resume(vm) : 0;
 }
 
 static void control_stats(struct control_client *cl)

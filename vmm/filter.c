@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 
 #include "base.h"
+#include "vcpu.h"
 
 #define SYS(name) SYS_##name
 #define ANY                                                                                        \
@@ -98,6 +99,7 @@ static const struct rule rules_loop[] = {
     {SYS(getpid), ANY, "part of pthread_kill"},
     {SYS(ioctl), ARG_IS(1, KVM_RUN), "finishing the I/O of a vCPU at rest"},
     {SYS(ioctl), ARG_IS(1, KVM_GET_IRQCHIP), "snapshot"},
+    {SYS(ioctl), ARG_IS(1, VCPU_PREFAULT), "making ready what code will need"},
     {SYS(ioctl), ARG_IS(1, KVM_GET_CLOCK), "pause, snapshot"},
     {SYS(ioctl), ARG_IS(1, KVM_SET_CLOCK), "resume"},
     {SYS(ioctl), ARG_IS(1, KVM_GET_MP_STATE), "snapshot"},

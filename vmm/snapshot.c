@@ -243,15 +243,11 @@ static int snap_new_generation(struct vm *vm)
 /* They are advice: what cannot be read is not there. */
 static void snap_load_worksets(struct vm *vm, const struct vm_config *config)
 {
-    struct workset now;
+    if (config->workset_fd >= 0 && workset_open(&vm->soon, &vm->mem, config->workset_fd) == 0)
+        workset_read_ahead(&vm->soon, &vm->mem);
     if (config->workset_code_fd >= 0 &&
         workset_open(&vm->code, &vm->mem, config->workset_code_fd) == 0)
         workset_read_ahead(&vm->code, &vm->mem);
-    if (config->workset_fd >= 0 && workset_open(&now, &vm->mem, config->workset_fd) == 0) {
-        workset_read_ahead(&now, &vm->mem);
-        while (workset_copy(&now, &vm->mem, WORKSET_SLICE))
-            ;
-    }
 }
 
 int vm_load(struct vm *vm, const struct vm_config *config, struct error *err)
@@ -284,5 +280,6 @@ int vm_load(struct vm *vm, const struct vm_config *config, struct error *err)
         rv = snap_new_generation(vm);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the snapshot cannot be restored");
+    vm_prefetch(vm, &vm->soon);
     return 0;
 }

@@ -32,6 +32,8 @@ struct vcpu_ops {
     void (*thread_start)(void *ctx); /* in the new thread, before anything else */
 };
 
+#define VCPU_PREFAULT _IOWR(KVMIO, 0xd5, uint64_t[8]) /* KVM_PRE_FAULT_MEMORY */
+
 struct vcpu {
     int fd; /* owned */
     unsigned int index;
@@ -52,6 +54,9 @@ int vcpu_init(struct vcpu *v, const struct kvm *k, unsigned int index, const str
 /* The state at the first instruction of a kernel; vCPUs other than 0 wait for their start signal.
  */
 int vcpu_boot(struct vcpu *v, struct kvm_cpuid2 *cpuid, const struct boot_entry *entry);
+/* Puts guest addresses into the tables that the hardware walks before the guest asks for them; the
+ * vCPU is parked or has no thread. Advice: kernels before 6.11 cannot. */
+void vcpu_prefault(const struct vcpu *v, uint64_t gpa, uint64_t len);
 /* Creates the thread, parked. */
 int vcpu_start(struct vcpu *v);
 /* With the lock held: lets it run, asks it to park (it calls ops->parked when it has). */

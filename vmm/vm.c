@@ -34,7 +34,7 @@ static void vm_leave(void *ctx)
     (void)pthread_mutex_unlock(&vm->lock);
 }
 
-/* The end of a turn: work left over, and the end of the VM. */
+/* The end of a turn: queues with work left over, and the end of the VM. */
 static bool vm_after(void *ctx)
 {
     struct vm *vm = ctx;
@@ -45,8 +45,6 @@ static bool vm_after(void *ctx)
         virtio_run_again(vm->slot[i].dev);
         more |= vm->slot[i].dev->again != 0;
     }
-    vm->copying = vm->copying && workset_copy(&vm->code, &vm->mem, WORKSET_SLICE);
-    more |= vm->copying;
     if (vm->exit != CTL_EXIT_NONE && !vm->exit_told) {
         vm->exit_told = true;
         vm->state = CTL_STATE_EXITED;
@@ -328,6 +326,7 @@ void vm_done(struct vm *vm)
     kvm_done(&vm->kvm);
     mem_done(&vm->mem);
     disk_close(vm->disk);
+    workset_done(&vm->soon);
     workset_done(&vm->code);
     free(vm->cpuid);
 }
@@ -379,6 +378,15 @@ int vm_pause(struct vm *vm)
             vm->clock = 0;
     }
     return 0;
+}
+
+void vm_prefetch(struct vm *vm, struct workset *w)
+{
+    uint64_t gpa, len;
+    (void)workset_copy(w, &vm->mem);
+    for (size_t i = 0; workset_dense(w, &vm->mem, i, &gpa, &len); i++)
+        vcpu_prefault(&vm->vcpu[0], gpa, len);
+    workset_done(w);
 }
 
 void vm_end(struct vm *vm, enum ctl_exit exit, const char *text)

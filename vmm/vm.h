@@ -56,8 +56,7 @@ struct vm {
     struct loop loop;
     struct kvm kvm;
     struct mem mem;
-    struct workset code; /* what its first run of code will need */
-    bool copying;        /* that */
+    struct workset soon, code; /* what it will need at once, and for its first run of code */
     struct bus mmio, pio;
     struct serial serial;
     struct disk *disk; /* owned */
@@ -98,6 +97,9 @@ int vm_resume(struct vm *vm);
 int vm_pause(struct vm *vm);
 /* Records why the VM ends and stops its vCPUs; only the first reason counts. From any thread. */
 void vm_end(struct vm *vm, enum ctl_exit exit, const char *text);
+
+/* Makes the pages of a list ready, and forgets it. The vCPUs are at rest. */
+void vm_prefetch(struct vm *vm, struct workset *w);
 
 /* snapshot.c. The VM is paused; both files are empty, regular and stay the caller's. */
 int vm_save(struct vm *vm, int state_fd, int memory_fd, struct error *err);

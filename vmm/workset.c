@@ -12,6 +12,8 @@
 #define PAGEMAP_FILE    (1ull << 61)
 #define PAGEMAP_BATCH   512u
 #define COLLECT_RUNS    65536u /* before joining; more are cut off */
+#define DENSE_GAP       16u    /* pages */
+#define WORKSET_HEAD    (WORKSET_AHEAD + WORKSET_DENSE)
 
 struct workset_run {
     uint32_t first, pages;
@@ -66,6 +68,22 @@ static void workset_join(struct run_list *w, uint32_t gap)
     w->count = n;
 }
 
+/* No qsort here: a C library may ask the system how much memory there is, which the filter forbids.
+ *
+ * A fault brings what lies around it, so one page touched looks like sixteen; runs with small gaps
+ * are still worth it: what is mapped in one go costs a tenth of what faults one by one. */
+static void workset_pick_dense(const struct run_list *w, struct workset_run out[WORKSET_DENSE])
+{
+    for (size_t i = 0; i < w->count; i++) {
+        struct workset_run *least = &out[0];
+        for (size_t n = 1; n < WORKSET_DENSE; n++)
+            least = out[n].pages < least->pages ? &out[n] : least;
+        if (w->run[i].pages > least->pages)
+            *least = (struct workset_run){w->run[i].first,
+                                          MIN(w->run[i].pages, WORKSET_DENSE_PAGES)};
+    }
+}
+
 int workset_write(const struct mem *m, int pagemap_fd, int out_fd)
 {
     if (!m->private_file || pagemap_fd < 0)
@@ -73,15 +91,16 @@ int workset_write(const struct mem *m, int pagemap_fd, int out_fd)
     struct workset_run *run = calloc((size_t)2 * COLLECT_RUNS, sizeof(run[0]));
     if (run == NULL)
         return -ENOMEM;
+    struct workset_run head[WORKSET_HEAD] = {{0, 0}};
     struct run_list all = {.run = run}, written = {.run = run + COLLECT_RUNS};
     int rv = workset_collect(m, pagemap_fd, &all, &written);
-    for (uint32_t gap = 1; rv == 0 && all.count > WORKSET_AHEAD; gap *= 2)
+    workset_join(&all, DENSE_GAP);
+    workset_pick_dense(&all, head + WORKSET_AHEAD);
+    for (uint32_t gap = DENSE_GAP; all.count > WORKSET_AHEAD; gap *= 2)
         workset_join(&all, gap);
-    memset(all.run + all.count, 0,
-           (WORKSET_AHEAD - MIN(all.count, WORKSET_AHEAD)) * sizeof(run[0]));
-    size_t copied = MIN(written.count, (size_t)(WORKSET_RUNS - WORKSET_AHEAD));
-    struct iovec iov[] = {{all.run, WORKSET_AHEAD * sizeof(run[0])},
-                          {written.run, copied * sizeof(run[0])}};
+    memcpy(head, all.run, all.count * sizeof(head[0]));
+    size_t copied = MIN(written.count, (size_t)(WORKSET_RUNS - WORKSET_HEAD));
+    struct iovec iov[] = {{head, sizeof(head)}, {written.run, copied * sizeof(run[0])}};
     if (rv == 0)
         rv = disk_fd_write(out_fd, iov, ARRAY_SIZE(iov), 0, iov[0].iov_len + iov[1].iov_len);
     free(run);
@@ -90,24 +109,22 @@ int workset_write(const struct mem *m, int pagemap_fd, int out_fd)
 
 int workset_open(struct workset *w, const struct mem *m, int fd)
 {
-    *w = (struct workset){.left = WORKSET_COPY};
+    *w = (struct workset){0};
     if (!m->private_file)
         return -EINVAL;
     off_t size = lseek(fd, 0, SEEK_END);
     if (size < 0)
         return -errno;
     size_t count = MIN((size_t)size / sizeof(w->run[0]), (size_t)WORKSET_RUNS);
-    if (count < WORKSET_AHEAD)
+    if (count < WORKSET_HEAD)
         return 0;
-    w->run = calloc(count, sizeof(w->run[0]));
+    *w = (struct workset){calloc(count, sizeof(w->run[0])), count};
     if (w->run == NULL)
         return -ENOMEM;
     struct iovec iov = {w->run, count * sizeof(w->run[0])};
     int rv = disk_fd_read(fd, &iov, 1, 0, iov.iov_len);
     if (rv < 0)
         workset_done(w);
-    else
-        *w = (struct workset){w->run, count, WORKSET_AHEAD, 0, WORKSET_COPY};
     return rv;
 }
 
@@ -117,20 +134,25 @@ void workset_done(struct workset *w)
     *w = (struct workset){0};
 }
 
-/* Whether run `i` can be one, and lies behind the one before it, which is `first` or later. */
-static bool workset_run_ok(const struct workset *w, size_t i, size_t first, const struct mem *m)
+/* Whether the run can be one, and does not begin before *next, its predecessor's end. */
+static bool workset_take(const struct mem *m, const struct workset_run *r, uint64_t *next)
 {
-    const struct workset_run *r = &w->run[i], *last = i > first ? r - 1 : NULL;
-    if (r->pages == 0 || (uint64_t)r->first + r->pages > m->size / MEM_PAGE)
+    uint64_t end = (uint64_t)r->first + r->pages;
+    if (r->pages == 0 || r->first < *next || end > m->size / MEM_PAGE)
         return false;
-    return last == NULL || (uint64_t)last->first + last->pages <= r->first;
+    *next = end;
+    return true;
 }
 
 void workset_read_ahead(const struct workset *w, const struct mem *m)
 {
-    for (size_t i = 0; w->run != NULL && i < WORKSET_AHEAD && workset_run_ok(w, i, 0, m); i++)
+    uint64_t next = 0;
+    for (size_t i = 0; w->run != NULL && i < WORKSET_AHEAD; i++) {
+        if (!workset_take(m, &w->run[i], &next))
+            return;
         (void)madvise(m->base + (uint64_t)w->run[i].first * MEM_PAGE,
                       (uint64_t)w->run[i].pages * MEM_PAGE, MADV_WILLNEED);
+    }
 }
 
 /* A write that changes nothing, whatever vCPUs do; compilers leave out those they know. */
@@ -139,21 +161,33 @@ static inline void workset_touch(uint8_t *page)
     __asm__ volatile("lock orb $0, %0" : "+m"(*page));
 }
 
-bool workset_copy(struct workset *w, const struct mem *m, uint32_t pages)
+uint32_t workset_copy(const struct workset *w, const struct mem *m)
 {
-    for (pages = MIN(pages, w->left); pages > 0 && w->at < w->count; pages--) {
-        const struct workset_run *r = &w->run[w->at];
-        if (w->done == 0 && !workset_run_ok(w, w->at, WORKSET_AHEAD, m))
-            break;
-        workset_touch(m->base + ((uint64_t)r->first + w->done) * MEM_PAGE);
-        w->left--;
-        if (++w->done < r->pages)
-            continue;
-        w->done = 0;
-        w->at++;
+    uint64_t next = 0;
+    uint32_t copied = 0;
+    for (size_t i = WORKSET_HEAD; i < w->count && workset_take(m, &w->run[i], &next); i++) {
+        for (uint32_t n = 0; n < w->run[i].pages && copied < WORKSET_COPY; n++, copied++)
+            workset_touch(m->base + ((uint64_t)w->run[i].first + n) * MEM_PAGE);
     }
-    if (pages == 0 && w->left > 0 && w->at < w->count)
-        return true;
-    workset_done(w);
-    return false;
+    return copied;
+}
+
+bool workset_dense(const struct workset *w, const struct mem *m, size_t i, uint64_t *ret_gpa,
+                   uint64_t *ret_len)
+{
+    uint64_t none = 0;
+    struct mem_region region[2];
+    if (w->run == NULL || i >= WORKSET_DENSE)
+        return false;
+    const struct workset_run *r = &w->run[WORKSET_AHEAD + i];
+    uint64_t off = (uint64_t)r->first * MEM_PAGE, len = (uint64_t)r->pages * MEM_PAGE;
+    if (!workset_take(m, r, &none) || r->pages > WORKSET_DENSE_PAGES)
+        return false;
+    size_t at = mem_regions(m, region) - 1;
+    if (off < region[0].len)
+        at = 0;
+    uint64_t within = off - (uint64_t)(region[at].host - m->base);
+    *ret_gpa = region[at].gpa + within;
+    *ret_len = MIN(len, region[at].len - within);
+    return true;
 }

@@ -31,18 +31,21 @@ static void make_memory(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct workset w;
-    uint32_t slices = 0;
+    uint64_t gpa, len;
     if (mem.base == NULL)
         make_memory();
     int fd = memfd_create("workset", MFD_CLOEXEC);
     if (fd < 0 || write(fd, data, size) != (ssize_t)size || workset_open(&w, &mem, fd) < 0)
         abort();
     workset_read_ahead(&w, &mem);
-    while (workset_copy(&w, &mem, WORKSET_SLICE))
-        slices++;
-    if (slices > WORKSET_COPY / WORKSET_SLICE || mem.base[0] != FENCE ||
+    if (workset_copy(&w, &mem) > WORKSET_COPY || mem.base[0] != FENCE ||
         mem.base[mem.size - 1] != FENCE)
         abort();
+    for (size_t i = 0; i < WORKSET_DENSE; i++) {
+        if (workset_dense(&w, &mem, i, &gpa, &len) && mem_at(&mem, gpa, len) == NULL)
+            abort();
+    }
+    workset_done(&w);
     close(fd);
     return 0;
 }

@@ -49,25 +49,34 @@ static int record(int file)
     return out;
 }
 
-static void what_was_written_is_copied_in_slices(void)
+static void what_was_written_is_copied(void)
 {
     struct mem clone;
     struct workset w;
-    int file = memory_file(), list = record(file), slices = 1;
+    uint64_t gpa, len;
+    int file = memory_file(), list = record(file);
     T_EQ(mem_init_file(&clone, dup(file), SIZE), 0);
     T_EQ(workset_open(&w, &clone, list), 0);
     workset_read_ahead(&w, &clone);
     T_EQ(copied(&clone), 0);
-    while (workset_copy(&w, &clone, WORKSET_SLICE))
-        slices++;
+    T_EQ(workset_copy(&w, &clone), (PAGES + EVERY - 1) / EVERY);
     T_EQ(copied(&clone), (PAGES + EVERY - 1) / EVERY);
-    T_EQ(slices, (PAGES / EVERY) / WORKSET_SLICE + 1);
     T_EQ(clone.base[0], 0); /* of the file, not of the other clone */
-    T_TRUE(!workset_copy(&w, &clone, WORKSET_SLICE));
+    for (size_t i = 0; i < WORKSET_DENSE; i++) {
+        T_TRUE(workset_dense(&w, &clone, i, &gpa, &len));
+        T_TRUE(gpa < SIZE && len > 0 && len <= SIZE - gpa && len % MEM_PAGE == 0);
+    }
+    T_TRUE(!workset_dense(&w, &clone, WORKSET_DENSE, &gpa, &len));
+    workset_done(&w);
+    T_EQ(workset_copy(&w, &clone), 0);
+    T_TRUE(!workset_dense(&w, &clone, 0, &gpa, &len));
     mem_done(&clone);
     close(list);
     close(file);
 }
+
+/* The parts of a list in front of what was written. */
+#define HEAD (2 * (WORKSET_AHEAD + WORKSET_DENSE))
 
 static void a_damaged_list_ends_where_it_is_damaged(void)
 {
@@ -79,19 +88,21 @@ static void a_damaged_list_ends_where_it_is_damaged(void)
         {{1, 0xffffffff, 3, 1, 5, 1}, 0}, {{0, 0, 3, 1, 5, 1}, 0}, {{0xffffffff, 5, 1, 1, 5, 1}, 0},
         {{1, 1, 4, PAGES, 5, 1}, 1},
     };
-    static const uint32_t ahead[2 * WORKSET_AHEAD] = {5, 0xffffffff};
+    static const uint32_t head[HEAD] = {[0] = 5, 0xffffffff, [2 * WORKSET_AHEAD] = PAGES, 1};
     struct workset w;
+    uint64_t gpa, len;
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
         struct mem m;
         int fd = memfd_create("workset", MFD_CLOEXEC);
-        T_EQ(write(fd, ahead, sizeof(ahead)), sizeof(ahead));
+        T_EQ(write(fd, head, sizeof(head)), sizeof(head));
         T_EQ(write(fd, lists[i].run, sizeof(lists[i].run)), sizeof(lists[i].run));
         T_EQ(mem_init_file(&m, memory_file(), SIZE), 0);
         T_EQ(workset_open(&w, &m, fd), 0);
         workset_read_ahead(&w, &m);
-        while (workset_copy(&w, &m, 1))
-            ;
+        T_TRUE(!workset_dense(&w, &m, 0, &gpa, &len));
+        T_EQ(workset_copy(&w, &m), lists[i].copied);
         T_EQ(copied(&m), lists[i].copied);
+        workset_done(&w);
         mem_done(&m);
         close(fd);
     }
@@ -99,8 +110,7 @@ static void a_damaged_list_ends_where_it_is_damaged(void)
 
 static void one_list_copies_no_more_than_its_share(void)
 {
-    static const uint32_t everything[2 * (WORKSET_AHEAD + 1)] = {[2 * WORKSET_AHEAD] = 0,
-                                                                 2 * WORKSET_COPY};
+    static const uint32_t everything[HEAD + 2] = {[HEAD] = 0, 2 * WORKSET_COPY};
     struct mem m;
     struct workset w;
     int fd = memfd_create("workset", MFD_CLOEXEC), file = memfd_create("memory", MFD_CLOEXEC);
@@ -109,10 +119,33 @@ static void one_list_copies_no_more_than_its_share(void)
     T_EQ(write(fd, everything, sizeof(everything)), sizeof(everything));
     T_EQ(mem_init_file(&m, file, size), 0);
     T_EQ(workset_open(&w, &m, fd), 0);
-    uint32_t slices = 1;
-    while (workset_copy(&w, &m, WORKSET_COPY / 4))
-        slices++;
-    T_EQ(slices, 4);
+    T_EQ(workset_copy(&w, &m), WORKSET_COPY);
+    workset_done(&w);
+    mem_done(&m);
+    close(fd);
+}
+
+static void dense_runs_keep_out_of_the_device_hole(void)
+{
+    static const uint32_t runs[HEAD] = {
+        [2 * WORKSET_AHEAD] = MEM_HOLE_START / MEM_PAGE - 2, 4, MEM_HOLE_START / MEM_PAGE, 3};
+    struct mem m;
+    struct workset w;
+    uint64_t gpa, len;
+    int fd = memfd_create("workset", MFD_CLOEXEC), file = memfd_create("memory", MFD_CLOEXEC);
+    uint64_t size = MEM_HOLE_START + (1u << 20);
+    T_EQ(ftruncate(file, (off_t)size), 0);
+    T_EQ(write(fd, runs, sizeof(runs)), sizeof(runs));
+    T_EQ(mem_init_file(&m, file, size), 0);
+    T_EQ(workset_open(&w, &m, fd), 0);
+    T_TRUE(workset_dense(&w, &m, 0, &gpa, &len));
+    T_EQ(gpa, MEM_HOLE_START - 2 * MEM_PAGE);
+    T_EQ(len, 2 * MEM_PAGE);
+    T_TRUE(workset_dense(&w, &m, 1, &gpa, &len));
+    T_EQ(gpa, MEM_HOLE_END);
+    T_EQ(len, 3 * MEM_PAGE);
+    T_TRUE(!workset_dense(&w, &m, 2, &gpa, &len));
+    workset_done(&w);
     mem_done(&m);
     close(fd);
 }
@@ -123,11 +156,12 @@ static void an_empty_or_short_list_is_nothing_to_do(void)
     struct workset w;
     int fd = memfd_create("workset", MFD_CLOEXEC);
     T_EQ(mem_init_file(&m, memory_file(), SIZE), 0);
-    for (size_t size = 0; size <= WORKSET_AHEAD * 8; size += 3) {
+    for (size_t size = 0; size <= sizeof(uint32_t[HEAD]); size += 3) {
         T_EQ(ftruncate(fd, (off_t)size), 0);
         T_EQ(workset_open(&w, &m, fd), 0);
         workset_read_ahead(&w, &m);
-        T_TRUE(!workset_copy(&w, &m, 100));
+        T_EQ(workset_copy(&w, &m), 0);
+        workset_done(&w);
     }
     T_EQ(copied(&m), 0);
     mem_done(&m);
@@ -144,7 +178,7 @@ static void only_private_files_are_recorded(void)
     mem_done(&m);
 }
 
-T_MAIN(T_CASE(what_was_written_is_copied_in_slices),
-       T_CASE(a_damaged_list_ends_where_it_is_damaged),
+T_MAIN(T_CASE(what_was_written_is_copied), T_CASE(a_damaged_list_ends_where_it_is_damaged),
        T_CASE(one_list_copies_no_more_than_its_share),
+       T_CASE(dense_runs_keep_out_of_the_device_hole),
        T_CASE(an_empty_or_short_list_is_nothing_to_do), T_CASE(only_private_files_are_recorded))
