@@ -73,14 +73,16 @@ def side_by_side(work, items, width=SIDE_BY_SIDE):
 
 
 class ClonesTest(ApiTest):
-    """COUNT sandboxes of `template`, `boxes`, that have not run anything yet."""
+    """`count` sandboxes of `template`, `boxes`, that have not run anything yet."""
+
+    count = COUNT
 
     template = "python-base-v1"
 
     @classmethod
     def prepare(cls):
         cls.boxes = side_by_side(lambda _: cls.api.create(
-            template=cls.template, timeout=3600)["sandbox_id"], range(COUNT))
+            template=cls.template, timeout=3600)["sandbox_id"], range(cls.count))
 
     def values(self, code, language, width=SIDE_BY_SIDE):
         """What each clone prints: one JSON object."""
@@ -170,12 +172,6 @@ b"".join(answers)
         for answer in side_by_side(lambda box: self.api.code(box, code), self.boxes):
             self.assertEqual(answer["results"]["result"]["data"]["text/plain"], "True")
 
-    def test_7_values_of_bash_differ(self):
-        """Its kernel is started cold, which is seconds of work in each clone: a few stand for all,
-        one at a time."""
-        self.boxes = self.boxes[:FEW]
-        self.assert_all_differ(self.values(BASH, "bash", width=1))
-
     def note(self, text):
         print(f"note clones: {text}", flush=True)
 
@@ -194,6 +190,16 @@ b"".join(answers)
                     areas[-1].update({k: int(v) for k, v in
                                       re.findall(r"^(\w+):\s+(\d+) kB$", sizes, re.M)})
                 yield pid, areas
+
+
+class Bash(ClonesTest):
+    """Its kernel starts cold, which is seconds of work in each clone: a few stand for all, one at a
+    time."""
+
+    count = FEW
+
+    def test_values_differ(self):
+        self.assert_all_differ(self.values(BASH, "bash", width=1))
 
 
 @unittest.skipUnless("javascript-base-v1" in HOST.templates(), "javascript-base-v1 is not built")

@@ -299,7 +299,10 @@ class Contexts(CodeTest):
     def test_contexts_run_side_by_side(self):
         meet = ("import os, time\nopen('/tmp/{0}', 'w').close()\n"
                 "while not os.path.exists('/tmp/{1}'): time.sleep(0.05)\n'met'")
-        runs = [(self.context(), "a", "b"), (self.context(), "b", "a")]  # each waits for the other
+        runs = []
+        for mine, other in (("a", "b"), ("b", "a")):  # each waits for the other
+            runs.append((self.context(), mine, other))
+            self.run_code("'its kernel is up'", context_id=runs[-1][0])
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             bodies = list(pool.map(lambda r: self.run_code(meet.format(r[1], r[2]), context_id=r[0]),
                                    runs))
