@@ -250,6 +250,15 @@ static void snap_load_worksets(struct vm *vm, const struct vm_config *config)
         workset_read_ahead(&vm->code, &vm->mem);
 }
 
+void vm_prefetch(struct vm *vm, struct workset *w)
+{
+    uint64_t gpa, len;
+    (void)workset_copy(w, &vm->mem);
+    for (size_t i = 0; workset_dense(w, &vm->mem, i, &gpa, &len); i++)
+        vcpu_prefault(&vm->vcpu[0], gpa, len);
+    workset_done(w);
+}
+
 int vm_load(struct vm *vm, const struct vm_config *config, struct error *err)
 {
     cleanup_buf struct buf b = {0};

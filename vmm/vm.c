@@ -380,15 +380,6 @@ int vm_pause(struct vm *vm)
     return 0;
 }
 
-void vm_prefetch(struct vm *vm, struct workset *w)
-{
-    uint64_t gpa, len;
-    (void)workset_copy(w, &vm->mem);
-    for (size_t i = 0; workset_dense(w, &vm->mem, i, &gpa, &len); i++)
-        vcpu_prefault(&vm->vcpu[0], gpa, len);
-    workset_done(w);
-}
-
 void vm_end(struct vm *vm, enum ctl_exit exit, const char *text)
 {
     uint64_t one = 1;

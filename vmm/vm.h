@@ -98,12 +98,11 @@ int vm_pause(struct vm *vm);
 /* Records why the VM ends and stops its vCPUs; only the first reason counts. From any thread. */
 void vm_end(struct vm *vm, enum ctl_exit exit, const char *text);
 
-/* Makes the pages of a list ready, and forgets it. The vCPUs are at rest. */
-void vm_prefetch(struct vm *vm, struct workset *w);
-
 /* snapshot.c. The VM is paused; both files are empty, regular and stay the caller's. */
 int vm_save(struct vm *vm, int state_fd, int memory_fd, struct error *err);
 int vm_load(struct vm *vm, const struct vm_config *config, struct error *err);
+/* Makes the pages of a list ready, and forgets it. The vCPUs are at rest. */
+void vm_prefetch(struct vm *vm, struct workset *w);
 /* vm.c, for vm_load: the host's CPU features; KVM, vCPUs and devices, once there is memory. */
 int vm_fingerprint(struct vm *vm, unsigned int vcpus, struct error *err);
 int vm_init_machine(struct vm *vm, const struct vm_config *config, unsigned int vcpus,
