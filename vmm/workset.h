@@ -18,7 +18,7 @@
 #include "mem.h"
 
 #define WORKSET_AHEAD       4u
-#define WORKSET_DENSE       12u
+#define WORKSET_DENSE       8u
 #define WORKSET_RUNS        8192u  /* most in a file */
 #define WORKSET_COPY        16384u /* most pages that one list copies */
 #define WORKSET_DENSE_PAGES 8192u  /* most in one dense run */

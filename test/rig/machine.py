@@ -20,6 +20,7 @@ READY = b"rig: ready"
 READY_SECONDS = 180
 JOB_PORT = 9000  # inside the machine
 PR_SET_PDEATHSIG = 1
+KICK_SECONDS = 1
 
 
 def free_port():
@@ -173,20 +174,35 @@ class Machine:
         self._hmp(f"hostfwd_remove n tcp:{address}:{port}")
 
     def _hmp(self, line):
-        with socket.socket(socket.AF_UNIX) as s:
-            s.connect(f"{self.path}/qmp")
-            answers = s.makefile("r")
-            answers.readline()
-            for request in ({"execute": "qmp_capabilities"},
-                            {"execute": "human-monitor-command",
-                             "arguments": {"command-line": line}}):
-                s.sendall(json.dumps(request).encode())
-                answer = json.loads(answers.readline())
-                while "event" in answer:
-                    answer = json.loads(answers.readline())
+        answer = qmp(self.path, {"execute": "human-monitor-command",
+                                 "arguments": {"command-line": line}})
         text = answer.get("return", answer)
         if text and "host forwarding rule" not in text:
             raise RuntimeError(f"{line}: {text}")
+
+
+def qmp(path, *requests):
+    """QEMU's answer to the last of them."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(f"{path}/qmp")
+        answers = s.makefile("r")
+        answers.readline()
+        for request in ({"execute": "qmp_capabilities"}, *requests):
+            s.sendall(json.dumps(request).encode())
+            answer = json.loads(answers.readline())
+            while "event" in answer:
+                answer = json.loads(answers.readline())
+    return answer
+
+
+def kick(path):
+    """The emulator now and then forgets a timer's interrupt while a guest runs, and the machine
+    stands still until the next from elsewhere, for minutes if need be. To be stopped and continued
+    makes it look again."""
+    try:
+        qmp(path, {"execute": "stop"}, {"execute": "cont"})
+    except (OSError, ValueError):
+        pass  # it comes up, or ends
 
 
 def supervise(owner, pid_file, arguments):
@@ -205,7 +221,8 @@ def supervise(owner, pid_file, arguments):
     with open(pid_file, "w", encoding="ascii") as f:
         f.write(str(process.pid))
     watched.append(os.pidfd_open(process.pid))
-    select.select(watched, [], [])
+    while not select.select(watched, [], [], KICK_SECONDS)[0]:
+        kick(os.path.dirname(pid_file))
     process.kill()
     return process.wait()
 
