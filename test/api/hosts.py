@@ -55,6 +55,7 @@ def free_port():
 class LocalHost:
     address = "127.0.0.1"  # for servers to listen on
     client = "127.0.0.1"  # where they see the tests' connections come from
+    at_once = 1000  # connections that may be made at the same time
 
     def program(self, build):
         return f"{BUILDS[build]}/src/corrald"
@@ -144,6 +145,7 @@ class RigHost:
 
     address = "0.0.0.0"
     client = "10.0.2.2"
+    at_once = 8  # of many more, QEMU's port forwarding resets some
 
     def __init__(self, path):
         self.machine = Machine(path)

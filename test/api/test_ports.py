@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """host/:port and the URLs it gives: HTTP and WebSocket to servers inside a sandbox."""
 import base64
+import concurrent.futures
 import hashlib
 import http.client
 import os
 import socket
 import struct
-import threading
 import time
 import uuid
 
@@ -193,11 +193,8 @@ class Ports(SandboxTest):
             except Exception as e:  # noqa: BLE001 - reported below
                 faults.append(e)
 
-        threads = [threading.Thread(target=one, args=(i,)) for i in range(40)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
+        with concurrent.futures.ThreadPoolExecutor(min(40, HOST.at_once)) as pool:
+            list(pool.map(one, range(40)))
         self.assertEqual(faults, [])
 
     def test_python_http_server(self):

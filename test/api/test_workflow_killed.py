@@ -5,7 +5,7 @@ import random
 import time
 
 from accounts import ENVIRONMENTS, WORKFLOWS
-from corraltest import Client, wait_until
+from corraltest import Client, patience, wait_until
 from test_restart import kill_sandbox
 from workflows import WorkflowTest, code, command
 
@@ -176,8 +176,9 @@ class Killed(WorkflowTest):
     def test_a_sandbox_that_died_meanwhile(self):
         """Without retries the step fails and says why; with one it is tried again elsewhere."""
         for retries, status in ((0, "failed"), (1, "completed")):
-            flow = self.make(command("a", "test -e /var/tmp/x || sleep 2", retries=retries,
-                                     retry_delay=0), command("b", "true", "a"))
+            work = f"test -e /var/tmp/x || sleep {min(patience(2), 20)}"
+            flow = self.make(command("a", work, retries=retries, retry_delay=0),
+                             command("b", "true", "a"))
             run = self.start(flow)
             self.wait_running(flow, "a")
             time.sleep(0.5)
