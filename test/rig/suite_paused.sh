@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # suite_paused.sh - a restored machine that waits for its START: it does nothing at all until then,
 # and then little.
-mkdir -p $T/p
-$VMM --dir $T/p --restore $T/snap --disk $T/disk --overlay $T/p/overlay --paused $J >/dev/null 2>&1 &
+mkdir -p $T/p $T/bare
+ln -f $T/snap/state $T/snap/memory $T/bare/ # without the list of pages to be copied
+$VMM --dir $T/p --restore $T/bare --disk $T/disk --overlay $T/p/overlay --paused $J >/dev/null 2>&1 &
 $R/vmctl $T/p up
 sleep 0.5
 pid=$($R/vmctl $T/p pid)
