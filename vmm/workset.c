@@ -13,6 +13,7 @@
 #define PAGEMAP_BATCH   512u
 #define COLLECT_RUNS    65536u /* before joining; more are cut off */
 #define DENSE_GAP       16u    /* pages */
+#define DENSE_MIN       128u   /* pages; a shorter run is not worth a system call */
 #define WORKSET_HEAD    (WORKSET_AHEAD + WORKSET_DENSE)
 
 struct workset_run {
@@ -78,7 +79,7 @@ static void workset_pick_dense(const struct run_list *w, struct workset_run out[
         struct workset_run *least = &out[0];
         for (size_t n = 1; n < WORKSET_DENSE; n++)
             least = out[n].pages < least->pages ? &out[n] : least;
-        if (w->run[i].pages > least->pages)
+        if (w->run[i].pages >= MAX(DENSE_MIN, least->pages + 1))
             *least = (struct workset_run){w->run[i].first,
                                           MIN(w->run[i].pages, WORKSET_DENSE_PAGES)};
     }

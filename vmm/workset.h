@@ -17,7 +17,7 @@
 
 #include "mem.h"
 
-#define WORKSET_AHEAD       4u
+#define WORKSET_AHEAD       2u
 #define WORKSET_DENSE       8u
 #define WORKSET_RUNS        8192u  /* most in a file */
 #define WORKSET_COPY        16384u /* most pages that one list copies */
