@@ -13,7 +13,7 @@
 #define PAGEMAP_BATCH   512u
 #define COLLECT_RUNS    65536u /* before joining; more are cut off */
 #define DENSE_GAP       16u    /* pages */
-#define DENSE_MIN       128u   /* pages; a shorter run is not worth a system call */
+#define DENSE_MIN       512u   /* pages; a shorter run is not worth a system call */
 #define WORKSET_HEAD    (WORKSET_AHEAD + WORKSET_DENSE)
 
 struct workset_run {

@@ -43,7 +43,7 @@ static int record(int file)
         p[0] = 1;
         (void)p[(EVERY / 2) * MEM_PAGE]; /* only read: not to be copied */
     }
-    for (uint64_t page = PAGES / 2; page < PAGES / 2 + 256; page++)
+    for (uint64_t page = PAGES / 2; page < PAGES / 2 + 1024; page++)
         (void)((volatile uint8_t *)origin.base)[page * MEM_PAGE];
     T_EQ(workset_write(&origin, pagemap, out), 0);
     mem_done(&origin);
@@ -65,7 +65,7 @@ static void what_was_written_is_copied(void)
     T_EQ(copied(&clone), (PAGES + EVERY - 1) / EVERY);
     T_EQ(clone.base[0], 0); /* of the file, not of the other clone */
     T_TRUE(workset_dense(&w, &clone, 0, &gpa, &len));
-    T_TRUE(gpa <= SIZE / 2 && gpa + len >= SIZE / 2 + 256 * MEM_PAGE && gpa + len < SIZE);
+    T_TRUE(gpa <= SIZE / 2 && gpa + len >= SIZE / 2 + 1024 * MEM_PAGE && gpa + len < SIZE);
     T_TRUE(!workset_dense(&w, &clone, 1, &gpa, &len)); /* the rest is too short */
     workset_done(&w);
     T_EQ(workset_copy(&w, &clone), 0);
