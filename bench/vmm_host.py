@@ -8,12 +8,11 @@ names the program vmctl; both are for a shell on that machine.
 import collections
 import contextlib
 import os
-import re
 import time
 
 from benchlib import corraltest
 from corraltest import HOST, patience
-from hosts import RIG
+from hosts import RIG, memory_areas
 
 STEP = os.environ["BENCH_STEP"]
 VMCTL = os.environ["BENCH_VMCTL"]
@@ -115,24 +114,11 @@ def monitors(boxes):
     return found
 
 
-def areas(smaps):
-    """Sizes in KiB of mappings without a gap between them, as those of a guest's memory are."""
-    found, end = [], None
-    for text in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", smaps, flags=re.M)[1:]:
-        span, sizes = text.split(" ", 1)
-        if span.split("-")[0] != end:
-            found.append(collections.Counter())
-        end = span.split("-")[1]
-        found[-1].update({key: int(size) for key, size in
-                          re.findall(r"^(\w+):\s+(\d+) kB$", sizes, re.M)})
-    return found
-
-
 def memory(boxes):
     """Means over the VMMs of these sandboxes in MiB: {part: {kind: size}}."""
     parts = {"guest": collections.Counter(), "outside": collections.Counter()}
     for pid in monitors(boxes).values():
-        found = areas(HOST.read(f"/proc/{pid}/smaps").decode())
+        found = memory_areas(HOST.read(f"/proc/{pid}/smaps").decode())
         guest = max(found, key=lambda area: area["Size"])
         for area in found:
             parts["guest" if area is guest else "outside"].update({

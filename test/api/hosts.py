@@ -5,6 +5,7 @@ The tests run here in both cases. What they want to know of the server's machine
 mounts, cgroups - they ask `HOST`. Environment: CORRAL_TEST_RIG is the directory of a running emulated
 host; CORRAL_TEST_SLOW says how many times longer than usual a test waits before it gives up.
 """
+import collections
 import functools
 import os
 import re
@@ -50,6 +51,19 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def memory_areas(smaps):
+    """Sizes in KiB of mappings without a gap between them, as those of a guest's memory are."""
+    found, end = [], None
+    for text in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", smaps, flags=re.M)[1:]:
+        span, sizes = text.split(" ", 1)
+        if span.split("-")[0] != end:
+            found.append(collections.Counter())
+        end = span.split("-")[1]
+        found[-1].update({key: int(size) for key, size in
+                          re.findall(r"^(\w+):\s+(\d+) kB$", sizes, re.M)})
+    return found
 
 
 class LocalHost:

@@ -4,14 +4,13 @@ and their clocks are right. On kvm they are clones of one snapshot, with the sam
 
 Environment: CORRAL_CLONES (how many; default 30 on kvm, 6 on oci).
 """
-import collections
 import concurrent.futures
 import json
 import os
-import re
 import unittest
 
 from corraltest import HOST, ISOLATION, ApiTest
+from hosts import memory_areas
 
 KVM = ISOLATION == "kvm"
 COUNT = int(os.environ.get("CORRAL_CLONES", "30" if KVM else "6"))
@@ -176,20 +175,11 @@ b"".join(answers)
         print(f"note clones: {text}", flush=True)
 
     def monitors(self):
-        """(pid, areas) of the VMM of each clone; an area is a dict of sizes in KiB: of mappings
-        without a gap between them, as those that make up the guest's memory are."""
+        """(pid, areas) of the VMM of each clone."""
         for pid, text in HOST.processes():
             if "corral-vmm" in text.split("\0")[0].split(" ")[0] and any(
                     box in text for box in self.boxes):
-                smaps, areas, end = HOST.read(f"/proc/{pid}/smaps").decode(), [], None
-                for text in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", smaps, flags=re.M)[1:]:
-                    span, sizes = text.split(" ", 1)
-                    if span.split("-")[0] != end:
-                        areas.append(collections.Counter())
-                    end = span.split("-")[1]
-                    areas[-1].update({k: int(v) for k, v in
-                                      re.findall(r"^(\w+):\s+(\d+) kB$", sizes, re.M)})
-                yield pid, areas
+                yield pid, memory_areas(HOST.read(f"/proc/{pid}/smaps").decode())
 
 
 class Bash(ClonesTest):

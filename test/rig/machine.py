@@ -181,14 +181,14 @@ class Machine:
             raise RuntimeError(f"{line}: {text}")
 
 
-def qmp(path, *requests):
-    """QEMU's answer to the last of them."""
+def qmp(path, request):
+    """QEMU's answer."""
     with socket.socket(socket.AF_UNIX) as s:
         s.connect(f"{path}/qmp")
         answers = s.makefile("r")
         answers.readline()
-        for request in ({"execute": "qmp_capabilities"}, *requests):
-            s.sendall(json.dumps(request).encode())
+        for one in ({"execute": "qmp_capabilities"}, request):
+            s.sendall(json.dumps(one).encode())
             answer = json.loads(answers.readline())
             while "event" in answer:
                 answer = json.loads(answers.readline())
