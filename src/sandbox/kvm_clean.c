@@ -1,47 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvm_clean.h"
 
-#include <ctype.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
+#include <limits.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "proc.h"
 #include "rmtree.h"
 
-#define CLEAN_TIMEOUT_MS  5000
-#define CLEAN_CMDLINE_MAX 8192
-
-/* Whether the process was called with `--dir <dir>`. */
-static bool clean_is_ours(const char *pid, const char *dir)
-{
-    char path[300], text[CLEAN_CMDLINE_MAX], want[CLEAN_CMDLINE_MAX];
-    int len = snprintf(want, sizeof(want), "--dir%c%s", '\0', dir) + 1;
-    (void)snprintf(path, sizeof(path), "/proc/%s/cmdline", pid);
-    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
-    return n > 0 && memmem(text, (size_t)n, want, (size_t)len) != NULL;
-}
+#define CLEAN_TIMEOUT_MS 5000
 
 /* For a VMM that is in no control group, and one of which nobody has noted the pid. */
 static void clean_processes(const char *dir)
 {
-    DIR *proc = opendir("/proc");
-    for (struct dirent *e = proc != NULL ? readdir(proc) : NULL; e != NULL; e = readdir(proc)) {
-        if (!isdigit((unsigned char)e->d_name[0]))
-            continue;
-        cleanup_close int pidfd = proc_open((pid_t)strtol(e->d_name, NULL, 10));
-        /* Looked at after the pidfd exists: it is still that process. */
-        if (pidfd < 0 || !clean_is_ours(e->d_name, dir) || proc_kill(pidfd, SIGKILL) < 0)
-            continue;
-        (void)poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, CLEAN_TIMEOUT_MS);
-    }
-    if (proc != NULL)
-        (void)closedir(proc);
+    char args[PATH_MAX];
+    int len = snprintf(args, sizeof(args), "--dir%c%s", '\0', dir);
+    if (len < (int)sizeof(args))
+        (void)proc_kill_called(args, (size_t)len + 1, CLEAN_TIMEOUT_MS);
 }
 
 int kvm_clean(const char *id, const char *dir, const struct cgroups *cg, struct error *err)

@@ -4,6 +4,7 @@
 #include "oci_internal.h"
 
 #include "log.h"
+#include "proc.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -18,6 +19,9 @@
 /* Starting is a matter of processor time: more at once only makes all of them late. */
 #define LAUNCHES_MIN  4
 #define CLEANINGS_MAX 4
+/* How long and how often the sweep waits for launches that a crashed server had under way. */
+#define LAUNCH_END_MS     5000
+#define LAUNCH_END_ROUNDS 10
 
 static void oci_sweep(struct isolation_driver *d, bool (*keep)(void *ctx, const char *id),
                       void *ctx);
@@ -152,10 +156,26 @@ static void sweep_one(void *ctx, const char *parent, const char *id)
     oci_spec_done(&spec);
 }
 
+/* A launcher dies with its server and a runtime with its launcher, but not in the same instant: on
+ * a busy machine they may still make what the sweep has just looked for. One that is between fork
+ * and exec looks like its parent, so this is done until there are none. */
+static void end_launches(const struct oci_driver *d)
+{
+    char launcher[PATH_MAX], runtime[PATH_MAX];
+    int launcher_len = snprintf(launcher, sizeof(launcher), "root=%s", d->root);
+    int runtime_len = snprintf(runtime, sizeof(runtime), "--root%c%s", '\0', d->root);
+    unsigned int found = 1;
+    for (int i = 0; found > 0 && i < LAUNCH_END_ROUNDS; i++) {
+        found = proc_kill_called(launcher, (size_t)launcher_len + 1, LAUNCH_END_MS);
+        found += proc_kill_called(runtime, (size_t)runtime_len + 1, LAUNCH_END_MS);
+    }
+}
+
 static void oci_sweep(struct isolation_driver *base, bool (*keep)(void *ctx, const char *id),
                       void *ctx)
 {
     struct oci_driver *d = container_of(base, struct oci_driver, base);
+    end_launches(d);
     driver_sweep_dir(d->state_dir, REGISTRY_DIR, keep, ctx, sweep_one, d);
     driver_sweep_dir(d->state_dir, SANDBOXES_DIR, keep, ctx, sweep_one, d);
 }

@@ -6,6 +6,7 @@
 #ifndef CORRAL_PROC_H
 #define CORRAL_PROC_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -25,5 +26,10 @@ int proc_kill(int pidfd, int sig);
 /* Takes the exit status of an ended process if it happens to be our child, as it is when the server
  * is process 1 of a container. Never blocks. */
 void proc_reap(int pidfd);
+
+/* Kills every process whose command line contains these bytes (whole arguments, each with the 0 at
+ * its end) and waits up to `timeout_ms` for the end of each. For what a server that crashed had
+ * under way and nobody has noted. Blocks. How many there were. */
+unsigned int proc_kill_called(const char *args, size_t len, int timeout_ms);
 
 #endif

@@ -18,7 +18,7 @@
 
 static char rootfs[96], guest_dir[96];
 
-static void server_that_crashes(const char *state, unsigned int ms);
+static void server_that_crashes(const char *state, unsigned int ms, const char *program);
 
 /* The driver starts this very program as its helper; one test starts it as a second server. */
 __attribute__((constructor)) static void helper(int argc, char **argv)
@@ -26,8 +26,8 @@ __attribute__((constructor)) static void helper(int argc, char **argv)
     int status = 0;
     if (driver_helper_main(argc, argv, &status))
         _exit(status);
-    if (argc == 4 && strcmp(argv[1], "crash") == 0)
-        server_that_crashes(argv[2], (unsigned int)atoi(argv[3]));
+    if (argc == 5 && strcmp(argv[1], "crash") == 0)
+        server_that_crashes(argv[2], (unsigned int)atoi(argv[3]), argv[4]);
 }
 
 /* Another one than the default is tested by naming it. */
@@ -386,7 +386,7 @@ static void sweeping(void)
 }
 
 /* Starts five sandboxes and is gone after `ms`, whatever they have come to by then. */
-static void server_that_crashes(const char *state, unsigned int ms)
+static void server_that_crashes(const char *state, unsigned int ms, const char *program)
 {
     static struct box boxes[5];
     (void)snprintf(state_dir, sizeof(state_dir), "%s", state);
@@ -394,7 +394,7 @@ static void server_that_crashes(const char *state, unsigned int ms)
     (void)snprintf(guest_dir, sizeof(guest_dir), "%s/guest", state_dir);
     id_suffix = (unsigned int)getppid();
     (void)uv_loop_init(&loop);
-    driver = oci_driver_new(&loop, state_dir, runtime(), NULL);
+    driver = oci_driver_new(&loop, state_dir, program, NULL);
     for (unsigned int i = 0; i < ARRAY_SIZE(boxes); i++) {
         box_init(&boxes[i], i);
         (void)iso_start(boxes[i].iso);
@@ -419,7 +419,7 @@ static void crash_of_the_server(void)
         if (pid == 0) {
             char text[16];
             (void)snprintf(text, sizeof(text), "%u", ms);
-            (void)execl("/proc/self/exe", "test_oci", "crash", state_dir, text, NULL);
+            (void)execl("/proc/self/exe", "test_oci", "crash", state_dir, text, runtime(), NULL);
             _exit(1);
         }
         int status = 0;
@@ -428,6 +428,33 @@ static void crash_of_the_server(void)
         iso_sweep(driver, keep_none, NULL);
         traces_equal(before);
     }
+}
+
+/* A runtime that outlives its launcher, as any does for a moment on a busy machine. */
+static void slow_runtime_of_a_crash(void)
+{
+    struct traces before = traces_now();
+    char script[128], log[160], command[512];
+    (void)snprintf(script, sizeof(script), "%s/slow", state_dir);
+    (void)snprintf(log, sizeof(log), "%s/begun", state_dir);
+    (void)snprintf(command, sizeof(command),
+                   "printf '#!/bin/sh\n(echo >>%s; sleep 1; mkdir -p %s/oci/made) & wait\n' >%s "
+                   "&& chmod +x %s",
+                   log, state_dir, script, script);
+    T_EQ(system(command), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)execl("/proc/self/exe", "test_oci", "crash", state_dir, "30000", script, NULL);
+        _exit(1);
+    }
+    while (access(log, F_OK) < 0)
+        (void)usleep(10000);
+    (void)kill(pid, SIGKILL);
+    T_EQ(waitpid(pid, NULL, 0), pid);
+    iso_sweep(driver, keep_none, NULL);
+    traces_equal(before);
+    (void)sleep(2);
+    traces_equal(before);
 }
 
 static void refuses(void)
@@ -484,4 +511,4 @@ T_MAIN(T_CASE(set_up), T_CASE(refuses), T_CASE(start_ask_stop), T_CASE(walls),
        T_CASE(limits_processes), T_CASE(out_of_memory), T_CASE(ends_by_itself),
        T_CASE(hostile_tree), T_CASE(stop_in_every_state), T_CASE(failed_start),
        T_CASE(many_at_once), T_CASE(fifty_cycles), T_CASE(adoption), T_CASE(sweeping),
-       T_CASE(crash_of_the_server), T_CASE(tear_down))
+       T_CASE(crash_of_the_server), T_CASE(slow_runtime_of_a_crash), T_CASE(tear_down))
