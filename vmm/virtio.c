@@ -28,7 +28,8 @@ bool virtio_running(const struct virtio_dev *dev)
 
 void virtio_reset(struct virtio_dev *dev)
 {
-    if ((dev->status & VIRTIO_CONFIG_S_DRIVER_OK) != 0 && dev->ops->reset != NULL)
+    bool was_up = (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) != 0;
+    if (was_up && dev->ops->reset != NULL)
         dev->ops->reset(dev);
     for (size_t i = 0; i < VIRTIO_MAX_QUEUES; i++)
         virtq_reset(&dev->q[i]);
@@ -36,7 +37,17 @@ void virtio_reset(struct virtio_dev *dev)
     dev->isr = 0;
     dev->status = 0;
     dev->broken = false;
-    dev->again = 0;
+    dev->again &= VIRTIO_AGAIN_DROP;
+    if (was_up && dev->ops->drop != NULL)
+        dev->again |= VIRTIO_AGAIN_DROP;
+}
+
+static void virtio_drop(struct virtio_dev *dev)
+{
+    if ((dev->again & VIRTIO_AGAIN_DROP) == 0)
+        return;
+    dev->again &= ~VIRTIO_AGAIN_DROP;
+    dev->ops->drop(dev);
 }
 
 int virtio_pop(struct virtio_dev *dev, uint32_t queue)
@@ -73,6 +84,7 @@ void virtio_broken(struct virtio_dev *dev)
 
 void virtio_run_again(struct virtio_dev *dev)
 {
+    virtio_drop(dev);
     uint32_t queues = dev->again;
     dev->again = 0;
     for (uint32_t i = 0; i < dev->ops->queues; i++) {
@@ -89,6 +101,7 @@ void virtio_config_copy(const void *config, size_t size, uint32_t offset, void *
 
 void virtio_kick_all(struct virtio_dev *dev)
 {
+    virtio_drop(dev);
     for (uint32_t i = 0; i < dev->ops->queues; i++) {
         if (virtio_running(dev) && dev->q[i].ready)
             dev->ops->notify(dev, i);

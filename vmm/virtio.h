@@ -23,6 +23,8 @@
 #define VIRTIO_ID_BALLOON_ 5u
 #define VIRTIO_ID_VSOCK_   19u
 
+#define VIRTIO_AGAIN_DROP (1u << 31) /* in virtio_dev.again: `drop` is due */
+
 #define VIRTIO_ISR_QUEUE  0x1u
 #define VIRTIO_ISR_CONFIG 0x2u
 
@@ -38,7 +40,11 @@ struct virtio_ops {
     void (*config_write)(struct virtio_dev *dev, uint32_t offset, const void *data, uint32_t len);
     void (*activate)(struct virtio_dev *dev); /* the driver is ready; NULL where nobody cares */
     void (*notify)(struct virtio_dev *dev, uint32_t queue);
-    void (*reset)(struct virtio_dev *dev); /* drop all requests in flight; may be NULL */
+    /* The driver has reset the device: drop its settings at once; may be NULL. */
+    void (*reset)(struct virtio_dev *dev);
+    /* Drop what needs system calls to drop. Called by the loop, some time after the reset and
+     * before the next `notify`: a vCPU thread, which resets, may make none. May be NULL. */
+    void (*drop)(struct virtio_dev *dev);
 };
 
 struct virtio_dev {

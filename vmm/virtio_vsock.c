@@ -135,8 +135,13 @@ static void vsock_notify(struct virtio_dev *dev, uint32_t queue)
 static void vsock_reset(struct virtio_dev *dev)
 {
     struct virtio_vsock *v = container_of(dev, struct virtio_vsock, dev);
-    vsock_mux_reset(&v->mux);
     v->reset_due = v->reset_unread = false;
+}
+
+static void vsock_drop(struct virtio_dev *dev)
+{
+    struct virtio_vsock *v = container_of(dev, struct virtio_vsock, dev);
+    vsock_mux_reset(&v->mux);
 }
 
 static void vsock_activate(struct virtio_dev *dev)
@@ -152,6 +157,7 @@ static const struct virtio_ops virtio_vsock_ops = {
     .activate = vsock_activate,
     .notify = vsock_notify,
     .reset = vsock_reset,
+    .drop = vsock_drop,
 };
 
 static void vsock_pending(void *ctx)

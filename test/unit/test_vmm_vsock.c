@@ -2,10 +2,14 @@
 /* The vsock device with a scripted guest on its queues and real unix sockets on the host side. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
+#include "filter.h"
 #include "test_vmm_ring.h"
 #include "virtio_vsock.h"
 
@@ -407,6 +411,43 @@ static void connections_are_bounded(void)
     }
 }
 
+/* A driver that goes (rmmod, power-off) resets the device from a vCPU thread, which may neither
+ * close nor free: the loop does. */
+static void a_reset_on_a_vcpu_thread_leaves_the_rest_to_the_loop(void)
+{
+    struct virtio_vsock_hdr in;
+    setup();
+    int fd = dial();
+    T_EQ(write(fd, "CONNECT 7\n", 10), 10);
+    expect(&in, VIRTIO_VSOCK_OP_REQUEST);
+    pid_t child = fork();
+    if (child == 0) {
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || filter_install(FILTER_VCPU) < 0)
+            _exit(1);
+        ring_reg(&t, VIRTIO_MMIO_STATUS, 0);
+        (void)syscall(SYS_exit_group, 0); /* _exit() makes a sanitizer look around first */
+    }
+    int status = -1;
+    T_EQ(waitpid(child, &status, 0), child);
+    T_EQ(status, 0);
+    ring_reg(&t, VIRTIO_MMIO_STATUS, 0);
+    T_EQ(v.mux.count, 1);
+    T_TRUE(v.dev.again != 0); /* which wakes the loop */
+    turn();
+    T_EQ(v.mux.count, 0);
+    T_EQ(read(fd, &status, 1), 0);
+    close(fd);
+    setup();
+    fd = dial();
+    T_EQ(write(fd, "CONNECT 7\n", 10), 10);
+    expect(&in, VIRTIO_VSOCK_OP_REQUEST);
+    ring_reg(&t, VIRTIO_MMIO_STATUS, 0);
+    ring_start(&t, r, 3, 0); /* at once, before the loop had a turn */
+    virtio_kick_all(&v.dev);
+    T_EQ(v.mux.count, 0);
+    close(fd);
+}
+
 static void the_reset_event_waits_for_a_buffer(void)
 {
     uint32_t id;
@@ -440,4 +481,5 @@ T_MAIN(T_CASE(a_host_client_talks_to_the_guest), T_CASE(what_follows_the_greetin
        T_CASE(a_guest_beyond_its_credit_is_cut_off), T_CASE(a_slow_client_gets_every_byte),
        T_CASE(half_closed_streams_work), T_CASE(strangers_are_reset_within_bounds),
        T_CASE(connections_are_bounded), T_CASE(the_reset_event_waits_for_a_buffer),
+       T_CASE(a_reset_on_a_vcpu_thread_leaves_the_rest_to_the_loop),
        T_CASE(lengths_that_lie_break_the_device))
