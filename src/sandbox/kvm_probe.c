@@ -36,6 +36,7 @@
 #define CR4_PAE       0x20u
 #define EFER_LME      0x100u
 #define EFER_LMA      0x400u
+#define CPUID_ENTRIES 256 /* KVM has no more */
 
 /* again: sub ecx, 1; jnz again; out GUEST_PORT, al */
 static const uint8_t guest_code[] = {0x83, 0xe9, 0x01, 0x75, 0xfb, 0xe6, GUEST_PORT};
@@ -121,6 +122,19 @@ static int probe_create(struct probe *p)
         return fail(p, "creating a virtual CPU");
     p->run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, p->vcpu, 0);
     return p->run == MAP_FAILED ? fail(p, "the virtual CPU's page") : 0;
+}
+
+/* Kernels of 2026 check EFER against the guest's CPUID: without one there is no long mode. */
+static int probe_cpuid(struct probe *p)
+{
+    struct {
+        struct kvm_cpuid2 head;
+        struct kvm_cpuid_entry2 entry[CPUID_ENTRIES];
+    } table = {.head.nent = CPUID_ENTRIES};
+    if (ioctl(p->kvm, KVM_GET_SUPPORTED_CPUID, &table) < 0 ||
+        ioctl(p->vcpu, KVM_SET_CPUID2, &table) < 0)
+        return fail(p, "setting the guest's CPUID");
+    return 0;
 }
 
 static void put_entry(struct probe *p, size_t table, uint64_t entry)
@@ -215,8 +229,8 @@ static int probe_judge(struct probe *p)
     return -ERANGE;
 }
 
-static int (*const steps[])(struct probe *) = {probe_open, probe_create, probe_set_up, probe_run,
-                                               probe_judge};
+static int (*const steps[])(struct probe *) = {probe_open,   probe_create, probe_cpuid,
+                                               probe_set_up, probe_run,    probe_judge};
 
 static _Noreturn void probe_child(int out)
 {
