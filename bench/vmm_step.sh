@@ -2,7 +2,8 @@
 # vmm_step.sh STEP - one step of bench/vmm; run by sh in the emulated host or on a machine with KVM.
 # Steps that are measured print their milliseconds.
 R=${R:-/rig} T=${T:-/tmp/bench} K=trixie C=1 J=
-QEMU=${QEMU:-qemu-system-x86_64} FIRMWARE=${FIRMWARE:-/usr/share/qemu}
+# QEMU, its libraries and its firmware are in $PEER.
+QEMU="$PEER/ld-linux-x86-64.so.2 --library-path $PEER $PEER/qemu-system-x86_64"
 line="console=ttyS0 quiet panic=-1 reboot=t pci=off cryptomgr.notests 8250.nr_uarts=1 i8042.noprobe \
 audit=0 tsc=reliable"
 . $R/suite_lib.sh
@@ -28,7 +29,7 @@ prepare)
 # What is around a restore, and no VM.
 nothing) mkdir -p $T/m && $R/vmctl $T/m pid | milliseconds ;;
 microvm)
-    $R/vmtool until "init: ready" $QEMU -L $FIRMWARE -M microvm,x-option-roms=off,rtc=off \
+    $R/vmtool until "init: ready" $QEMU -L $PEER -M microvm,x-option-roms=off,rtc=off \
         -enable-kvm -cpu host -m 256 -smp 1 -nodefaults -no-user-config -nographic -no-reboot \
         -serial stdio -kernel $R/vmlinuz-$K -initrd $R/guest-$K.gz -append "$line"
     ;;

@@ -48,10 +48,13 @@ class Machine:
         self.path = path
 
     def qemu(self, kernel, initrd, drives, memory, port):
-        """The flags of processor, accelerator and number of CPUs are not negotiable: see HACKING.md."""
+        """The flags of processor, accelerator and number of CPUs are not negotiable, nor is the
+        emulator, which is in a folder beside the kernel: see HACKING.md."""
+        emulator = f"{os.path.dirname(kernel)}/qemu"
         mounts = ",".join(f"{d.mount}:{'rw' if d.writable else 'ro'}" for d in drives)
         arguments = [
-            "qemu-system-x86_64", "-accel", "tcg", "-cpu", "EPYC,+svm,+npt,-cx16", "-smp", "1",
+            f"{emulator}/ld-linux-x86-64.so.2", "--library-path", emulator,
+            f"{emulator}/qemu-system-x86_64", "-L", emulator, "-accel", "tcg", "-cpu", "EPYC,+svm,+npt,-cx16", "-smp", "1",
             "-m", str(memory), "-nodefaults", "-no-user-config", "-nographic", "-no-reboot",
             "-serial", "stdio", "-qmp", f"unix:{self.path}/qmp,server=on,wait=off",
             "-kernel", kernel, "-initrd", initrd,
@@ -196,8 +199,8 @@ def qmp(path, request):
 
 
 def kick(machine):
-    """The emulator now and then forgets a timer's interrupt while a guest runs, and the machine
-    stands still until the next from elsewhere, for minutes if need be. This is one, of the network.
+    """QEMU 7.2 now and then forgot a timer's interrupt while a guest ran, and the machine stood still
+    until the next from elsewhere, for minutes if need be. This is one, of the network.
     (QMP's stop is not for this: it waits, for ever, for a processor that may have lost its kick.)"""
     try:
         machine.connect(1).close()
