@@ -88,6 +88,11 @@ static void the_initramfs_has_init_modules_and_the_guest_tree(void)
 
 static void what_is_up_to_date_stays(void)
 {
+    T_EQ(
+        sh("stat -c '%n %i' $R/t/kvm/[a-z]* >$R/inodes && touch $R/k/trixie/modules/* && sleep 1 &&"
+           "$B $R/t --kernels $R/k 2>/dev/null && stat -c '%n %i' $R/t/kvm/[a-z]* |"
+           " cmp - $R/inodes"),
+        0);
     T_EQ(sh("stat -c %i $R/t/kvm/disk.img >$R/inode && echo new >$R/k/trixie/vmlinuz &&"
             "mkdir $R/t/kvm/snapshot && $B $R/t --kernels $R/k 2>/dev/null"),
          0);
