@@ -29,7 +29,7 @@ prepare)
 # What is around a restore, and no VM.
 nothing) mkdir -p $T/m && $R/vmctl $T/m pid | milliseconds ;;
 microvm)
-    $R/vmtool until "init: ready" $QEMU -L $PEER -M microvm,x-option-roms=off,rtc=off \
+    $R/vmtool until "init: ready" $QEMU -L $PEER -M microvm,rtc=off \
         -enable-kvm -cpu host -m 256 -smp 1 -nodefaults -no-user-config -nographic -no-reboot \
         -serial stdio -kernel $R/vmlinuz-$K -initrd $R/guest-$K.gz -append "$line"
     ;;
