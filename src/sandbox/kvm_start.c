@@ -167,7 +167,10 @@ static void start_watch(struct kvm_iso *o, int pidfd)
     if (rv == 0)
         rv = kvm_ctl_open(&o->ctl, loop, o->launch.dir, &start_ctl_events);
     if (rv < 0) {
-        (void)error_set_errno(&err, ERROR_SANDBOX_FAILED, rv, "the VMM's process");
+        if (rv == -ESRCH)
+            (void)error_set(&err, ERROR_SANDBOX_FAILED, "the VM ended while no server watched it");
+        else
+            (void)error_set_errno(&err, ERROR_SANDBOX_FAILED, rv, "the VMM's process");
         kvm_iso_fail(o, &err);
         return;
     }

@@ -25,8 +25,8 @@ class Killed(WorkflowTest):
 
     def sandbox_of(self, run):
         api = Client(self.server.port, self.server.key)
-        return next(s["sandbox_id"] for s in api.get("/sandboxes").json["sandboxes"]
-                    if s["metadata"].get("run_id") == run)
+        return next((s for s in api.get("/sandboxes").json["sandboxes"]
+                     if s["metadata"].get("run_id") == run), {"status": None})
 
     def test_at_random_moments(self):
         """Between any two commits: every step has run once, though none may be tried again."""
@@ -181,8 +181,10 @@ class Killed(WorkflowTest):
                              command("b", "true", "a"))
             run = self.start(flow)
             self.wait_running(flow, "a")
+            # A step of a sandbox that is not ready yet begins again, in another one.
+            wait_until(lambda: self.sandbox_of(run)["status"] == "running", 30, "it is ready")
             time.sleep(0.5)
-            sandbox = self.sandbox_of(run)
+            sandbox = self.sandbox_of(run)["sandbox_id"]
             self.server.kill()
             kill_sandbox(sandbox)
             self.server.start()
