@@ -127,12 +127,12 @@ static int probe_create(struct probe *p)
 /* Kernels of 2026 check EFER against the guest's CPUID: without one there is no long mode. */
 static int probe_cpuid(struct probe *p)
 {
-    struct {
-        struct kvm_cpuid2 head;
-        struct kvm_cpuid_entry2 entry[CPUID_ENTRIES];
-    } table = {.head.nent = CPUID_ENTRIES};
-    if (ioctl(p->kvm, KVM_GET_SUPPORTED_CPUID, &table) < 0 ||
-        ioctl(p->vcpu, KVM_SET_CPUID2, &table) < 0)
+    _Alignas(struct kvm_cpuid2) char
+        space[sizeof(struct kvm_cpuid2) + CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2)] = {0};
+    struct kvm_cpuid2 *table = (void *)space;
+    table->nent = CPUID_ENTRIES;
+    if (ioctl(p->kvm, KVM_GET_SUPPORTED_CPUID, table) < 0 ||
+        ioctl(p->vcpu, KVM_SET_CPUID2, table) < 0)
         return fail(p, "setting the guest's CPUID");
     return 0;
 }

@@ -2,7 +2,7 @@
 # suite.sh - what the VMM must do with one kernel (K) and number of vCPUs (C); run by sh inside the
 # emulated host, or on any machine with KVM, busybox or not. Files are in $R (default /rig). Prints
 # "ok ..." and "not ok ..." lines, figures behind '#'. TOPICS names the parts (suite_NAME.sh); `base`
-# makes the snapshot that others need. LONG=1 adds those that take minutes.
+# makes the snapshot that others need.
 R=${R:-/rig} K=${K:-trixie} C=${C:-1} T=${T:-/tmp/vmm}
 J=${J:-} # --no-jail for debugging
 [ "$(pidof corral-vmm)" = "" ] || echo "not ok $K/$C a VMM is left from before"
@@ -11,12 +11,11 @@ rm -rf $T && mkdir -p $T && chmod 755 $T
 
 # Each part once with the machine that has the most to say to it.
 case $K/$C in
-trixie/1) more="hostile input jail" ;;
+trixie/1) more="hostile input jail many large" ;;
 trixie/2) more="skip" ;;
 bookworm/1) more="disk" ;;
 *) more="paused" ;;
 esac
-[ "${LONG:-}" = 1 ] && [ $K/$C = trixie/1 ] && more="$more many large"
 for topic in ${TOPICS:-base $more}; do
     . $R/suite_$topic.sh
 done
