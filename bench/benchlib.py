@@ -79,11 +79,14 @@ def corrald(*options):
 
 
 class Session:
-    """Requests over one kept connection."""
+    """Requests over one kept connection, for as long as the server is sure to keep it, too."""
+
+    KEPT_SECONDS = 30
 
     def __init__(self, server):
         self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
         self.headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
+        self.used = time.monotonic()
 
     def post(self, path, body, status=200):
         return self.request("POST", path, json.dumps(body), status)
@@ -92,9 +95,12 @@ class Session:
         return self.request("DELETE", path, None, 200)
 
     def request(self, method, path, body, status):
+        if time.monotonic() - self.used > self.KEPT_SECONDS:
+            self.connection.close()
         self.connection.request(method, f"/v1/agents{path}", body, self.headers)
         answer = self.connection.getresponse()
         data = answer.read()
+        self.used = time.monotonic()
         if answer.status != status:
             raise RuntimeError(f"{method} {path}: {answer.status} {data[:300]!r}")
         return json.loads(data)

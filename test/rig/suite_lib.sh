@@ -29,6 +29,7 @@ ask() { # VM LINE
 }
 state_of() { # VM: for a failure nobody understands yet
     echo "# $1: $($R/vmctl $T/$1 stats) $(cat $T/$1/log)"
+    $R/vmctl $T/$1 log | tail -n 20 | sed 's/^/# /'
     cat /proc/$($R/vmctl $T/$1 pid)/task/*/status | grep -E "^(Name|State)" | sed 's/^/# /'
 }
 vmctl() { # VM VERB...: without the time it took
