@@ -57,6 +57,9 @@ static int snap_save_state(struct vm *vm, struct buf *b)
     (void)buf_u32(b, vm->balloon.actual);
     (void)buf_u32(b, vm->balloon.poison);
     state_end(b, start);
+    start = state_begin(b, STATE_VSOCK);
+    (void)buf_u32(b, vm->vsock.mux.next_port);
+    state_end(b, start);
     return rv;
 }
 
@@ -207,7 +210,12 @@ static int snap_load_devices(struct vm *vm, struct cursor *sections)
     vm->balloon.target = cursor_u32(&c);
     vm->balloon.actual = cursor_u32(&c);
     vm->balloon.poison = cursor_u32(&c);
-    return cursor_end(&c) && cursor_end(sections) ? 0 : -EINVAL;
+    if (!cursor_end(&c))
+        return -EINVAL;
+    rv = state_section(sections, STATE_VSOCK, &c);
+    if (rv == 0)
+        rv = vsock_mux_go_on(&vm->vsock.mux, cursor_u32(&c));
+    return rv == 0 && !(cursor_end(&c) && cursor_end(sections)) ? -EINVAL : rv;
 }
 
 static int snap_load_kvm(struct vm *vm, struct cursor *sections)

@@ -14,7 +14,7 @@
 #include "buf.h"
 #include "error.h"
 
-#define STATE_VERSION  2u
+#define STATE_VERSION  3u
 #define STATE_MAX_SIZE (1u << 20)
 #define STATE_ID_SIZE  16u
 #define STATE_TRAILER  4096u /* bytes behind the RAM in the memory file */
@@ -25,6 +25,7 @@ enum state_tag {
     STATE_SERIAL = 3,
     STATE_VIRTIO = 4, /* once per device, in slot order */
     STATE_BALLOON = 5,
+    STATE_VSOCK = 6,
 };
 
 /* What must match before a byte of the sections is looked at. */

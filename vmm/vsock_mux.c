@@ -29,6 +29,14 @@ int vsock_mux_init(struct vsock_mux *m, struct loop *loop, int fd, const char *p
     return fd < 0 ? 0 : loop_add(loop, &m->listener, EPOLLIN);
 }
 
+int vsock_mux_go_on(struct vsock_mux *m, uint32_t next_port)
+{
+    if (next_port < MUX_FIRST_PORT || next_port == UINT32_MAX)
+        return -EINVAL;
+    m->next_port = next_port;
+    return 0;
+}
+
 void vsock_mux_add_reset(struct vsock_mux *m, uint32_t host_port, uint32_t guest_port)
 {
     if (m->resets == VSOCK_MAX_RESETS)

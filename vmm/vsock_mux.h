@@ -27,7 +27,7 @@ struct vsock_mux {
     struct loop_source listener; /* owned fd */
     struct list conns, ready;    /* all; those with something for the guest */
     uint32_t count;
-    uint32_t next_port;
+    uint32_t next_port; /* on our side of the next connection from the host */
     struct {
         uint32_t host_port, guest_port;
     } reset[VSOCK_MAX_RESETS];
@@ -42,6 +42,10 @@ int vsock_mux_init(struct vsock_mux *m, struct loop *loop, int fd, const char *p
 void vsock_mux_done(struct vsock_mux *m);
 /* Ends every connection; the listener stays. */
 void vsock_mux_reset(struct vsock_mux *m);
+/* After a restore: goes on with the origin's `next_port`. Linux keeps a socket under its two ports,
+ * reset or not, until its owner closes it, and refuses a new connection of the same ports: so a
+ * clone must not use those that its origin has used. -EINVAL: no such port. */
+int vsock_mux_go_on(struct vsock_mux *m, uint32_t next_port);
 
 /* A packet from the guest; h->len has been checked to be the bytes in `iov`. */
 void vsock_mux_receive(struct vsock_mux *m, const struct virtio_vsock_hdr *h,

@@ -26,6 +26,7 @@ check "free memory comes back" 1 $([ "$7" -gt 67108864 ] && echo 1 || echo "$7")
 # A snapshot with a connection open.
 $R/vmctl $T/a ask keep >/dev/null 2>&1 &
 sleep 0.5
+port=$($R/vmctl $T/a port)
 before=$(ask a clocks | cut -d' ' -f2)
 check pause ok "$(vmctl a pause)"
 echo "# snapshot: $($R/vmctl $T/a snapshot $T/snap)"
@@ -41,6 +42,7 @@ stop a
 cp $T/disk $T/disk.origin
 for vm in b c; do
     echo "# restore: $(clone $vm)"
+    at_most "connections are not taken for those of the origin" "$($R/vmctl $T/$vm port)" "$port"
 done
 echo "# restore, recording: $(clone w --record)"
 check "the working set is recorded" ok "$(vmctl w workset $T/snap)"

@@ -10,6 +10,7 @@
  *   vmctl DIR serve PORT     answers one connection of the guest to host port PORT
  *   vmctl DIR send MIB       sends MIB MiB to the guest's `sink` command
  *   vmctl DIR hold N LINE    N connections with LINE, whose answers are never read, until killed
+ *   vmctl DIR port           the host's port of a connection to the test guest
  *   vmctl DIR pid            of the VM's own process
  *   vmctl DIR start|pause|resume|stop|stats|log
  *   vmctl DIR snapshot OUT   writes OUT/state and OUT/memory
@@ -195,6 +196,8 @@ int main(int argc, char **argv)
         return wait_guest();
     if (strcmp(verb, "up") == 0)
         return up();
+    if (strcmp(verb, "port") == 0)
+        return port();
     if (strcmp(verb, "pid") == 0)
         return vm_pid();
     if (strcmp(verb, "hold") == 0 && argc > 4)

@@ -16,6 +16,7 @@ int dial_guest(void);
 
 /* The verbs that talk to the guest; each returns an exit status. */
 int ask(const char *text, int quiet);
+int port(void);
 int up(void);
 int wait_guest(void);
 int spawn(char **argv);

@@ -42,10 +42,10 @@ int dial(const char *name)
     return -1;
 }
 
-/* A connection to the test guest, past the greeting. */
-int dial_guest(void)
+/* A connection to the test guest, past the greeting, which tells the host's port. */
+static int dial_port(unsigned int *host_port)
 {
-    char line[64];
+    char line[64] = "";
     size_t n = 0;
     int fd = dial(CTL_VSOCK_NAME);
     if (fd < 0)
@@ -53,10 +53,27 @@ int dial_guest(void)
     dprintf(fd, "CONNECT %d\n", GUEST_PORT);
     while (n < sizeof(line) - 1 && read(fd, line + n, 1) == 1 && line[n] != '\n')
         n++;
-    if (n >= 3 && memcmp(line, "OK ", 3) == 0)
+    if (sscanf(line, "OK %u", host_port) == 1)
         return fd;
     close(fd);
     return -1;
+}
+
+int dial_guest(void)
+{
+    unsigned int host_port;
+    return dial_port(&host_port);
+}
+
+int port(void)
+{
+    unsigned int host_port;
+    int fd = dial_port(&host_port);
+    if (fd < 0)
+        return 1;
+    close(fd);
+    printf("%u\n", host_port);
+    return 0;
 }
 
 int ask(const char *text, int quiet)

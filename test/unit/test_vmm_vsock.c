@@ -462,6 +462,21 @@ static void the_reset_event_waits_for_a_buffer(void)
     T_EQ(*(uint32_t *)ring_at(EVENT), VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
 }
 
+static void ports_go_on_after_a_restore(void)
+{
+    struct virtio_vsock_hdr first, next;
+    setup();
+    close(connected(&first));
+    uint32_t port = v.mux.next_port;
+    setup();
+    T_EQ(vsock_mux_go_on(&v.mux, port), 0);
+    close(connected(&next));
+    T_EQ(next.src_port, first.src_port + 1);
+    T_EQ(vsock_mux_go_on(&v.mux, 1024), -EINVAL); /* guests' own connections go there */
+    T_EQ(vsock_mux_go_on(&v.mux, UINT32_MAX), -EINVAL);
+    T_EQ(v.mux.next_port, port + 1);
+}
+
 static void lengths_that_lie_break_the_device(void)
 {
     struct virtio_vsock_hdr h = {.src_cid = 3, .dst_cid = 2, .type = 1, .op = 5, .len = 1000};
@@ -482,4 +497,4 @@ T_MAIN(T_CASE(a_host_client_talks_to_the_guest), T_CASE(what_follows_the_greetin
        T_CASE(half_closed_streams_work), T_CASE(strangers_are_reset_within_bounds),
        T_CASE(connections_are_bounded), T_CASE(the_reset_event_waits_for_a_buffer),
        T_CASE(a_reset_on_a_vcpu_thread_leaves_the_rest_to_the_loop),
-       T_CASE(lengths_that_lie_break_the_device))
+       T_CASE(ports_go_on_after_a_restore), T_CASE(lengths_that_lie_break_the_device))
