@@ -15,7 +15,7 @@ from hosts import memory_areas
 KVM = ISOLATION == "kvm"
 COUNT = int(os.environ.get("CORRAL_CLONES", "30" if KVM else "6"))
 CLOCK_S = 0.1  # a clone's clock is at most this far from its host's
-CLOCK_TRIES = 5
+CLOCK_TRIES = 20
 OUTSIDE_KIB = 1024  # anonymous memory of a VMM that is not the guest's
 FEW = 4
 SIDE_BY_SIDE = 4  # requests
@@ -99,13 +99,14 @@ class ClonesTest(ApiTest):
                 self.assertTrue(all(str(one).strip() for one in seen), (name, seen))
 
     def clock_error(self, box):
-        """The guest's clock minus the host's lies between these two."""
-        low, high = float("-inf"), float("inf")
-        for _ in range(CLOCK_TRIES):
+        """The guest's clock minus the host's lies between these two. Requests take their time, so
+        it is asked until they are close together."""
+        low, high, tries = float("-inf"), float("inf"), 0
+        while high - low > CLOCK_S and tries < CLOCK_TRIES:
             before = HOST.clock()
             guest = float(self.api.run(box, "date +%s.%N")["stdout"])
             after = HOST.clock()
-            low, high = max(low, guest - after), min(high, guest - before)
+            low, high, tries = max(low, guest - after), min(high, guest - before), tries + 1
         return low, high
 
 
@@ -140,8 +141,9 @@ class Python(ClonesTest):
 
     def test_4_clocks_are_right(self):
         errors = [self.clock_error(box) for box in self.boxes]
-        self.note(f"clocks of {COUNT} clones are off by {1000 * min(e[0] for e in errors):.0f} to"
-                  f" {1000 * max(e[1] for e in errors):.0f} ms, the request included")
+        middles = [500 * (low + high) for low, high in errors]
+        self.note(f"clocks of {COUNT} clones are off by {min(middles):.0f} to {max(middles):.0f} ms,"
+                  f" give or take {500 * max(high - low for low, high in errors):.0f} ms")
         for box, (low, high) in zip(self.boxes, errors):
             self.assertTrue(low <= CLOCK_S and high >= -CLOCK_S, (box, low, high))
 
