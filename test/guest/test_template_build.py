@@ -64,8 +64,8 @@ class Build(unittest.TestCase):
                     break
             time.sleep(0.5)
             process.send_signal(number)
-            process.communicate(timeout=20)
-            self.assertEqual(process.returncode, 128 + number)
+            errors = process.communicate(timeout=20)[1]
+            self.assertEqual(process.returncode, 128 + number, errors)
             self.assert_clean()
 
     def test_one_build_at_a_time(self):
