@@ -50,6 +50,7 @@ void bridge_init(struct bridge *b, struct agent *agent, const char *const *comma
 {
     *b = (struct bridge){.agent = agent, .command = command, .listen_fd = -1};
     timer_init(&b->timer, bridge_timer);
+    list_init(&b->calls);
     list_init(&b->waiting);
     int n = snprintf(b->socket_path, sizeof(b->socket_path), "%s/bridge.sock", run_dir);
     if (!bridge_is_there(b)) {
@@ -109,8 +110,7 @@ static int bridge_spawn(struct bridge *b)
 static void bridge_start(struct bridge *b)
 {
     b->state = BRIDGE_RUNNING;
-    b->up = b->reseed = false;
-    b->stale = true;
+    b->up = false;
     b->started_at = loop_now();
     int rv = bridge_listen(b);
     if (rv == 0)
@@ -121,6 +121,7 @@ static void bridge_start(struct bridge *b)
         bridge_ended(b);
         return;
     }
+    (void)bridge_call_env(b, b->agent->env, false, NULL, NULL, NULL);
     code_bridge_changed(b);
 }
 
@@ -151,24 +152,18 @@ static void bridge_ended(struct bridge *b)
     if (b->listen_fd >= 0)
         (void)close(b->listen_fd);
     b->listen_fd = -1;
-    bridge_call_end(b);
+    bridge_calls_fail(b);
     if (b->failures >= BRIDGE_MAX_FAILURES) {
         log_error("code bridge keeps failing, giving up until it is asked for", "failures=%u",
                   b->failures);
         b->state = BRIDGE_FAILED;
         b->failures--;
-    } else {
-        b->state = BRIDGE_BACKOFF;
-        uint64_t delay = BRIDGE_BACKOFF_MIN << b->failures;
-        loop_timer_start(&b->agent->loop, &b->timer, MIN(delay, BRIDGE_BACKOFF_MAX));
+        code_bridge_changed(b);
+        return;
     }
-    code_bridge_changed(b);
-}
-
-void bridge_configured(struct bridge *b, bool reseed)
-{
-    b->stale = true;
-    b->reseed |= reseed;
+    b->state = BRIDGE_BACKOFF;
+    uint64_t delay = BRIDGE_BACKOFF_MIN << b->failures;
+    loop_timer_start(&b->agent->loop, &b->timer, MIN(delay, BRIDGE_BACKOFF_MAX));
 }
 
 int bridge_connect(struct bridge *b)
@@ -180,12 +175,6 @@ int bridge_connect(struct bridge *b)
         return -ENOENT;
     if (b->state == BRIDGE_BACKOFF)
         return -ENOTCONN;
-    int rv = bridge_call_env(b);
-    return rv < 0 ? rv : bridge_dial(b);
-}
-
-int bridge_dial(const struct bridge *b)
-{
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     memcpy(addr.sun_path, b->socket_path, sizeof(addr.sun_path));
     cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -194,12 +183,17 @@ int bridge_dial(const struct bridge *b)
     return TAKE_FD(fd);
 }
 
+bool bridge_is_up(const struct bridge *b)
+{
+    return b->state == BRIDGE_RUNNING && b->up;
+}
+
 void bridge_done(struct bridge *b)
 {
     if (b->agent == NULL)
         return;
     timer_stop(&b->timer);
-    bridge_call_end(b);
+    bridge_calls_fail(b);
     if (b->pid > 0)
         spawn_kill(b->pid);
     if (b->listen_fd >= 0) {

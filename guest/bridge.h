@@ -4,9 +4,8 @@
  *
  * The agent makes the listening socket, in a directory only it can enter, and hands it to the
  * bridge as descriptor 3: connections queue there while the bridge starts, and no process of the
- * user's can connect. It is told the sandbox's variables, and a new seed after a restore, by
- * CODE_ENV before the next request goes to it, and not earlier: that of a clone which runs no code
- * shares its memory with the others.
+ * user's can connect. The first connection after each start carries CODE_ENV, so that no code runs
+ * without the sandbox's variables.
  *
  * state     waits for                          at most            then
  * ABSENT    nothing: the command or its
@@ -40,13 +39,12 @@ struct bridge {
     int listen_fd; /* -1 unless RUNNING */
     pid_t pid;     /* 0 unless RUNNING */
     bool up;       /* it has answered a request of ours since its start */
-    bool stale;    /* it has to be told the variables */
-    bool reseed;   /* with a seed */
     unsigned int failures;
     uint64_t started_at, ended_at; /* us */
     struct timer timer;
-    struct bridge_call *call; /* it is being told; or NULL */
-    struct list waiting;      /* op_code.c: requests to connect when that has changed */
+    struct list calls; /* bridge_call.c */
+    unsigned int call_count;
+    struct list waiting; /* op_code.c: requests to connect at the next start */
 };
 
 /* The bridge starts with the first request for it: kernels take seconds of CPU time, which a
@@ -54,15 +52,10 @@ struct bridge {
 void bridge_init(struct bridge *b, struct agent *agent, const char *const *command,
                  const char *run_dir);
 void bridge_done(struct bridge *b);
-/* The agent's variables are new; `reseed`: and this is another clone. */
-void bridge_configured(struct bridge *b, bool reseed);
 /* A connection, possibly still queued. -EAGAIN: too many are queued. -ENOTCONN: it does not run
- * now. -EINPROGRESS: it is being told the variables, which takes BRIDGE_FIRST_CALL_US at most.
- * After these two code_bridge_changed() tells when to ask again. -ENOENT: there is none, or it
- * keeps failing. */
+ * now. -ENOENT: there is none, or it keeps failing. */
 int bridge_connect(struct bridge *b);
-/* The same for CODE_ENV itself. */
-int bridge_dial(const struct bridge *b);
+bool bridge_is_up(const struct bridge *b);
 /* True when `pid` was the bridge. */
 bool bridge_reaped(struct bridge *b, pid_t pid, int wait_status);
 

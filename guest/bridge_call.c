@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 
 #include "agent.h"
-#include "code.h"
 #include "log.h"
 #include "spawn.h"
 #include "wire_codec.h"
@@ -18,14 +17,18 @@
 struct bridge_call {
     struct source source; /* first */
     struct bridge *bridge;
+    struct list node;
     struct timer timer;
     struct deferred deferred;
     struct buf out;
     struct wire_reader reader;
+    void (*answered)(void *ctx, enum bridge_answer answer); /* NULL: nobody waits */
+    void *ctx;
 };
 
 static void call_timed_out(struct timer *t);
-static void call_give_up(struct bridge_call *call, const char *why);
+static void call_give_up(struct bridge_call *call);
+static void call_answer(struct bridge_call *call, enum bridge_answer answer);
 static void call_release(struct deferred *d);
 
 static int put_seed(struct buf *b, bool reseed)
@@ -54,19 +57,21 @@ static int call_send(struct bridge_call *call)
     return loop_send(&call->bridge->agent->loop, &call->source, &call->out);
 }
 
-int bridge_call_env(struct bridge *b)
+int bridge_call_env(struct bridge *b, char *const *env, bool reseed,
+                    void (*answered)(void *ctx, enum bridge_answer answer), void *ctx,
+                    struct bridge_call **ret)
 {
-    if (b->call != NULL)
-        return -EINPROGRESS;
-    if (!b->stale)
+    if (b->state != BRIDGE_RUNNING)
         return 0;
+    if (b->call_count >= BRIDGE_CALLS_MAX)
+        return -EAGAIN;
     struct bridge_call *call = calloc(1, sizeof(*call));
     if (call == NULL)
         return -ENOMEM;
-    *call = (struct bridge_call){.bridge = b};
+    *call = (struct bridge_call){.bridge = b, .answered = answered, .ctx = ctx};
     call->reader.max_payload = WIRE_CHUNK;
-    source_init(&call->source, SOURCE_BRIDGE_CALL, bridge_dial(b));
-    int rv = call->source.fd < 0 ? call->source.fd : put_env(&call->out, b->agent->env, b->reseed);
+    source_init(&call->source, SOURCE_BRIDGE_CALL, bridge_connect(b));
+    int rv = call->source.fd < 0 ? call->source.fd : put_env(&call->out, env, reseed);
     if (rv == 0)
         rv = call_send(call);
     if (rv < 0) {
@@ -77,19 +82,20 @@ int bridge_call_env(struct bridge *b)
     }
     timer_init(&call->timer, call_timed_out);
     loop_timer_start(&b->agent->loop, &call->timer, b->up ? BRIDGE_CALL_US : BRIDGE_FIRST_CALL_US);
-    b->call = call;
-    b->stale = b->reseed = false;
-    return -EINPROGRESS;
+    list_add_tail(&b->calls, &call->node);
+    b->call_count++;
+    if (ret != NULL)
+        *ret = call;
+    return 0;
 }
 
 void bridge_call_handle_event(struct source *s, uint32_t events)
 {
     struct bridge_call *call = container_of(s, struct bridge_call, source);
-    struct bridge *b = call->bridge;
-    struct wire_frame f = {0};
+    struct wire_frame f;
     uint8_t chunk[1024];
     if ((events & EPOLLOUT) && call_send(call) < 0) {
-        call_give_up(call, "it does not listen");
+        call_give_up(call);
         return;
     }
     if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
@@ -97,42 +103,60 @@ void bridge_call_handle_event(struct source *s, uint32_t events)
     ssize_t n = recv(s->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    int rv = n > 0 ? wire_reader_feed(&call->reader, chunk, (size_t)n) : -EPIPE;
-    if (rv == 0 && (rv = wire_reader_next(&call->reader, &f)) == 0)
-        return; /* a part of the answer */
-    if (rv < 0 || f.type != WIRE_OK) {
-        call_give_up(call, n > 0 ? "it refuses" : "it did not answer");
+    if (n <= 0) {
+        call_give_up(call);
         return;
     }
-    b->up = true;
-    bridge_call_end(b);
-    code_bridge_changed(b);
+    if (wire_reader_feed(&call->reader, chunk, (size_t)n) < 0) {
+        call_answer(call, BRIDGE_REFUSED);
+        return;
+    }
+    int rv = wire_reader_next(&call->reader, &f);
+    if (rv > 0)
+        call->bridge->up = true;
+    if (rv != 0)
+        call_answer(call, rv > 0 && f.type == WIRE_OK ? BRIDGE_AGREED : BRIDGE_REFUSED);
 }
 
 static void call_timed_out(struct timer *t)
 {
-    call_give_up(container_of(t, struct bridge_call, timer), "it did not answer in time");
+    call_give_up(container_of(t, struct bridge_call, timer));
 }
 
-/* Who waits goes on waiting, for the bridge's end. */
-static void call_give_up(struct bridge_call *call, const char *why)
+/* A bridge that hangs, or ends, or leaves without a word: the next one will have the variables. */
+static void call_give_up(struct bridge_call *call)
+{
+    log_warn("code bridge did not answer, ending it", "pid=%d", call->bridge->pid);
+    if (call->bridge->pid > 0)
+        spawn_kill(call->bridge->pid);
+    call_answer(call, BRIDGE_GONE);
+}
+
+static void call_answer(struct bridge_call *call, enum bridge_answer answer)
 {
     struct bridge *b = call->bridge;
-    log_warn("code bridge not told the variables, ending it", "pid=%d reason=\"%s\"", b->pid, why);
-    if (b->pid > 0)
-        spawn_kill(b->pid);
-    bridge_call_end(b);
-    b->stale = true;
+    struct loop *loop = &b->agent->loop;
+    void (*answered)(void *, enum bridge_answer) = TAKE_PTR(call->answered);
+    if (answer == BRIDGE_REFUSED)
+        log_warn("code bridge did not take the variables");
+    timer_stop(&call->timer);
+    loop_close(loop, &call->source);
+    list_del(&call->node);
+    b->call_count--;
+    loop_defer(loop, &call->deferred, call_release);
+    if (answered != NULL)
+        answered(call->ctx, answer);
 }
 
-void bridge_call_end(struct bridge *b)
+void bridge_call_forget(struct bridge_call *call)
 {
-    struct bridge_call *call = TAKE_PTR(b->call);
-    if (call == NULL)
-        return;
-    timer_stop(&call->timer);
-    loop_close(&b->agent->loop, &call->source);
-    loop_defer(&b->agent->loop, &call->deferred, call_release);
+    call->answered = NULL;
+}
+
+void bridge_calls_fail(struct bridge *b)
+{
+    while (!list_empty(&b->calls))
+        call_answer(list_first(&b->calls, struct bridge_call, node), BRIDGE_GONE);
 }
 
 static void call_release(struct deferred *d)

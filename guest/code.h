@@ -5,7 +5,7 @@
 
 #include "bridge.h"
 
-/* The bridge has been told the variables, has started or ended: those who wait ask it again. */
+/* The bridge has started, or will not: those who wait for it go on. */
 void code_bridge_changed(struct bridge *b);
 
 #endif

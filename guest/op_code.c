@@ -5,7 +5,6 @@
  *
  * state    waits for                              at most
  * WAITING  the next start of a bridge that died   CODE_WAIT_US
- *          the bridge to be told the variables    BRIDGE_FIRST_CALL_US, kept by bridge_call.c
  * RELAYING bytes; the end of either side is the   the request's own time-out, which is the
  *          end of both                            bridge's to keep
  */
@@ -50,12 +49,10 @@ static void code_connect(struct code *k)
         k->relay.far.fd = fd;
         timer_stop(&k->relay.timer);
         relay_start(&k->relay);
-    } else if (fd == -ENOTCONN || fd == -EINPROGRESS) {
+    } else if (fd == -ENOTCONN) {
         list_add_tail(&b->waiting, &k->node);
         conn_pause_input(c, true);
-        if (fd == -EINPROGRESS)
-            timer_stop(&k->relay.timer);
-        else if (list_empty(&k->relay.timer.node))
+        if (list_empty(&k->relay.timer.node))
             loop_timer_start(&c->agent->loop, &k->relay.timer, CODE_WAIT_US);
     } else if (fd == -EAGAIN) {
         conn_error(c, WIRE_E_BUSY, "the code bridge has too many requests waiting");

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "agent.h"
+#include "bridge_call.h"
 #include "identity.h"
 #include "log.h"
 #include "ops.h"
@@ -50,10 +51,51 @@ static void add_entropy(struct span entropy)
     explicit_bzero(pool, sizeof(pool));
 }
 
+struct configure {
+    struct bridge_call *call; /* what the answer waits for; NULL: nothing */
+    uint64_t clock_set_at;    /* us, monotonic; 0: it was not set */
+};
+
+static void configure_answered(void *ctx, enum bridge_answer answer)
+{
+    struct conn *c = ctx;
+    struct configure *k = c->op_state;
+    k->call = NULL;
+    if (answer == BRIDGE_REFUSED) {
+        conn_error(c, WIRE_E_INTERNAL, "the code bridge did not take the configuration");
+        return;
+    }
+    size_t start = wire_begin(&c->out, WIRE_CONFIGURED);
+    (void)buf_u64(&c->out, k->clock_set_at != 0 ? loop_now() - k->clock_set_at + 1 : 0);
+    wire_end(&c->out, start);
+    conn_finish(c);
+}
+
+/* A bridge that is still starting gets the variables as its first request: nobody waits for it. */
+static void tell_bridge(struct conn *c, bool reseed)
+{
+    struct configure *k = c->op_state;
+    struct bridge *b = &c->agent->bridge;
+    bool wait = bridge_is_up(b);
+    int rv = bridge_call_env(b, c->agent->env, reseed, wait ? configure_answered : NULL, c,
+                             wait ? &k->call : NULL);
+    if (rv < 0)
+        conn_errno(c, rv, "code bridge");
+    else if (!wait)
+        configure_answered(c, BRIDGE_AGREED);
+}
+
 static void configure_start(struct conn *c, struct request *req)
 {
     struct agent *a = c->agent;
-    uint64_t set_at = set_clock(req->wall_ns) ? loop_now() : 0;
+    struct configure *k = calloc(1, sizeof(*k));
+    if (k == NULL) {
+        conn_errno(c, -ENOMEM, "cannot configure");
+        return;
+    }
+    c->op_state = k;
+    if (set_clock(req->wall_ns))
+        k->clock_set_at = loop_now();
     if (req->entropy.len > 0) {
         add_entropy(req->entropy);
         identity_renew();
@@ -62,15 +104,14 @@ static void configure_start(struct conn *c, struct request *req)
         identity_set_name(req->hostname);
     free(a->env);
     a->env = TAKE_PTR(req->env);
-    bridge_configured(&a->bridge, req->entropy.len > 0);
-    size_t start = wire_begin(&c->out, WIRE_CONFIGURED);
-    (void)buf_u64(&c->out, set_at != 0 ? loop_now() - set_at + 1 : 0);
-    wire_end(&c->out, start);
-    conn_finish(c);
+    tell_bridge(c, req->entropy.len > 0);
 }
 
 static void configure_stop(struct conn *c)
 {
+    struct configure *k = c->op_state;
+    if (k != NULL && k->call != NULL)
+        bridge_call_forget(TAKE_PTR(k->call));
 }
 
 const struct op op_configure = {
@@ -88,4 +129,8 @@ static void clock_start(struct conn *c, struct request *req)
     conn_finish(c);
 }
 
-const struct op op_clock = {.type = WIRE_CLOCK, .start = clock_start, .stop = configure_stop};
+static void clock_stop(struct conn *c)
+{
+}
+
+const struct op op_clock = {.type = WIRE_CLOCK, .start = clock_start, .stop = clock_stop};

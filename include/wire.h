@@ -89,8 +89,7 @@ enum wire_type {
                                    running or to come; a seed that is not empty reseeds the
                                    user-space random generators of running kernels. Answered at
                                    once: no kernel runs code of a later request before it has both.
-                                   The agent sends it, once after each CONFIGURE and each start of
-                                   the bridge, before the next request.     -> OK | ERROR */
+                                   The agent sends it when it is CONFIGUREd.  -> OK | ERROR */
     WIRE_CODE_READY = 0x45,     /* -      answered once the warm kernels are up  -> OK | ERROR */
     WIRE_CODE_LAST = 0x4f,
 

@@ -110,7 +110,6 @@ struct iso {
     const struct iso_events *events;
     void *ctx; /* handed to the events */
     struct iso_handle handle;
-    bool warm; /* with `started`: it comes out of a snapshot, in which its kernels are up */
 };
 
 /* NULL, with `err` filled, when the machine cannot run it (no runc, not root, ...). `state_dir` is

@@ -181,7 +181,6 @@ static void start_watch(struct kvm_iso *o, int pidfd)
 static void start_run(struct kvm_iso *o)
 {
     o->state = KVM_RUNNING;
-    o->iso.warm = o->launch.restored;
     kvm_driver_end_turn(kvm_iso_driver(o), o);
     kvm_iso_ask_disk(o);
     o->iso.events->started(o->iso.ctx, 0, NULL);

@@ -23,6 +23,7 @@ static void on_iso_stopped(void *ctx);
 static void on_expiry_closed(uv_handle_t *handle);
 static void sandbox_ready(struct sandbox *sb);
 static void sandbox_maybe_ended(struct sandbox *sb);
+static void sandbox_notify_ended(struct sandbox *sb);
 
 static const struct iso_events sandbox_iso_events = {
     .started = on_iso_started,
@@ -64,15 +65,6 @@ static void sandbox_move(struct sandbox *sb, enum sandbox_phase next)
     log_debug("sandbox phase", "sandbox=%s from=%s to=%s ms=%.1f", sb->id, sandbox_phases[old].name,
               sandbox_phases[next].name, (double)(uv_hrtime() - sb->born_ns) / 1e6);
     sb->events->phase(sb, old);
-}
-
-static void sandbox_answer(struct sandbox *sb, struct list *waits, const struct error *err)
-{
-    list_for_each_safe (it, waits) {
-        struct sandbox_wait *w = list_entry(it, struct sandbox_wait, node);
-        list_del(it);
-        w->done(w, sb, err);
-    }
 }
 
 /* Where the instance lives; the loop that its calls run on. */
@@ -198,7 +190,6 @@ static void on_iso_started(void *ctx, int status, const struct error *err)
         return;
     }
     sb->handle = sb->iso->handle;
-    sb->bridge_started = sb->iso->warm;
     sandbox_handshake(sb);
 }
 
@@ -243,7 +234,11 @@ static void sandbox_live(struct sandbox *sb)
         sb->events->changed(sb);
     }
     on_expiry(&sb->expiry);
-    sandbox_answer(sb, &sb->run_waits, NULL);
+    list_for_each_safe (it, &sb->run_waits) {
+        struct sandbox_wait *w = list_entry(it, struct sandbox_wait, node);
+        list_del(it);
+        w->done(w, sb, NULL);
+    }
 }
 
 static void on_op_closed(struct agent_call *call)
@@ -264,7 +259,7 @@ static void on_op_closed(struct agent_call *call)
             sandbox_configure(sb); /* the clock, once more */
         else if (sb->phase == SANDBOX_CONFIGURING || sb->adopted)
             sandbox_live(sb);
-        else if (sb->claimed || sb->bridge_started)
+        else if (sb->claimed)
             sandbox_ready(sb);
         else
             sandbox_warm(sb);
@@ -337,7 +332,7 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
         list_add_tail(&sb->end_waits, &w->node);
     if (sb->phase >= SANDBOX_STOPPING) {
         if (sb->phase == SANDBOX_ENDED)
-            sandbox_answer(sb, &sb->end_waits, NULL);
+            sandbox_notify_ended(sb);
         return;
     }
     sb->status = status;
@@ -356,7 +351,11 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
     else
         error_set(&err, ERROR_INVALID_STATE, "The sandbox has ended (%s)",
                   sandbox_status_str(status));
-    sandbox_answer(sb, &sb->run_waits, &err);
+    list_for_each_safe (it, &sb->run_waits) {
+        struct sandbox_wait *rw = list_entry(it, struct sandbox_wait, node);
+        list_del(it);
+        rw->done(rw, sb, &err);
+    }
     agent_target_fail(&sb->target, &err);
     if (sb->expiry_active)
         uv_close((uv_handle_t *)&sb->expiry, on_expiry_closed);
@@ -387,6 +386,15 @@ static void sandbox_maybe_ended(struct sandbox *sb)
     if (sb->phase != SANDBOX_STOPPING || sb->iso != NULL || sb->op_active || sb->expiry_active)
         return;
     sandbox_move(sb, SANDBOX_ENDED);
-    sandbox_answer(sb, &sb->end_waits, NULL);
+    sandbox_notify_ended(sb);
     sb->events->ended(sb);
+}
+
+static void sandbox_notify_ended(struct sandbox *sb)
+{
+    list_for_each_safe (it, &sb->end_waits) {
+        struct sandbox_wait *w = list_entry(it, struct sandbox_wait, node);
+        list_del(it);
+        w->done(w, sb, NULL);
+    }
 }

@@ -13,8 +13,7 @@
  * ADOPTING     the driver's `started`                 the driver          HANDSHAKE
  * HANDSHAKE    PONG of the agent                      SANDBOX_HANDSHAKE   WARMING, READY, or
  *                                                                         RUNNING when adopted
- * WARMING      warm kernels (an unclaimed one that    SANDBOX_WARMUP      READY, whatever comes
- *              was not restored with them)
+ * WARMING      warm kernels (unclaimed only)          SANDBOX_WARMUP      READY, whatever comes
  * READY        a claim (it is in the pool, paused)    -                   CONFIGURING
  * CONFIGURING  the agent's answer to CONFIGURE         SANDBOX_HANDSHAKE   RUNNING
  * RUNNING      a kill, the expiry, its own end        timeout_at          STOPPING

@@ -3,7 +3,6 @@
  * itself, started by the agent with the word "bridge". */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -13,7 +12,6 @@
 
 #define BRIDGE_DIES WIRE_CONTEXT_DELETE
 #define LEAVES      "A=close the connection"
-#define LOOKS       "A=look who comes early"
 #define BIG         (3u << 20)
 
 static struct agent_proc agent;
@@ -60,9 +58,6 @@ static void bridge_serve(int fd, struct buf *env)
             return;
         buf_reset(env);
         buf_append(env, payload, len);
-        struct pollfd next = {.fd = 3, .events = POLLIN};
-        if (memmem(payload, len, LOOKS, strlen(LOOKS)) != NULL && poll(&next, 1, 100) > 0)
-            buf_append_str(env, "early");
         wire_put_frame(&out, WIRE_OK, NULL, 0);
     } else if (type == WIRE_CODE_READY) {
         wire_put_frame(&out, WIRE_CODE_RESULT, env->data, env->len);
@@ -195,19 +190,6 @@ static void the_bridge_is_configured(void)
     expect_env("A=1", 0);
     configure("A=2", "bytes");
     expect_env("A=2", 64);
-}
-
-/* No request reaches it while it is being told. */
-static void the_bridge_is_told_first(void)
-{
-    struct buf early = {0};
-    configure(LOOKS, "bytes");
-    configure(LOOKS, ""); /* a seed that is due is not forgotten */
-    expect_env(LOOKS, 64);
-    T_EQ(ask(BRIDGE_DIES, NULL, 0, &early), WIRE_E_UNAVAILABLE);
-    expect_env(LOOKS, 0);
-    configure("A=2", "");
-    buf_done(&early);
 }
 
 static void large_requests_pass_through(void)
@@ -435,9 +417,8 @@ static void without_a_bridge_code_is_unavailable(void)
 }
 
 T_MAIN(T_CASE(starts), T_CASE(the_bridge_starts_with_the_first_request),
-       T_CASE(the_bridge_is_configured), T_CASE(the_bridge_is_told_first),
-       T_CASE(large_requests_pass_through), T_CASE(a_lost_client_reaches_the_bridge),
-       T_CASE(a_dead_bridge_comes_back_configured),
+       T_CASE(the_bridge_is_configured), T_CASE(large_requests_pass_through),
+       T_CASE(a_lost_client_reaches_the_bridge), T_CASE(a_dead_bridge_comes_back_configured),
        T_CASE(a_bridge_that_does_not_answer_is_replaced),
        T_CASE(frames_that_are_too_long_end_the_connection), T_CASE(port_carries_bytes_both_ways),
        T_CASE(port_falls_back_to_ipv6), T_CASE(a_closed_port_is_unavailable),
