@@ -79,12 +79,10 @@ static void says_what_is_wrong(void)
     struct state_meta m;
     struct cursor all;
     struct error err = {0};
-    char wanted[80];
-    (void)snprintf(wanted, sizeof(wanted), "the snapshot has version 9, not %u", STATE_VERSION);
     build(&b);
     b.data[8] = 9;
     T_EQ(state_open(b.data, b.len, &m, &all, &err), -EINVAL);
-    T_STR(err.message, wanted);
+    T_STR(err.message, "the snapshot has version 9, not 3");
     b.data[0] = 'X';
     T_EQ(state_open(b.data, b.len, &m, &all, &err), -EINVAL);
     T_STR(err.message, "the state file is not a snapshot");
