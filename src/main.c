@@ -4,13 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config.h"
-#include "driver.h"
-#include "key_cmd.h"
-#include "probe_cmd.h"
+#include "cmd/key.h"
+#include "cmd/probe.h"
+#include "cmd/template.h"
+#include "cmd/user.h"
+#include "config/config.h"
+#include "isolation/driver.h"
 #include "server.h"
-#include "template_cmd.h"
-#include "user_cmd.h"
 
 static const struct {
     const char *name;

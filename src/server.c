@@ -8,14 +8,14 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "api.h"
-#include "file.h"
-#include "http_server.h"
-#include "isolation.h"
-#include "log.h"
-#include "loop_lag.h"
-#include "metrics.h"
-#include "template_builder.h"
+#include "api/api.h"
+#include "base/log.h"
+#include "core/file.h"
+#include "core/loop_lag.h"
+#include "core/metrics.h"
+#include "http/server.h"
+#include "isolation/open.h"
+#include "template/builder.h"
 
 #define SERVER_KEY_MAX  256   /* bytes of admin.key */
 #define SERVER_GRACE_MS 10000 /* for requests that are being answered when it is told to stop */

@@ -3,7 +3,7 @@
 #ifndef CORRAL_SERVER_H
 #define CORRAL_SERVER_H
 
-#include "config.h"
+#include "config/config.h"
 
 /* Runs until a signal ends it. SIGTERM stops serving and leaves the sandboxes of clients alive for
  * the next server to adopt; SIGINT (Ctrl-C) ends them too; SIGHUP reads the templates again. 0, or

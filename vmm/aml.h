@@ -4,7 +4,7 @@
 #ifndef CORRAL_VMM_AML_H
 #define CORRAL_VMM_AML_H
 
-#include "buf.h"
+#include "base/buf.h"
 
 size_t aml_scope(struct buf *b, const char *name);  /* "\\_SB_" */
 size_t aml_device(struct buf *b, const char *name); /* four characters */

@@ -6,7 +6,7 @@
 #ifndef CORRAL_VMM_BOOT_H
 #define CORRAL_VMM_BOOT_H
 
-#include "error.h"
+#include "base/error.h"
 #include "mem.h"
 
 struct boot_entry {

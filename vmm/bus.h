@@ -8,7 +8,7 @@
 #ifndef CORRAL_VMM_BUS_H
 #define CORRAL_VMM_BUS_H
 
-#include "base.h"
+#include "base/base.h"
 
 #define BUS_MAX_RANGES 16
 

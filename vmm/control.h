@@ -3,8 +3,8 @@
 #ifndef CORRAL_VMM_CONTROL_H
 #define CORRAL_VMM_CONTROL_H
 
+#include "base/wire_codec.h"
 #include "vm.h"
-#include "wire_codec.h"
 
 struct control;
 

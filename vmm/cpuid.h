@@ -9,7 +9,7 @@
 #include <linux/kvm.h>
 #include <stdbool.h>
 
-#include "base.h"
+#include "base/base.h"
 
 #define CPUID_MAX 256u /* entries; the kernel's own limit is 256 */
 

@@ -3,7 +3,7 @@
 #ifndef CORRAL_VMM_CRC32_H
 #define CORRAL_VMM_CRC32_H
 
-#include "base.h"
+#include "base/base.h"
 
 /* Start with 0; feed the result back to go on. */
 uint32_t crc32_update(uint32_t crc, const void *data, size_t len);

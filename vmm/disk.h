@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <sys/uio.h>
 
-#include "base.h"
+#include "base/base.h"
 
 #define DISK_SECTOR 512u
 

@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#include "base.h"
+#include "base/base.h"
 #include "vcpu.h"
 
 #define SYS(name) SYS_##name

@@ -5,7 +5,7 @@
 
 #include <sys/uio.h>
 
-#include "base.h"
+#include "base/base.h"
 
 size_t iov_total(const struct iovec *iov, size_t n);
 /* Copy up to `len` bytes from or to byte `offset` of the buffers; returns what fitted. */

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "error.h"
+#include "base/error.h"
 
 int isolate_early(struct error *err);
 int isolate_cgroup(const char *dir, struct error *err);

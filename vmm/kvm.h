@@ -7,7 +7,7 @@
 #include <linux/kvm.h>
 #include <stdbool.h>
 
-#include "error.h"
+#include "base/error.h"
 #include "mem.h"
 
 struct buf;

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <sys/epoll.h>
 
-#include "list.h"
+#include "base/list.h"
 
 struct loop_source {
     int fd; /* -1: not watched */

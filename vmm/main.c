@@ -11,13 +11,13 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "base/log.h"
+#include "base/num.h"
+#include "base/sparse.h"
 #include "control.h"
 #include "disk_cow.h"
 #include "filter.h"
 #include "isolate.h"
-#include "log.h"
-#include "num.h"
-#include "sparse.h"
 
 /* Huge pages only for those who ask: khugepaged would copy, in every clone, what clones share, and
  * behind it there are the small pages of the snapshot's file in any case. */

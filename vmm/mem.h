@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-#include "base.h"
+#include "base/base.h"
 
 #define MEM_HOLE_START 0xc0000000ull
 #define MEM_HOLE_END   0x100000000ull

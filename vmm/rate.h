@@ -6,7 +6,7 @@
 #ifndef CORRAL_VMM_RATE_H
 #define CORRAL_VMM_RATE_H
 
-#include "base.h"
+#include "base/base.h"
 
 struct rate {
     uint64_t per_second; /* tokens; 0: no limit */

@@ -11,8 +11,8 @@
 #ifndef CORRAL_VMM_STATE_H
 #define CORRAL_VMM_STATE_H
 
-#include "buf.h"
-#include "error.h"
+#include "base/buf.h"
+#include "base/error.h"
 
 #define STATE_VERSION  3u
 #define STATE_MAX_SIZE (1u << 20)

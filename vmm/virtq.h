@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <sys/uio.h>
 
-#include "buf.h"
+#include "base/buf.h"
 #include "mem.h"
 
 #define VIRTQ_MAX_SIZE 256u

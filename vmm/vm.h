@@ -10,7 +10,6 @@
 #define CORRAL_VMM_VM_H
 
 #include "bus.h"
-#include "ctl.h"
 #include "layout.h"
 #include "serial.h"
 #include "state.h"
@@ -20,6 +19,7 @@
 #include "virtio_mmio.h"
 #include "virtio_rng.h"
 #include "virtio_vsock.h"
+#include "vmm_ctl.h"
 #include "workset.h"
 
 /* What to build. File descriptors are consumed by vm_init, whether it succeeds or not. */

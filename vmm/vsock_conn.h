@@ -28,7 +28,7 @@
 #include <stdbool.h>
 #include <sys/uio.h>
 
-#include "base.h"
+#include "base/base.h"
 
 #define VSOCK_BUFFER   (128u << 10)
 #define VSOCK_WAIT_MS  30000u /* for a guest that hangs; a slow one may need many seconds */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api.h"
+#include "api/api.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "cors.h"
-#include "log.h"
-#include "metrics.h"
-#include "num.h"
-#include "router.h"
-#include "timefmt.h"
+#include "api/cors.h"
+#include "api/router.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "base/timefmt.h"
+#include "core/metrics.h"
 
 #define API_MAX_ROUTES 128
 

@@ -7,19 +7,19 @@
  * keep no state of their own; what outlives the handler is a `struct api_op` (api_op.h) or a wait,
  * which `cancel` ends when the client goes away.
  */
-#ifndef CORRAL_API_H
-#define CORRAL_API_H
+#ifndef CORRAL_API_API_H
+#define CORRAL_API_API_H
 
-#include "auth.h"
-#include "config.h"
-#include "http.h"
-#include "json.h"
-#include "jsonw.h"
-#include "ratelimit.h"
-#include "sandbox_table.h"
-#include "store.h"
-#include "throttle.h"
-#include "wf_engine.h"
+#include "auth/auth.h"
+#include "auth/throttle.h"
+#include "base/json.h"
+#include "base/jsonw.h"
+#include "config/config.h"
+#include "core/ratelimit.h"
+#include "http/http.h"
+#include "sandbox/table.h"
+#include "store/store.h"
+#include "workflow/engine.h"
 
 #define API_MAX_PARAMS 2     /* variable segments of a path */
 #define API_SMALL_BODY 65536 /* what clients may send where no body is wanted; it is ignored */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "code_result.h"
+#include "api/code_result.h"
 
 #include <errno.h>
 #include <inttypes.h>

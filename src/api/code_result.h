@@ -5,12 +5,12 @@
  * Output is cut into lines as it comes. Text and its JSON are bounded by `limit` for each stream;
  * what exceeds it is counted and told in a last line.
  */
-#ifndef CORRAL_CODE_RESULT_H
-#define CORRAL_CODE_RESULT_H
+#ifndef CORRAL_API_CODE_RESULT_H
+#define CORRAL_API_CODE_RESULT_H
 
-#include "json.h"
-#include "jsonw.h"
-#include "wire_codec.h"
+#include "base/json.h"
+#include "base/jsonw.h"
+#include "base/wire_codec.h"
 
 struct code_stream {
     const char *name;   /* "stdout", "stderr" */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cors.h"
+#include "api/cors.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cors.h - whether web pages of other origins may call the API: the headers that tell a browser.
  * `policy` is the option --cors: origins with commas between them, "*", or "off". */
-#ifndef CORRAL_CORS_H
-#define CORRAL_CORS_H
+#ifndef CORRAL_API_CORS_H
+#define CORRAL_API_CORS_H
 
-#include "http.h"
+#include "http/http.h"
 
 bool cors_is_on(const char *policy);
 /* Adds the headers of an answer, whatever it will be; nothing when the policy is "off". */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* openapi_json.h - the text of openapi.json, made into a C file by tools/embed.py. */
-#ifndef CORRAL_OPENAPI_JSON_H
-#define CORRAL_OPENAPI_JSON_H
+#ifndef CORRAL_API_OPENAPI_JSON_H
+#define CORRAL_API_OPENAPI_JSON_H
 
 #include <stddef.h>
 

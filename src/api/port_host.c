@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "port_host.h"
+#include "api/port_host.h"
 
 #include <string.h>
 #include <strings.h>

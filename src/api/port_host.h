@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* port_host.h - host names of port URLs: <sandbox id>-<port>.<domain>. Pure. */
-#ifndef CORRAL_PORT_HOST_H
-#define CORRAL_PORT_HOST_H
+#ifndef CORRAL_API_PORT_HOST_H
+#define CORRAL_API_PORT_HOST_H
 
 #include <stdbool.h>
 
-#include "id.h"
+#include "core/id.h"
 
 /* Whether `host` (a Host header's value, with or without a port) is such a name under `domain`. */
 bool port_host_parse(const char *host, const char *domain, char ret_id[ID_SIZE],

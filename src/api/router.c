@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "router.h"
+#include "api/router.h"
 
 #include <string.h>
 

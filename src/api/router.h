@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* router.h - a path to its route. Pure. */
-#ifndef CORRAL_ROUTER_H
-#define CORRAL_ROUTER_H
+#ifndef CORRAL_API_ROUTER_H
+#define CORRAL_API_ROUTER_H
 
-#include "api.h"
+#include "api/api.h"
 
 enum router_result {
     ROUTER_FOUND,

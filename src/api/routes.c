@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* routes.c - every route of the server, one line each. */
-#include "api.h"
+#include "api/api.h"
 
 #define SB   (API_AGENTS | API_SANDBOX)
 #define RUN  (SB | API_LIVE)

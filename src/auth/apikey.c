@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "apikey.h"
+#include "auth/apikey.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "file.h"
-#include "id.h"
-#include "log.h"
-#include "record.h"
-#include "sha256.h"
-#include "timefmt.h"
-#include "utf8.h"
+#include "auth/sha256.h"
+#include "base/log.h"
+#include "base/timefmt.h"
+#include "base/utf8.h"
+#include "core/file.h"
+#include "core/id.h"
+#include "store/record.h"
 
 #define APIKEY_PREFIX     "crl_"
 #define APIKEY_PREFIX_LEN 4

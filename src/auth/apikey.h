@@ -6,11 +6,11 @@
  * changes are put into the store, and the caller flushes it before it answers. When that fails it
  * takes the change back (apikey_revoke after a failed create).
  */
-#ifndef CORRAL_APIKEY_H
-#define CORRAL_APIKEY_H
+#ifndef CORRAL_AUTH_APIKEY_H
+#define CORRAL_AUTH_APIKEY_H
 
-#include "principal.h"
-#include "store.h"
+#include "auth/principal.h"
+#include "store/store.h"
 
 #define APIKEY_ID_LEN     12
 #define APIKEY_SECRET_LEN 32

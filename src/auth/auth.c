@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "auth.h"
+#include "auth/auth.h"
 
 #include <errno.h>
 #include <string.h>

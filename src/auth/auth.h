@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* auth.h - the value of an Authorization header -> principal. Knows nothing about routes. */
-#ifndef CORRAL_AUTH_H
-#define CORRAL_AUTH_H
+#ifndef CORRAL_AUTH_AUTH_H
+#define CORRAL_AUTH_AUTH_H
 
-#include "apikey.h"
-#include "principal.h"
-#include "token.h"
+#include "auth/apikey.h"
+#include "auth/principal.h"
+#include "auth/token.h"
 
 #define AUTH_MAX_CREDENTIAL 8192 /* bytes accepted after "Bearer " */
 

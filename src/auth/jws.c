@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jws.h"
+#include "auth/jws.h"
 
 #include <errno.h>
 #include <jwt.h>

@@ -6,11 +6,11 @@
  * One algorithm, ES256: a token that names any other is refused whatever its signature, and so is
  * every spelling of a token but the one that was issued.
  */
-#ifndef CORRAL_JWS_H
-#define CORRAL_JWS_H
+#ifndef CORRAL_AUTH_JWS_H
+#define CORRAL_AUTH_JWS_H
 
-#include "jws_key.h"
-#include "principal.h"
+#include "auth/jws_key.h"
+#include "auth/principal.h"
 
 #define JWS_MAX_TOKEN 2048 /* bytes of a token that is looked at */
 #define JWS_ISSUER    "corral"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jws_key.h"
+#include "auth/jws_key.h"
 
 #include <errno.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/pk.h>
 #include <string.h>
 
-#include "id.h"
-#include "record.h"
-#include "timefmt.h"
+#include "base/timefmt.h"
+#include "core/id.h"
+#include "store/record.h"
 
 #define JWS_KEY_RECORD 1
 

@@ -2,10 +2,10 @@
 /*
  * jws_key.h - the keys that sign tokens: P-256 key pairs. Table SIGNKEYS, key: the id.
  */
-#ifndef CORRAL_JWS_KEY_H
-#define CORRAL_JWS_KEY_H
+#ifndef CORRAL_AUTH_JWS_KEY_H
+#define CORRAL_AUTH_JWS_KEY_H
 
-#include "store.h"
+#include "store/store.h"
 
 #define JWS_KEY_ID_LEN   8
 #define JWS_KEY_PEM_SIZE 512 /* with its NUL */

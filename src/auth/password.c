@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "password.h"
+#include "auth/password.h"
 
 #include <errno.h>
 #include <mbedtls/md.h>
@@ -8,7 +8,7 @@
 #include <mbedtls/version.h>
 #include <string.h>
 
-#include "id.h"
+#include "core/id.h"
 
 static void check_work(uv_work_t *work);
 static void check_done(uv_work_t *work, int status);

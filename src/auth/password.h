@@ -6,14 +6,14 @@
  * `struct password_queue` runs at most PASSWORD_RUNNING of them on the uv pool, so that commits of
  * the store always find a free thread, and lets PASSWORD_WAITING wait.
  */
-#ifndef CORRAL_PASSWORD_H
-#define CORRAL_PASSWORD_H
+#ifndef CORRAL_AUTH_PASSWORD_H
+#define CORRAL_AUTH_PASSWORD_H
 
 #include <stdbool.h>
 #include <uv.h>
 
-#include "base.h"
-#include "list.h"
+#include "base/base.h"
+#include "base/list.h"
 
 #define PASSWORD_SALT_SIZE 16
 #define PASSWORD_HASH_SIZE 64

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "principal.h"
+#include "auth/principal.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* principal.h - who makes a request and what they may do. A value: copied, never owned. */
-#ifndef CORRAL_PRINCIPAL_H
-#define CORRAL_PRINCIPAL_H
+#ifndef CORRAL_AUTH_PRINCIPAL_H
+#define CORRAL_AUTH_PRINCIPAL_H
 
-#include "error.h"
+#include "base/error.h"
 
 #define PRINCIPAL_NAME_SIZE                                                                        \
     65                        /* an account or user name: 1 to 64 of A-Z a-z 0-9 . _ - and a NUL   \

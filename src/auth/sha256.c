@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sha256.h"
+#include "auth/sha256.h"
 
 #include <mbedtls/sha256.h>
 #include <mbedtls/version.h>

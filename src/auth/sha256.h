@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sha256.h - SHA-256 of bytes in memory. */
-#ifndef CORRAL_SHA256_H
-#define CORRAL_SHA256_H
+#ifndef CORRAL_AUTH_SHA256_H
+#define CORRAL_AUTH_SHA256_H
 
-#include "base.h"
+#include "base/base.h"
 
 #define SHA256_SIZE 32
 

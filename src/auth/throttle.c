@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "throttle.h"
+#include "auth/throttle.h"
 
 #include <string.h>
 
-#include "id.h"
+#include "core/id.h"
 
 void throttle_init(struct throttle *t)
 {

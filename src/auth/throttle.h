@@ -7,12 +7,12 @@
  * as long each time, up to THROTTLE_WAIT_MAX_MS; THROTTLE_FORGET_MS after the last one all is
  * forgotten. When the table is full the entry that was quiet the longest makes room.
  */
-#ifndef CORRAL_THROTTLE_H
-#define CORRAL_THROTTLE_H
+#ifndef CORRAL_AUTH_THROTTLE_H
+#define CORRAL_AUTH_THROTTLE_H
 
 #include <stdbool.h>
 
-#include "base.h"
+#include "base/base.h"
 
 #define THROTTLE_SLOTS       4096 /* a power of two */
 #define THROTTLE_PROBE       8    /* slots looked at for one name */

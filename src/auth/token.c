@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "token.h"
+#include "auth/token.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "id.h"
-#include "log.h"
-#include "record.h"
-#include "sha256.h"
-#include "timefmt.h"
+#include "auth/sha256.h"
+#include "base/log.h"
+#include "base/timefmt.h"
+#include "core/id.h"
+#include "store/record.h"
 
 #define TOKEN_RECORD 1
 #define TOKEN_PREFIX "crr_"

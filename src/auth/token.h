@@ -14,11 +14,11 @@
  * Sessions are read from the store, never kept; changes are put into it and the caller flushes
  * before it answers.
  */
-#ifndef CORRAL_TOKEN_H
-#define CORRAL_TOKEN_H
+#ifndef CORRAL_AUTH_TOKEN_H
+#define CORRAL_AUTH_TOKEN_H
 
-#include "jws.h"
-#include "user.h"
+#include "auth/jws.h"
+#include "auth/user.h"
 
 #define TOKEN_ACCESS_S     3600
 #define TOKEN_REFRESH_S    (30 * 86400)

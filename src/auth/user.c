@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "user.h"
+#include "auth/user.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "id.h"
-#include "record.h"
-#include "timefmt.h"
+#include "base/timefmt.h"
+#include "core/id.h"
+#include "store/record.h"
 
 #define USER_RECORD 1
 

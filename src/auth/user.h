@@ -6,12 +6,12 @@
  * them beside a running server. A changed or deleted user's tokens stop working: each carries the
  * user's `generation`, which a new password changes.
  */
-#ifndef CORRAL_USER_H
-#define CORRAL_USER_H
+#ifndef CORRAL_AUTH_USER_H
+#define CORRAL_AUTH_USER_H
 
-#include "password.h"
-#include "principal.h"
-#include "store.h"
+#include "auth/password.h"
+#include "auth/principal.h"
+#include "store/store.h"
 
 #define USER_MAX 100000 /* users of one server */
 

@@ -3,7 +3,7 @@
 #ifndef CORRAL_ARENA_H
 #define CORRAL_ARENA_H
 
-#include "base.h"
+#include "base/base.h"
 
 struct arena_block;
 

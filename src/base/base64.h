@@ -3,7 +3,7 @@
 #ifndef CORRAL_BASE64_H
 #define CORRAL_BASE64_H
 
-#include "buf.h"
+#include "base/buf.h"
 
 int base64_encode(struct buf *out, const void *data, size_t len);
 /* Appends the bytes. -EINVAL for text that is not base64; white space is refused, missing padding

@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-#include "base.h"
+#include "base/base.h"
 
 struct buf {
     uint8_t *data; /* owned */

@@ -9,8 +9,8 @@
 #ifndef CORRAL_ERROR_H
 #define CORRAL_ERROR_H
 
-#include "base.h"
-#include "error_codes.h"
+#include "base/base.h"
+#include "base/error_codes.h"
 
 enum error_code {
     ERROR_NONE = 0,

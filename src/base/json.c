@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "json.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "json_check.h"
-#include "utf8.h"
+#include "base/json_check.h"
+#include "base/utf8.h"
 
 void json_free_p(json **j)
 {

@@ -12,8 +12,8 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 
-#include "buf.h"
-#include "error.h"
+#include "base/buf.h"
+#include "base/error.h"
 
 #define JSON_MAX_DEPTH 64 /* nesting accepted from outside: JSON_CHECK_MAX_DEPTH */
 

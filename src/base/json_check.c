@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "json_check.h"
+#include "base/json_check.h"
 
 #include <ctype.h>
 #include <string.h>

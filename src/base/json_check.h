@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "base.h"
+#include "base/base.h"
 
 #define JSON_CHECK_MAX_DEPTH 64
 

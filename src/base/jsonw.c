@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jsonw.h"
+#include "base/jsonw.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#include "timefmt.h"
-#include "utf8.h"
+#include "base/timefmt.h"
+#include "base/utf8.h"
 
 static void jsonw_escape(struct buf *out, uint8_t c)
 {

@@ -15,7 +15,7 @@
 
 #include <stdbool.h>
 
-#include "buf.h"
+#include "base/buf.h"
 
 struct jsonw {
     struct buf *out;

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "base.h"
+#include "base/base.h"
 
 struct list {
     struct list *next, *prev;

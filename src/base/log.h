@@ -13,7 +13,7 @@
 
 #include <time.h>
 
-#include "base.h"
+#include "base/base.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 

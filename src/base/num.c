@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "num.h"
+#include "base/num.h"
 
 #include <ctype.h>
 #include <errno.h>

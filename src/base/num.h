@@ -3,7 +3,7 @@
 #ifndef CORRAL_NUM_H
 #define CORRAL_NUM_H
 
-#include "base.h"
+#include "base/base.h"
 
 /* The whole of `s` as a decimal number within [min, max]. 0, -EINVAL (not a number) or -ERANGE. */
 int num_parse(const char *s, int64_t min, int64_t max, int64_t *ret);

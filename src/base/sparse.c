@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sparse.h"
+#include "base/sparse.h"
 
 #include <errno.h>
 #include <linux/fs.h>

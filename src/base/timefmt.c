@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "timefmt.h"
+#include "base/timefmt.h"
 
 #include <stdio.h>
 #include <time.h>

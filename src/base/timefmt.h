@@ -3,7 +3,7 @@
 #ifndef CORRAL_TIMEFMT_H
 #define CORRAL_TIMEFMT_H
 
-#include "base.h"
+#include "base/base.h"
 
 #define TIMEFMT_SIZE 32
 

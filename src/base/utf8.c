@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "utf8.h"
+#include "base/utf8.h"
 
 /* Expected length and the allowed range of the second byte, from the first (RFC 3629, section 4).
  */

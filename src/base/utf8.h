@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "buf.h"
+#include "base/buf.h"
 
 /* Length in bytes of the character at `s` (1 to 4), or 0 when the bytes are not UTF-8. With
  * `truncated` set to true the bytes are the start of a character that needs more. */

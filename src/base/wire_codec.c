@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "wire_codec.h"
+#include "base/wire_codec.h"
 
 #include <errno.h>
 #include <string.h>

@@ -9,7 +9,7 @@
 #ifndef CORRAL_WIRE_CODEC_H
 #define CORRAL_WIRE_CODEC_H
 
-#include "buf.h"
+#include "base/buf.h"
 #include "wire.h"
 
 /* A view of bytes owned by someone else; not terminated. */

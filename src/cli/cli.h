@@ -5,12 +5,12 @@
  * A command returns the program's exit status. Failure is reported where it is found, with
  * cli_error, once.
  */
-#ifndef CORRAL_CLI_H
-#define CORRAL_CLI_H
+#ifndef CORRAL_CLI_CLI_H
+#define CORRAL_CLI_CLI_H
 
 #include <stdbool.h>
 
-#include "json.h"
+#include "base/json.h"
 
 #define CLI_OK          0
 #define CLI_FAILED      1 /* the server refused, or could not be reached */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli_http.h"
+#include "cli/http.h"
 
 #define CLI_DEFAULT_URL "http://127.0.0.1:8000"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* file.h - whole small files, blocking: for start-up and pool threads. */
-#ifndef CORRAL_FILE_H
-#define CORRAL_FILE_H
+#ifndef CORRAL_CORE_FILE_H
+#define CORRAL_CORE_FILE_H
 
 #include <sys/types.h>
 
-#include "buf.h"
+#include "base/buf.h"
 
 /* Appends the file's bytes to `out`. -EFBIG when there are more than `max`. */
 int file_read(const char *path, size_t max, struct buf *out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "id.h"
+#include "core/id.h"
 
 #include <ctype.h>
 #include <errno.h>

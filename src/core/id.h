@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* id.h - ids and secrets: random UUIDs, random base62 text, comparison in constant time. */
-#ifndef CORRAL_ID_H
-#define CORRAL_ID_H
+#ifndef CORRAL_CORE_ID_H
+#define CORRAL_CORE_ID_H
 
 #include <stdbool.h>
 
-#include "base.h"
+#include "base/base.h"
 
 #define ID_SIZE 37 /* a UUID as text, with its NUL */
 

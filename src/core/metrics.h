@@ -4,10 +4,10 @@
  *
  * The numbers are the process's own, like the log: one set, touched on the loop's thread only.
  */
-#ifndef CORRAL_METRICS_H
-#define CORRAL_METRICS_H
+#ifndef CORRAL_CORE_METRICS_H
+#define CORRAL_CORE_METRICS_H
 
-#include "buf.h"
+#include "base/buf.h"
 
 /* X(NAME, kind, "family", "label pairs or empty", "help"). Entries of one family stand together;
  * the first one's kind and help are the family's. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ratelimit.h"
+#include "core/ratelimit.h"
 
 #include <string.h>
 
-#include "list.h"
+#include "base/list.h"
 
 #define RATELIMIT_BUCKETS 1024 /* a power of two */
 #define RATELIMIT_NAME    64

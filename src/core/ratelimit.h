@@ -6,12 +6,12 @@
  * X-RateLimit-Remaining and -Reset can tell exactly; the second is a bucket that refills steadily.
  * The number of clients remembered is bounded: the one seen longest ago gives way.
  */
-#ifndef CORRAL_RATELIMIT_H
-#define CORRAL_RATELIMIT_H
+#ifndef CORRAL_CORE_RATELIMIT_H
+#define CORRAL_CORE_RATELIMIT_H
 
 #include <stdbool.h>
 
-#include "base.h"
+#include "base/base.h"
 
 #define RATELIMIT_MAX_CLIENTS 4096
 

@@ -27,15 +27,15 @@
  * A client that half-closes its side while its request is being answered counts as gone. It is not
  * noticed while the app holds back a streamed body or HTTP_MAX_PIPELINE bytes are read ahead.
  */
-#ifndef CORRAL_HTTP_H
-#define CORRAL_HTTP_H
+#ifndef CORRAL_HTTP_HTTP_H
+#define CORRAL_HTTP_HTTP_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "arena.h"
-#include "buf.h"
-#include "error.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
 
 #define HTTP_MAX_TARGET   8192  /* bytes of the request target: 414 */
 #define HTTP_MAX_HEADERS  100   /* fields: 431 */

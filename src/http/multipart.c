@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "multipart.h"
+#include "http/multipart.h"
 
 #include <errno.h>
 #include <string.h>

@@ -6,13 +6,13 @@
  * with the body. File names are taken as raw bytes, never cut at slashes: published clients send
  * whole destination paths in them, in unescaped UTF-8.
  */
-#ifndef CORRAL_MULTIPART_H
-#define CORRAL_MULTIPART_H
+#ifndef CORRAL_HTTP_MULTIPART_H
+#define CORRAL_HTTP_MULTIPART_H
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "buf.h"
+#include "base/buf.h"
 
 #define MULTIPART_MAX_BOUNDARY 70   /* RFC 2046, section 5.1.1 */
 #define MULTIPART_MAX_HEAD     8192 /* bytes of one part's headers */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "stream.h"
+#include "net/stream.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/un.h>
 
-#include "stream_internal.h"
-#include "tls.h"
+#include "net/stream_internal.h"
+#include "net/tls.h"
 
 /*
  *             accept, open

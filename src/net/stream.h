@@ -21,13 +21,13 @@
  * released in it. stream_close is idempotent. Every function may be called on a closing stream and
  * then does nothing (writes return -ECANCELED). The program ignores SIGPIPE.
  */
-#ifndef CORRAL_STREAM_H
-#define CORRAL_STREAM_H
+#ifndef CORRAL_NET_STREAM_H
+#define CORRAL_NET_STREAM_H
 
 #include <stdbool.h>
 #include <uv.h>
 
-#include "buf.h"
+#include "base/buf.h"
 
 #define STREAM_READ_SIZE  65536         /* bytes of the shared read buffer */
 #define STREAM_HIGH_WATER (256u * 1024) /* unsent bytes above which stream_writable is false */

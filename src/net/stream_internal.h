@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stream_internal.h - between stream.c, which owns the socket, and stream_tls.c. */
-#ifndef CORRAL_STREAM_INTERNAL_H
-#define CORRAL_STREAM_INTERNAL_H
+#ifndef CORRAL_NET_STREAM_INTERNAL_H
+#define CORRAL_NET_STREAM_INTERNAL_H
 
-#include "stream.h"
+#include "net/stream.h"
 
 /* stream.c: calls `ended` once; hands bytes to the kernel, of an open stream. */
 void stream_end(struct stream *s, int status);

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "stream_internal.h"
-#include "tls.h"
+#include "net/stream_internal.h"
+#include "net/tls.h"
 
 int stream_start_tls(struct stream *s, struct tls_context *context)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tcp_listener.h"
+#include "net/tcp_listener.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "num.h"
+#include "base/num.h"
 
 static void tcp_listener_on_readable(uv_poll_t *poll, int status, int events);
 static void tcp_listener_on_retry(uv_timer_t *timer);

@@ -8,14 +8,14 @@
  * memory (accepting rests for TCP_LISTENER_RETRY_MS, or until tcp_listener_start is called again,
  * and clients wait in the backlog); the owner has enough connections (tcp_listener_pause).
  */
-#ifndef CORRAL_TCP_LISTENER_H
-#define CORRAL_TCP_LISTENER_H
+#ifndef CORRAL_NET_TCP_LISTENER_H
+#define CORRAL_NET_TCP_LISTENER_H
 
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <uv.h>
 
-#include "error.h"
+#include "base/error.h"
 
 #define TCP_LISTENER_BACKLOG      4096
 #define TCP_LISTENER_RETRY_MS     200

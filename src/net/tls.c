@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tls.h"
+#include "net/tls.h"
 
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/entropy.h>
@@ -12,8 +12,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "file.h"
-#include "log.h"
+#include "base/log.h"
+#include "core/file.h"
 
 #define TLS_MAX_FILE    (1u << 20)
 #define TLS_CONTENT     22    /* the first byte of every handshake record */

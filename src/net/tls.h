@@ -12,13 +12,13 @@
  * Handshakes are computed where tls_receive is called, on the loop: about 2 ms with a P-256 key and
  * 4 ms with RSA 2048. An idle session keeps 34 KiB of record buffers.
  */
-#ifndef CORRAL_TLS_H
-#define CORRAL_TLS_H
+#ifndef CORRAL_NET_TLS_H
+#define CORRAL_NET_TLS_H
 
 #include <stdbool.h>
 
-#include "buf.h"
-#include "error.h"
+#include "base/buf.h"
+#include "base/error.h"
 
 #define TLS_RECORD 16384 /* bytes of plain text that a record holds at most */
 #define TLS_END    1     /* from tls_receive: the peer has sent close_notify */

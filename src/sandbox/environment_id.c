@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "environment_id.h"
+#include "sandbox/environment_id.h"
 
 #include <errno.h>
 #include <stdio.h>

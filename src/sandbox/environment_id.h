@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* environment_id.h - a sandbox's id as the second API writes it: env- and 32 hex digits. */
-#ifndef CORRAL_ENVIRONMENT_ID_H
-#define CORRAL_ENVIRONMENT_ID_H
+#ifndef CORRAL_SANDBOX_ENVIRONMENT_ID_H
+#define CORRAL_SANDBOX_ENVIRONMENT_ID_H
 
-#include "id.h"
+#include "core/id.h"
 
 #define ENVIRONMENT_ID_SIZE 37 /* with its NUL */
 

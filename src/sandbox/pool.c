@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pool.h"
+#include "sandbox/pool.h"
 
 #include <string.h>
 
-#include "log.h"
-#include "metrics.h"
+#include "base/log.h"
+#include "core/metrics.h"
 
 #define POOL_TEMPLATES 8 /* templates kept warm; later ones start cold */
 

@@ -6,10 +6,10 @@
  * `size` sandboxes started and unclaimed. After a failed start it waits before it tries again,
  * twice as long each time up to POOL_RETRY_MAX_MS. A full pool does not wake the loop.
  */
-#ifndef CORRAL_POOL_H
-#define CORRAL_POOL_H
+#ifndef CORRAL_SANDBOX_POOL_H
+#define CORRAL_SANDBOX_POOL_H
 
-#include "sandbox.h"
+#include "sandbox/sandbox.h"
 
 #define POOL_RETRY_MS     1000
 #define POOL_RETRY_MAX_MS 60000

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sandbox.h"
+#include "sandbox/sandbox.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "log.h"
-#include "sandbox_configure.h"
-#include "sandbox_rest.h"
-#include "timefmt.h"
+#include "base/log.h"
+#include "base/timefmt.h"
+#include "sandbox/configure.h"
+#include "sandbox/rest.h"
 
 /* In time order. */
 static void on_iso_started(void *ctx, int status, const struct error *err);

@@ -24,17 +24,17 @@
  *
  * Clients see `status`; it turns to its final value when STOPPING begins.
  */
-#ifndef CORRAL_SANDBOX_H
-#define CORRAL_SANDBOX_H
+#ifndef CORRAL_SANDBOX_SANDBOX_H
+#define CORRAL_SANDBOX_SANDBOX_H
 
 #include <uv.h>
 
-#include "agent_call.h"
-#include "driver.h"
-#include "id.h"
-#include "list.h"
-#include "sandbox_owner.h"
-#include "template.h"
+#include "base/list.h"
+#include "core/id.h"
+#include "isolation/driver.h"
+#include "sandbox/owner.h"
+#include "template/template.h"
+#include "wire/call.h"
 
 #define SANDBOX_HANDSHAKE_MS  120000 /* for an agent that hangs, not for a slow machine */
 #define SANDBOX_CLOCK_LATE_MS 50     /* a clock longer on its way than this is sent again */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "db.h"
+#include "store/db.h"
 
 #include <errno.h>
 #include <lmdb.h>
@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "file.h"
-#include "timefmt.h"
+#include "base/timefmt.h"
+#include "core/file.h"
 
 #define DB_MIN_MAP ((size_t)1 << 20)
 #define DB_MAX_MAP ((size_t)1 << 40) /* bytes of address space; the disk ends earlier */

@@ -19,12 +19,12 @@
  * - After a failed write of its own meta page LMDB refuses everything (MDB_PANIC) until it is
  *   opened anew; commits then keep failing with -EIO, loudly, and a restart recovers.
  */
-#ifndef CORRAL_DB_H
-#define CORRAL_DB_H
+#ifndef CORRAL_STORE_DB_H
+#define CORRAL_STORE_DB_H
 
-#include "buf.h"
-#include "error.h"
-#include "keys.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "store/keys.h"
 
 struct db;
 

@@ -5,8 +5,8 @@
  * X(NAME, "name in the file", "key"). Values are records (record.h) whose encoding lives with the
  * entity's owner. New tables are appended; a table that is no longer used keeps its line.
  */
-#ifndef CORRAL_KEYS_H
-#define CORRAL_KEYS_H
+#ifndef CORRAL_STORE_KEYS_H
+#define CORRAL_STORE_KEYS_H
 
 #define STORE_TABLES(X)                                                                            \
     X(META, "meta", "a name below, text")                                                          \

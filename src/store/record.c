@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "record.h"
+#include "store/record.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "wire_codec.h"
+#include "base/wire_codec.h"
 
 #define RECORD_NULL UINT32_MAX /* length of a string that is NULL */
 

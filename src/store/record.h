@@ -12,12 +12,12 @@
  *
  * A newer version than the reader knows is -EPROTO: never guess at bytes.
  */
-#ifndef CORRAL_RECORD_H
-#define CORRAL_RECORD_H
+#ifndef CORRAL_STORE_RECORD_H
+#define CORRAL_STORE_RECORD_H
 
 #include <stdbool.h>
 
-#include "buf.h"
+#include "base/buf.h"
 
 void record_begin(struct buf *b, uint8_t version);
 void record_bool(struct buf *b, bool v);

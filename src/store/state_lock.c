@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "state_lock.h"
+#include "store/state_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 
-#include "num.h"
+#include "base/num.h"
 
 #define STATE_LOCK_PAUSE 10000 /* microseconds */
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* state_lock.h - one server per state directory. */
-#ifndef CORRAL_STATE_LOCK_H
-#define CORRAL_STATE_LOCK_H
+#ifndef CORRAL_STORE_STATE_LOCK_H
+#define CORRAL_STORE_STATE_LOCK_H
 
 #include <sys/types.h>
 
-#include "error.h"
+#include "base/error.h"
 
 /* Locks STATE/lock and writes this process's id into it. The lock lives as long as *ret_fd is open
  * (close-on-exec) and ends with the process, however it ends. -EBUSY names the holder in `err`. */

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store.h"
+#include "store/store.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "db.h"
-#include "file.h"
-#include "log.h"
-#include "metrics.h"
-#include "state_lock.h"
-#include "store_waits.h"
+#include "base/log.h"
+#include "core/file.h"
+#include "core/metrics.h"
+#include "store/db.h"
+#include "store/state_lock.h"
+#include "store/waits.h"
 
 #define STORE_KEEP_BUF  (256u * 1024) /* bytes of a batch's memory kept for the next one */
 #define STORE_RETRY_MAX 60000         /* ms */

@@ -16,15 +16,15 @@
  *
  * Loop thread only. No callback comes from inside a call. An idle store does not wake the loop.
  */
-#ifndef CORRAL_STORE_H
-#define CORRAL_STORE_H
+#ifndef CORRAL_STORE_STORE_H
+#define CORRAL_STORE_STORE_H
 
 #include <uv.h>
 
-#include "buf.h"
-#include "error.h"
-#include "keys.h"
-#include "list.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/list.h"
+#include "store/keys.h"
 
 #define STORE_MAP_SIZE    ((size_t)1 << 30) /* default size of the (sparse) map; it grows */
 #define STORE_MAX_VALUE   (16u << 20)       /* bytes of one value */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a sandbox sends for a code run, as the server reads it: framing, frames, and the JSON made
  * of them, which must be JSON. */
-#include "code_result.h"
+#include "api/code_result.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_http_parser.c - any bytes, whole and in pieces: both ways give the same requests. The first
  * byte of the input chooses the pieces. */
-#include "http_parser.h"
+#include "http/parser.h"
 
 #include <assert.h>
 #include <string.h>

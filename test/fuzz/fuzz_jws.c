@@ -2,7 +2,7 @@
 /* Texts that say they are access tokens: nothing that the key did not sign is accepted. */
 #include <string.h>
 
-#include "jws.h"
+#include "auth/jws.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A body in two feeds gives the same parts as in one. The first byte of the input is the cut. */
-#include "multipart.h"
+#include "http/multipart.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "buf.h"
+#include "base/buf.h"
 #include "disk_cow.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

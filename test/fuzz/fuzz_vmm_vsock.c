@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "buf.h"
+#include "base/buf.h"
 #include "vsock_mux.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

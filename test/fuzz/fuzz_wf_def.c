@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "wf_def.h"
+#include "workflow/def.h"
 
 static void lookup(void *ctx, unsigned int step, const char *field, struct buf *out)
 {

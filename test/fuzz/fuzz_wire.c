@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire_codec.h"
+#include "base/wire_codec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

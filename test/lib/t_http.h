@@ -20,8 +20,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "http_conn.h"
-#include "http_server.h"
+#include "http/conn.h"
+#include "http/server.h"
 #include "t_loop.h"
 
 #define T_HTTP_BIG   (1024 * 1024)

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cgroup.h"
-#include "driver.h"
+#include "isolation/cgroup.h"
+#include "isolation/driver.h"
 #include "t.h"
 
 #define BOX_TICK_MS 20

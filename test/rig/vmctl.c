@@ -33,8 +33,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ctl.h"
 #include "vmctl.h"
+#include "vmm_ctl.h"
 
 const char *dir;
 int seconds = 60;

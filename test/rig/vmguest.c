@@ -11,8 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ctl.h"
 #include "vmctl.h"
+#include "vmm_ctl.h"
 
 #define GUEST_PORT 1024
 

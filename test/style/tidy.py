@@ -36,7 +36,10 @@ class Checker:
     def __init__(self, root, build):
         self.root, self.build = root, build
         self.commands = load_commands(build)
-        self.headers = {os.path.basename(h): h for h in tree.c_files(root, ".h")}
+        self.headers = {}
+        for header in tree.c_files(root, ".h"):
+            # As it is included: from a root, or from its own folder.
+            self.headers[header.split("/", 1)[1]] = self.headers[os.path.basename(header)] = header
         self.cache = os.path.join(build, "tidy-cache") if build else ""
         version = subprocess.run(["clang-tidy", "--version"], text=True, capture_output=True).stdout
         with open(CONFIG, encoding="utf-8") as f:
@@ -48,7 +51,7 @@ class Checker:
         if path not in seen:
             seen.add(path)
             for name in LOCAL_INCLUDE.findall(tree.read(self.root, path)):
-                header = self.headers.get(os.path.basename(name))
+                header = self.headers.get(name)
                 if header:
                     self.reached(header, seen)
         return seen

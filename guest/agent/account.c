@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/account.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LINE_MAX_BYTES 4096
+#define PASSWD_FIELDS  7
+#define GROUP_FIELDS   4
+#define DEFAULT_SHELL  "/bin/sh"
+
+/* Splits `line` at colons in place. False unless there are exactly `count` fields. */
+static bool split_fields(char *line, char *fields[], size_t count)
+{
+    line[strcspn(line, "\n")] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        fields[i] = strsep(&line, ":");
+        if (fields[i] == NULL)
+            return false;
+    }
+    return line == NULL;
+}
+
+static bool parse_id(const char *s, unsigned int *ret)
+{
+    char *end;
+    errno = 0;
+    unsigned long v = strtoul(s, &end, 10);
+    if (*s < '0' || *s > '9' || *end != '\0' || errno != 0 || v >= UINT32_MAX)
+        return false;
+    *ret = (unsigned int)v;
+    return true;
+}
+
+static bool fill_account(char *fields[PASSWD_FIELDS], struct account *ret)
+{
+    struct account a = {0};
+    if (!parse_id(fields[2], &a.uid) || !parse_id(fields[3], &a.gid))
+        return false;
+    if (strlen(fields[0]) >= sizeof(a.name) || strlen(fields[5]) >= sizeof(a.home) ||
+        strlen(fields[6]) >= sizeof(a.shell))
+        return false;
+    strcpy(a.name, fields[0]);
+    strcpy(a.home, fields[5][0] == '/' ? fields[5] : "/");
+    strcpy(a.shell, fields[6][0] == '/' ? fields[6] : DEFAULT_SHELL);
+    a.groups[a.group_count++] = a.gid;
+    *ret = a;
+    return true;
+}
+
+static bool is_member(char *members, const char *name)
+{
+    for (char *m = strsep(&members, ","); m != NULL; m = strsep(&members, ",")) {
+        if (strcmp(m, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void read_groups(struct account *a)
+{
+    char line[LINE_MAX_BYTES], *fields[GROUP_FIELDS];
+    FILE *f = fopen("/etc/group", "re");
+    if (f == NULL)
+        return;
+    while (a->group_count < ACCOUNT_GROUPS_MAX && fgets(line, sizeof(line), f) != NULL) {
+        gid_t gid;
+        if (split_fields(line, fields, GROUP_FIELDS) && parse_id(fields[2], &gid) &&
+            gid != a->gid && is_member(fields[3], a->name))
+            a->groups[a->group_count++] = gid;
+    }
+    (void)fclose(f);
+}
+
+/* Finds by name, or by uid when `name` is NULL. */
+static int find(const char *name, uid_t uid, struct account *ret)
+{
+    char line[LINE_MAX_BYTES], *fields[PASSWD_FIELDS];
+    FILE *f = fopen("/etc/passwd", "re");
+    if (f == NULL)
+        return -ENOENT;
+    int rv = -ENOENT;
+    while (rv < 0 && fgets(line, sizeof(line), f) != NULL) {
+        struct account a;
+        if (!split_fields(line, fields, PASSWD_FIELDS) || !fill_account(fields, &a))
+            continue;
+        if (name != NULL ? strcmp(a.name, name) == 0 : a.uid == uid) {
+            *ret = a;
+            rv = 0;
+        }
+    }
+    (void)fclose(f);
+    if (rv == 0)
+        read_groups(ret);
+    return rv;
+}
+
+int account_find(const char *name, struct account *ret)
+{
+    return find(name, 0, ret);
+}
+
+void account_self(struct account *ret)
+{
+    if (find(NULL, geteuid(), ret) == 0)
+        return;
+    *ret = (struct account){.uid = geteuid(), .gid = getegid(), .group_count = 1};
+    ret->groups[0] = ret->gid;
+    (void)snprintf(ret->name, sizeof(ret->name), "%u", ret->uid);
+    strcpy(ret->home, "/");
+    strcpy(ret->shell, DEFAULT_SHELL);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* account.h - who commands run as. Read from /etc/passwd and /etc/group by hand: a static binary
+ * in any root file system cannot load name service modules. */
+#ifndef CORRAL_AGENT_ACCOUNT_H
+#define CORRAL_AGENT_ACCOUNT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/base.h"
+
+#define ACCOUNT_NAME_MAX   64
+#define ACCOUNT_PATH_MAX   1024
+#define ACCOUNT_GROUPS_MAX 64
+
+struct account {
+    char name[ACCOUNT_NAME_MAX];
+    char home[ACCOUNT_PATH_MAX];
+    char shell[ACCOUNT_PATH_MAX];
+    uid_t uid;
+    gid_t gid;
+    gid_t groups[ACCOUNT_GROUPS_MAX]; /* supplementary, gid included */
+    size_t group_count;
+};
+
+/* Fills *ret from the files. -ENOENT: no such user. */
+int account_find(const char *name, struct account *ret);
+/* The account of the calling process. */
+void account_self(struct account *ret);
+
+#endif

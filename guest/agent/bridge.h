@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bridge.h - the code bridge: the process that speaks to Jupyter kernels.
+ *
+ * The agent makes the listening socket, in a directory only it can enter, and hands it to the
+ * bridge as descriptor 3: connections queue there while the bridge starts, and no process of the
+ * user's can connect. The first connection after each start carries CODE_ENV, so that no code runs
+ * without the sandbox's variables.
+ *
+ * state     waits for                          at most            then
+ * ABSENT    nothing: the command or its
+ *           script is not in the template      -                  -
+ * IDLE      the first request                  -                  RUNNING
+ * RUNNING   the bridge's end                   -                  BACKOFF, FAILED
+ * BACKOFF   the time of the next start         BRIDGE_BACKOFF_MAX RUNNING, FAILED
+ * FAILED    a request, after several quick     -                  RUNNING
+ *           ends in a row
+ */
+#ifndef CORRAL_AGENT_BRIDGE_H
+#define CORRAL_AGENT_BRIDGE_H
+
+#include "agent/account.h"
+#include "agent/loop.h"
+
+#define BRIDGE_BACKOFF_MIN  (100 * 1000ull)   /* us; doubles */
+#define BRIDGE_BACKOFF_MAX  (5 * 1000000ull)  /* us */
+#define BRIDGE_QUICK_US     (10 * 1000000ull) /* an end sooner than this counts as a failure */
+#define BRIDGE_MAX_FAILURES 8
+
+struct agent;
+
+enum bridge_state { BRIDGE_ABSENT, BRIDGE_IDLE, BRIDGE_RUNNING, BRIDGE_BACKOFF, BRIDGE_FAILED };
+
+struct bridge {
+    enum bridge_state state;
+    struct agent *agent;
+    const char *const *command; /* borrowed */
+    char socket_path[108];
+    int listen_fd; /* -1 unless RUNNING */
+    pid_t pid;     /* 0 unless RUNNING */
+    bool up;       /* it has answered a request of ours since its start */
+    unsigned int failures;
+    uint64_t started_at, ended_at; /* us */
+    struct timer timer;
+    struct list calls; /* bridge_call.c */
+    unsigned int call_count;
+    struct list waiting; /* op_code.c: requests to connect at the next start */
+};
+
+/* The bridge starts with the first request for it: kernels take seconds of CPU time, which a
+ * sandbox that only runs commands never spends. */
+void bridge_init(struct bridge *b, struct agent *agent, const char *const *command,
+                 const char *run_dir);
+void bridge_done(struct bridge *b);
+/* A connection, possibly still queued. -EAGAIN: too many are queued. -ENOTCONN: it does not run
+ * now. -ENOENT: there is none, or it keeps failing. */
+int bridge_connect(struct bridge *b);
+bool bridge_is_up(const struct bridge *b);
+/* True when `pid` was the bridge. */
+bool bridge_reaped(struct bridge *b, pid_t pid, int wait_status);
+
+#endif

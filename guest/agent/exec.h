@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exec.h - what agent.c tells op_exec.c. */
+#ifndef CORRAL_AGENT_EXEC_H
+#define CORRAL_AGENT_EXEC_H
+
+#include "agent/agent.h"
+
+void exec_handle_status(struct source *s);
+void exec_handle_stdin(struct source *s, uint32_t events);
+void exec_handle_output(struct source *s);
+/* A child was reaped; true when it was the main process of a command. */
+bool exec_reaped(struct agent *a, pid_t pid, int wait_status);
+
+#endif

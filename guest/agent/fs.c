@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fsuid.h>
+
+bool fs_enter(const struct account *a)
+{
+    if (geteuid() != 0 || a->uid == 0)
+        return false;
+    (void)setfsgid(a->gid);
+    (void)setfsuid(a->uid);
+    return true;
+}
+
+void fs_leave_p(const bool *entered)
+{
+    if (!*entered)
+        return;
+    (void)setfsuid(geteuid());
+    (void)setfsgid(getegid());
+}
+
+/* The path from the root. */
+static int make_absolute(const struct account *a, const char *path, char out[PATH_MAX])
+{
+    int n = path[0] == '/' ? snprintf(out, PATH_MAX, "%s", path)
+                           : snprintf(out, PATH_MAX, "%s/%s", a->home, path);
+    return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+static bool is_own_proc(const char *path)
+{
+    char own[32];
+    int n = snprintf(own, sizeof(own), "/proc/%d/", getpid());
+    return strncmp(path, own, (size_t)n) == 0;
+}
+
+static int path_of_fd(int fd, char out[PATH_MAX])
+{
+    char link[64];
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, out, PATH_MAX);
+    if (n < 0)
+        return -errno;
+    if (n == PATH_MAX)
+        return -ENAMETOOLONG;
+    out[n] = '\0';
+    return 0;
+}
+
+static int resolve_absolute(const char *path, struct fs_node *ret)
+{
+    cleanup_fs_node struct fs_node n = {.fd = open(path, O_PATH | O_CLOEXEC)};
+    if (n.fd < 0)
+        return -errno;
+    if (fstat(n.fd, &n.st) < 0)
+        return -errno;
+    int rv = path_of_fd(n.fd, n.path);
+    if (rv < 0)
+        return rv;
+    if (is_own_proc(n.path))
+        return -EACCES;
+    *ret = n;
+    n.fd = -1;
+    return 0;
+}
+
+int fs_resolve(const struct account *a, const char *path, struct fs_node *ret)
+{
+    char absolute[PATH_MAX];
+    int rv = make_absolute(a, path, absolute);
+    return rv < 0 ? rv : resolve_absolute(absolute, ret);
+}
+
+/* Cuts the last part off `path`: "/a/b//" becomes "/a" and "b". */
+static int split_last(char *path, char name[NAME_MAX + 1])
+{
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    path[end] = '\0';
+    char *slash = strrchr(path, '/');
+    const char *last = slash + 1;
+    if (*last == '\0' || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
+        return -EINVAL;
+    if (strlen(last) > NAME_MAX)
+        return -ENAMETOOLONG;
+    strcpy(name, last);
+    slash[slash == path ? 1 : 0] = '\0';
+    return 0;
+}
+
+int fs_resolve_parent(const struct account *a, const char *path, struct fs_node *ret,
+                      char ret_name[NAME_MAX + 1])
+{
+    char absolute[PATH_MAX];
+    int rv = make_absolute(a, path, absolute);
+    if (rv == 0)
+        rv = split_last(absolute, ret_name);
+    if (rv == 0)
+        rv = resolve_absolute(absolute, ret);
+    if (rv < 0)
+        return rv;
+    if (S_ISDIR(ret->st.st_mode))
+        return 0;
+    fs_node_done(ret);
+    return -ENOTDIR;
+}
+
+int fs_reopen(const struct fs_node *n, int flags)
+{
+    char link[64];
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", n->fd);
+    int fd = open(link, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Every directory on the way to `path`, itself included. */
+static int make_all(char *path, mode_t mode)
+{
+    for (char *p = path + 1;; p++) {
+        if (*p != '/' && *p != '\0')
+            continue;
+        char saved = *p;
+        *p = '\0';
+        int rv = mkdir(path, saved == '\0' ? mode : 0755) < 0 ? -errno : 0;
+        /* An existing directory whose parent we may not write is refused for other reasons than
+         * that it exists; only the last one must really be there. */
+        if (rv < 0 && rv != -EEXIST && access(path, F_OK) < 0)
+            return rv;
+        *p = saved;
+        if (saved == '\0')
+            return 0;
+    }
+}
+
+int fs_make_directories(const struct account *a, const char *path, mode_t mode)
+{
+    char absolute[PATH_MAX];
+    cleanup_fs_node struct fs_node n = {.fd = -1};
+    int rv = make_absolute(a, path, absolute);
+    if (rv == 0)
+        rv = make_all(absolute, mode);
+    if (rv == 0)
+        rv = resolve_absolute(absolute, &n);
+    if (rv < 0)
+        return rv;
+    return S_ISDIR(n.st.st_mode) ? 0 : -EEXIST;
+}
+
+int fs_make_parents(const struct account *a, const char *path)
+{
+    char absolute[PATH_MAX], name[NAME_MAX + 1];
+    int rv = make_absolute(a, path, absolute);
+    if (rv == 0)
+        rv = split_last(absolute, name);
+    return rv < 0 ? rv : make_all(absolute, 0755);
+}
+
+static enum wire_kind kind_of(mode_t mode)
+{
+    return S_ISREG(mode)   ? WIRE_KIND_FILE
+           : S_ISDIR(mode) ? WIRE_KIND_DIRECTORY
+           : S_ISLNK(mode) ? WIRE_KIND_SYMLINK
+                           : WIRE_KIND_OTHER;
+}
+
+void fs_put_stat(struct buf *out, enum wire_type type, const char *name, const char *path,
+                 const struct stat *st)
+{
+    int64_t mtime_ns;
+    if (__builtin_mul_overflow((int64_t)st->st_mtim.tv_sec, 1000000000, &mtime_ns) ||
+        __builtin_add_overflow(mtime_ns, st->st_mtim.tv_nsec, &mtime_ns))
+        mtime_ns = st->st_mtim.tv_sec < 0 ? INT64_MIN : INT64_MAX;
+    size_t start = wire_begin(out, type);
+    wire_put_str(out, name);
+    wire_put_str(out, path);
+    (void)buf_u64(out, (uint64_t)st->st_size);
+    (void)buf_u32(out, (uint32_t)kind_of(st->st_mode));
+    (void)buf_u32(out, st->st_mode & 07777);
+    (void)buf_u64(out, (uint64_t)mtime_ns);
+    wire_end(out, start);
+}

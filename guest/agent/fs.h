@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fs.h - names in the sandbox's file system, with the rights of the default user.
+ *
+ * The agent stays root and takes the user's rights for single calls (fs_enter, fs_leave): what the
+ * user's own processes move or link meanwhile cannot lead it further than they can go themselves.
+ * Long operations are cut into slices, so that a large tree delays nobody.
+ *
+ * Paths: absolute, or relative to the user's home. Symbolic links and ".." are followed as the
+ * kernel does; what is reported is where they lead. The agent's own /proc directory is refused:
+ * its links are open files of the agent's.
+ */
+#ifndef CORRAL_AGENT_FS_H
+#define CORRAL_AGENT_FS_H
+
+#include <limits.h>
+#include <sys/stat.h>
+
+#include "agent/account.h"
+#include "base/wire_codec.h"
+
+#define FS_SLICE_US 2000u /* how long an operation works before others have their turn */
+
+struct fs_node {
+    int fd; /* owned; O_PATH */
+    struct stat st;
+    char path[PATH_MAX]; /* absolute, links resolved */
+};
+
+#define cleanup_fs      __attribute__((cleanup(fs_leave_p), unused))
+#define cleanup_fs_node __attribute__((cleanup(fs_node_done)))
+
+/* `cleanup_fs bool as_user = fs_enter(account);`. True when the rights were changed. */
+bool fs_enter(const struct account *a);
+void fs_leave_p(const bool *entered);
+
+static inline void fs_node_done(struct fs_node *n)
+{
+    base_close_p(&n->fd);
+    n->fd = -1;
+}
+
+/* All of these want the user's rights and return 0 or a negative errno. */
+
+/* What `path` leads to. */
+int fs_resolve(const struct account *a, const char *path, struct fs_node *ret);
+/* The directory that holds the last part of `path`, and that part, which need not exist. -EINVAL
+ * when there is none, as in "/" or "a/..". */
+int fs_resolve_parent(const struct account *a, const char *path, struct fs_node *ret,
+                      char ret_name[NAME_MAX + 1]);
+/* Opens what was resolved for real: the descriptor, owned by the caller. */
+int fs_reopen(const struct fs_node *n, int flags);
+/* Creates the directory and what is missing above it. An existing directory is fine. */
+int fs_make_directories(const struct account *a, const char *path, mode_t mode);
+/* As fs_make_directories with 0755 for everything above the last part of `path`. */
+int fs_make_parents(const struct account *a, const char *path);
+
+/* A STAT or ENTRY frame. */
+void fs_put_stat(struct buf *out, enum wire_type type, const char *name, const char *path,
+                 const struct stat *st);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/log.h"
+
+#define MACHINE_ID   "/etc/machine-id"
+#define BOOT_ID      "/proc/sys/kernel/random/boot_id"
+#define BOOT_ID_FILE "/run/corral.boot_id" /* what BOOT_ID shows */
+#define UUID_BYTES   16
+#define UUID_TEXT    40 /* with dashes, a newline and NUL */
+
+void identity_set_name(const char *hostname)
+{
+    if (getpid() == 1)
+        (void)!sethostname(hostname, strlen(hostname));
+}
+
+/* Of version 4, as systemd and the kernel make theirs. */
+static int make_uuid(const char *separator, char text[UUID_TEXT])
+{
+    uint8_t id[UUID_BYTES];
+    char *at = text;
+    if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
+        return -errno;
+    id[6] = (uint8_t)((id[6] & 0x0f) | 0x40);
+    id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
+    for (size_t i = 0; i < sizeof(id); i++) {
+        bool group = i == 4 || i == 6 || i == 8 || i == 10;
+        at += sprintf(at, "%s%02x", group ? separator : "", id[i]);
+    }
+    (void)strcpy(at, "\n");
+    return 0;
+}
+
+/* In place: a mount of the file shows the new text. */
+static int replace_text(const char *path, const char *text)
+{
+    size_t len = strlen(text);
+    cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0444);
+    if (fd < 0)
+        return -errno;
+    if (pwrite(fd, text, len, 0) != (ssize_t)len || ftruncate(fd, (off_t)len) < 0)
+        return -EIO;
+    return 0;
+}
+
+static void renew_machine_id(void)
+{
+    char text[UUID_TEXT];
+    int rv = make_uuid("", text);
+    if (rv == 0)
+        rv = replace_text(MACHINE_ID, text);
+    if (rv < 0)
+        log_warn("cannot write the machine id, ignoring", "error=\"%s\"", strerror(-rv));
+}
+
+static bool boot_id_is_ours(void)
+{
+    struct statfs fs;
+    return statfs(BOOT_ID, &fs) == 0 && fs.f_type != PROC_SUPER_MAGIC;
+}
+
+static void renew_boot_id(void)
+{
+    char text[UUID_TEXT];
+    const unsigned long flags = MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    if (make_uuid("-", text) < 0 || replace_text(BOOT_ID_FILE, text) < 0 || boot_id_is_ours())
+        return;
+    if (mount(BOOT_ID_FILE, BOOT_ID, NULL, MS_BIND, NULL) < 0) {
+        if (errno != EPERM)
+            log_warn("cannot set the boot id, ignoring", "error=\"%s\"", strerror(errno));
+        (void)unlink(BOOT_ID_FILE);
+        return;
+    }
+    (void)mount(NULL, BOOT_ID, NULL, MS_REMOUNT | flags, NULL);
+}
+
+void identity_renew(void)
+{
+    if (getpid() != 1)
+        return;
+    renew_machine_id();
+    renew_boot_id();
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kept.h - operations that go on without the server: an EXEC or CODE_RUN under a key, its answer
+ * recorded, for whoever attaches.
+ *
+ * The agent itself is the client of a kept operation: it holds the other end of a connection pair,
+ * so that op_exec.c and op_code.c see a server that reads at once and never goes away. What they
+ * answer is recorded in whole frames; connections that look on (kept_view) are fed from the record.
+ *
+ * state    waits for                                  at most
+ * RUNNING  the operation's last frame                 the operation's own time-out, which a kept
+ *                                                     one must have
+ * ENDED    FORGET, or newer ones that need the room   -
+ *
+ * Bounds: KEPT_MAX operations; of each, `keep` bytes of each kind of output; KEPT_TOTAL bytes in
+ * all. A kind of output that has no more room is left out from there on; the ends of operations are
+ * always recorded. Room is made by dropping the record that ended first; its key is remembered, so
+ * that nobody takes the operation for one that never began.
+ */
+#ifndef CORRAL_AGENT_KEPT_H
+#define CORRAL_AGENT_KEPT_H
+
+#include "agent/loop.h"
+#include "base/wire_codec.h"
+
+#define KEPT_MAX   64
+#define KEPT_TOTAL (32u << 20)
+
+struct agent;
+struct conn;
+
+enum kept_kind { KEPT_STDOUT, KEPT_STDERR, KEPT_RESULT, KEPT_DISPLAY, KEPT_ERROR, KEPT_KINDS };
+
+struct kept {
+    struct source source; /* first; its fd is -1 once ENDED */
+    struct agent *agent;
+    struct list node; /* in kepts->list */
+    struct list views;
+    struct deferred deferred;
+    char key[WIRE_MAX_KEY + 1];
+    uint64_t started_at, ended_at; /* us, monotonic; ended_at 0: it runs */
+    struct buf request;            /* what the operation has not taken yet */
+    struct buf journal;
+    size_t whole;            /* bytes of `journal` that are whole frames */
+    size_t room[KEPT_KINDS]; /* bytes that may still be recorded */
+    /* The frame that is arriving. */
+    uint8_t head[WIRE_HEADER_SIZE + 1]; /* and, of CODE_STREAM, which stream */
+    size_t head_len;
+    size_t body_left;
+    bool in_body, recording, last;
+};
+
+struct kepts {
+    struct agent *agent;
+    struct list list; /* oldest first; those that ended are in the order of their ends */
+    unsigned int count;
+    size_t bytes;                          /* of all journals */
+    char lost[KEPT_MAX][WIRE_MAX_KEY + 1]; /* keys whose record had to make room; a ring */
+    unsigned int next_lost;
+};
+
+/* A connection that looks on. Embedded in the connection's op_state. */
+struct kept_view {
+    struct list node;  /* in kept->views */
+    struct kept *kept; /* NULL: it looks on no more */
+    struct conn *conn;
+    size_t sent; /* bytes of the journal */
+};
+
+void kepts_init(struct kepts *s, struct agent *agent);
+void kepts_done(struct kepts *s);
+
+struct kept *kept_find(struct kepts *s, const char *key);
+bool kept_was_lost(const struct kepts *s, const char *key);
+/* Starts the request in `frame`. 0; -EEXIST: the key is in use; -EBUSY: KEPT_MAX run; or another
+ * negative errno. */
+int kept_start(struct kepts *s, const char *key, uint32_t keep, const struct wire_frame *frame,
+               struct kept **ret);
+/* Ends it if it runs; other views are told. */
+void kept_forget(struct kept *k);
+void kept_handle_event(struct source *s, uint32_t events);
+
+/* Sends KEPT and the record, now and as it grows; finishes the connection after the last frame. */
+void kept_view_start(struct kept_view *v, struct kept *k, struct conn *c);
+void kept_view_advance(struct kept_view *v); /* for op->writable */
+void kept_view_stop(struct kept_view *v);    /* idempotent */
+
+#endif

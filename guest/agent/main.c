@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - corral-agent(8): options, the start order, the end. */
+#include <errno.h>
+#include <getopt.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "agent/agent.h"
+#include "agent/init.h"
+#include "agent/spawn.h"
+#include "base/log.h"
+
+static const char *const default_bridge[] = {"python3", "/opt/corral/bridge/bridge.py", NULL};
+
+enum option_id { OPTION_LISTEN = 256, OPTION_BRIDGE, OPTION_USER, OPTION_RUN_DIR };
+
+static const struct option option_table[] = {
+    {"listen", required_argument, NULL, OPTION_LISTEN},
+    {"bridge", required_argument, NULL, OPTION_BRIDGE},
+    {"user", required_argument, NULL, OPTION_USER},
+    {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
+    {NULL, 0, NULL, 0},
+};
+
+static int usage(void)
+{
+    (void)fprintf(stderr, "usage: corral-agent --listen fd:N|unix:PATH|vsock:PORT [--user NAME] "
+                          "[--run-dir DIR] [--bridge COMMAND...]\n");
+    return 2;
+}
+
+/* --bridge takes the rest of the line: the command's own options are not ours. */
+static int parse_options(int argc, char **argv, struct agent_options *ret)
+{
+    *ret = (struct agent_options){
+        .user = "user", .run_dir = "/run/corral", .bridge = default_bridge};
+    for (int id; (id = getopt_long(argc, argv, "+", option_table, NULL)) != -1;) {
+        switch (id) {
+        case OPTION_LISTEN:
+            ret->listen = optarg;
+            break;
+        case OPTION_USER:
+            ret->user = optarg;
+            break;
+        case OPTION_RUN_DIR:
+            ret->run_dir = optarg;
+            break;
+        case OPTION_BRIDGE:
+            ret->bridge = (const char *const *)&argv[optind - 1];
+            return ret->listen != NULL ? 0 : -EINVAL;
+        default:
+            return -EINVAL;
+        }
+    }
+    return ret->listen != NULL && optind == argc ? 0 : -EINVAL;
+}
+
+/* Nothing of whoever started the agent reaches the commands: descriptors, ignored signals (a
+ * shell's background jobs ignore SIGINT), mask, dumps. */
+static void shed_inheritance(void)
+{
+    for (int sig = 1; sig < NSIG; sig++)
+        (void)signal(sig, SIG_DFL);
+    (void)syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    (void)umask(0);
+}
+
+int main(int argc, char **argv)
+{
+    static struct agent agent;
+    struct agent_options options;
+    if (parse_options(argc, argv, &options) < 0)
+        return usage();
+    shed_inheritance();
+    init_start();
+    spawn_init();
+    int rv = agent_init(&agent, &options);
+    if (rv == 0) {
+        log_info("agent ready", "listen=%s user=%s", options.listen, agent.account.name);
+        rv = agent_run(&agent);
+    }
+    agent_done(&agent);
+    init_stop();
+    return rv < 0 ? 1 : 0;
+}

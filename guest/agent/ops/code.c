@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * code.c - requests of code and contexts: passed to the bridge byte for byte as they arrive, and
+ * its answers back. The agent reads no more of them than the header's type.
+ *
+ * state    waits for                              at most
+ * WAITING  the next start of a bridge that died   CODE_WAIT_US
+ * RELAYING bytes; the end of either side is the   the request's own time-out, which is the
+ *          end of both                            bridge's to keep
+ */
+#include "agent/code.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/conn.h"
+#include "agent/ops.h"
+#include "agent/relay.h"
+
+#define CODE_WAIT_US (30 * 1000000ull)
+
+struct code {
+    struct relay relay; /* first */
+    struct list node;   /* in bridge->waiting */
+};
+
+static void code_connect(struct code *k);
+
+static void code_start(struct conn *c, struct request *req)
+{
+    struct code *k = calloc(1, sizeof(*k));
+    if (k == NULL) {
+        conn_errno(c, -ENOMEM, "code bridge");
+        return;
+    }
+    c->op_state = k;
+    relay_init(&k->relay, c, true);
+    list_init(&k->node);
+    code_connect(k);
+}
+
+static void code_connect(struct code *k)
+{
+    struct conn *c = k->relay.conn;
+    struct bridge *b = &c->agent->bridge;
+    int fd = bridge_connect(b);
+    if (fd >= 0) {
+        k->relay.far.fd = fd;
+        timer_stop(&k->relay.timer);
+        relay_start(&k->relay);
+    } else if (fd == -ENOTCONN) {
+        list_add_tail(&b->waiting, &k->node);
+        conn_pause_input(c, true);
+        if (list_empty(&k->relay.timer.node))
+            loop_timer_start(&c->agent->loop, &k->relay.timer, CODE_WAIT_US);
+    } else if (fd == -EAGAIN) {
+        conn_error(c, WIRE_E_BUSY, "the code bridge has too many requests waiting");
+    } else {
+        conn_error(c, WIRE_E_UNAVAILABLE,
+                   b->state == BRIDGE_ABSENT ? "this template has no code bridge"
+                                             : "the code bridge does not run");
+    }
+}
+
+void code_bridge_changed(struct bridge *b)
+{
+    struct list now = LIST_INIT(now);
+    while (!list_empty(&b->waiting)) {
+        struct list *n = b->waiting.next;
+        list_del(n);
+        list_add_tail(&now, n);
+    }
+    while (!list_empty(&now)) {
+        struct code *k = list_first(&now, struct code, node);
+        list_del(&k->node);
+        code_connect(k);
+    }
+}
+
+static void code_raw_event(struct conn *c, uint32_t events)
+{
+    struct code *k = c->op_state;
+    relay_handle_near(&k->relay, events);
+}
+
+static void code_stop(struct conn *c)
+{
+    struct code *k = c->op_state;
+    if (k == NULL)
+        return;
+    list_del(&k->node);
+    relay_done(&k->relay);
+}
+
+const struct op op_code = {
+    .type = WIRE_CODE_FIRST, .start = code_start, .raw_event = code_raw_event, .stop = code_stop};

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * configure.c - CONFIGURE: what makes this sandbox itself, at its creation and after each
+ * restore from a snapshot: clock, entropy, identity, variables. And CLOCK, the first of them alone.
+ *
+ * Each step is done as far as the agent has the right to; in a container the clock and the host
+ * name are the runtime's. The order counts: the clock's jump makes generators that go by the time
+ * (OpenSSL's) ask the kernel for a new seed, and whatever is drawn from the kernel after the
+ * entropy came is this clone's alone.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/random.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+#include "agent/agent.h"
+#include "agent/bridge_call.h"
+#include "agent/identity.h"
+#include "agent/ops.h"
+#include "base/log.h"
+
+/* False when it is not ours to set: an agent that is not process 1 shares its machine. */
+static bool set_clock(uint64_t wall_ns)
+{
+    const struct timespec ts = {.tv_sec = (time_t)(wall_ns / 1000000000u),
+                                .tv_nsec = (long)(wall_ns % 1000000000u)};
+    if (wall_ns == 0 || getpid() != 1)
+        return false;
+    if (clock_settime(CLOCK_REALTIME, &ts) == 0)
+        return true;
+    if (errno != EPERM)
+        log_warn("cannot set the clock, ignoring", "error=\"%s\"", strerror(errno));
+    return false;
+}
+
+/* Mixed in by everyone; counted as entropy, and the generator reseeded at once, only with the
+ * right to. */
+static void add_entropy(struct span entropy)
+{
+    /* struct rand_pool_info: bits, bytes, data. */
+    uint32_t pool[2 + REQUEST_ENTROPY_MAX / 4] = {(uint32_t)entropy.len * 8, (uint32_t)entropy.len};
+    cleanup_close int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    memcpy(&pool[2], entropy.data, entropy.len);
+    if (ioctl(fd, RNDADDENTROPY, pool) < 0 && write(fd, entropy.data, entropy.len) < 0)
+        log_warn("cannot add entropy, ignoring", "error=\"%s\"", strerror(errno));
+    (void)ioctl(fd, RNDRESEEDCRNG);
+    explicit_bzero(pool, sizeof(pool));
+}
+
+struct configure {
+    struct bridge_call *call; /* what the answer waits for; NULL: nothing */
+    uint64_t clock_set_at;    /* us, monotonic; 0: it was not set */
+};
+
+static void configure_answered(void *ctx, enum bridge_answer answer)
+{
+    struct conn *c = ctx;
+    struct configure *k = c->op_state;
+    k->call = NULL;
+    if (answer == BRIDGE_REFUSED) {
+        conn_error(c, WIRE_E_INTERNAL, "the code bridge did not take the configuration");
+        return;
+    }
+    size_t start = wire_begin(&c->out, WIRE_CONFIGURED);
+    (void)buf_u64(&c->out, k->clock_set_at != 0 ? loop_now() - k->clock_set_at + 1 : 0);
+    wire_end(&c->out, start);
+    conn_finish(c);
+}
+
+/* A bridge that is still starting gets the variables as its first request: nobody waits for it. */
+static void tell_bridge(struct conn *c, bool reseed)
+{
+    struct configure *k = c->op_state;
+    struct bridge *b = &c->agent->bridge;
+    bool wait = bridge_is_up(b);
+    int rv = bridge_call_env(b, c->agent->env, reseed, wait ? configure_answered : NULL, c,
+                             wait ? &k->call : NULL);
+    if (rv < 0)
+        conn_errno(c, rv, "code bridge");
+    else if (!wait)
+        configure_answered(c, BRIDGE_AGREED);
+}
+
+static void configure_start(struct conn *c, struct request *req)
+{
+    struct agent *a = c->agent;
+    struct configure *k = calloc(1, sizeof(*k));
+    if (k == NULL) {
+        conn_errno(c, -ENOMEM, "cannot configure");
+        return;
+    }
+    c->op_state = k;
+    if (set_clock(req->wall_ns))
+        k->clock_set_at = loop_now();
+    if (req->entropy.len > 0) {
+        add_entropy(req->entropy);
+        identity_renew();
+    }
+    if (req->hostname[0] != '\0')
+        identity_set_name(req->hostname);
+    free(a->env);
+    a->env = TAKE_PTR(req->env);
+    tell_bridge(c, req->entropy.len > 0);
+}
+
+static void configure_stop(struct conn *c)
+{
+    struct configure *k = c->op_state;
+    if (k != NULL && k->call != NULL)
+        bridge_call_forget(TAKE_PTR(k->call));
+}
+
+const struct op op_configure = {
+    .type = WIRE_CONFIGURE, .start = configure_start, .stop = configure_stop};
+
+/* Time on its way makes what the server says late, never early: of several the furthest is right.
+ */
+static void clock_start(struct conn *c, struct request *req)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    if ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec < req->wall_ns)
+        (void)set_clock(req->wall_ns);
+    (void)wire_put_frame(&c->out, WIRE_OK, NULL, 0);
+    conn_finish(c);
+}
+
+static void clock_stop(struct conn *c)
+{
+}
+
+const struct op op_clock = {.type = WIRE_CLOCK, .start = clock_start, .stop = clock_stop};

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* read.c - READ: a regular file, from an offset, a slice per turn while the server reads.
+ * Waits only for the server, CONN_STALL_US without progress. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/fs.h"
+#include "agent/ops.h"
+
+#define READ_CHUNKS_PER_TURN 4
+
+struct read {
+    struct conn *conn;
+    struct task task;
+    int fd;
+    int64_t offset;
+    uint64_t left;
+};
+
+static void read_slice(struct task *t);
+
+static int read_open(struct conn *c, const char *path, struct fs_node *n)
+{
+    cleanup_fs bool as_user = fs_enter(&c->agent->account);
+    int rv = fs_resolve(&c->agent->account, path, n);
+    if (rv < 0)
+        return rv;
+    if (S_ISDIR(n->st.st_mode))
+        return -EISDIR;
+    /* Pipes and devices never end, or not when we expect it. */
+    return S_ISREG(n->st.st_mode) ? fs_reopen(n, O_RDONLY) : -EINVAL;
+}
+
+static void read_start(struct conn *c, struct request *req)
+{
+    cleanup_fs_node struct fs_node n = {.fd = -1};
+    struct read *r = calloc(1, sizeof(*r));
+    if (r == NULL) {
+        conn_errno(c, -ENOMEM, "cannot read");
+        return;
+    }
+    *r = (struct read){.conn = c, .offset = (int64_t)req->offset, .left = req->length};
+    c->op_state = r;
+    task_init(&r->task, read_slice);
+    r->fd = read_open(c, req->path, &n);
+    if (r->fd < 0) {
+        conn_errno(c, r->fd, req->path);
+        return;
+    }
+    if ((req->offset & WIRE_READ_LAST) != 0)
+        r->offset = n.st.st_size -
+                    (int64_t)MIN((uint64_t)n.st.st_size, req->offset - WIRE_READ_LAST);
+    const char *slash = strrchr(n.path, '/');
+    fs_put_stat(&c->out, WIRE_STAT, slash + 1, n.path, &n.st);
+    conn_limit_stall(c);
+    read_slice(&r->task);
+}
+
+static void read_slice(struct task *t)
+{
+    struct read *r = container_of(t, struct read, task);
+    struct conn *c = r->conn;
+    for (int i = 0; i < READ_CHUNKS_PER_TURN; i++) {
+        if (!conn_writable(c))
+            break;
+        ssize_t n = r->left == 0 ? 0
+                                 : conn_put_from_fd(c, WIRE_DATA, r->fd,
+                                                    MIN(r->left, (uint64_t)WIRE_CHUNK), r->offset);
+        if (n < 0) {
+            conn_errno(c, (int)n, "read");
+            return;
+        }
+        if (n == 0) {
+            (void)wire_put_frame(&c->out, WIRE_END, NULL, 0);
+            conn_finish(c);
+            return;
+        }
+        r->offset += n;
+        r->left -= (uint64_t)n;
+    }
+    conn_kick(c);
+    if (c->op == &op_read && conn_writable(c))
+        loop_task_add(&c->agent->loop, &r->task);
+}
+
+static void read_writable(struct conn *c)
+{
+    struct read *r = c->op_state;
+    loop_task_add(&c->agent->loop, &r->task);
+}
+
+static void read_stop(struct conn *c)
+{
+    struct read *r = c->op_state;
+    if (r == NULL)
+        return;
+    task_cancel(&r->task);
+    base_close_p(&r->fd);
+    r->fd = -1;
+}
+
+const struct op op_read = {
+    .type = WIRE_READ, .start = read_start, .writable = read_writable, .stop = read_stop};

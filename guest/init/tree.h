@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tree.h - copies and empties small trees of plain files and directories. */
+#ifndef CORRAL_INIT_TREE_H
+#define CORRAL_INIT_TREE_H
+
+/* Copies what is in directory `from` into the existing directory `to`, with modes and times; owned
+ * by the caller. -EINVAL for anything but a plain file or a directory. */
+int tree_copy(const char *from, const char *to);
+
+/* Removes what is in a directory and on its file system; what does not go stays. */
+void tree_remove_contents(const char *path);
+
+#endif

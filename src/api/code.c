@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* code.c - code/run: code in a Jupyter kernel of the sandbox. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "api/code_result.h"
+#include "api/op.h"
+
+#define CODE_TIMEOUT_S   30
+#define CODE_GRACE_MS    300000 /* interrupt, start of a kernel, the wait behind another run */
+#define CODE_MAX_CONTEXT 128    /* bytes of a context id */
+#define CODE_MAX_FIELD   64     /* bytes of a language */
+
+struct run {
+    struct api_op op;
+    struct code_result result;
+    char execution_id[24];
+    int64_t timeout_s;
+    bool with_displays;
+};
+
+static void run_frame(struct api_op *op, const struct wire_frame *frame);
+static void run_release(struct api_op *op);
+
+static const struct api_op_ops run_ops = {.frame = run_frame, .release = run_release};
+
+struct run_args {
+    const char *code, *language, *context;
+    char **env;
+};
+
+static int parse_flags(struct api_call *call, struct run *run, struct error *err)
+{
+    static const char *const flags[] = {"on_stdout", "on_stderr", "on_error", "on_result"};
+    int rv = 0;
+    /* The answer always has the events of output and error; only displayed data is extra. */
+    for (size_t i = 0; i < ARRAY_SIZE(flags) && rv == 0; i++)
+        rv = json_get_bool(call->body, flags[i], false, &run->with_displays, err);
+    return rv;
+}
+
+static int parse_run(struct api_call *call, struct run *run, struct run_args *a, struct error *err)
+{
+    int64_t max = call->api->config->timeout_max;
+    int rv = json_need_str(call->body, "code", &a->code, err);
+    if (rv == 0)
+        rv = json_get_str(call->body, "language", "python", &a->language, err);
+    if (rv == 0)
+        rv = json_get_str(call->body, "context_id", "", &a->context, err);
+    if (rv == 0)
+        rv = json_get_int(call->body, "timeout", 0, 0, max, &run->timeout_s, err);
+    if (rv == 0)
+        rv = json_get_env(call->body, "environment", &a->env, err);
+    if (rv == 0)
+        rv = parse_flags(call, run, err);
+    if (rv == 0 && strlen(a->language) > CODE_MAX_FIELD)
+        rv = error_set(err, ERROR_UNSUPPORTED_LANGUAGE, "Unknown language");
+    if (rv == 0 && strlen(a->context) > CODE_MAX_CONTEXT)
+        rv = error_set(err, ERROR_CONTEXT_NOT_FOUND, "Context not found");
+    if (rv == 0 && run->timeout_s == 0)
+        run->timeout_s = MIN(max, CODE_TIMEOUT_S);
+    return rv;
+}
+
+static void encode_run(struct buf *request, const struct run *run, const struct run_args *a)
+{
+    size_t start = wire_begin(request, WIRE_CODE_RUN);
+    wire_put_str(request, a->context);
+    wire_put_str(request, a->language);
+    wire_put_str(request, a->code);
+    (void)buf_u32(request, (uint32_t)run->timeout_s * 1000);
+    wire_put_list(request, (const char *const *)a->env);
+    wire_end(request, start);
+}
+
+void api_code_run(struct api_call *call)
+{
+    struct error err;
+    struct run_args args = {0};
+    struct buf request = {0};
+    struct run *run = calloc(1, sizeof(*run));
+    int rv = run != NULL ? parse_run(call, run, &args, &err)
+                         : error_set(&err, ERROR_INTERNAL, "Out of memory");
+    if (rv == 0) {
+        encode_run(&request, run, &args);
+        if (request.len > WIRE_MAX_PAYLOAD)
+            rv = error_set(&err, ERROR_BODY_TOO_LARGE, "The code exceeds %u bytes",
+                           WIRE_MAX_PAYLOAD);
+    }
+    free(args.env);
+    if (rv < 0) {
+        free(run);
+        buf_done(&request);
+        api_fail(call, &err);
+        return;
+    }
+    memcpy(run->execution_id, "exec_", 5);
+    id_token(run->execution_id + 5, 12);
+    code_result_init(&run->result, (size_t)call->api->config->max_output);
+    sandbox_expect_code(call->sandbox);
+    api_op_start(&run->op, call, &run_ops, &request,
+                 (uint64_t)run->timeout_s * 2000 + CODE_GRACE_MS);
+}
+
+static void reply_timed_out(struct api_call *call, struct run *run, bool restarted)
+{
+    struct error err;
+    cleanup_buf struct buf details = {0};
+    code_result_print(&run->result, &details, run->execution_id, false);
+    error_set(&err, ERROR_TIMEOUT, "Code execution timed out after %" PRId64 " s; %s",
+              run->timeout_s,
+              restarted ? "the kernel ignored the interrupt and was restarted"
+                        : "it was interrupted and its state is kept");
+    api_fail_details(call, &err, buf_cstr(&details));
+}
+
+static void run_finished(struct run *run, const struct wire_frame *frame)
+{
+    struct cursor c = cursor_on(frame->payload, frame->len);
+    struct buf body = {0};
+    uint32_t status = cursor_u32(&c);
+    (void)cursor_u32(&c); /* the execution count, which the result has */
+    if (!cursor_end(&c) || status > WIRE_CODE_KERNEL_DIED) {
+        api_op_bad_frame(&run->op);
+        return;
+    }
+    struct api_call *call = api_op_close(&run->op);
+    if (call == NULL)
+        return;
+    if (status == WIRE_CODE_TIMED_OUT || status == WIRE_CODE_RESTARTED) {
+        reply_timed_out(call, run, status == WIRE_CODE_RESTARTED);
+        return;
+    }
+    if (status == WIRE_CODE_KERNEL_DIED)
+        code_result_set_error(&run->result, "KernelDied",
+                              "The kernel died during this run; the next run starts a new one");
+    code_result_print(&run->result, &body, run->execution_id, run->with_displays);
+    api_reply(call, 200, &body);
+}
+
+static void run_frame(struct api_op *op, const struct wire_frame *frame)
+{
+    struct run *run = container_of(op, struct run, op);
+    if (frame->type == WIRE_CODE_DONE)
+        run_finished(run, frame);
+    else if (code_result_add(&run->result, frame) < 0)
+        api_op_bad_frame(op);
+}
+
+static void run_release(struct api_op *op)
+{
+    struct run *run = container_of(op, struct run, op);
+    code_result_done(&run->result);
+    free(run);
+}

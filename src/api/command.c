@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* command.c - commands/run: a command line or an argument vector, its output and exit code. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/op.h"
+
+#define COMMAND_TIMEOUT_MS 30000 /* when the client names none */
+#define COMMAND_GRACE_MS   5000  /* the agent's own time-out comes first */
+
+/* Output kept up to a limit; what follows is counted only. */
+struct capture {
+    struct buf bytes;
+    uint64_t dropped;
+};
+
+struct command {
+    struct api_op op;
+    struct capture out, err;
+    size_t limit; /* bytes kept of each stream */
+};
+
+static void command_frame(struct api_op *op, const struct wire_frame *frame);
+static void command_release(struct api_op *op);
+
+static const struct api_op_ops command_ops = {.frame = command_frame, .release = command_release};
+
+struct command_args {
+    const char *command, *cwd;
+    char **args, **env;
+    int64_t timeout_ms;
+};
+
+static int parse_command(struct api_call *call, struct command_args *a, struct error *err)
+{
+    int64_t max_ms = call->api->config->timeout_max * 1000;
+    int rv = json_need_str(call->body, "command", &a->command, err);
+    if (rv == 0 && a->command[0] == '\0')
+        rv = error_set(err, ERROR_INVALID_ARGUMENT, "Field 'command' is empty");
+    if (rv == 0)
+        rv = json_get_str(call->body, "working_dir", "", &a->cwd, err);
+    if (rv == 0)
+        rv = json_get_int(call->body, "timeout", 0, 0, max_ms, &a->timeout_ms, err);
+    if (rv == 0)
+        rv = json_get_str_list(call->body, "args", &a->args, err);
+    if (rv == 0)
+        rv = json_get_env(call->body, "environment", &a->env, err);
+    if (rv == 0 && a->timeout_ms == 0)
+        a->timeout_ms = MIN(max_ms, COMMAND_TIMEOUT_MS);
+    return rv;
+}
+
+/* Without arguments the command is a line for the shell; with them it is a program. */
+static void encode_command(struct buf *request, const struct command_args *a)
+{
+    uint32_t n = 0;
+    while (a->args[n] != NULL)
+        n++;
+    size_t start = wire_begin(request, WIRE_EXEC);
+    (void)buf_u32(request, n == 0 ? WIRE_EXEC_SHELL : 0);
+    (void)buf_u32(request, (uint32_t)a->timeout_ms);
+    wire_put_str(request, a->cwd);
+    wire_put_str(request, "");
+    (void)buf_u32(request, n + 1);
+    wire_put_str(request, a->command);
+    for (uint32_t i = 0; i < n; i++)
+        wire_put_str(request, a->args[i]);
+    wire_put_list(request, (const char *const *)a->env);
+    wire_end(request, start);
+}
+
+void api_command_run(struct api_call *call)
+{
+    struct error err;
+    struct command_args args = {0};
+    struct buf request = {0};
+    struct command *cmd = calloc(1, sizeof(*cmd));
+    int rv = cmd != NULL ? parse_command(call, &args, &err)
+                         : error_set(&err, ERROR_INTERNAL, "Out of memory");
+    if (rv == 0) {
+        encode_command(&request, &args);
+        if (request.len > WIRE_MAX_REQUEST)
+            rv = error_set(&err, ERROR_BODY_TOO_LARGE, "The command exceeds %u bytes",
+                           WIRE_MAX_REQUEST);
+    }
+    free(args.args);
+    free(args.env);
+    if (rv < 0) {
+        free(cmd);
+        buf_done(&request);
+        api_fail(call, &err);
+        return;
+    }
+    cmd->limit = (size_t)call->api->config->max_output;
+    api_op_start(&cmd->op, call, &command_ops, &request,
+                 (uint64_t)args.timeout_ms + COMMAND_GRACE_MS);
+}
+
+static void capture_add(struct capture *c, size_t limit, const struct wire_frame *frame)
+{
+    size_t take = MIN(frame->len, limit - c->bytes.len);
+    if (buf_append(&c->bytes, frame->payload, take) < 0)
+        take = 0;
+    c->dropped += frame->len - take;
+}
+
+/* As the client reads it: with a last line that tells when something is missing. */
+static void write_capture(struct jsonw *w, const char *key, struct capture *c)
+{
+    if (c->dropped > 0)
+        (void)buf_printf(&c->bytes, "\n[output truncated: %" PRIu64 " more bytes]\n", c->dropped);
+    jsonw_key(w, key);
+    jsonw_strn(w, (const char *)c->bytes.data, c->bytes.len);
+}
+
+struct exit {
+    int32_t code;
+    uint32_t signal;
+    bool timed_out;
+    int64_t duration_ms;
+};
+
+static void reply_timed_out(struct api_call *call, struct command *cmd, const struct exit *e)
+{
+    struct error err;
+    cleanup_buf struct buf details = {0};
+    struct jsonw w = {.out = &details};
+    jsonw_object(&w);
+    write_capture(&w, "stdout", &cmd->out);
+    write_capture(&w, "stderr", &cmd->err);
+    jsonw_key_int(&w, "duration_ms", e->duration_ms);
+    jsonw_object_end(&w);
+    error_set(&err, ERROR_TIMEOUT, "Command execution timed out after %" PRId64 " ms",
+              e->duration_ms);
+    api_fail_details(call, &err, buf_cstr(&details));
+}
+
+static void reply_exit(struct api_call *call, struct command *cmd, const struct exit *e)
+{
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    jsonw_object(&w);
+    write_capture(&w, "stdout", &cmd->out);
+    write_capture(&w, "stderr", &cmd->err);
+    jsonw_key_int(&w, "exit_code", e->code);
+    jsonw_key_int(&w, "duration_ms", e->duration_ms);
+    jsonw_key_bool(&w, "success", e->code == 0);
+    if (e->signal != 0) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), "The command was ended by signal %u", e->signal);
+        jsonw_key_str(&w, "error", text);
+    }
+    jsonw_object_end(&w);
+    api_reply(call, 200, &body);
+}
+
+static void command_exit(struct command *cmd, const struct wire_frame *frame)
+{
+    struct cursor c = cursor_on(frame->payload, frame->len);
+    struct exit e;
+    e.code = (int32_t)cursor_u32(&c);
+    e.signal = cursor_u32(&c);
+    e.timed_out = cursor_u32(&c) != 0;
+    e.duration_ms = (int64_t)(cursor_u64(&c) / 1000);
+    if (!cursor_end(&c)) {
+        api_op_bad_frame(&cmd->op);
+        return;
+    }
+    struct api_call *call = api_op_close(&cmd->op);
+    if (call == NULL)
+        return;
+    if (e.timed_out)
+        reply_timed_out(call, cmd, &e);
+    else
+        reply_exit(call, cmd, &e);
+}
+
+static void command_frame(struct api_op *op, const struct wire_frame *frame)
+{
+    struct command *cmd = container_of(op, struct command, op);
+    switch (frame->type) {
+    case WIRE_STARTED:
+        break;
+    case WIRE_STDOUT:
+        capture_add(&cmd->out, cmd->limit, frame);
+        break;
+    case WIRE_STDERR:
+        capture_add(&cmd->err, cmd->limit, frame);
+        break;
+    case WIRE_EXIT:
+        command_exit(cmd, frame);
+        break;
+    default:
+        api_op_bad_frame(op);
+        break;
+    }
+}
+
+static void command_release(struct api_op *op)
+{
+    struct command *cmd = container_of(op, struct command, op);
+    buf_done(&cmd->out.bytes);
+    buf_done(&cmd->err.bytes);
+    free(cmd);
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * download.c - a file of the sandbox as the body of an answer, whole or a range of it.
+ *
+ * The happy path is: READ, STAT (status and headers leave), DATA straight to the client, END.
+ * Possible failure modes are: the file cannot be read (its error, before the headers); it shrinks
+ * or the sandbox dies while it is sent (the connection is cut, so that the client notices); the
+ * client reads slower than the sandbox sends (the operation is paused).
+ */
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/op.h"
+#include "api/path.h"
+#include "base/num.h"
+
+#define DOWNLOAD_STALL_MS 60000 /* for the first frame */
+
+struct range {
+    bool wanted, suffix;
+    uint64_t first, last; /* last: UINT64_MAX for "to the end"; suffix: first is the count */
+};
+
+struct download {
+    struct api_op op;
+    const char *path;
+    struct range range;
+    uint64_t left; /* bytes of the answer not sent yet */
+    bool started;  /* the answer's headers have left */
+};
+
+static void download_frame(struct api_op *op, const struct wire_frame *frame);
+static void download_release(struct api_op *op);
+static void download_writable(struct http_request *req);
+
+static const struct api_op_ops download_ops = {.frame = download_frame,
+                                               .release = download_release};
+
+/* One number of a range; *p moves behind it. */
+static bool range_number(const char **p, uint64_t *ret)
+{
+    char digits[20];
+    size_t n = strspn(*p, "0123456789");
+    int64_t value;
+    if (n == 0 || n >= sizeof(digits))
+        return false;
+    memcpy(digits, *p, n);
+    digits[n] = '\0';
+    *p += n;
+    if (num_parse(digits, 0, INT64_MAX, &value) < 0)
+        return false;
+    *ret = (uint64_t)value;
+    return true;
+}
+
+/* One range of bytes (RFC 9110, section 14.1.2). What is not one, or several, is ignored as the RFC
+ * allows: the whole file is sent. */
+static struct range parse_range(const struct http_str *header)
+{
+    struct range none = {.last = UINT64_MAX}, r = {.wanted = true, .last = UINT64_MAX};
+    if (header == NULL || strncmp(header->data, "bytes=", 6) != 0)
+        return none;
+    const char *p = header->data + 6;
+    if (*p == '-') {
+        p++;
+        r.suffix = true;
+        return range_number(&p, &r.first) && *p == '\0' ? r : none;
+    }
+    if (!range_number(&p, &r.first) || *p++ != '-')
+        return none;
+    if (*p != '\0' && (!range_number(&p, &r.last) || *p != '\0' || r.last < r.first))
+        return none;
+    return r;
+}
+
+static void encode_read(struct buf *request, const struct download *d)
+{
+    const struct range *r = &d->range;
+    size_t start = wire_begin(request, WIRE_READ);
+    wire_put_str(request, d->path);
+    (void)buf_u64(request, r->suffix ? r->first | WIRE_READ_LAST : r->first);
+    (void)buf_u64(request, r->last == UINT64_MAX ? UINT64_MAX : r->last - r->first + 1);
+    wire_end(request, start);
+}
+
+void api_download(struct api_call *call)
+{
+    struct error err;
+    struct buf request = {0};
+    const char *path = http_query(call->req, "path");
+    if (path == NULL) {
+        api_fail_code(call, ERROR_INVALID_ARGUMENT, "Query parameter 'path' is required");
+        return;
+    }
+    path = api_path_absolute(&call->req->arena, path, &err);
+    struct download *d = path != NULL ? calloc(1, sizeof(*d)) : NULL;
+    if (d == NULL) {
+        if (path != NULL)
+            error_set(&err, ERROR_INTERNAL, "Out of memory");
+        api_fail(call, &err);
+        return;
+    }
+    d->path = path;
+    d->range = parse_range(http_header(call->req, "Range"));
+    encode_read(&request, d);
+    api_op_start(&d->op, call, &download_ops, &request, DOWNLOAD_STALL_MS);
+}
+
+/* The name for the client's file system: quoted ASCII, and the real one beside it (RFC 6266). */
+static void add_disposition(struct http_request *req, const char *name)
+{
+    cleanup_buf struct buf value = {0};
+    bool plain = true;
+    (void)buf_append_str(&value, "attachment; filename=\"");
+    for (const char *p = name; *p != '\0'; p++) {
+        bool ok = *p >= 0x20 && *p < 0x7f && *p != '"' && *p != '\\';
+        plain = plain && ok;
+        (void)buf_append(&value, ok ? p : "_", 1);
+    }
+    (void)buf_append(&value, "\"", 1);
+    if (!plain) {
+        (void)buf_append_str(&value, "; filename*=UTF-8''");
+        for (const char *p = name; *p != '\0'; p++)
+            (void)buf_printf(&value,
+                             isalnum((unsigned char)*p) || strchr("._-", *p) ? "%c" : "%%%02X",
+                             (unsigned char)*p);
+    }
+    if (buf_cstr(&value) != NULL)
+        (void)http_add_header(req, "Content-Disposition", (char *)value.data);
+}
+
+/* What of a file of `size` bytes is asked for; false when it lies outside. */
+static bool range_resolve(struct range *r, uint64_t size)
+{
+    if (r->suffix) {
+        if (r->first == 0 || size == 0)
+            return false;
+        r->first = size - MIN(r->first, size);
+    }
+    if (r->first >= size)
+        return !r->wanted;
+    r->last = MIN(r->last, size - 1);
+    return true;
+}
+
+static void download_begin(struct download *d, uint64_t size)
+{
+    struct http_request *req = d->op.call->req;
+    char text[80];
+    if (!range_resolve(&d->range, size)) {
+        (void)snprintf(text, sizeof(text), "bytes */%" PRIu64, size);
+        (void)http_add_header(req, "Content-Range", text);
+        api_fail_code(api_op_close(&d->op), ERROR_RANGE_INVALID, "The range lies outside the file");
+        return;
+    }
+    d->left = size;
+    if (d->range.wanted) {
+        d->left = d->range.last - d->range.first + 1;
+        (void)snprintf(text, sizeof(text), "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, d->range.first,
+                       d->range.last, size);
+        (void)http_add_header(req, "Content-Range", text);
+    }
+    (void)http_add_header(req, "Accept-Ranges", "bytes");
+    add_disposition(req, api_path_name(d->path));
+    agent_call_set_deadline(&d->op.agent, 0);
+    d->started = true;
+    req->writable = download_writable;
+    http_reply_start(req, d->range.wanted ? 206 : 200, "application/octet-stream",
+                     (int64_t)d->left);
+    if (req->method == METHOD_HEAD)
+        http_reply_end(api_op_close(&d->op)->req);
+}
+
+static void download_stat(struct download *d, const struct wire_frame *frame)
+{
+    struct cursor c = cursor_on(frame->payload, frame->len);
+    (void)wire_get_span(&c);
+    (void)wire_get_span(&c);
+    uint64_t size = cursor_u64(&c);
+    (void)cursor_u32(&c);
+    (void)cursor_u32(&c);
+    (void)cursor_u64(&c);
+    if (!cursor_end(&c) || size > INT64_MAX)
+        api_op_bad_frame(&d->op);
+    else
+        download_begin(d, size);
+}
+
+static void download_data(struct download *d, const struct wire_frame *frame)
+{
+    struct http_request *req = d->op.call->req;
+    size_t n = MIN(frame->len, d->left); /* the file may have grown */
+    d->left -= n;
+    http_reply_write(req, frame->payload, n);
+    if (!http_reply_writable(req))
+        agent_call_pause(&d->op.agent);
+}
+
+static void download_writable(struct http_request *req)
+{
+    struct api_call *call = req->app;
+    struct api_op *op = call->op;
+    if (op != NULL)
+        agent_call_resume(&op->agent);
+}
+
+static void download_end(struct download *d)
+{
+    bool whole = d->left == 0;
+    struct api_call *call = api_op_close(&d->op);
+    if (whole)
+        http_reply_end(call->req);
+    else
+        http_reply_abort(call->req); /* it has shrunk */
+}
+
+static void download_frame(struct api_op *op, const struct wire_frame *frame)
+{
+    struct download *d = container_of(op, struct download, op);
+    if (frame->type == WIRE_STAT && !d->started)
+        download_stat(d, frame);
+    else if (frame->type == WIRE_DATA && d->started)
+        download_data(d, frame);
+    else if (frame->type == WIRE_END && frame->len == 0 && d->started)
+        download_end(d);
+    else
+        api_op_bad_frame(op);
+}
+
+static void download_release(struct api_op *op)
+{
+    free(container_of(op, struct download, op));
+}

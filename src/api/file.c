@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* file.c - files/read, write, list, delete, mkdir: JSON in, JSON out. Large files go through
+ * upload and download instead. */
+#include <errno.h>
+#include <string.h>
+
+#include "api/op.h"
+#include "api/path.h"
+#include "base/base64.h"
+#include "base/utf8.h"
+
+#define FILE_TIMEOUT_MS 60000
+#define FILE_READ_MAX   (32u << 20) /* bytes of a file read as JSON */
+#define FILE_LIST_MAX   (32u << 20) /* bytes of a listing's JSON */
+
+enum file_encoding { ENCODING_AUTO, ENCODING_TEXT, ENCODING_BASE64 };
+
+/* One of the operations; the fields of the others stay zero. */
+struct file_op {
+    struct api_op op;
+    const char *path; /* in the request's arena: valid while op.call is */
+    enum file_encoding encoding;
+    struct buf data; /* read: the bytes; write: what is to be written; list: the JSON */
+    size_t sent;     /* write: bytes of `data` handed to the connection */
+    bool started;    /* read: the STAT frame came */
+    bool ended;      /* write: END was sent */
+};
+
+static void file_release(struct api_op *op);
+
+static struct file_op *file_new(struct api_call *call, struct error *err)
+{
+    const char *path = NULL;
+    if (json_need_str(call->body, "path", &path, err) < 0)
+        return NULL;
+    path = api_path_absolute(&call->req->arena, path, err);
+    if (path == NULL)
+        return NULL;
+    struct file_op *f = calloc(1, sizeof(*f));
+    if (f == NULL)
+        error_set(err, ERROR_INTERNAL, "Out of memory");
+    else
+        f->path = path;
+    return f;
+}
+
+static void file_release(struct api_op *op)
+{
+    struct file_op *f = container_of(op, struct file_op, op);
+    buf_done(&f->data);
+    free(f);
+}
+
+/* The answer that delete, mkdir and write share; `size_key` may be NULL. */
+static void file_reply_done(struct file_op *f, const char *message, const char *size_key,
+                            uint64_t size)
+{
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    const char *path = f->path;
+    struct api_call *call = api_op_close(&f->op);
+    if (call == NULL)
+        return;
+    jsonw_object(&w);
+    jsonw_key_str(&w, "message", message);
+    jsonw_key_str(&w, "path", path);
+    if (size_key != NULL)
+        jsonw_key_int(&w, size_key, (int64_t)size);
+    jsonw_object_end(&w);
+    api_reply(call, 200, &body);
+}
+
+/* --- read --- */
+
+static int parse_encoding(struct api_call *call, enum file_encoding *ret, struct error *err)
+{
+    const char *text = NULL;
+    int rv = json_get_str(call->body, "encoding", NULL, &text, err);
+    if (rv < 0)
+        return rv;
+    if (text == NULL)
+        *ret = ENCODING_AUTO;
+    else if (strcmp(text, "utf-8") == 0)
+        *ret = ENCODING_TEXT;
+    else if (strcmp(text, "base64") == 0)
+        *ret = ENCODING_BASE64;
+    else
+        return error_set(err, ERROR_INVALID_ARGUMENT,
+                         "Field 'encoding' must be \"utf-8\" or \"base64\"");
+    return 0;
+}
+
+static void read_reply(struct file_op *f)
+{
+    struct buf body = {0}, text = {0};
+    struct jsonw w = {.out = &body};
+    bool base64 = f->encoding == ENCODING_BASE64 ||
+                  (f->encoding == ENCODING_AUTO && !utf8_valid(f->data.data, f->data.len));
+    const char *path = f->path;
+    struct api_call *call = api_op_close(&f->op);
+    if (call == NULL)
+        return;
+    if (base64)
+        (void)base64_encode(&text, f->data.data, f->data.len);
+    const struct buf *content = base64 ? &text : &f->data;
+    jsonw_object(&w);
+    jsonw_key(&w, "content");
+    jsonw_strn(&w, (const char *)content->data, content->len);
+    jsonw_key_str(&w, "path", path);
+    jsonw_key_int(&w, "size", (int64_t)f->data.len);
+    /* Strict clients reject keys they do not know: only who asks for an encoding is told it. */
+    if (f->encoding != ENCODING_AUTO)
+        jsonw_key_str(&w, "encoding", base64 ? "base64" : "utf-8");
+    jsonw_object_end(&w);
+    body.failed = body.failed || text.failed;
+    buf_done(&text);
+    api_reply(call, 200, &body);
+}
+
+static void file_too_large(struct file_op *f)
+{
+    struct api_call *call = api_op_close(&f->op);
+    if (call != NULL)
+        api_fail_code(call, ERROR_BODY_TOO_LARGE,
+                      "The file is too large for this route; download it");
+}
+
+static void read_frame(struct api_op *op, const struct wire_frame *frame)
+{
+    struct file_op *f = container_of(op, struct file_op, op);
+    if (frame->type == WIRE_STAT && !f->started) {
+        f->started = true;
+    } else if (frame->type == WIRE_DATA && f->started) {
+        if (frame->len > FILE_READ_MAX - f->data.len)
+            file_too_large(f);
+        else
+            (void)buf_append(&f->data, frame->payload, frame->len);
+    } else if (frame->type == WIRE_END && frame->len == 0 && f->started) {
+        read_reply(f);
+    } else {
+        api_op_bad_frame(op);
+    }
+}
+
+static const struct api_op_ops read_ops = {.frame = read_frame, .release = file_release};
+
+void api_file_read(struct api_call *call)
+{
+    struct error err;
+    struct buf request = {0};
+    struct file_op *f = file_new(call, &err);
+    if (f == NULL || parse_encoding(call, &f->encoding, &err) < 0) {
+        free(f);
+        api_fail(call, &err);
+        return;
+    }
+    size_t start = wire_begin(&request, WIRE_READ);
+    wire_put_str(&request, f->path);
+    (void)buf_u64(&request, 0);
+    (void)buf_u64(&request, UINT64_MAX);
+    wire_end(&request, start);
+    api_op_start(&f->op, call, &read_ops, &request, FILE_TIMEOUT_MS);
+}
+
+/* --- write --- */
+
+/* Hands data to the connection as long as it takes some. */
+static void write_pump(struct api_op *op)
+{
+    struct file_op *f = container_of(op, struct file_op, op);
+    while (f->sent < f->data.len && agent_call_writable(&op->agent)) {
+        size_t n = MIN(f->data.len - f->sent, (size_t)WIRE_CHUNK);
+        if (agent_call_send(&op->agent, WIRE_DATA, f->data.data + f->sent, n) < 0)
+            return; /* `failed` follows */
+        f->sent += n;
+    }
+    if (f->sent == f->data.len && !f->ended) {
+        f->ended = true;
+        (void)agent_call_send(&op->agent, WIRE_END, NULL, 0);
+    }
+}
+
+static void write_frame(struct api_op *op, const struct wire_frame *frame)
+{
+    struct file_op *f = container_of(op, struct file_op, op);
+    if (frame->type != WIRE_WRITTEN || !f->ended)
+        api_op_bad_frame(op);
+    else
+        file_reply_done(f, "File written successfully", "bytes_written", f->data.len);
+}
+
+static const struct api_op_ops write_ops = {
+    .frame = write_frame, .ready = write_pump, .drained = write_pump, .release = file_release};
+
+static int parse_content(struct api_call *call, struct file_op *f, struct error *err)
+{
+    cleanup_buf struct buf content = {0};
+    int rv = json_need_bytes(call->body, "content", &content, err);
+    if (rv == 0)
+        rv = parse_encoding(call, &f->encoding, err);
+    if (rv < 0)
+        return rv;
+    if (f->encoding == ENCODING_BASE64) {
+        rv = base64_decode(&f->data, (const char *)content.data, content.len);
+    } else {
+        f->data = content;
+        content = (struct buf){0};
+    }
+    if (rv == -EINVAL)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "Field 'content' is not base64");
+    return rv < 0 ? error_set(err, ERROR_INTERNAL, "Out of memory") : 0;
+}
+
+void api_file_write(struct api_call *call)
+{
+    struct error err;
+    struct buf request = {0};
+    struct file_op *f = file_new(call, &err);
+    if (f == NULL || parse_content(call, f, &err) < 0) {
+        if (f != NULL)
+            file_release(&f->op);
+        api_fail(call, &err);
+        return;
+    }
+    size_t start = wire_begin(&request, WIRE_WRITE);
+    wire_put_str(&request, f->path);
+    (void)buf_u32(&request, 0);
+    (void)buf_u32(&request, WIRE_WRITE_PARENTS);
+    wire_end(&request, start);
+    api_op_start(&f->op, call, &write_ops, &request, FILE_TIMEOUT_MS);
+}
+
+/* --- list --- */
+
+static int list_entry_add(struct file_op *f, const struct wire_frame *frame)
+{
+    struct cursor c = cursor_on(frame->payload, frame->len);
+    struct jsonw w = {.out = &f->data, .comma = f->data.len > 0};
+    struct span name = wire_get_span(&c);
+    struct span path = wire_get_span(&c);
+    uint64_t size = cursor_u64(&c);
+    uint32_t kind = cursor_u32(&c);
+    (void)cursor_u32(&c); /* mode */
+    int64_t mtime_ns = (int64_t)cursor_u64(&c);
+    if (!cursor_end(&c))
+        return -EPROTO;
+    jsonw_object(&w);
+    jsonw_key(&w, "name");
+    jsonw_strn(&w, name.data, name.len);
+    jsonw_key(&w, "path");
+    jsonw_strn(&w, path.data, path.len);
+    jsonw_key_int(&w, "size", (int64_t)MIN(size, (uint64_t)INT64_MAX));
+    jsonw_key_bool(&w, "is_dir", kind == WIRE_KIND_DIRECTORY);
+    jsonw_key_time(&w, "modified_at", MAX(mtime_ns / 1000000, 1)); /* 0 would print as null */
+    jsonw_object_end(&w);
+    return 0;
+}
+
+static void list_reply(struct file_op *f)
+{
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    struct api_call *call = api_op_close(&f->op);
+    if (call == NULL)
+        return;
+    jsonw_object(&w);
+    jsonw_key(&w, "files");
+    jsonw_array(&w);
+    if (f->data.len > 0)
+        jsonw_raw(&w, (const char *)f->data.data, f->data.len);
+    jsonw_array_end(&w);
+    jsonw_object_end(&w);
+    api_reply(call, 200, &body);
+}
+
+static void list_frame(struct api_op *op, const struct wire_frame *frame)
+{
+    struct file_op *f = container_of(op, struct file_op, op);
+    if (frame->type == WIRE_ENTRY && f->data.len > FILE_LIST_MAX)
+        file_too_large(f);
+    else if (frame->type == WIRE_ENTRY && list_entry_add(f, frame) == 0)
+        return;
+    else if (frame->type == WIRE_END && frame->len == 0)
+        list_reply(f);
+    else
+        api_op_bad_frame(op);
+}
+
+static const struct api_op_ops list_ops = {.frame = list_frame, .release = file_release};
+
+/* --- delete, mkdir: a path and flags, answered by OK --- */
+
+static void delete_frame(struct api_op *op, const struct wire_frame *frame)
+{
+    struct file_op *f = container_of(op, struct file_op, op);
+    if (frame->type == WIRE_OK && frame->len == 0)
+        file_reply_done(f, "File deleted successfully", NULL, 0);
+    else
+        api_op_bad_frame(op);
+}
+
+static void mkdir_frame(struct api_op *op, const struct wire_frame *frame)
+{
+    struct file_op *f = container_of(op, struct file_op, op);
+    if (frame->type == WIRE_OK && frame->len == 0)
+        file_reply_done(f, "Directory created successfully", NULL, 0);
+    else
+        api_op_bad_frame(op);
+}
+
+static const struct api_op_ops delete_ops = {.frame = delete_frame, .release = file_release};
+static const struct api_op_ops mkdir_ops = {.frame = mkdir_frame, .release = file_release};
+
+/* --- the requests of a path and a few numbers --- */
+
+static void path_request(struct api_call *call, const struct api_op_ops *ops, enum wire_type type,
+                         const uint32_t *numbers, size_t n)
+{
+    struct error err;
+    struct buf request = {0};
+    struct file_op *f = file_new(call, &err);
+    if (f == NULL) {
+        api_fail(call, &err);
+        return;
+    }
+    size_t start = wire_begin(&request, type);
+    wire_put_str(&request, f->path);
+    for (size_t i = 0; i < n; i++)
+        (void)buf_u32(&request, numbers[i]);
+    wire_end(&request, start);
+    api_op_start(&f->op, call, ops, &request, FILE_TIMEOUT_MS);
+}
+
+void api_file_list(struct api_call *call)
+{
+    path_request(call, &list_ops, WIRE_LIST, NULL, 0);
+}
+
+void api_file_delete(struct api_call *call)
+{
+    const uint32_t flags = WIRE_REMOVE_RECURSIVE;
+    path_request(call, &delete_ops, WIRE_REMOVE, &flags, 1);
+}
+
+void api_file_mkdir(struct api_call *call)
+{
+    const uint32_t mode_and_flags[] = {0, WIRE_MKDIR_PARENTS};
+    path_request(call, &mkdir_ops, WIRE_MKDIR, mode_and_flags, 2);
+}

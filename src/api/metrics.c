@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* metrics.c - what a sandbox uses: CPU, memory and disk from its driver, network as what went
+ * through the agent's connections (a sandbox has no other network). */
+#include <string.h>
+
+#include "api/api.h"
+#include "base/timefmt.h"
+
+/* CPU use since the last question, or since the start, of what the sandbox may use, in percent. */
+static double cpu_percent(struct sandbox *sb, uint64_t cpu_ns)
+{
+    uint64_t now = uv_hrtime();
+    uint64_t since = sb->cpu_asked_ns != 0 ? sb->cpu_asked_ns : sb->born_ns;
+    double used = (double)(cpu_ns - MIN(cpu_ns, sb->cpu_used_ns));
+    double could = (double)(now - since) * sb->vcpus;
+    sb->cpu_asked_ns = now;
+    sb->cpu_used_ns = cpu_ns;
+    return could > 0 ? MIN(100.0 * used / could, 100.0) : 0;
+}
+
+static void add_open_calls(const struct sandbox *sb, uint64_t *in, uint64_t *out)
+{
+    list_for_each (it, &sb->target.calls) {
+        const struct agent_call *call = list_entry(it, struct agent_call, node);
+        *in += call->stream.bytes_in;
+        *out += call->stream.bytes_out;
+    }
+}
+
+void api_sandbox_metrics(struct api_call *call)
+{
+    struct sandbox *sb = call->sandbox;
+    struct iso_stats stats = {0};
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    int rv = iso_stats(sb->iso, &stats);
+    if (rv < 0) {
+        struct error err;
+        error_set_errno(&err, ERROR_INTERNAL, rv, "The sandbox's counters cannot be read");
+        api_fail(call, &err);
+        return;
+    }
+    uint64_t from = sb->target.bytes_in, to = sb->target.bytes_out;
+    add_open_calls(sb, &from, &to);
+    jsonw_object(&w);
+    jsonw_key_time(&w, "timestamp", time_now_ms());
+    jsonw_key(&w, "cpu_usage");
+    jsonw_fixed(&w, cpu_percent(sb, stats.cpu_ns));
+    jsonw_key(&w, "memory_usage");
+    jsonw_fixed(&w, (double)stats.memory_bytes / (1 << 20));
+    jsonw_key(&w, "memory_total");
+    jsonw_fixed(&w, sb->memory_mb);
+    jsonw_key_int(&w, "disk_read", (int64_t)stats.disk_read);
+    jsonw_key_int(&w, "disk_write", (int64_t)stats.disk_write);
+    jsonw_key_int(&w, "network_rx", (int64_t)to);
+    jsonw_key_int(&w, "network_tx", (int64_t)from);
+    jsonw_object_end(&w);
+    api_reply(call, 200, &body);
+}

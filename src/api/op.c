@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/op.h"
+
+#include <string.h>
+
+static void on_opened(struct agent_call *agent);
+static void on_frame(struct agent_call *agent, const struct wire_frame *frame);
+static void on_drained(struct agent_call *agent);
+static void on_failed(struct agent_call *agent, const struct error *err);
+static void on_closed(struct agent_call *agent);
+static void on_client_gone(struct api_call *call);
+
+static const struct agent_call_handler api_op_handler = {
+    .opened = on_opened,
+    .frame = on_frame,
+    .drained = on_drained,
+    .failed = on_failed,
+    .closed = on_closed,
+};
+
+void api_op_start(struct api_op *op, struct api_call *call, const struct api_op_ops *ops,
+                  struct buf *request, uint64_t timeout_ms)
+{
+    op->ops = ops;
+    op->call = call;
+    int rv = agent_call_start(&op->agent, &call->sandbox->target, &api_op_handler, request,
+                              timeout_ms);
+    if (rv < 0) {
+        struct error err;
+        error_set_errno(&err, ERROR_INTERNAL, rv, "The operation could not be started");
+        ops->release(op);
+        api_fail(call, &err);
+        return;
+    }
+    call->op = op;
+    call->cancel = on_client_gone;
+}
+
+static void on_frame(struct agent_call *agent, const struct wire_frame *frame)
+{
+    struct api_op *op = container_of(agent, struct api_op, agent);
+    if (frame->type == WIRE_ERROR)
+        api_op_error(op, frame);
+    else
+        op->ops->frame(op, frame);
+}
+
+static void on_opened(struct agent_call *agent)
+{
+    struct api_op *op = container_of(agent, struct api_op, agent);
+    if (op->ops->ready != NULL)
+        op->ops->ready(op);
+}
+
+static void on_drained(struct agent_call *agent)
+{
+    struct api_op *op = container_of(agent, struct api_op, agent);
+    if (op->ops->drained != NULL)
+        op->ops->drained(op);
+}
+
+static void on_failed(struct agent_call *agent, const struct error *err)
+{
+    struct api_op *op = container_of(agent, struct api_op, agent);
+    struct api_call *call = api_op_close(op);
+    if (call != NULL)
+        api_fail(call, err);
+}
+
+static void on_client_gone(struct api_call *call)
+{
+    (void)api_op_close(call->op);
+}
+
+static void on_closed(struct agent_call *agent)
+{
+    struct api_op *op = container_of(agent, struct api_op, agent);
+    op->ops->release(op);
+}
+
+struct api_call *api_op_close(struct api_op *op)
+{
+    struct api_call *call = op->call;
+    op->call = NULL;
+    if (call != NULL) {
+        call->cancel = NULL;
+        call->op = NULL;
+    }
+    agent_call_close(&op->agent);
+    return call;
+}
+
+void api_op_error(struct api_op *op, const struct wire_frame *frame)
+{
+    struct error err;
+    agent_error_decode(frame, &err);
+    /* Published clients send a request again after 502, and code must not run twice. */
+    if (err.code == ERROR_BAD_GATEWAY)
+        err.code = ERROR_SANDBOX_FAILED;
+    struct api_call *call = api_op_close(op);
+    if (call != NULL)
+        api_fail(call, &err);
+}
+
+void api_op_bad_frame(struct api_op *op)
+{
+    agent_call_bad_frame(&op->agent);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * op.h - one operation of the agent on behalf of one request.
+ *
+ * The happy path is: api_op_start, `frame` for each reply; with the last one the handler's code
+ * calls api_op_close and answers. Possible failure modes are: the agent or the sandbox fails (the
+ * request is answered with that error), the client goes away (the operation is cancelled).
+ * `release` comes last in each of them and frees the memory.
+ */
+#ifndef CORRAL_API_OP_H
+#define CORRAL_API_OP_H
+
+#include "api/api.h"
+#include "wire/call.h"
+
+struct api_op;
+
+struct api_op_ops {
+    void (*ready)(struct api_op *op); /* further frames may be sent; may be NULL */
+    void (*frame)(struct api_op *op, const struct wire_frame *frame);
+    void (*drained)(struct api_op *op); /* more may be sent; may be NULL */
+    void (*release)(struct api_op *op);
+};
+
+/* First member of what a handler allocates for its operation. */
+struct api_op {
+    struct agent_call agent;
+    struct api_call *call; /* NULL once the request has its answer or is gone */
+    const struct api_op_ops *ops;
+};
+
+/* Sends `request` (taken over) to the call's sandbox. When that fails the request is answered and
+ * `release` was called. `timeout_ms` is a backstop behind the agent's own time-out; 0 for none. */
+void api_op_start(struct api_op *op, struct api_call *call, const struct api_op_ops *ops,
+                  struct buf *request, uint64_t timeout_ms);
+
+/* Detaches the operation from its request and ends it; returns the request's call for the answer.
+ */
+struct api_call *api_op_close(struct api_op *op);
+
+/* Ends it with the error that the agent sent. */
+void api_op_error(struct api_op *op, const struct wire_frame *frame);
+/* Ends it because the frame cannot be here. */
+void api_op_bad_frame(struct api_op *op);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/path.h"
+
+#include <string.h>
+
+/* Appends one part to an absolute path that has no trailing slash; "" is the root. */
+static size_t path_add(char *out, size_t len, const char *part, size_t part_len)
+{
+    if (part_len == 0 || (part_len == 1 && part[0] == '.'))
+        return len;
+    if (part_len == 2 && memcmp(part, "..", 2) == 0) {
+        while (len > 0 && out[--len] != '/')
+            ;
+        return len;
+    }
+    out[len] = '/';
+    memcpy(out + len + 1, part, part_len);
+    return len + 1 + part_len;
+}
+
+static size_t path_add_all(char *out, size_t len, const char *path)
+{
+    while (*path != '\0') {
+        size_t part = strcspn(path, "/");
+        len = path_add(out, len, path, part);
+        path += part;
+        path += *path == '/';
+    }
+    return len;
+}
+
+const char *api_path_absolute(struct arena *arena, const char *path, struct error *err)
+{
+    size_t size = strlen(path);
+    if (size == 0 || size > API_PATH_MAX) {
+        error_set(err, ERROR_INVALID_PATH,
+                  size == 0 ? "The path is empty" : "The path exceeds %d bytes", API_PATH_MAX);
+        return NULL;
+    }
+    char *out = arena_alloc(arena, sizeof(API_PATH_HOME) + size + 2);
+    if (out == NULL) {
+        error_set(err, ERROR_INTERNAL, "Out of memory");
+        return NULL;
+    }
+    size_t len = path[0] == '/' ? 0 : path_add_all(out, 0, API_PATH_HOME);
+    len = path_add_all(out, len, path);
+    if (len == 0)
+        out[len++] = '/';
+    out[len] = '\0';
+    return out;
+}
+
+const char *api_path_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* path.h - paths of files in a sandbox, as clients give and see them. Pure. */
+#ifndef CORRAL_API_PATH_H
+#define CORRAL_API_PATH_H
+
+#include "base/arena.h"
+#include "base/error.h"
+
+#define API_PATH_HOME "/home/user" /* what relative paths start from */
+#define API_PATH_MAX  4095         /* bytes */
+
+/* The absolute form of `path`, without empty, "." and ".." parts, in the arena. NULL with `err`
+ * filled for a path that cannot be one (empty, too long). ".." at the root stays there. */
+const char *api_path_absolute(struct arena *arena, const char *path, struct error *err);
+/* What follows the last slash. */
+const char *api_path_name(const char *path);
+
+#endif

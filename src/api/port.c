@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * port.c - port URLs: which host name leads to a port of a sandbox, and the requests that
+ * arrive under it.
+ *
+ * The happy path is: the head arrives (proxy_start) and a PORT operation is opened; with its OK the
+ * head goes to the sandbox, then the body as it comes; when the body is over the client's
+ * connection leaves HTTP, and whatever the sandbox answers passes unchanged, as does what the
+ * client sends after an upgrade. Possible failure modes are: no such sandbox (404), an ended one
+ * (410), nothing listens (502), each with our error body; the sandbox closes or dies in the middle
+ * (the client's connection is closed); either side reads slowly (the other is paused).
+ *
+ * Every request but an upgrade goes out with "Connection: close" on a connection of its own: there
+ * is no pool of idle connections, so the first request after a pause meets no stale one, and the
+ * end of the answer needs no parsing of what a hostile server sends.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/api.h"
+#include "api/port_host.h"
+#include "base/num.h"
+#include "wire/call.h"
+
+#define PORT_OPEN_MS 15000 /* the agent's own limit comes first */
+
+/* Where a request under a port URL goes; `call->op` until proxy_start. */
+struct port_target {
+    char id[ID_SIZE];
+    uint16_t port;
+};
+
+struct proxy {
+    struct api_call *call; /* NULL once the client is gone or answered */
+    struct agent_call agent;
+    struct buf to_sandbox; /* head and what of the body came before the connection */
+    bool agent_open;       /* `agent` has not closed */
+    bool connected;        /* bytes may be sent to the sandbox */
+    bool body_over;        /* of the request */
+    bool chunked;          /* the body is sent on in chunks */
+    bool raw;              /* the client's connection has left HTTP */
+};
+
+static void on_agent_frame(struct agent_call *agent, const struct wire_frame *frame);
+static void on_agent_raw(struct agent_call *agent, const uint8_t *data, size_t len);
+static void on_agent_failed(struct agent_call *agent, const struct error *err);
+static void on_agent_drained(struct agent_call *agent);
+static void on_agent_closed(struct agent_call *agent);
+static void on_client_writable(struct http_request *req);
+static void on_client_data(struct http_request *req, const uint8_t *data, size_t len);
+static void on_client_ended(struct http_request *req);
+
+static const struct agent_call_handler proxy_agent = {
+    .frame = on_agent_frame,
+    .failed = on_agent_failed,
+    .drained = on_agent_drained,
+    .raw = on_agent_raw,
+    .closed = on_agent_closed,
+};
+
+static const struct http_raw proxy_client = {.data = on_client_data, .ended = on_client_ended};
+
+void api_host_url(struct api_call *call)
+{
+    int64_t port;
+    const struct config *c = call->api->config;
+    struct buf body = {0}, url = {0};
+    struct jsonw w = {.out = &body};
+    if (num_parse(call->params[1], 1, 65535, &port) < 0) {
+        api_fail_code(call, ERROR_INVALID_ARGUMENT, "The port must be between 1 and 65535");
+        return;
+    }
+    uint16_t default_port = call->req->secure ? 443 : 80;
+    (void)buf_printf(&url, "http%s://%s-%d.%s", call->req->secure ? "s" : "", call->sandbox->id,
+                     (int)port, c->domain);
+    if (c->listen.port != default_port)
+        (void)buf_printf(&url, ":%u", c->listen.port);
+    jsonw_object(&w);
+    jsonw_key(&w, "url");
+    jsonw_strn(&w, (const char *)url.data, url.len);
+    jsonw_object_end(&w);
+    buf_done(&url);
+    api_reply(call, 200, &body);
+}
+
+static void proxy_maybe_free(struct proxy *p)
+{
+    if (p->call != NULL || p->agent_open)
+        return;
+    buf_done(&p->to_sandbox);
+    free(p);
+}
+
+static void proxy_detach(struct proxy *p)
+{
+    if (p->call != NULL) {
+        p->call->cancel = NULL;
+        p->call->op = NULL;
+        p->call->req->writable = NULL;
+    }
+    p->call = NULL;
+    if (p->agent_open)
+        agent_call_close(&p->agent);
+    proxy_maybe_free(p);
+}
+
+static void proxy_cancel(struct api_call *call)
+{
+    proxy_detach(call->op);
+}
+
+static void proxy_fail(struct proxy *p, const struct error *err)
+{
+    struct api_call *call = p->call;
+    bool raw = p->raw;
+    proxy_detach(p);
+    if (call == NULL)
+        return;
+    if (raw)
+        http_raw_end(call->req);
+    else
+        api_fail(call, err);
+}
+
+/* Headers that belong to one connection (RFC 9110, section 7.6.1), and those that are made anew. */
+static bool header_is_ours(const char *name, bool upgrade)
+{
+    static const char *const always[] = {
+        "keep-alive",        "proxy-connection",  "te",     "trailer",
+        "transfer-encoding", "content-length",    "expect", "x-forwarded-for",
+        "x-forwarded-host",  "x-forwarded-proto",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(always); i++) {
+        if (strcasecmp(name, always[i]) == 0)
+            return true;
+    }
+    return !upgrade && (strcasecmp(name, "connection") == 0 || strcasecmp(name, "upgrade") == 0);
+}
+
+static void write_head(struct proxy *p)
+{
+    struct http_request *req = p->call->req;
+    struct buf *out = &p->to_sandbox;
+    const struct http_str *host = http_header(req, "Host");
+    const struct http_str *forwarded = http_header(req, "X-Forwarded-For");
+    bool upgrade = http_header(req, "Upgrade") != NULL;
+    (void)buf_printf(out, "%s %s HTTP/1.1\r\n", http_method_str(req->method), req->target.data);
+    for (unsigned int i = 0; i < req->n_headers; i++) {
+        const struct http_header *h = &req->headers[i];
+        if (!header_is_ours(h->name.data, upgrade))
+            (void)buf_printf(out, "%s: %s\r\n", h->name.data, h->value.data);
+    }
+    if (!upgrade)
+        (void)buf_append_str(out, "Connection: close\r\n");
+    if (p->chunked)
+        (void)buf_append_str(out, "Transfer-Encoding: chunked\r\n");
+    else if (req->content_length >= 0)
+        (void)buf_printf(out, "Content-Length: %lld\r\n", (long long)req->content_length);
+    (void)buf_printf(out, "X-Forwarded-For: %s%s%s\r\n", forwarded != NULL ? forwarded->data : "",
+                     forwarded != NULL ? ", " : "", http_peer(req));
+    (void)buf_printf(out, "X-Forwarded-Proto: http%s\r\n", req->secure ? "s" : "");
+    (void)buf_printf(out, "X-Forwarded-Host: %s\r\n\r\n", host != NULL ? host->data : "");
+}
+
+static int proxy_open(struct proxy *p, struct sandbox *sb, uint16_t port)
+{
+    struct buf request = {0};
+    size_t start = wire_begin(&request, WIRE_PORT);
+    (void)buf_u16(&request, port);
+    wire_end(&request, start);
+    return agent_call_start(&p->agent, &sb->target, &proxy_agent, &request, PORT_OPEN_MS);
+}
+
+static void proxy_start(struct api_call *call)
+{
+    const struct port_target *target = call->op;
+    struct sandbox *sb = sandbox_table_find(call->api->sandboxes, target->id);
+    call->op = NULL;
+    if (sb == NULL) {
+        api_fail_code(call, ERROR_SANDBOX_NOT_FOUND, "Sandbox not found");
+        return;
+    }
+    if (!sandbox_is_live(sb)) {
+        api_fail_code(call, ERROR_SANDBOX_GONE, "The sandbox has ended");
+        return;
+    }
+    struct proxy *p = calloc(1, sizeof(*p));
+    if (p == NULL || proxy_open(p, sb, target->port) < 0) {
+        free(p);
+        api_fail_code(call, ERROR_INTERNAL, "Out of memory");
+        return;
+    }
+    p->call = call;
+    p->agent_open = true;
+    p->chunked = http_header(call->req, "Transfer-Encoding") != NULL;
+    call->op = p;
+    call->cancel = proxy_cancel;
+    call->req->writable = on_client_writable;
+    write_head(p);
+}
+
+/* Pauses the client while the sandbox does not keep up, or is not connected yet. */
+static void proxy_throttle(struct proxy *p)
+{
+    if (!p->connected || !agent_call_writable(&p->agent))
+        http_body_pause(p->call->req);
+    else
+        http_body_resume(p->call->req);
+}
+
+static void proxy_flush(struct proxy *p)
+{
+    if (p->to_sandbox.len > 0)
+        (void)agent_call_send_raw(&p->agent, p->to_sandbox.data, p->to_sandbox.len);
+    buf_reset(&p->to_sandbox);
+}
+
+static void proxy_data(struct api_call *call, const uint8_t *data, size_t len)
+{
+    struct proxy *p = call->op;
+    if (p == NULL)
+        return;
+    if (p->chunked)
+        (void)buf_printf(&p->to_sandbox, "%zx\r\n", len);
+    (void)buf_append(&p->to_sandbox, data, len);
+    if (p->chunked)
+        (void)buf_append(&p->to_sandbox, "\r\n", 2);
+    if (p->connected)
+        proxy_flush(p);
+    proxy_throttle(p);
+}
+
+/* Request and connection are both complete: the rest is bytes. */
+static void proxy_go_raw(struct proxy *p)
+{
+    if (!p->body_over || !p->connected)
+        return;
+    p->raw = true;
+    if (http_upgrade(p->call->req, &proxy_client) < 0) {
+        struct api_call *call = p->call;
+        proxy_detach(p);
+        http_reply_abort(call->req);
+        return;
+    }
+    proxy_throttle(p);
+    agent_call_resume(&p->agent);
+}
+
+static void proxy_end(struct api_call *call)
+{
+    struct proxy *p = call->op;
+    if (p == NULL)
+        return;
+    if (p->chunked)
+        (void)buf_append_str(&p->to_sandbox, "0\r\n\r\n");
+    if (p->connected)
+        proxy_flush(p);
+    p->body_over = true;
+    proxy_go_raw(p);
+}
+
+static void on_agent_frame(struct agent_call *agent, const struct wire_frame *frame)
+{
+    struct proxy *p = container_of(agent, struct proxy, agent);
+    struct error err;
+    if (frame->type == WIRE_ERROR) {
+        agent_error_decode(frame, &err);
+        proxy_fail(p, &err);
+    } else if (frame->type != WIRE_OK || frame->len != 0) {
+        agent_call_bad_frame(agent);
+    } else {
+        agent_call_turn_raw(agent);
+        agent_call_set_deadline(agent, 0);
+        agent_call_pause(agent); /* until the client's side can take an answer */
+        p->connected = true;
+        proxy_flush(p);
+        if (p->body_over)
+            proxy_go_raw(p);
+        else
+            proxy_throttle(p);
+    }
+}
+
+static void on_agent_raw(struct agent_call *agent, const uint8_t *data, size_t len)
+{
+    struct proxy *p = container_of(agent, struct proxy, agent);
+    if (p->call == NULL)
+        return;
+    http_raw_write(p->call->req, data, len);
+    if (!http_reply_writable(p->call->req))
+        agent_call_pause(agent);
+}
+
+static void on_client_writable(struct http_request *req)
+{
+    struct api_call *call = req->app;
+    struct proxy *p = call->op;
+    if (p != NULL && p->raw)
+        agent_call_resume(&p->agent);
+}
+
+static void on_client_data(struct http_request *req, const uint8_t *data, size_t len)
+{
+    struct api_call *call = req->app;
+    struct proxy *p = call->op;
+    if (p == NULL)
+        return;
+    (void)agent_call_send_raw(&p->agent, data, len);
+    proxy_throttle(p);
+}
+
+static void on_client_ended(struct http_request *req)
+{
+    struct api_call *call = req->app;
+    struct proxy *p = call->op;
+    if (p != NULL)
+        agent_call_shutdown(&p->agent);
+}
+
+static void on_agent_drained(struct agent_call *agent)
+{
+    struct proxy *p = container_of(agent, struct proxy, agent);
+    if (p->call != NULL && p->connected)
+        proxy_throttle(p);
+}
+
+static void on_agent_failed(struct agent_call *agent, const struct error *err)
+{
+    struct error gateway = *err;
+    /* Whatever went wrong lies behind us. */
+    if (gateway.code != ERROR_SANDBOX_GONE)
+        gateway.code = ERROR_BAD_GATEWAY;
+    proxy_fail(container_of(agent, struct proxy, agent), &gateway);
+}
+
+static void on_agent_closed(struct agent_call *agent)
+{
+    struct proxy *p = container_of(agent, struct proxy, agent);
+    p->agent_open = false;
+    proxy_maybe_free(p);
+}
+
+static const struct api_route proxy_route = {
+    .pattern = "port",
+    .flags = API_STREAM,
+    .handler = proxy_start,
+    .data = proxy_data,
+    .end = proxy_end,
+};
+
+const struct api_route *api_port_route(struct api_call *call)
+{
+    const struct http_str *host = http_header(call->req, "Host");
+    struct port_target target;
+    if (host == NULL ||
+        !port_host_parse(host->data, call->api->config->domain, target.id, &target.port))
+        return NULL;
+    struct port_target *copy = arena_alloc(&call->req->arena, sizeof(*copy));
+    if (copy == NULL)
+        return NULL;
+    *copy = target;
+    call->op = copy;
+    return &proxy_route;
+}

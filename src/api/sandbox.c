@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sandbox.c - sandboxes: create, list, get, kill, timeout. */
+#include <string.h>
+
+#include "api/api.h"
+
+#define SANDBOX_MAX_METADATA 65536 /* bytes of JSON text */
+#define SANDBOX_MAX_LABEL    256   /* bytes of provider and region */
+
+static void write_sandbox(struct jsonw *w, const struct sandbox *sb)
+{
+    jsonw_object(w);
+    jsonw_key_str(w, "sandbox_id", sb->id);
+    jsonw_key_str(w, "template_id", sb->template_id);
+    jsonw_key_str(w, "template", sb->template_name);
+    jsonw_key_str(w, "status", sandbox_status_str(sb->status));
+    jsonw_key_time(w, "started_at", sb->started_ms);
+    jsonw_key_time(w, "ended_at", sb->ended_ms);
+    jsonw_key_time(w, "timeout_at", sb->timeout_at_ms);
+    jsonw_key(w, "metadata");
+    jsonw_raw(w, sb->owner.metadata, strlen(sb->owner.metadata));
+    jsonw_key_int(w, "cpu_count", sb->vcpus);
+    jsonw_key_int(w, "memory_mb", sb->memory_mb);
+    jsonw_object_end(w);
+}
+
+static void reply_sandbox(struct api_call *call, int status, const struct sandbox *sb)
+{
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    write_sandbox(&w, sb);
+    api_reply(call, status, &body);
+}
+
+/* A create under way. In the request's arena; `call->op` points to it. */
+struct create {
+    struct sandbox_wait wait;
+    struct api_call *call;
+    struct sandbox *sb;
+};
+
+static void create_running(struct sandbox_wait *w, struct sandbox *sb, const struct error *err);
+static void create_committed(struct api_call *call);
+
+/* The client went away: nobody will ever know the id, unless it asks again with the same key. */
+static void create_cancel(struct api_call *call)
+{
+    struct create *c = call->op;
+    list_del(&c->wait.node);
+    if (c->sb->owner.idempotency_key == NULL)
+        sandbox_end(c->sb, SANDBOX_STATUS_TERMINATED, "The client went away", NULL);
+}
+
+/* 0 means no limit to the clients that send it: here, the longest there is. */
+static int parse_timeout(struct api_call *call, int64_t fallback, unsigned int *ret,
+                         struct error *err)
+{
+    int64_t seconds = 0;
+    int64_t max = call->api->config->timeout_max;
+    int rv = json_get_int(call->body, "timeout", fallback, 0, max, &seconds, err);
+    if (rv == 0)
+        *ret = (unsigned int)(seconds == 0 ? max : seconds);
+    return rv;
+}
+
+static int parse_label(struct api_call *call, const char *field, const char **ret,
+                       struct error *err)
+{
+    int rv = json_need_str(call->body, field, ret, err);
+    if (rv == 0 && ((*ret)[0] == '\0' || strlen(*ret) > SANDBOX_MAX_LABEL))
+        return error_set(err, ERROR_INVALID_ARGUMENT, "Field '%s' must have 1 to %d bytes", field,
+                         SANDBOX_MAX_LABEL);
+    return rv;
+}
+
+static int parse_metadata(struct api_call *call, struct buf *text, struct error *err)
+{
+    const json *metadata = NULL;
+    int rv = json_get_object(call->body, "metadata", &metadata, err);
+    if (rv < 0)
+        return rv;
+    if (metadata != NULL)
+        (void)json_print(text, metadata);
+    else
+        (void)buf_append_str(text, "{}");
+    if (text->len > SANDBOX_MAX_METADATA)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "Field 'metadata' exceeds %d bytes",
+                         SANDBOX_MAX_METADATA);
+    return buf_cstr(text) != NULL ? 0 : error_set(err, ERROR_INTERNAL, "Out of memory");
+}
+
+static int parse_create(struct api_call *call, struct sandbox_params *p,
+                        const struct template **template, struct buf *metadata, char ***env,
+                        struct error *err)
+{
+    const char *name = NULL;
+    p->account = call->principal.account;
+    int rv = parse_label(call, "provider", &p->provider, err);
+    if (rv == 0)
+        rv = parse_label(call, "region", &p->region, err);
+    if (rv == 0)
+        rv = json_get_str(call->body, "template", call->api->config->template_default, &name, err);
+    if (rv == 0)
+        rv = parse_timeout(call, call->api->config->timeout_default, &p->timeout_s, err);
+    if (rv == 0)
+        rv = json_get_env(call->body, "env_vars", env, err);
+    if (rv == 0)
+        rv = parse_metadata(call, metadata, err);
+    if (rv < 0)
+        return rv;
+    *template = template_find(call->api->templates, name);
+    if (*template == NULL)
+        return error_set(err, ERROR_TEMPLATE_NOT_FOUND, "Template '%.100s' not found", name);
+    p->env = *env;
+    p->metadata = (const char *)metadata->data;
+    return 0;
+}
+
+static uint64_t hash_bytes(const uint8_t *data, size_t len)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ data[i]) * 1099511628211u;
+    return hash;
+}
+
+/* The header Idempotency-Key: a create that is sent again is answered with the sandbox of the first
+ * time. True when that happened, or will once that sandbox runs. */
+static bool create_repeats(struct create *c, struct sandbox_params *params)
+{
+    struct api_call *call = c->call;
+    const struct http_str *key = http_header(call->req, "Idempotency-Key");
+    if (key == NULL || key->len == 0)
+        return false;
+    if (key->len > SANDBOX_MAX_LABEL) {
+        api_fail_code(call, ERROR_INVALID_ARGUMENT, "The Idempotency-Key is too long");
+        return true;
+    }
+    params->idempotency_key = key->data;
+    params->request_hash = hash_bytes(call->req->body.data, call->req->body.len);
+    c->sb = sandbox_table_find_key(call->api->sandboxes, params->account, key->data);
+    if (c->sb == NULL)
+        return false;
+    if (c->sb->owner.request_hash != params->request_hash) {
+        api_fail_code(call, ERROR_CONFLICT, "The Idempotency-Key was used for another request");
+    } else if (c->sb->phase < SANDBOX_LIVE) {
+        list_add_tail(&c->sb->run_waits, &c->wait.node);
+        call->op = c;
+        call->cancel = create_cancel;
+    } else {
+        reply_sandbox(call, 201, c->sb);
+    }
+    return true;
+}
+
+void api_sandbox_create(struct api_call *call)
+{
+    struct error err;
+    struct sandbox_params params = {0};
+    const struct template *template = NULL;
+    cleanup_buf struct buf metadata = {0};
+    cleanup_free char **env = NULL;
+    struct create *c = arena_alloc(&call->req->arena, sizeof(*c));
+    if (c == NULL) {
+        api_fail_code(call, ERROR_INTERNAL, "Out of memory");
+        return;
+    }
+    if (parse_create(call, &params, &template, &metadata, &env, &err) < 0) {
+        api_fail(call, &err);
+        return;
+    }
+    c->call = call;
+    c->wait.done = create_running;
+    if (create_repeats(c, &params))
+        return;
+    c->sb = sandbox_table_create(call->api->sandboxes, template, &params, &c->wait, &err);
+    if (c->sb == NULL) {
+        api_fail(call, &err);
+    } else if (call->req->status == 0) { /* it may have failed, and been answered, already */
+        call->op = c;
+        call->cancel = create_cancel;
+    }
+}
+
+static void create_running(struct sandbox_wait *w, struct sandbox *sb, const struct error *err)
+{
+    struct create *c = container_of(w, struct create, wait);
+    if (err != NULL)
+        api_fail(c->call, err);
+    else
+        api_when_committed(c->call, create_committed);
+}
+
+static void create_committed(struct api_call *call)
+{
+    struct create *c = call->op;
+    reply_sandbox(call, 201, c->sb);
+}
+
+struct listed {
+    struct api_list list;
+    void (*write)(struct jsonw *w, const struct sandbox *sb);
+};
+
+static void write_listed(void *ctx, struct sandbox *sb)
+{
+    struct listed *l = ctx;
+    l->write(&l->list.w, sb);
+}
+
+void api_list_sandboxes(struct api_call *call, const char *field,
+                        void (*write)(struct jsonw *w, const struct sandbox *sb))
+{
+    struct listed l = {.write = write};
+    api_list_begin(call, &l.list, field);
+    unsigned int total = sandbox_table_list(call->api->sandboxes, call->principal.account,
+                                            l.list.offset, l.list.limit, write_listed, &l);
+    api_list_end(call, &l.list, total);
+}
+
+void api_sandbox_list(struct api_call *call)
+{
+    api_list_sandboxes(call, "sandboxes", write_sandbox);
+}
+
+void api_sandbox_get(struct api_call *call)
+{
+    reply_sandbox(call, 200, call->sandbox);
+}
+
+/* A kill under way; `call->op` points to it. The sandbox ends whether or not the client waits. */
+struct kill {
+    struct sandbox_wait wait;
+    struct api_call *call;
+    char id[ID_SIZE];
+};
+
+static void kill_cancel(struct api_call *call)
+{
+    struct kill *k = call->op;
+    list_del(&k->wait.node);
+}
+
+static void kill_committed(struct api_call *call)
+{
+    struct kill *k = call->op;
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    jsonw_object(&w);
+    jsonw_key_str(&w, "message", "Sandbox terminated successfully");
+    jsonw_key_str(&w, "sandbox_id", k->id);
+    jsonw_object_end(&w);
+    api_reply(call, 200, &body);
+}
+
+static void kill_ended(struct sandbox_wait *w, struct sandbox *sb, const struct error *err)
+{
+    struct kill *k = container_of(w, struct kill, wait);
+    api_when_committed(k->call, kill_committed);
+}
+
+void api_sandbox_kill(struct api_call *call)
+{
+    struct sandbox *sb = call->sandbox;
+    if (sb->phase >= SANDBOX_STOPPING) {
+        struct error err;
+        error_set(&err, ERROR_INVALID_STATE, "Sandbox is already %s",
+                  sandbox_status_str(sb->status));
+        api_fail(call, &err);
+        return;
+    }
+    struct kill *k = arena_alloc(&call->req->arena, sizeof(*k));
+    if (k == NULL) {
+        api_fail_code(call, ERROR_INTERNAL, "Out of memory");
+        return;
+    }
+    k->call = call;
+    k->wait.done = kill_ended;
+    memcpy(k->id, sb->id, sizeof(k->id));
+    call->op = k;
+    call->cancel = kill_cancel;
+    sandbox_end(sb, SANDBOX_STATUS_TERMINATED, NULL, &k->wait);
+}
+
+static void timeout_committed(struct api_call *call)
+{
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    const int64_t *seconds = call->op;
+    jsonw_object(&w);
+    jsonw_key_str(&w, "message", "Timeout updated successfully");
+    jsonw_key_int(&w, "timeout", *seconds);
+    jsonw_key_time(&w, "timeout_at", call->sandbox->timeout_at_ms);
+    jsonw_object_end(&w);
+    api_reply(call, 200, &body);
+}
+
+void api_sandbox_timeout(struct api_call *call)
+{
+    struct error err;
+    unsigned int seconds = 0;
+    int64_t *kept = arena_alloc(&call->req->arena, sizeof(*kept));
+    int rv = json_need(call->body, "timeout", &err);
+    if (rv == 0)
+        rv = parse_timeout(call, 0, &seconds, &err);
+    if (rv == 0 && kept == NULL)
+        rv = error_set(&err, ERROR_INTERNAL, "Out of memory");
+    if (rv < 0) {
+        api_fail(call, &err);
+        return;
+    }
+    *kept = seconds;
+    call->op = kept;
+    sandbox_set_timeout(call->sandbox, seconds);
+    api_when_committed(call, timeout_committed);
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * upload.c - multipart uploads: one file (upload, files/upload) or many (files).
+ *
+ * The happy path is: the body is parsed as it arrives; each file part opens a WRITE in the sandbox
+ * and its bytes go straight on; END and WRITTEN finish it; the last boundary is answered. Possible
+ * failure modes are: the body is malformed or ends early (400); a file cannot be written (one: its
+ * error; many: that file's entry, and 207); the sandbox does not take bytes as fast as they come
+ * (the body pauses); the client goes away. A file that was not finished is never visible.
+ *
+ * Memory: the piece being parsed (one read of the socket) and the write queue of one connection.
+ * Clients differ in the order of their parts. When the file comes before its `path`, its END waits
+ * for the end of the body and carries the path.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "api/path.h"
+#include "api/upload.h"
+
+#define UPLOAD_MAX_FILES 1000
+
+static int on_part(struct multipart *m, const char *name, const char *filename);
+static int on_part_data(struct multipart *m, const uint8_t *data, size_t len);
+static int on_part_end(struct multipart *m);
+static const struct multipart_handler upload_parts = {on_part, on_part_data, on_part_end};
+
+void upload_maybe_free(struct upload *u)
+{
+    if (u->call != NULL || u->agent_open)
+        return;
+    multipart_done(&u->multipart);
+    buf_done(&u->path);
+    buf_done(&u->held);
+    buf_done(&u->entries);
+    free(u);
+}
+
+struct api_call *upload_detach(struct upload *u)
+{
+    struct api_call *call = u->call;
+    u->call = NULL;
+    call->cancel = NULL;
+    call->op = NULL;
+    if (u->agent_open)
+        agent_call_close(&u->agent);
+    upload_maybe_free(u);
+    return call;
+}
+
+static void upload_cancel(struct api_call *call)
+{
+    (void)upload_detach(call->op);
+}
+
+static void upload_fail(struct upload *u, enum error_code code, const char *message)
+{
+    struct api_call *call = upload_detach(u);
+    api_fail_code(call, code, message);
+}
+
+/* Python's notation (0o755), C's (0755) or plain octal digits. */
+static uint32_t parse_mode(const char *text)
+{
+    char *end = NULL;
+    if (text == NULL)
+        return 0;
+    if (text[0] == '0' && (text[1] == 'o' || text[1] == 'O'))
+        text += 2;
+    unsigned long mode = strtoul(text, &end, 8);
+    return *end == '\0' && mode <= 07777 ? (uint32_t)mode : 0;
+}
+
+static void upload_start(struct api_call *call, bool many)
+{
+    const struct http_str *type = http_header(call->req, "Content-Type");
+    const char *path = http_query(call->req, "path");
+    struct upload *u = calloc(1, sizeof(*u));
+    if (u == NULL) {
+        api_fail_code(call, ERROR_INTERNAL, "Out of memory");
+        return;
+    }
+    if (type == NULL || multipart_init(&u->multipart, type->data, &upload_parts) < 0) {
+        free(u);
+        api_fail_code(call, ERROR_INVALID_REQUEST,
+                      "The body must be multipart/form-data with a boundary");
+        return;
+    }
+    u->call = call;
+    u->many = many;
+    u->mode = parse_mode(http_query(call->req, "mode"));
+    if (path != NULL)
+        (void)buf_append_str(&u->path, path);
+    call->op = u;
+    call->cancel = upload_cancel;
+}
+
+void api_upload(struct api_call *call)
+{
+    upload_start(call, false);
+}
+
+void api_upload_many(struct api_call *call)
+{
+    upload_start(call, true);
+}
+
+/* Where a file goes. Without a path it is named like the client's file; a path that ends in a slash
+ * is a directory. With many files the name is the whole path, unless a path was given for a single
+ * one. */
+static const char *upload_target(struct upload *u, const char *filename, struct error *err)
+{
+    struct arena *arena = &u->call->req->arena;
+    const char *path = u->path.len > 0 ? buf_cstr(&u->path) : NULL;
+    const char *base = api_path_name(filename);
+    const char *name = u->many ? filename : base;
+    if (name[0] == '\0')
+        name = "file";
+    if (path == NULL)
+        path = name;
+    else if (path[strlen(path) - 1] == '/')
+        path = arena_printf(arena, "%s%s", path, base[0] != '\0' ? base : "file");
+    return api_path_absolute(arena, path != NULL ? path : "", err);
+}
+
+static int on_part(struct multipart *m, const char *name, const char *filename)
+{
+    struct upload *u = container_of(m, struct upload, multipart);
+    struct error err;
+    u->in_path = filename == NULL && strcmp(name, "path") == 0 && !u->many;
+    if (u->in_path)
+        buf_reset(&u->path);
+    if (filename == NULL && strcmp(name, "file") != 0)
+        return 0;
+    if ((!u->many && u->files > 0) || u->files == UPLOAD_MAX_FILES)
+        return -E2BIG;
+    u->files++;
+    u->target = upload_target(u, filename != NULL ? filename : "", &err);
+    if (u->target == NULL) {
+        upload_file_failed(u, &err);
+        u->state = UPLOAD_SKIPPING;
+        return 0;
+    }
+    return upload_open(u);
+}
+
+static int on_part_data(struct multipart *m, const uint8_t *data, size_t len)
+{
+    struct upload *u = container_of(m, struct upload, multipart);
+    if (u->in_path)
+        return u->path.len + len > API_PATH_MAX ? -ENAMETOOLONG : buf_append(&u->path, data, len);
+    if (u->state != UPLOAD_WRITING)
+        return 0;
+    while (len > 0) {
+        size_t n = MIN(len, (size_t)WIRE_CHUNK);
+        if (agent_call_send(&u->agent, WIRE_DATA, data, n) < 0)
+            return 0; /* `failed` follows */
+        data += n;
+        len -= n;
+    }
+    return 0;
+}
+
+static int on_part_end(struct multipart *m)
+{
+    struct upload *u = container_of(m, struct upload, multipart);
+    if (u->in_path) {
+        u->in_path = false;
+        return 0;
+    }
+    if (u->state == UPLOAD_SKIPPING)
+        u->state = UPLOAD_IDLE;
+    if (u->state != UPLOAD_WRITING)
+        return 0;
+    if (!u->many && u->path.len == 0) {
+        u->state = UPLOAD_HOLDING;
+        return 0;
+    }
+    upload_end_file(u, NULL);
+    return 1;
+}
+
+static void reply_one(struct upload *u)
+{
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    jsonw_object(&w);
+    jsonw_key_str(&w, "message", "File uploaded successfully");
+    jsonw_key_str(&w, "path", u->target);
+    jsonw_key_int(&w, "size", (int64_t)u->size);
+    jsonw_object_end(&w);
+    api_reply(upload_detach(u), 200, &body);
+}
+
+static void reply_many(struct upload *u)
+{
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    int status = u->failures == 0 ? 200 : 207;
+    jsonw_array(&w);
+    if (u->entries.len > 0)
+        jsonw_raw(&w, (const char *)u->entries.data, u->entries.len);
+    jsonw_array_end(&w);
+    api_reply(upload_detach(u), status, &body);
+}
+
+static void upload_finish(struct upload *u)
+{
+    if (!multipart_complete(&u->multipart)) {
+        upload_fail(u, ERROR_INVALID_REQUEST, "The multipart body ends before its last boundary");
+    } else if (u->files == 0) {
+        upload_fail(u, ERROR_INVALID_ARGUMENT, "The body has no part 'file'");
+    } else if (u->many) {
+        reply_many(u);
+    } else if (u->failures > 0) {
+        struct error err = u->error;
+        api_fail(upload_detach(u), &err);
+    } else {
+        reply_one(u);
+    }
+}
+
+/* The body is over and END was held back: now the file's place is known. */
+static void upload_release_held(struct upload *u)
+{
+    struct error err;
+    const char *path = NULL;
+    if (u->path.len > 0) {
+        path = upload_target(u, u->target, &err);
+        if (path == NULL) {
+            api_fail(upload_detach(u), &err);
+            return;
+        }
+        u->target = path;
+    }
+    upload_end_file(u, path);
+}
+
+void upload_pump(struct upload *u)
+{
+    while (u->held.len > 0 && (u->state < UPLOAD_ENDING && u->state != UPLOAD_OPENING) &&
+           (u->state != UPLOAD_WRITING || agent_call_writable(&u->agent))) {
+        ssize_t n = multipart_feed(&u->multipart, u->held.data, u->held.len);
+        if (n < 0) {
+            upload_fail(u, n == -E2BIG ? ERROR_INVALID_ARGUMENT : ERROR_INVALID_REQUEST,
+                        n == -E2BIG ? "The body has too many files"
+                                    : "The multipart body is malformed");
+            return;
+        }
+        buf_consume(&u->held, (size_t)n);
+    }
+    if (u->held.len > 0) {
+        http_body_pause(u->call->req);
+        return;
+    }
+    if (!u->complete)
+        http_body_resume(u->call->req);
+    else if (u->state == UPLOAD_HOLDING && multipart_complete(&u->multipart))
+        upload_release_held(u);
+    else if (u->state == UPLOAD_IDLE || u->state == UPLOAD_HOLDING || u->state == UPLOAD_SKIPPING ||
+             u->state == UPLOAD_WRITING)
+        upload_finish(u);
+}
+
+void api_upload_data(struct api_call *call, const uint8_t *data, size_t len)
+{
+    struct upload *u = call->op;
+    if (u == NULL)
+        return;
+    if (buf_append(&u->held, data, len) < 0)
+        upload_fail(u, ERROR_INTERNAL, "Out of memory");
+    else
+        upload_pump(u);
+}
+
+void api_upload_end(struct api_call *call)
+{
+    struct upload *u = call->op;
+    if (u == NULL)
+        return;
+    u->complete = true;
+    upload_pump(u);
+}

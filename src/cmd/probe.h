@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* probe.h - `corrald probe`: can this machine run microVMs? */
+#ifndef CORRAL_CMD_PROBE_H
+#define CORRAL_CMD_PROBE_H
+
+#include "config/config.h"
+
+/* Says on standard output how fast a guest runs. 0, or a negative errno with the reason in `err`
+ * when KVM cannot be used here. Blocks for up to two seconds. */
+int probe_cmd(const struct config *config, struct error *err);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.h - the server's options: one table, read from the command line, the environment and a
+ * file, in this order of precedence. Read once at start, then constant.
+ *
+ * Option `max-body` is the flag --max-body VALUE (or --max-body=VALUE), the variable
+ * CORRAL_MAX_BODY, and the line `max-body = VALUE` of the file given with --config.
+ */
+#ifndef CORRAL_CONFIG_CONFIG_H
+#define CORRAL_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/log.h"
+
+enum config_isolation { ISOLATION_AUTO, ISOLATION_KVM, ISOLATION_OCI };
+
+struct config_listen {
+    char host[254]; /* name or address, without brackets */
+    uint16_t port;
+};
+
+struct config_rate {
+    bool enabled;
+    uint32_t per_minute; /* 0: no such limit */
+    uint32_t per_second; /* burst; 0: no such limit */
+};
+
+struct config {
+    /* Strings are owned by the config. */
+    char *config_file; /* NULL when none was given */
+    struct config_listen listen;
+    char *tls_cert;    /* absolute, or empty: plain HTTP */
+    char *tls_key;     /* absolute; set when tls_cert is */
+    char *cors;        /* origins with commas between them, "*", or "off" */
+    char *domain;      /* port URLs are <id>-<port>.<domain> */
+    char *state_dir;   /* absolute */
+    int isolation;     /* enum config_isolation */
+    char *oci_runtime; /* name or path */
+    bool allow_weak_isolation;
+    char *guest_dir;               /* absolute; agent and bridge */
+    char *vmm;                     /* absolute; corral-vmm */
+    char *template_default;        /* template of a create that names none */
+    int64_t pool_size;             /* started sandboxes kept ready */
+    int64_t max_sandboxes;         /* live at once on this host */
+    int64_t max_account;           /* of one account */
+    int64_t max_memory;            /* bytes that live ones may add up to; 0: any */
+    int64_t timeout_default;       /* s, of a sandbox */
+    int64_t timeout_max;           /* s */
+    int64_t retention;             /* s an ended sandbox stays listed */
+    struct config_rate rate_limit; /* per key */
+    int64_t max_body;              /* bytes of a JSON body */
+    int64_t max_output;            /* bytes kept per output stream of one run */
+    int64_t map_size;              /* bytes, first size of the state's map */
+    int log_level;                 /* enum log_level */
+    bool metrics;                  /* serve GET /metrics */
+    bool banner;                   /* greet on standard output */
+
+    char **args; /* the sub command and its arguments, NULL-terminated; points into argv */
+    int n_args;
+};
+
+enum config_result {
+    CONFIG_RUN = 0,
+    CONFIG_EXIT = 1, /* --help or --version was answered on stdout */
+};
+
+/* CONFIG_RUN with *ret owned by the caller, CONFIG_EXIT, or -EINVAL with `err` filled.
+ * The first argument that is not an option starts the sub command; options of the table are still
+ * taken after it, everything else goes to `args` in order. */
+int config_load(struct config **ret, int argc, char **argv, struct error *err);
+void config_free(struct config *c); /* NULL is fine */
+
+/* True when only this machine can reach the address. */
+bool config_is_loopback(const struct config_listen *l);
+
+/* The text of --help. */
+struct buf;
+int config_help(struct buf *out);
+
+/* Parts of config_load, for tests and the fuzzer: sets options of `c` from the text of a file. */
+struct config *config_new(void); /* all options at their defaults; NULL when memory ran out */
+int config_parse_file(struct config *c, const char *name, const char *text, size_t len,
+                      struct error *err);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* request.c - reading a parsed request. */
+#include <string.h>
+#include <strings.h>
+
+#include "http/http.h"
+
+static const char *const http_methods[METHOD_COUNT] = {
+    [METHOD_GET] = "GET",         [METHOD_HEAD] = "HEAD",   [METHOD_POST] = "POST",
+    [METHOD_PUT] = "PUT",         [METHOD_PATCH] = "PATCH", [METHOD_DELETE] = "DELETE",
+    [METHOD_OPTIONS] = "OPTIONS",
+};
+
+const char *http_method_str(enum http_method m)
+{
+    return m < METHOD_COUNT ? http_methods[m] : "?";
+}
+
+const struct http_str *http_header(const struct http_request *req, const char *name)
+{
+    for (unsigned int i = 0; i < req->n_headers; i++) {
+        if (strcasecmp(req->headers[i].name.data, name) == 0)
+            return &req->headers[i].value;
+    }
+    return NULL;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+const char *http_unescape(struct http_request *req, const char *data, size_t len)
+{
+    char *out = len < SIZE_MAX ? arena_alloc(&req->arena, len + 1) : NULL;
+    size_t n = 0;
+    if (out == NULL)
+        return NULL;
+    for (size_t i = 0; i < len; i++) {
+        if (data[i] != '%') {
+            out[n++] = data[i];
+            continue;
+        }
+        if (len - i < 3)
+            return NULL;
+        int high = hex_digit(data[i + 1]);
+        int low = hex_digit(data[i + 2]);
+        if (high < 0 || low < 0 || (high == 0 && low == 0))
+            return NULL;
+        out[n++] = (char)(high << 4 | low);
+        i += 2;
+    }
+    out[n] = '\0';
+    return out;
+}
+
+const char *http_query(struct http_request *req, const char *name)
+{
+    size_t name_len = strlen(name);
+    const char *at = req->query.data;
+    const char *end = at + req->query.len;
+    while (at < end) {
+        const char *stop = memchr(at, '&', (size_t)(end - at));
+        if (stop == NULL)
+            stop = end;
+        size_t len = (size_t)(stop - at);
+        if (len >= name_len && memcmp(at, name, name_len) == 0) {
+            if (len == name_len)
+                return "";
+            if (at[name_len] == '=')
+                return http_unescape(req, at + name_len + 1, len - name_len - 1);
+        }
+        at = stop + 1;
+    }
+    return NULL;
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "isolation/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <mntent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+
+#define CGROUP_TOP       "/sys/fs/cgroup"
+#define CGROUP_FILE_MAX  16384 /* memory.stat and io.stat are a few kilobytes */
+#define CGROUP_WAIT_STEP 5     /* ms between two looks at a group that is emptying */
+
+static int cgroup_file(char *path, const char *mount, const char *id, const char *file)
+{
+    int n = snprintf(path, PATH_MAX, "%s" CGROUP_PATH "%s%s", mount, id, file[0] ? "/" : "", file);
+    return n < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static int cgroup_read(char *text, const char *mount, const char *id, const char *file)
+{
+    char path[PATH_MAX];
+    text[0] = '\0';
+    if (mount == NULL || cgroup_file(path, mount, id, file) < 0)
+        return -ENOENT;
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = read(fd, text, CGROUP_FILE_MAX - 1);
+    if (n < 0)
+        return -errno;
+    text[n] = '\0';
+    return 0;
+}
+
+/* The number after `key` at the start of a line or after a blank; 0 when it is not there. */
+static uint64_t text_number(const char *text, const char *key)
+{
+    size_t len = strlen(key);
+    for (const char *p = text; (p = strstr(p, key)) != NULL; p += len) {
+        bool starts = p == text || p[-1] == '\n' || p[-1] == ' ';
+        if (starts && (p[len] == ' ' || p[len] == '='))
+            return strtoull(p + len + 1, NULL, 10);
+    }
+    return 0;
+}
+
+/* As text_number, summed over all lines: block I/O comes with one line per device. */
+static uint64_t text_sum(const char *text, const char *key)
+{
+    size_t len = strlen(key);
+    uint64_t sum = 0;
+    for (const char *p = text; (p = strstr(p, key)) != NULL; p += len) {
+        if (p > text && p[-1] == ' ' && (p[len] == ' ' || p[len] == '='))
+            sum += strtoull(p + len + 1, NULL, 10);
+    }
+    return sum;
+}
+
+static void cgroups_add(struct cgroups *cg, const struct mntent *m)
+{
+    char *dir = strdup(m->mnt_dir);
+    if (dir == NULL)
+        return;
+    cg->mounts[cg->n++] = dir;
+    if (cg->unified) {
+        cg->cpuacct = cg->memory = cg->blkio = dir;
+    } else if (strcmp(m->mnt_type, "cgroup") == 0) {
+        if (hasmntopt(m, "cpuacct") != NULL)
+            cg->cpuacct = dir;
+        if (hasmntopt(m, "memory") != NULL)
+            cg->memory = dir;
+        if (hasmntopt(m, "blkio") != NULL)
+            cg->blkio = dir;
+    }
+}
+
+int cgroups_load(struct cgroups *ret)
+{
+    struct cgroups cg = {0};
+    struct statfs fs;
+    cg.unified = statfs(CGROUP_TOP, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+    FILE *f = setmntent("/proc/self/mounts", "re");
+    if (f == NULL)
+        return -errno;
+    struct mntent m;
+    char line[PATH_MAX];
+    while (getmntent_r(f, &m, line, sizeof(line)) != NULL && cg.n < CGROUP_MOUNTS) {
+        bool v2 = strcmp(m.mnt_type, "cgroup2") == 0;
+        bool top = strcmp(m.mnt_dir, CGROUP_TOP) == 0;
+        if (cg.unified ? v2 && top : v2 || strcmp(m.mnt_type, "cgroup") == 0)
+            cgroups_add(&cg, &m);
+    }
+    (void)endmntent(f);
+    if (cg.memory == NULL) {
+        cgroups_done(&cg);
+        return -ENOENT;
+    }
+    *ret = cg;
+    return 0;
+}
+
+/* The only group that has no type is the root of the whole hierarchy. */
+static bool is_real_root(const char *mount)
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof(path), "%s/cgroup.type", mount);
+    return access(path, F_OK) < 0;
+}
+
+/* The kernel takes one pid per write. */
+static int move_processes(const char *from, const char *to)
+{
+    FILE *in = fopen(from, "re");
+    cleanup_close int out = open(to, O_WRONLY | O_CLOEXEC);
+    int r = in == NULL || out < 0 ? -errno : 0;
+    char pid[16];
+    while (r == 0 && fgets(pid, sizeof(pid), in) != NULL) {
+        /* ESRCH: it ended meanwhile. */
+        if (write(out, pid, strlen(pid)) < 0 && errno != ESRCH)
+            r = -errno;
+    }
+    if (in != NULL)
+        (void)fclose(in);
+    return r;
+}
+
+int cgroups_prepare(const struct cgroups *cg)
+{
+    char dir[PATH_MAX], from[PATH_MAX], to[PATH_MAX];
+    if (!cg->unified || is_real_root(cg->memory))
+        return 0;
+    if (snprintf(dir, sizeof(dir), "%s/corral-host", cg->memory) >= PATH_MAX ||
+        snprintf(from, sizeof(from), "%s/cgroup.procs", cg->memory) >= PATH_MAX ||
+        snprintf(to, sizeof(to), "%s/corral-host/cgroup.procs", cg->memory) >= PATH_MAX)
+        return -ENAMETOOLONG;
+    if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+        return -errno;
+    return move_processes(from, to);
+}
+
+bool cgroups_limit_swap(const struct cgroups *cg)
+{
+    char path[PATH_MAX];
+    if (cg->unified)
+        return true;
+    int n = snprintf(path, sizeof(path), "%s/memory.memsw.limit_in_bytes", cg->memory);
+    return n < PATH_MAX && access(path, F_OK) == 0;
+}
+
+void cgroups_done(struct cgroups *cg)
+{
+    for (size_t i = 0; i < cg->n; i++)
+        free(cg->mounts[i]);
+    *cg = (struct cgroups){0};
+}
+
+bool cgroup_exists(const struct cgroups *cg, const char *id)
+{
+    char path[PATH_MAX];
+    return cgroup_file(path, cg->memory, id, "") == 0 && access(path, F_OK) == 0;
+}
+
+/* Page cache that can be dropped is not what the sandbox needs. */
+static uint64_t without_cache(uint64_t bytes, uint64_t inactive_file)
+{
+    return bytes > inactive_file ? bytes - inactive_file : 0;
+}
+
+static int stats_v1(const struct cgroups *cg, const char *id, struct iso_stats *s)
+{
+    char text[CGROUP_FILE_MAX];
+    int r = cgroup_read(text, cg->memory, id, "memory.usage_in_bytes");
+    if (r < 0)
+        return r;
+    s->memory_bytes = strtoull(text, NULL, 10);
+    if (cgroup_read(text, cg->memory, id, "memory.stat") == 0)
+        s->memory_bytes = without_cache(s->memory_bytes, text_number(text, "total_inactive_file"));
+    if (cgroup_read(text, cg->cpuacct, id, "cpuacct.usage") == 0)
+        s->cpu_ns = strtoull(text, NULL, 10);
+    if (cgroup_read(text, cg->blkio, id, "blkio.throttle.io_service_bytes") == 0) {
+        s->disk_read = text_sum(text, "Read");
+        s->disk_write = text_sum(text, "Write");
+    }
+    return 0;
+}
+
+static int stats_v2(const struct cgroups *cg, const char *id, struct iso_stats *s)
+{
+    char text[CGROUP_FILE_MAX];
+    int r = cgroup_read(text, cg->memory, id, "memory.current");
+    if (r < 0)
+        return r;
+    s->memory_bytes = strtoull(text, NULL, 10);
+    if (cgroup_read(text, cg->memory, id, "memory.stat") == 0)
+        s->memory_bytes = without_cache(s->memory_bytes, text_number(text, "inactive_file"));
+    if (cgroup_read(text, cg->cpuacct, id, "cpu.stat") == 0)
+        s->cpu_ns = text_number(text, "usage_usec") * 1000;
+    if (cgroup_read(text, cg->blkio, id, "io.stat") == 0) {
+        s->disk_read = text_sum(text, "rbytes");
+        s->disk_write = text_sum(text, "wbytes");
+    }
+    return 0;
+}
+
+int cgroup_stats(const struct cgroups *cg, const char *id, struct iso_stats *ret)
+{
+    struct iso_stats s = {0};
+    int r = cg->unified ? stats_v2(cg, id, &s) : stats_v1(cg, id, &s);
+    if (r == 0)
+        *ret = s;
+    return r;
+}
+
+bool cgroup_oom(const struct cgroups *cg, const char *id)
+{
+    char text[CGROUP_FILE_MAX];
+    const char *file = cg->unified ? "memory.events" : "memory.oom_control";
+    return cgroup_read(text, cg->memory, id, file) == 0 && text_number(text, "oom_kill") > 0;
+}
+
+/* Returns how many processes are left. */
+static int cgroup_kill_once(const char *mount, const char *id)
+{
+    char path[PATH_MAX];
+    if (cgroup_file(path, mount, id, "cgroup.procs") < 0)
+        return 0;
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return 0;
+    int left = 0, pid = 0;
+    while (fscanf(f, "%d", &pid) == 1) {
+        left++;
+        /* 0 is a process outside our pid namespace; -1 or 1 would hit everybody. */
+        if (pid > 1)
+            (void)kill(pid, SIGKILL);
+    }
+    (void)fclose(f);
+    return left;
+}
+
+/* Sleeps for one step out of the budget; false when it is used up. */
+static bool wait_step(unsigned int *budget_ms)
+{
+    if (*budget_ms < CGROUP_WAIT_STEP)
+        return false;
+    *budget_ms -= CGROUP_WAIT_STEP;
+    (void)nanosleep(&(struct timespec){.tv_nsec = CGROUP_WAIT_STEP * 1000000L}, NULL);
+    return true;
+}
+
+int cgroup_kill(const struct cgroups *cg, const char *id, unsigned int timeout_ms)
+{
+    for (size_t i = 0; i < cg->n; i++) {
+        while (cgroup_kill_once(cg->mounts[i], id) > 0) {
+            if (!wait_step(&timeout_ms))
+                return -ETIMEDOUT;
+        }
+    }
+    return 0;
+}
+
+static int cgroup_destroy_one(const char *mount, const char *id, unsigned int *budget_ms)
+{
+    char path[PATH_MAX];
+    if (cgroup_file(path, mount, id, "") < 0)
+        return -ENAMETOOLONG;
+    while (rmdir(path) < 0) {
+        if (errno == ENOENT)
+            return 0;
+        if (errno != EBUSY)
+            return -errno;
+        /* Busy also for a moment after the last process has gone. */
+        (void)cgroup_kill_once(mount, id);
+        if (!wait_step(budget_ms))
+            return -ETIMEDOUT;
+    }
+    return 0;
+}
+
+int cgroup_destroy(const struct cgroups *cg, const char *id, unsigned int timeout_ms)
+{
+    int result = 0;
+    for (size_t i = 0; i < cg->n; i++) {
+        int r = cgroup_destroy_one(cg->mounts[i], id, &timeout_ms);
+        if (r < 0)
+            result = r;
+    }
+    return result;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cgroup.h - the control groups of a sandbox, in hierarchy version 1 (one directory per
+ * controller) and 2 (one directory). The group of sandbox <id> is `corral-<id>` at the top of each
+ * hierarchy: no parent directory is left behind when the last sandbox ends.
+ */
+#ifndef CORRAL_ISOLATION_CGROUP_H
+#define CORRAL_ISOLATION_CGROUP_H
+
+#include "isolation/driver.h"
+
+#define CGROUP_MOUNTS 24
+#define CGROUP_PATH   "/corral-%s"
+
+struct cgroups {
+    bool unified; /* version 2 has the controllers */
+    size_t n;
+    char *mounts[CGROUP_MOUNTS];          /* owned; every hierarchy a runtime may use */
+    const char *cpuacct, *memory, *blkio; /* of the above; all the same in version 2 */
+};
+
+/* -ENOENT when no hierarchy with a memory controller is mounted. */
+int cgroups_load(struct cgroups *ret);
+/* Makes the top of a version 2 hierarchy fit to have groups with controllers. It is, except in a
+ * container, where it is a group like any other and the container's own processes are in its way:
+ * they move into a group `corral-host`. */
+int cgroups_prepare(const struct cgroups *cg);
+/* Whether a limit on memory and swap together can be set. */
+bool cgroups_limit_swap(const struct cgroups *cg);
+void cgroups_done(struct cgroups *cg);
+
+bool cgroup_exists(const struct cgroups *cg, const char *id);
+int cgroup_stats(const struct cgroups *cg, const char *id, struct iso_stats *ret);
+/* True when the kernel killed a process of the sandbox for want of memory. */
+bool cgroup_oom(const struct cgroups *cg, const char *id);
+
+/* Blocking: kills everything in the groups and waits until they are empty. */
+int cgroup_kill(const struct cgroups *cg, const char *id, unsigned int timeout_ms);
+
+/* Blocking: kills everything in the groups and removes them. -ETIMEDOUT when some process does not
+ * go within `timeout_ms`. A group that is not there counts as removed. */
+int cgroup_destroy(const struct cgroups *cg, const char *id, unsigned int timeout_ms);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * await_agent.h - waits until the agent of a microVM listens: connects to vsock.sock with the
+ * greeting of wire.h, again and again, until the answer is OK. The connection is then closed.
+ */
+#ifndef CORRAL_ISOLATION_KVM_AWAIT_AGENT_H
+#define CORRAL_ISOLATION_KVM_AWAIT_AGENT_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+struct kvm_agent {
+    const char *dir;
+    /* 0: it listens. -ETIMEDOUT: it did not in time. Never from inside a call; once. */
+    void (*done)(struct kvm_agent *a, int status);
+    void (*closed)(struct kvm_agent *a);
+    uv_loop_t *loop;
+    uv_timer_t timer;
+    uv_poll_t poll; /* of one try; exists while `polling` */
+    bool open, polling, over, closing;
+    int fd;
+    uint64_t deadline; /* uv_now */
+    uint64_t wait_ms;  /* before the next try */
+    char answer[24];
+    size_t answer_len;
+};
+
+/* `dir` stays the caller's, as do the two callbacks, which are set before. */
+void kvm_agent_wait(struct kvm_agent *a, uv_loop_t *loop, const char *dir, unsigned int timeout_ms);
+
+/* False when it never waited or is closing: `closed` will not come. */
+bool kvm_agent_close(struct kvm_agent *a);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* clean.h - ends and removes one microVM whatever is left of it. */
+#ifndef CORRAL_ISOLATION_KVM_CLEAN_H
+#define CORRAL_ISOLATION_KVM_CLEAN_H
+
+#include "isolation/cgroup.h"
+
+#define KVM_VERB_CLEAN "kvm-clean"
+
+/* Blocking, for up to some seconds. `cg` may have no hierarchies. */
+int kvm_clean(const char *id, const char *dir, const struct cgroups *cg, struct error *err);
+
+/* The same as a process of its own: KVM_VERB_CLEAN ID DIR. Prints `ok` or `error <reason>`. */
+int kvm_clean_main(char **args);
+
+#endif

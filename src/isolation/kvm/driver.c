@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* driver.c - the driver object: checks of the machine, turns and user ids of the instances, the
+ * sweep, the table of operations. */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "isolation/kvm/cgroup.h"
+#include "isolation/kvm/clean.h"
+#include "isolation/kvm/internal.h"
+
+#define SANDBOXES_DIR "sandboxes"
+#define BUILDS_DIR    "templates/.build" /* of `corrald template snapshot` */
+/* Starting is a matter of processor time: more at once only makes all of them late. */
+#define STARTING_MIN  4u
+#define CLEANINGS_MAX 4
+
+static void kvm_sweep(struct isolation_driver *base, bool (*keep)(void *ctx, const char *id),
+                      void *ctx);
+static void kvm_free(struct isolation_driver *base);
+
+static const struct isolation_ops kvm_ops = {
+    .name = "kvm",
+    .create = kvm_iso_create,
+    .start = kvm_iso_start,
+    .adopt = kvm_iso_adopt,
+    .stop = kvm_iso_stop,
+    .stats = kvm_iso_stats,
+    .pause = kvm_op_pause,
+    .resume = kvm_op_resume,
+    .snapshot = kvm_op_snapshot,
+    .workset = kvm_op_workset,
+    .expect_code = kvm_op_expect_code,
+    .sweep = kvm_sweep,
+    .free = kvm_free,
+};
+
+static int check_machine(const char *state_dir, const char *vmm, struct error *err)
+{
+    const size_t socket_path = strlen(state_dir) + strlen("/" SANDBOXES_DIR "/") + DRIVER_ID_LEN +
+                               strlen("/" CTL_VSOCK_NAME);
+    if (state_dir[0] != '/')
+        return error_set(err, ERROR_UNAVAILABLE, "the state directory is not an absolute path");
+    if (socket_path >= sizeof(((struct sockaddr_un *)0)->sun_path))
+        return error_set(err, ERROR_UNAVAILABLE,
+                         "the path of the state directory is too long for unix sockets");
+    if (access(vmm, X_OK) < 0)
+        return error_set_errno(err, ERROR_UNAVAILABLE, -errno, "%s", vmm);
+    return 0;
+}
+
+/* The microVM is the wall; groups keep one tenant from taking the others' share of the machine. */
+static void find_cgroups(struct kvm_driver *d)
+{
+    int rv = cgroups_load(&d->cgroups);
+    if (rv == 0 && (rv = kvm_cgroup_prepare(&d->cgroups)) < 0)
+        cgroups_done(&d->cgroups);
+    if (rv < 0)
+        log_warn("microVMs run without control groups", "errno=%d", -rv);
+}
+
+static int make_sandboxes_dir(const char *state_dir, struct error *err)
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof(path), "%s/" SANDBOXES_DIR, state_dir);
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return error_set_errno(err, ERROR_UNAVAILABLE, -errno, "%s", path);
+    return 0;
+}
+
+struct isolation_driver *kvm_driver_new(uv_loop_t *loop, const char *state_dir, const char *vmm,
+                                        struct error *err)
+{
+    struct kvm_driver *d = calloc(1, sizeof(*d));
+    if (d == NULL) {
+        (void)error_set_errno(err, ERROR_UNAVAILABLE, -ENOMEM, "kvm driver");
+        return NULL;
+    }
+    d->base = (struct isolation_driver){.ops = &kvm_ops, .loop = loop};
+    d->starting_max = MAX(STARTING_MIN, uv_available_parallelism());
+    list_init(&d->waiting);
+    helper_runner_init(&d->launches, loop, d->starting_max);
+    helper_runner_init(&d->cleanings, loop, CLEANINGS_MAX);
+    d->state_dir = strdup(state_dir);
+    d->vmm = strdup(vmm);
+    if (d->state_dir == NULL || d->vmm == NULL || check_machine(state_dir, vmm, err) < 0 ||
+        make_sandboxes_dir(state_dir, err) < 0) {
+        kvm_free(&d->base);
+        return NULL;
+    }
+    d->uids = geteuid() == 0;
+    d->uid_next = (uint32_t)getpid() % KVM_UID_COUNT;
+    if (d->uids)
+        find_cgroups(d);
+    return &d->base;
+}
+
+/* Turns. */
+
+static void driver_advance(struct kvm_driver *d)
+{
+    while (d->starting < d->starting_max && !list_empty(&d->waiting)) {
+        struct kvm_iso *o = list_first(&d->waiting, struct kvm_iso, waiting);
+        list_del(&o->waiting);
+        o->starting = true;
+        d->starting++;
+        kvm_iso_prepare(o);
+    }
+}
+
+void kvm_driver_wait_turn(struct kvm_driver *d, struct kvm_iso *o)
+{
+    list_add_tail(&d->waiting, &o->waiting);
+    driver_advance(d);
+}
+
+void kvm_driver_end_turn(struct kvm_driver *d, struct kvm_iso *o)
+{
+    list_del(&o->waiting);
+    if (!o->starting)
+        return;
+    o->starting = false;
+    d->starting--;
+    driver_advance(d);
+}
+
+/* User ids. */
+
+static bool uid_mark(struct kvm_driver *d, uint32_t n, bool used)
+{
+    uint64_t bit = 1ull << (n % 64);
+    bool was = (d->uid_used[n / 64] & bit) != 0;
+    d->uid_used[n / 64] = used ? d->uid_used[n / 64] | bit : d->uid_used[n / 64] & ~bit;
+    return was;
+}
+
+uint32_t kvm_driver_take_uid(struct kvm_driver *d)
+{
+    for (uint32_t i = 0; d->uids && i < KVM_UID_COUNT; i++) {
+        uint32_t n = d->uid_next;
+        d->uid_next = (n + 1) % KVM_UID_COUNT;
+        if (!uid_mark(d, n, true))
+            return KVM_UID_FIRST + n;
+    }
+    return 0;
+}
+
+void kvm_driver_keep_uid(struct kvm_driver *d, uint32_t uid)
+{
+    if (uid - KVM_UID_FIRST < KVM_UID_COUNT)
+        (void)uid_mark(d, uid - KVM_UID_FIRST, true);
+}
+
+void kvm_driver_drop_uid(struct kvm_driver *d, uint32_t uid)
+{
+    if (uid - KVM_UID_FIRST < KVM_UID_COUNT)
+        (void)uid_mark(d, uid - KVM_UID_FIRST, false);
+}
+
+/* The sweep. */
+
+bool kvm_driver_adopts(const struct kvm_driver *d, const char *dir)
+{
+    size_t len = strlen(d->state_dir);
+    return strncmp(dir, d->state_dir, len) == 0 &&
+           strncmp(dir + len, "/" SANDBOXES_DIR "/", strlen("/" SANDBOXES_DIR "/")) == 0;
+}
+
+static void sweep_one(void *ctx, const char *parent, const char *id)
+{
+    const struct kvm_driver *d = ctx;
+    struct error err = {0};
+    char path[PATH_MAX], quoted[256];
+    (void)snprintf(path, sizeof(path), "%s/%s/%s", d->state_dir, parent, id);
+    if (kvm_clean(id, path, &d->cgroups, &err) < 0)
+        log_warn("left-over sandbox not fully removed", "sandbox=%s error=%s", id,
+                 log_quote(quoted, sizeof(quoted), err.message));
+    else
+        log_info("left-over sandbox removed", "sandbox=%s", id);
+}
+
+/* Who started it holds a lock on its directory (kvm_launch.c). `ctx` is the driver. */
+static bool is_being_built(void *ctx, const char *id)
+{
+    const struct kvm_driver *d = ctx;
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof(path), "%s/" BUILDS_DIR "/%s", d->state_dir, id);
+    cleanup_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+}
+
+static void kvm_sweep(struct isolation_driver *base, bool (*keep)(void *ctx, const char *id),
+                      void *ctx)
+{
+    struct kvm_driver *d = container_of(base, struct kvm_driver, base);
+    driver_sweep_dir(d->state_dir, SANDBOXES_DIR, keep, ctx, sweep_one, d);
+    driver_sweep_dir(d->state_dir, BUILDS_DIR, is_being_built, d, sweep_one, d);
+}
+
+static void kvm_free(struct isolation_driver *base)
+{
+    struct kvm_driver *d = container_of(base, struct kvm_driver, base);
+    assert(d->instances == 0);
+    cgroups_done(&d->cgroups);
+    free(d->state_dir);
+    free(d->vmm);
+    free(d);
+}

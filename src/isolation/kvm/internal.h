@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal.h - shared by the files of the kvm driver only. */
+#ifndef CORRAL_ISOLATION_KVM_INTERNAL_H
+#define CORRAL_ISOLATION_KVM_INTERNAL_H
+
+#include "base/list.h"
+#include "isolation/cgroup.h"
+#include "isolation/driver.h"
+#include "isolation/helper.h"
+#include "isolation/kvm/await_agent.h"
+#include "isolation/kvm/ctl.h"
+#include "isolation/kvm/launch.h"
+
+/* Each VM of a server that runs as root has a user and a group id of its own, both the same number
+ * of this range. Nothing else on the machine may use it. */
+#define KVM_UID_FIRST 1900000000u
+#define KVM_UID_COUNT 65536u
+
+struct kvm_driver {
+    struct isolation_driver base;
+    char *state_dir;
+    char *vmm;
+    struct cgroups cgroups; /* none: an ordinary user's server, or a machine without them */
+    bool uids;              /* VMs get ids of their own */
+    uint32_t uid_next;      /* ids are used again as late as possible */
+    uint64_t uid_used[KVM_UID_COUNT / 64];
+    struct helper_runner launches, cleanings;
+    struct list waiting;   /* struct kvm_iso, for a place to start in */
+    unsigned int starting; /* from the first step to the agent's first answer */
+    unsigned int starting_max;
+    unsigned int instances;
+};
+
+enum kvm_state {
+    KVM_NEW,
+    KVM_WAITING,
+    KVM_PREPARING,
+    KVM_LAUNCHING,
+    KVM_ADOPTING,
+    KVM_CONNECTING,
+    KVM_AGENT,
+    KVM_RUNNING,
+    KVM_ENDED, /* by itself, or it never ran */
+    KVM_STOPPING,
+    KVM_KILLING,
+    KVM_CLEANING,
+    KVM_CLOSING,
+};
+
+/* One operation of driver.h: pause, resume, snapshot, workset. */
+struct kvm_op {
+    const struct kvm_op_step *step; /* NULL: none is under way */
+    iso_done done;                  /* NULL: it was cancelled */
+    uv_work_t work;
+    char *path; /* owned: the snapshot's directory, or the file; NULL */
+    bool made;  /* and it is there */
+    int fds[CTL_MAX_FDS];
+    bool paused; /* and has to be resumed */
+    int status;
+    struct error err;
+};
+
+struct kvm_iso {
+    struct iso iso;
+    enum kvm_state state;
+    struct kvm_launch launch;
+    uv_work_t work;      /* preparing */
+    struct error err;    /* of that */
+    struct list waiting; /* for a place to start in */
+    bool starting;       /* has one */
+    bool adopted;
+    struct helper run;
+    int pidfd;
+    uv_poll_t poll; /* on pidfd */
+    bool has_poll;
+    uv_timer_t timer;
+    struct kvm_ctl ctl;
+    struct kvm_agent agent;
+    bool dead;                      /* its process has ended */
+    bool ctl_over;                  /* nothing more comes from its control socket */
+    char reason[KVM_CTL_TEXT + 64]; /* why it ended; "" when it did not say */
+    struct error lost;              /* why the socket is of no use any more */
+    struct kvm_op op;
+    uint64_t disk_read, disk_write; /* as last told */
+    uint64_t disk_asked;            /* uv_now of the last question; 0: never */
+    unsigned int open;              /* handles and pool work of it that exist */
+    unsigned int tries;             /* of cleaning */
+};
+
+static inline struct kvm_driver *kvm_iso_driver(const struct kvm_iso *o)
+{
+    return container_of(o->iso.driver, struct kvm_driver, base);
+}
+
+/* kvm_start.c */
+int kvm_iso_start(struct iso *iso);
+int kvm_iso_adopt(struct iso *iso, const struct iso_handle *handle);
+/* Its turn to start has come. */
+void kvm_iso_prepare(struct kvm_iso *o);
+
+/* kvm_iso.c */
+struct iso *kvm_iso_create(struct isolation_driver *d, const struct iso_spec *spec,
+                           const struct iso_events *events, void *ctx);
+void kvm_iso_stop(struct iso *iso);
+/* It will not run: tells why. */
+void kvm_iso_fail(struct kvm_iso *o, const struct error *err);
+/* Nothing of it runs any more, or nothing is known of what does. */
+void kvm_iso_clean(struct kvm_iso *o);
+/* Its process and its control socket have something to say. */
+void kvm_iso_on_exited(struct kvm_ctl *c, const struct kvm_ctl_msg *m);
+void kvm_iso_on_lost(struct kvm_ctl *c, const struct error *err);
+void kvm_iso_on_dead(uv_poll_t *poll, int status, int events);
+/* One of what `open` counts is gone. */
+void kvm_iso_unref(struct kvm_iso *o);
+
+/* kvm_ops.c */
+int kvm_op_pause(struct iso *iso, iso_done done);
+int kvm_op_resume(struct iso *iso, iso_done done);
+int kvm_op_snapshot(struct iso *iso, const char *dir, iso_done done);
+int kvm_op_workset(struct iso *iso, const char *path, iso_done done);
+void kvm_op_expect_code(struct iso *iso);
+/* The instance is being stopped: `done` does not come any more. */
+void kvm_op_cancel(struct kvm_iso *o);
+void kvm_op_free(struct kvm_iso *o);
+
+/* kvm_stats.c */
+/* Has the VMM tell the disk's counters, for the next question about them. */
+void kvm_iso_ask_disk(struct kvm_iso *o);
+int kvm_iso_stats(struct iso *iso, struct iso_stats *ret);
+
+/* kvm_driver.c */
+void kvm_driver_wait_turn(struct kvm_driver *d, struct kvm_iso *o);
+void kvm_driver_end_turn(struct kvm_driver *d, struct kvm_iso *o);
+/* Whether a later server finds an instance in `dir` again: not those of template builds, which end
+ * with whoever started them. */
+bool kvm_driver_adopts(const struct kvm_driver *d, const char *dir);
+/* 0 when there are none to be had, or none are used. */
+uint32_t kvm_driver_take_uid(struct kvm_driver *d);
+void kvm_driver_keep_uid(struct kvm_driver *d, uint32_t uid);
+void kvm_driver_drop_uid(struct kvm_driver *d, uint32_t uid);
+
+#endif

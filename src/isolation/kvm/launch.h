@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * launch.h - what one microVM is made from, and how corral-vmm is called for it. A template has
+ * a directory kvm/ with disk.img, vmlinuz, initrd, perhaps cmdline, and perhaps snapshot/.
+ */
+#ifndef CORRAL_ISOLATION_KVM_LAUNCH_H
+#define CORRAL_ISOLATION_KVM_LAUNCH_H
+
+#include "isolation/cgroup.h"
+#include "isolation/driver.h"
+
+#define KVM_OVERLAY_NAME "overlay" /* in a sandbox's directory, and in a snapshot's */
+
+struct kvm_launch {
+    char *id, *dir;                    /* owned, as are the next two */
+    char *template_dir, *snapshot_dir; /* may be NULL */
+    unsigned int vcpus, memory_mb, disk_mb;
+    bool cold, record;
+    const char *vmm;
+    const struct cgroups *cgroups; /* NULL: none */
+    uint32_t uid;                  /* of the VM, user and group; 0: that of the server */
+    bool lock;                     /* hold a lock on the directory while this process lives */
+    int lock_fd;                   /* -1: not held */
+
+    /* Made by kvm_launch_prepare. */
+    char **argv;   /* to be taken; owned until then */
+    bool restored; /* it restores a snapshot */
+};
+
+/* Copies the strings; -ENOMEM, and kvm_launch_done has to be called all the same. */
+int kvm_launch_init(struct kvm_launch *l, const struct iso_spec *spec);
+void kvm_launch_done(struct kvm_launch *l);
+
+/* Makes directory and control groups and decides between snapshot and boot. Blocking. May be called
+ * again. */
+int kvm_launch_prepare(struct kvm_launch *l, struct error *err);
+
+#endif

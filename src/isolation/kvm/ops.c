@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ops.c - operations on a running microVM: each is a list of steps, one after the other, on the
+ * pool (files) or on the control socket. After a failed step only those follow that have to be done
+ * in any case. Every step on the socket has its time-out; when it passes, or when the VM ends, the
+ * connection is lost and the rest of the list fails.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/sparse.h"
+#include "core/file.h"
+#include "isolation/kvm/internal.h"
+#include "isolation/rmtree.h"
+
+#define OP_TIMEOUT_MS  30000u
+#define OP_SNAPSHOT_MS 600000u /* the memory is written; a slow disk takes its time */
+
+struct kvm_op_step {
+    int (*work)(struct kvm_iso *o); /* on the pool; NULL: a request */
+    enum ctl_type request;
+    unsigned int timeout_ms;
+    unsigned int fds;
+    bool always;
+    bool last;
+};
+
+static void op_next(struct kvm_iso *o);
+static void op_work(uv_work_t *work);
+static void op_on_work(uv_work_t *work, int status);
+static void op_on_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const struct error *err);
+
+/* Steps on files. */
+
+static int op_errno(struct kvm_iso *o, const char *what)
+{
+    return error_set_errno(&o->op.err, ERROR_SANDBOX_FAILED, -errno, "%s", what);
+}
+
+static int op_path(const struct kvm_iso *o, const char *name, char path[PATH_MAX])
+{
+    int n = snprintf(path, PATH_MAX, "%s%s%s", o->op.path, name[0] != '\0' ? "/" : "", name);
+    return n < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static int op_create(struct kvm_iso *o, const char *name, int *ret_fd)
+{
+    char path[PATH_MAX];
+    if (op_path(o, name, path) < 0)
+        return -ENAMETOOLONG;
+    *ret_fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return *ret_fd < 0 ? op_errno(o, path) : 0;
+}
+
+static int work_open_snapshot(struct kvm_iso *o)
+{
+    if (mkdir(o->op.path, 0700) < 0)
+        return op_errno(o, o->op.path);
+    o->op.made = true;
+    int rv = op_create(o, CTL_STATE_NAME, &o->op.fds[0]);
+    return rv == 0 ? op_create(o, CTL_MEMORY_NAME, &o->op.fds[1]) : rv;
+}
+
+static int work_open_workset(struct kvm_iso *o)
+{
+    int rv = op_create(o, "", &o->op.fds[0]);
+    o->op.made = rv == 0;
+    return rv;
+}
+
+static int work_copy_overlay(struct kvm_iso *o)
+{
+    char path[PATH_MAX];
+    cleanup_close int to = -1;
+    (void)snprintf(path, sizeof(path), "%s/" KVM_OVERLAY_NAME, o->launch.dir);
+    cleanup_close int from = open(path, O_RDONLY | O_CLOEXEC);
+    if (from < 0)
+        return op_errno(o, path);
+    int rv = op_create(o, KVM_OVERLAY_NAME, &to);
+    if (rv == 0 && (rv = sparse_copy(from, to)) < 0)
+        return error_set_errno(&o->op.err, ERROR_SANDBOX_FAILED, rv, "%s", path);
+    return rv == 0 && fsync(to) < 0 ? op_errno(o, path) : rv;
+}
+
+static void op_close_files(struct kvm_op *op)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(op->fds); i++) {
+        base_close_p(&op->fds[i]);
+        op->fds[i] = -1;
+    }
+}
+
+/* What is there now is safe from a power failure, or gone. */
+static int work_finish(struct kvm_iso *o)
+{
+    struct kvm_op *op = &o->op;
+    int rv = op->status;
+    for (size_t i = 0; rv == 0 && i < ARRAY_SIZE(op->fds); i++) {
+        if (op->fds[i] >= 0 && fsync(op->fds[i]) < 0)
+            rv = op_errno(o, op->path);
+    }
+    op_close_files(op);
+    if (rv < 0 && op->made && unlink(op->path) < 0)
+        (void)rmtree(op->path);
+    return rv;
+}
+
+/* Lists. */
+
+static const struct kvm_op_step op_steps_pause[] = {
+    {.request = CTL_PAUSE, .timeout_ms = OP_TIMEOUT_MS, .last = true},
+};
+
+static const struct kvm_op_step op_steps_resume[] = {
+    {.request = CTL_RESUME, .timeout_ms = OP_TIMEOUT_MS, .last = true},
+};
+
+static const struct kvm_op_step op_steps_snapshot[] = {
+    {.work = work_open_snapshot},
+    {.request = CTL_PAUSE, .timeout_ms = OP_TIMEOUT_MS},
+    {.request = CTL_SNAPSHOT, .timeout_ms = OP_SNAPSHOT_MS, .fds = 2},
+    {.work = work_copy_overlay},
+    {.request = CTL_RESUME, .timeout_ms = OP_TIMEOUT_MS, .always = true},
+    {.work = work_finish, .always = true, .last = true},
+};
+
+static const struct kvm_op_step op_steps_workset[] = {
+    {.work = work_open_workset},
+    {.request = CTL_WORKSET, .timeout_ms = OP_TIMEOUT_MS, .fds = 1},
+    {.work = work_finish, .always = true, .last = true},
+};
+
+static int op_start(struct iso *iso, const struct kvm_op_step *steps, const char *path,
+                    iso_done done)
+{
+    struct kvm_iso *o = container_of(iso, struct kvm_iso, iso);
+    if (o->state != KVM_RUNNING)
+        return -EINVAL;
+    if (o->op.step != NULL)
+        return -EBUSY;
+    o->op = (struct kvm_op){.step = steps, .done = done, .fds = {-1, -1}};
+    if (path != NULL && (o->op.path = strdup(path)) == NULL) {
+        o->op.step = NULL;
+        return -ENOMEM;
+    }
+    /* The first step is begun here: its own failure to begin is the caller's to know. */
+    if (steps->work != NULL) {
+        op_next(o);
+        return 0;
+    }
+    int rv = kvm_ctl_request(&o->ctl, steps->request, NULL, 0, steps->timeout_ms, op_on_reply);
+    if (rv < 0)
+        o->op.step = NULL;
+    return rv;
+}
+
+int kvm_op_pause(struct iso *iso, iso_done done)
+{
+    return op_start(iso, op_steps_pause, NULL, done);
+}
+
+int kvm_op_resume(struct iso *iso, iso_done done)
+{
+    return op_start(iso, op_steps_resume, NULL, done);
+}
+
+int kvm_op_snapshot(struct iso *iso, const char *dir, iso_done done)
+{
+    return op_start(iso, op_steps_snapshot, dir, done);
+}
+
+int kvm_op_workset(struct iso *iso, const char *path, iso_done done)
+{
+    return op_start(iso, op_steps_workset, path, done);
+}
+
+static void op_on_prefetch(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const struct error *err)
+{
+    (void)c;
+    (void)m;
+    (void)err; /* the code runs in any case, slower */
+}
+
+/* Beside whatever operation is under way. */
+void kvm_op_expect_code(struct iso *iso)
+{
+    struct kvm_iso *o = container_of(iso, struct kvm_iso, iso);
+    if (o->state == KVM_RUNNING)
+        (void)kvm_ctl_request(&o->ctl, CTL_PREFETCH, NULL, 0, OP_TIMEOUT_MS, op_on_prefetch);
+}
+
+static void op_end(struct kvm_iso *o)
+{
+    struct kvm_op *op = &o->op;
+    iso_done done = op->done;
+    int status = op->status;
+    struct error err = op->err;
+    kvm_op_free(o);
+    if (done != NULL)
+        done(o->iso.ctx, status, status < 0 ? &err : NULL);
+}
+
+/* The result of a step. */
+static void op_result(struct kvm_iso *o, int status)
+{
+    struct kvm_op *op = &o->op;
+    const struct kvm_op_step *step = op->step;
+    if (status < 0 && op->status == 0)
+        op->status = status;
+    if (step->request == CTL_PAUSE && status == 0)
+        op->paused = true;
+    if (step->last) {
+        op_end(o);
+        return;
+    }
+    op->step++;
+    op_next(o);
+}
+
+/* Begins the step, or the next that has to be done. */
+static void op_next(struct kvm_iso *o)
+{
+    struct kvm_op *op = &o->op;
+    while (op->status < 0 && !op->step->always && !op->step->last)
+        op->step++;
+    const struct kvm_op_step *step = op->step;
+    if (step->request == CTL_RESUME && op->status < 0 && !op->paused) {
+        op_result(o, 0);
+        return;
+    }
+    if (step->work != NULL) {
+        op->work.data = o;
+        o->open++;
+        (void)uv_queue_work(o->iso.driver->loop, &op->work, op_work, op_on_work);
+        return;
+    }
+    int rv = kvm_ctl_request(&o->ctl, step->request, op->fds, step->fds, step->timeout_ms,
+                             op_on_reply);
+    if (rv < 0) {
+        if (op->status == 0)
+            (void)error_set_errno(&op->err, ERROR_SANDBOX_FAILED, rv, "the VMM cannot be asked");
+        op_result(o, rv);
+    }
+}
+
+static void op_work(uv_work_t *work)
+{
+    struct kvm_iso *o = work->data;
+    int rv = o->op.step->work(o);
+    if (rv < 0 && o->op.status == 0)
+        o->op.status = rv;
+}
+
+static void op_on_work(uv_work_t *work, int status)
+{
+    struct kvm_iso *o = work->data;
+    op_result(o, status);
+    kvm_iso_unref(o);
+}
+
+static void op_on_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const struct error *err)
+{
+    struct kvm_iso *o = container_of(c, struct kvm_iso, ctl);
+    if (m == NULL && o->op.status == 0)
+        o->op.err = *err;
+    op_result(o, m == NULL ? -EIO : 0);
+}
+
+void kvm_op_cancel(struct kvm_iso *o)
+{
+    o->op.done = NULL;
+}
+
+void kvm_op_free(struct kvm_iso *o)
+{
+    if (o->op.step == NULL)
+        return;
+    op_close_files(&o->op);
+    free(o->op.path);
+    o->op = (struct kvm_op){0};
+}

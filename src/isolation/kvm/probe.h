@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * probe.h - can this machine's /dev/kvm run a sandbox? Found out by running one: a virtual CPU
+ * in long mode counts down a loop in ring 0. That /dev/kvm opens proves nothing; some emulate guest
+ * kernel code instruction by instruction, a thousand times too slowly.
+ */
+#ifndef CORRAL_ISOLATION_KVM_PROBE_H
+#define CORRAL_ISOLATION_KVM_PROBE_H
+
+#include "base/error.h"
+
+#define KVM_PROBE_MIN_RATE                                                                         \
+    50000000u /* guest instructions a second, a twentieth of slow hardware                         \
+               */
+
+struct kvm_probe_result {
+    uint64_t instructions; /* of the guest; 0 when it did not come that far */
+    uint64_t elapsed_ns;
+    uint64_t rate; /* instructions a second */
+};
+
+/* 0 when usable. Otherwise a negative errno and `err` says why: absent (-ENOENT), no permission
+ * (-EACCES), a missing capability (-EOPNOTSUPP), too slow (-ERANGE, with the measured rate), hangs
+ * (-ETIMEDOUT). *ret is filled either way.
+ *
+ * Blocks for up to a second and a half, usually a few milliseconds: to be called before the loop
+ * runs. All of it happens in a child process, so that a hanging KVM costs no more than that. */
+int kvm_probe(struct kvm_probe_result *ret, struct error *err);
+
+#endif

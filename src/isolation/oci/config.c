@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.c - namespaces, mounts, capabilities and limits of a sandbox.
+ *
+ * There is no user namespace: root in the sandbox is root of the host with the capabilities below,
+ * behind seccomp and the other namespaces. Mapping ids needs an overlay of id-mapped layers.
+ */
+#include "isolation/oci/config.h"
+
+#include "base/jsonw.h"
+#include "isolation/cgroup.h"
+#include "isolation/oci/seccomp.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#define CPU_PERIOD_US 100000
+#define OOM_SCORE_ADJ 500 /* sandboxes die before the server does */
+#define NOFILE_MAX    65536
+#define HOSTNAME_LEN  8 /* the first part of an id */
+#define OCI_VERSION   "1.0.2"
+#define SHM_OPTION    "size=65536k"
+
+struct config_mount {
+    const char *target, *type, *source;
+    const char *const *options;
+};
+
+#define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static const struct config_mount config_mounts[] = {
+    {"/proc", "proc", "proc", LIST("nosuid", "noexec", "nodev")},
+    {"/dev", "tmpfs", "tmpfs", LIST("nosuid", "noexec", "strictatime", "mode=755", "size=64k")},
+    {"/dev/pts", "devpts", "devpts",
+     LIST("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")},
+    {"/dev/shm", "tmpfs", "shm", LIST("nosuid", "noexec", "nodev", "mode=1777", SHM_OPTION)},
+    {"/sys", "sysfs", "sysfs", LIST("nosuid", "noexec", "nodev", "ro")},
+};
+
+/* The agent's; processes it starts as another user have none. */
+static const char *const config_capabilities[] = {
+    "CAP_CHOWN",            /* uploaded files belong to the sandbox's user */
+    "CAP_DAC_OVERRIDE",     /* reads and writes files for the user, wherever they are */
+    "CAP_FOWNER",           /* ... and sets their mode and times */
+    "CAP_FSETID",           /* ... keeping set-group-id bits of directories */
+    "CAP_KILL",             /* ends process groups of the user */
+    "CAP_SETUID",           /* becomes the user */
+    "CAP_SETGID",           /* ... and its groups */
+    "CAP_NET_BIND_SERVICE", /* servers on port 80 of the sandbox's own loopback */
+};
+
+static const char *const config_namespaces[] = {"pid", "ipc", "uts", "mount", "network", "cgroup"};
+
+/* Files through which the kernel says or lets too much. */
+static const char *const config_masked[] = {
+    "/proc/acpi",       "/proc/asound",        "/proc/interrupts",  "/proc/kcore",
+    "/proc/keys",       "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
+    "/proc/timer_list", "/proc/timer_stats",   "/sys/firmware",     "/sys/devices/virtual/powercap",
+};
+
+static const char *const config_readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+                                              "/proc/sysrq-trigger"};
+
+static void write_list(struct jsonw *w, const char *key, const char *const *list, size_t n)
+{
+    jsonw_key(w, key);
+    jsonw_array(w);
+    for (size_t i = 0; i < n && list[i] != NULL; i++)
+        jsonw_str(w, list[i]);
+    jsonw_array_end(w);
+}
+
+static void write_mount(struct jsonw *w, const struct config_mount *m)
+{
+    jsonw_object(w);
+    jsonw_key_str(w, "destination", m->target);
+    jsonw_key_str(w, "type", m->type);
+    jsonw_key_str(w, "source", m->source);
+    write_list(w, "options", m->options, SIZE_MAX);
+    jsonw_object_end(w);
+}
+
+static void write_mounts(struct jsonw *w, const struct oci_spec *spec)
+{
+    const struct config_mount agent = {OCI_AGENT_DIR, "bind", spec->guest_dir,
+                                       LIST("bind", "ro", "nosuid", "nodev")};
+    jsonw_key(w, "mounts");
+    jsonw_array(w);
+    for (size_t i = 0; i < ARRAY_SIZE(config_mounts); i++)
+        write_mount(w, &config_mounts[i]);
+    write_mount(w, &agent);
+    jsonw_array_end(w);
+}
+
+static void write_rlimit(struct jsonw *w, const char *type, int64_t limit)
+{
+    jsonw_object(w);
+    jsonw_key_str(w, "type", type);
+    jsonw_key_int(w, "hard", limit);
+    jsonw_key_int(w, "soft", limit);
+    jsonw_object_end(w);
+}
+
+/* Raising a hard limit needs a capability that root in a container of its own may lack. */
+static int64_t nofile_limit(void)
+{
+    struct rlimit own;
+    if (getrlimit(RLIMIT_NOFILE, &own) < 0 || own.rlim_max > NOFILE_MAX)
+        return NOFILE_MAX;
+    return (int64_t)own.rlim_max;
+}
+
+static void write_process(struct jsonw *w)
+{
+    static const char *const sets[] = {"bounding", "effective", "permitted"};
+    jsonw_key(w, "process");
+    jsonw_object(w);
+    jsonw_key_bool(w, "terminal", false);
+    jsonw_key(w, "user");
+    jsonw_object(w);
+    jsonw_key_int(w, "uid", 0);
+    jsonw_key_int(w, "gid", 0);
+    jsonw_object_end(w);
+    write_list(w, "args", LIST(OCI_AGENT, "--listen", "fd:3"), SIZE_MAX);
+    write_list(w, "env",
+               LIST("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                    "HOME=/root", "LANG=C.UTF-8"),
+               SIZE_MAX);
+    jsonw_key_str(w, "cwd", "/");
+    jsonw_key_bool(w, "noNewPrivileges", true);
+    jsonw_key_int(w, "oomScoreAdj", OOM_SCORE_ADJ);
+    jsonw_key(w, "capabilities");
+    jsonw_object(w);
+    for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+        write_list(w, sets[i], config_capabilities, ARRAY_SIZE(config_capabilities));
+    jsonw_object_end(w);
+    jsonw_key(w, "rlimits");
+    jsonw_array(w);
+    write_rlimit(w, "RLIMIT_NOFILE", nofile_limit());
+    write_rlimit(w, "RLIMIT_CORE", 0);
+    jsonw_array_end(w);
+    jsonw_object_end(w);
+}
+
+static void write_resources(struct jsonw *w, const struct oci_spec *spec, bool limit_swap)
+{
+    int64_t memory = (int64_t)spec->memory_mb << 20;
+    jsonw_key(w, "resources");
+    jsonw_object(w);
+    jsonw_key(w, "devices"); /* the runtime itself adds null, zero, full, random, urandom, tty */
+    jsonw_array(w);
+    jsonw_object(w);
+    jsonw_key_bool(w, "allow", false);
+    jsonw_key_str(w, "access", "rwm");
+    jsonw_object_end(w);
+    jsonw_array_end(w);
+    jsonw_key(w, "memory");
+    jsonw_object(w);
+    jsonw_key_int(w, "limit", memory);
+    if (limit_swap)
+        jsonw_key_int(w, "swap", memory); /* memory and swap together: no swap */
+    jsonw_object_end(w);
+    jsonw_key(w, "cpu");
+    jsonw_object(w);
+    jsonw_key_int(w, "period", CPU_PERIOD_US);
+    jsonw_key_int(w, "quota", (int64_t)spec->vcpus * CPU_PERIOD_US);
+    jsonw_object_end(w);
+    jsonw_key(w, "pids");
+    jsonw_object(w);
+    jsonw_key_int(w, "limit", spec->pids_max);
+    jsonw_object_end(w);
+    jsonw_object_end(w);
+}
+
+static void write_linux(struct jsonw *w, const struct oci_spec *spec, bool limit_swap)
+{
+    char cgroup[64];
+    (void)snprintf(cgroup, sizeof(cgroup), CGROUP_PATH, spec->id);
+    jsonw_key(w, "linux");
+    jsonw_object(w);
+    jsonw_key_str(w, "cgroupsPath", cgroup);
+    write_resources(w, spec, limit_swap);
+    jsonw_key(w, "namespaces");
+    jsonw_array(w);
+    for (size_t i = 0; i < ARRAY_SIZE(config_namespaces); i++) {
+        jsonw_object(w);
+        jsonw_key_str(w, "type", config_namespaces[i]);
+        jsonw_object_end(w);
+    }
+    jsonw_array_end(w);
+    write_list(w, "maskedPaths", config_masked, ARRAY_SIZE(config_masked));
+    write_list(w, "readonlyPaths", config_readonly, ARRAY_SIZE(config_readonly));
+    jsonw_key(w, "seccomp");
+    oci_seccomp_write(w);
+    jsonw_object_end(w);
+}
+
+int oci_config_write(struct buf *out, const struct oci_spec *spec, bool limit_swap)
+{
+    struct jsonw w = {.out = out};
+    jsonw_object(&w);
+    jsonw_key_str(&w, "ociVersion", OCI_VERSION);
+    write_process(&w);
+    jsonw_key(&w, "root");
+    jsonw_object(&w);
+    cleanup_buf struct buf path = {0};
+    (void)buf_printf(&path, "%s/rootfs", spec->dir);
+    jsonw_key(&w, "path");
+    jsonw_strn(&w, (const char *)path.data, path.len);
+    jsonw_key_bool(&w, "readonly", false);
+    jsonw_object_end(&w);
+    jsonw_key(&w, "hostname");
+    jsonw_strn(&w, spec->id, HOSTNAME_LEN);
+    write_mounts(&w, spec);
+    write_linux(&w, spec, limit_swap);
+    jsonw_object_end(&w);
+    return out->failed || path.failed ? -ENOMEM : 0;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exec.h - the two programs hidden in the server's own: what they do blocks, so they are
+ * processes. They print one line to standard output, `ok ...` or `error <reason>`. */
+#ifndef CORRAL_ISOLATION_OCI_EXEC_H
+#define CORRAL_ISOLATION_OCI_EXEC_H
+
+#include "isolation/cgroup.h"
+#include "isolation/oci/spec.h"
+
+#define OCI_VERB_LAUNCH "oci-launch"
+#define OCI_VERB_CLEAN  "oci-clean"
+
+/* Makes and starts one container: `ok <pid> <start time>`. `args` are the key=value arguments. */
+int oci_launch_main(char **args);
+/* Kills what is left of one sandbox and removes every trace of it: `ok`. */
+int oci_clean_main(char **args);
+
+/* What oci_clean_main does; also for the sweep. */
+int oci_clean(const struct oci_spec *spec, const struct cgroups *cg, struct error *err);
+
+/* Runs the runtime with `argv` to its end: no terminal, output to /dev/null, dies with its parent.
+ * `fd3` (or -1) becomes its descriptor 3. Returns its exit status (128 + signal), or a negative
+ * errno; after `timeout_ms` (0: never) it is killed and -ETIMEDOUT returned. */
+int oci_exec_runtime(char *const argv[], int fd3, unsigned int timeout_ms);
+
+/* The last error in the runtime's log (JSON lines) at `path` below `dirfd`, into err->message. */
+void oci_exec_log_error(int dirfd, const char *path, struct error *err);
+
+#endif

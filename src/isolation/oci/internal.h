@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal.h - shared by the files of the oci driver only. */
+#ifndef CORRAL_ISOLATION_OCI_INTERNAL_H
+#define CORRAL_ISOLATION_OCI_INTERNAL_H
+
+#include "isolation/cgroup.h"
+#include "isolation/driver.h"
+#include "isolation/helper.h"
+#include "isolation/oci/spec.h"
+
+#define OCI_PROGRAM "/proc/self/exe"
+
+struct oci_driver {
+    struct isolation_driver base;
+    char *state_dir;
+    char *root; /* STATE/oci */
+    char *runtime;
+    struct cgroups cgroups;
+    struct helper_runner launches,
+        cleanings; /* apart: a sandbox that is slow to clean delays no start */
+    unsigned int instances;
+};
+
+struct iso *oci_iso_create(struct isolation_driver *d, const struct iso_spec *spec,
+                           const struct iso_events *events, void *ctx);
+int oci_iso_start(struct iso *iso);
+int oci_iso_adopt(struct iso *iso, const struct iso_handle *handle);
+void oci_iso_stop(struct iso *iso);
+int oci_iso_stats(struct iso *iso, struct iso_stats *ret);
+
+/* Fills a spec whose strings are owned by it; -ENOMEM. Only `id` and the driver's fields are set.
+ */
+int oci_spec_init(struct oci_spec *ret, const struct oci_driver *d, const char *id);
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * launch.c - makes one sandbox and starts it, in a process of its own.
+ *
+ * The stages run in order. The overlay is mounted in a mount namespace that only this process and
+ * then the container have: nothing is ever mounted where the host sees it, and the mount ends with
+ * the container. The agent's socket listens before the container starts, so that a connection made
+ * at any time waits for the agent.
+ *
+ * The launcher dies with the server, and the runtime with the launcher; what it had made by then is
+ * found by the sweep at the next start through STATE/sandboxes and STATE/oci.
+ */
+#include "isolation/oci/config.h"
+#include "isolation/oci/exec.h"
+#include "isolation/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#define LISTEN_BACKLOG 128
+#define LOG_FILE       "oci.log"
+#define PID_FILE       "pid"
+
+struct launch {
+    struct oci_spec spec;
+    int dir;    /* the sandbox's directory */
+    int listen; /* the agent's socket */
+    pid_t pid;  /* of the agent, in our pid namespace */
+    uint64_t start_time;
+    struct error err;
+};
+
+static int fail(struct launch *l, const char *what)
+{
+    return error_set_errno(&l->err, ERROR_SANDBOX_FAILED, -errno, "%s", what);
+}
+
+static int stage_bind_to_server(struct launch *l)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return fail(l, "prctl");
+    /* The server may have died before that took effect. */
+    if (getppid() != (pid_t)l->spec.parent)
+        return error_set(&l->err, ERROR_SANDBOX_FAILED, "the server has ended");
+    return fcntl(STDOUT_FILENO, F_SETFD, FD_CLOEXEC) < 0 ? fail(l, "fcntl") : 0;
+}
+
+static int stage_directories(struct launch *l)
+{
+    static const char *const names[] = {"bundle", "upper", "work", "rootfs"};
+    if (mkdir(l->spec.dir, 0700) < 0 && errno != EEXIST)
+        return fail(l, l->spec.dir);
+    l->dir = open(l->spec.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (l->dir < 0)
+        return fail(l, l->spec.dir);
+    (void)umask(022); /* the upper directory's mode becomes that of the sandbox's root */
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (mkdirat(l->dir, names[i], 0755) < 0)
+            return fail(l, names[i]);
+    }
+    return 0;
+}
+
+static int stage_socket(struct launch *l)
+{
+    /* The name in sun_path is short whatever the state directory's is. */
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/" OCI_SOCKET, l->dir);
+    l->listen = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (l->listen < 0)
+        return fail(l, "socket");
+    if (bind(l->listen, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+        return fail(l, OCI_SOCKET);
+    return listen(l->listen, LISTEN_BACKLOG) < 0 ? fail(l, "listen") : 0;
+}
+
+/* Descriptors stand for the layers: a path may contain the commas and colons of the option syntax.
+ * Nothing in the upper layer outlives the sandbox, so nobody needs it to reach the disk
+ * ("volatile"): a sandbox cannot burden the host with fsync. */
+static int stage_overlay(struct launch *l)
+{
+    static const char *const extras[] = {",volatile,redirect_dir=on", ",redirect_dir=on", ""};
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return fail(l, "mount namespace");
+    /* Opened here: a descriptor from before names a mount that is not in this namespace. */
+    cleanup_close int lower = open(l->spec.rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (lower < 0)
+        return fail(l, l->spec.rootfs);
+    cleanup_close int dir = open(l->spec.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return fail(l, l->spec.dir);
+    char target[64], options[256];
+    (void)snprintf(target, sizeof(target), "/proc/self/fd/%d/rootfs", dir);
+    for (size_t i = 0; i < ARRAY_SIZE(extras); i++) {
+        (void)snprintf(options, sizeof(options),
+                       "lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d/upper,"
+                       "workdir=/proc/self/fd/%d/work%s",
+                       lower, dir, dir, extras[i]);
+        if (mount("corral", target, "overlay", MS_NODEV | MS_NOSUID, options) == 0)
+            return 0;
+        if (errno != EINVAL)
+            break;
+    }
+    return fail(l, "overlay mount");
+}
+
+static int stage_config(struct launch *l)
+{
+    cleanup_buf struct buf text = {0};
+    struct cgroups cg = {0};
+    (void)cgroups_load(&cg);
+    bool swap = cg.memory != NULL && cgroups_limit_swap(&cg);
+    cgroups_done(&cg);
+    int r = oci_config_write(&text, &l->spec, swap);
+    if (r < 0)
+        return error_set_errno(&l->err, ERROR_SANDBOX_FAILED, r, "config.json");
+    cleanup_close int fd = openat(l->dir, "bundle/config.json",
+                                  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail(l, "config.json");
+    ssize_t n = write(fd, text.data, text.len);
+    if (n < 0)
+        return fail(l, "config.json");
+    if ((size_t)n != text.len)
+        return error_set(&l->err, ERROR_SANDBOX_FAILED, "config.json: no space left");
+    return 0;
+}
+
+static int stage_run(struct launch *l)
+{
+    const struct oci_spec *s = &l->spec;
+    char bundle[PATH_MAX], log[PATH_MAX], pid_file[PATH_MAX];
+    if (snprintf(bundle, sizeof(bundle), "%s/bundle", s->dir) >= PATH_MAX ||
+        snprintf(log, sizeof(log), "%s/" LOG_FILE, s->dir) >= PATH_MAX ||
+        snprintf(pid_file, sizeof(pid_file), "%s/" PID_FILE, s->dir) >= PATH_MAX)
+        return error_set(&l->err, ERROR_SANDBOX_FAILED, "the directory's path is too long");
+    char *argv[] = {s->runtime, "--root",         s->root, "--log",
+                    log,        "--log-format",   "json",  "run",
+                    "--detach", "--preserve-fds", "1",     "--pid-file",
+                    pid_file,   "--bundle",       bundle,  s->id,
+                    NULL};
+    int status = oci_exec_runtime(argv, l->listen, 0);
+    if (status < 0)
+        return error_set_errno(&l->err, ERROR_SANDBOX_FAILED, status, "%s", s->runtime);
+    if (status == 0)
+        return 0;
+    (void)error_set(&l->err, ERROR_SANDBOX_FAILED, "exit status %d", status);
+    oci_exec_log_error(l->dir, LOG_FILE, &l->err);
+    error_wrap(&l->err, "%s", s->runtime);
+    return -EIO;
+}
+
+static int stage_identify(struct launch *l)
+{
+    char text[16] = "";
+    cleanup_close int fd = openat(l->dir, PID_FILE, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+        return fail(l, "pid file");
+    l->pid = (pid_t)strtol(text, NULL, 10);
+    int r = proc_start_time(l->pid, &l->start_time);
+    if (r < 0)
+        return error_set(&l->err, ERROR_SANDBOX_FAILED, "the agent ended at once");
+    return 0;
+}
+
+static int (*const stages[])(struct launch *) = {
+    stage_bind_to_server, stage_directories, stage_overlay,  stage_socket,
+    stage_config,         stage_run,         stage_identify,
+};
+
+int oci_launch_main(char **args)
+{
+    struct launch l = {.dir = -1, .listen = -1};
+    int r = oci_spec_from_argv(&l.spec, args, &l.err);
+    for (size_t i = 0; i < ARRAY_SIZE(stages) && r == 0; i++)
+        r = stages[i](&l);
+    if (r == 0)
+        (void)dprintf(STDOUT_FILENO, "ok %d %" PRIu64 "\n", l.pid, l.start_time);
+    else
+        (void)dprintf(STDOUT_FILENO, "error %s\n", l.err.message);
+    oci_spec_done(&l.spec);
+    base_close_p(&l.listen);
+    base_close_p(&l.dir);
+    return r == 0 ? 0 : 1;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * owner.h - whom a sandbox belongs to and what they chose for it: the client's parameters
+ * and the copy that the sandbox keeps of them.
+ */
+#ifndef CORRAL_SANDBOX_OWNER_H
+#define CORRAL_SANDBOX_OWNER_H
+
+#include <stdint.h>
+
+/* What a client chooses. Strings are copied by the claim. */
+struct sandbox_params {
+    const char *account;
+    const char *provider, *region;
+    char *const *env;     /* NULL-terminated "NAME=value", or NULL */
+    const char *metadata; /* JSON object text */
+    unsigned int timeout_s;
+    const char *idempotency_key; /* NULL: none */
+    uint64_t request_hash;       /* of the request that the key stands for */
+    const char *name;            /* of an environment; NULL: none. Recorded while it is created */
+};
+
+/* The same, copied: what a sandbox has of its owner. */
+struct sandbox_owner {
+    char *account; /* owned, as are the strings below */
+    char *provider, *region;
+    char *metadata;
+    char *idempotency_key; /* NULL: none */
+    uint64_t request_hash;
+    char *name; /* NULL: none */
+    unsigned int timeout_s;
+    char *const *env; /* one allocation; dropped once the agent has it */
+};
+
+/* 0, or -ENOMEM with nothing to release. */
+int sandbox_owner_init(struct sandbox_owner *o, const struct sandbox_params *params);
+/* Releases the strings; the owner is empty after it. */
+void sandbox_owner_done(struct sandbox_owner *o);
+
+#endif

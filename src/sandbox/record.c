@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/record.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "store/record.h"
+
+/* 2: idempotency key and request hash; 3: name and time of creation */
+#define SANDBOX_RECORD 3
+
+void sandbox_record_encode(struct buf *out, const struct sandbox *sb)
+{
+    record_begin(out, SANDBOX_RECORD);
+    record_str(out, sb->template_id);
+    record_str(out, sb->template_name);
+    record_str(out, sb->owner.account);
+    record_str(out, sb->owner.provider);
+    record_str(out, sb->owner.region);
+    record_str(out, sb->owner.metadata);
+    record_str(out, sb->reason);
+    (void)buf_u8(out, (uint8_t)sb->status);
+    record_i64(out, sb->started_ms);
+    record_i64(out, sb->ended_ms);
+    record_i64(out, sb->timeout_at_ms);
+    (void)buf_u32(out, sb->vcpus);
+    (void)buf_u32(out, sb->memory_mb);
+    (void)buf_u32(out, sb->disk_mb);
+    (void)buf_u32(out, (uint32_t)sb->handle.pid);
+    (void)buf_u64(out, sb->handle.start_time);
+    record_str(out, sb->owner.idempotency_key);
+    (void)buf_u64(out, sb->owner.request_hash);
+    record_str(out, sb->owner.name);
+    record_i64(out, sb->created_ms);
+}
+
+int sandbox_record_decode(struct sandbox *sb, const void *key, size_t keylen, const void *val,
+                          size_t vallen)
+{
+    struct cursor c;
+    char id[ID_SIZE] = "";
+    int version = record_open(&c, val, vallen, SANDBOX_RECORD);
+    if (keylen != ID_SIZE - 1 || version < 0)
+        return -EPROTO;
+    memcpy(id, key, keylen);
+    if (id_parse(sb->id, id) < 0)
+        return -EPROTO;
+    record_get_text(&c, sb->template_id, sizeof(sb->template_id));
+    sb->template_name = record_get_str(&c);
+    sb->owner.account = record_get_str(&c);
+    sb->owner.provider = record_get_str(&c);
+    sb->owner.region = record_get_str(&c);
+    sb->owner.metadata = record_get_str(&c);
+    sb->reason = record_get_str(&c);
+    uint8_t status = cursor_u8(&c);
+    sb->started_ms = record_get_i64(&c);
+    sb->ended_ms = record_get_i64(&c);
+    sb->timeout_at_ms = record_get_i64(&c);
+    sb->vcpus = cursor_u32(&c);
+    sb->memory_mb = cursor_u32(&c);
+    sb->disk_mb = cursor_u32(&c);
+    sb->handle.pid = (int32_t)cursor_u32(&c);
+    sb->handle.start_time = cursor_u64(&c);
+    if (version >= 2) {
+        sb->owner.idempotency_key = record_get_str(&c);
+        sb->owner.request_hash = cursor_u64(&c);
+    }
+    sb->created_ms = sb->started_ms;
+    if (version >= 3) {
+        sb->owner.name = record_get_str(&c);
+        sb->created_ms = record_get_i64(&c);
+    }
+    sb->status = (enum sandbox_status)status;
+    if (record_end(&c) < 0 || status >= SANDBOX_STATUS_COUNT || sb->template_name == NULL ||
+        sb->owner.account == NULL || sb->owner.metadata == NULL)
+        return -EPROTO;
+    return 0;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * recover.c - what a new server does with the sandboxes of the one before it: ended ones
+ * are listed again, live ones adopted, ones that were being created failed, and what nobody owns
+ * swept.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/timefmt.h"
+#include "sandbox/record.h"
+#include "sandbox/table_internal.h"
+
+/* It was not ready when the server ended: nobody has run anything in it. The sweep removes what
+ * there is of it. */
+static void table_interrupted(struct sandbox *sb)
+{
+    sb->status = SANDBOX_STATUS_FAILED;
+    sb->ended_ms = time_now_ms();
+    sb->reason = strdup("The server ended while the sandbox was being created");
+    sandbox_table_write(sb);
+}
+
+static int table_load_record(void *ctx, const void *key, size_t keylen, const void *val,
+                             size_t vallen)
+{
+    struct sandbox_table *t = ctx;
+    struct sandbox *sb = sandbox_alloc(&sandbox_table_events, t);
+    if (sb == NULL)
+        return -ENOMEM;
+    if (sandbox_record_decode(sb, key, keylen, val, vallen) < 0) {
+        log_error("sandbox record skipped", "key=%.*s", (int)MIN(keylen, 36u), (const char *)key);
+        sandbox_free(sb);
+        return 0;
+    }
+    sb->claimed = true;
+    if (sb->status == SANDBOX_STATUS_CREATING)
+        table_interrupted(sb);
+    bool live = sb->status == SANDBOX_STATUS_RUNNING;
+    sb->phase = live ? SANDBOX_NEW : SANDBOX_ENDED;
+    metrics_add(sandbox_table_gauges[sb->status], 1);
+    sandbox_table_insert(t, sb);
+    return 0;
+}
+
+static bool table_keeps(void *ctx, const char *id)
+{
+    const struct sandbox *sb = sandbox_table_lookup(ctx, id);
+    return sb != NULL && sb->phase != SANDBOX_ENDED;
+}
+
+int sandbox_table_recover(struct sandbox_table *t, const struct template *warm,
+                          void (*recovered)(void *ctx), void *ctx, struct error *err)
+{
+    int rv = store_each(t->store, STORE_SANDBOXES, table_load_record, t);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot read the sandbox records");
+    t->host.driver->ops->sweep(t->host.driver, table_keeps, t);
+    list_for_each_safe (it, &t->by_age) {
+        struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+        if (sb->phase != SANDBOX_NEW)
+            continue;
+        t->adopting++;
+        sandbox_adopt(sb, &t->host);
+    }
+    if (t->adopting > 0)
+        log_info("adopting sandboxes", "count=%u", t->adopting);
+    t->recovered = recovered;
+    t->recovered_ctx = ctx;
+    uv_timer_start(&t->later, sandbox_table_later, 0, 0);
+    sandbox_table_retention(&t->retention);
+    pool_start(t->pool, warm);
+    return 0;
+}

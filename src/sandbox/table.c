@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/table_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/timefmt.h"
+#include "core/metrics.h"
+#include "sandbox/record.h"
+
+#define TABLE_WARM_MAX 2 /* sandboxes whose kernels are started ahead at once */
+
+static void table_phase(struct sandbox *sb, enum sandbox_phase old);
+static void table_warmed(struct sandbox *sb);
+static void table_ended(struct sandbox *sb);
+static void table_pool_empty(void *ctx);
+static void table_maybe_stopped(struct sandbox_table *t);
+
+const struct sandbox_events sandbox_table_events = {
+    .phase = table_phase,
+    .changed = sandbox_table_write,
+    .warmed = table_warmed,
+    .ended = table_ended,
+};
+
+struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
+                                        struct template_set *templates,
+                                        const struct sandbox_host *host,
+                                        const struct sandbox_limits *limits)
+{
+    struct sandbox_table *t = calloc(1, sizeof(*t));
+    if (t == NULL)
+        return NULL;
+    t->loop = loop;
+    t->store = store;
+    t->host = *host;
+    t->limits = *limits;
+    t->pool = pool_new(loop, &t->host, templates, limits->pool_size, table_pool_empty, t);
+    if (t->pool == NULL) {
+        free(t);
+        return NULL;
+    }
+    for (size_t i = 0; i < TABLE_BUCKETS; i++)
+        list_init(&t->buckets[i]);
+    list_init(&t->by_age);
+    list_init(&t->to_warm);
+    uv_timer_init(loop, &t->later);
+    uv_timer_init(loop, &t->retention);
+    return t;
+}
+
+/* Ids are random: any of their digits make a hash. */
+static struct list *table_bucket(struct sandbox_table *t, const char *id)
+{
+    unsigned int hash = 0;
+    for (size_t i = 0; i < 8; i++)
+        hash = hash * 31 + (unsigned char)id[i];
+    return &t->buckets[hash % TABLE_BUCKETS];
+}
+
+void sandbox_table_insert(struct sandbox_table *t, struct sandbox *sb)
+{
+    struct list *pos = t->by_age.next;
+    while (pos != &t->by_age &&
+           list_entry(pos, struct sandbox, by_age)->started_ms > sb->started_ms &&
+           sb->started_ms != 0)
+        pos = pos->next;
+    list_add_tail(pos, &sb->by_age);
+    list_add_tail(table_bucket(t, sb->id), &sb->by_hash);
+    if (sb->phase == SANDBOX_ENDED)
+        t->ended++;
+    else
+        t->live++;
+}
+
+const enum metric sandbox_table_gauges[SANDBOX_STATUS_COUNT] = {
+    [SANDBOX_STATUS_CREATING] = METRIC_SANDBOXES_CREATING,
+    [SANDBOX_STATUS_RUNNING] = METRIC_SANDBOXES_RUNNING,
+    [SANDBOX_STATUS_STOPPED] = METRIC_SANDBOXES_STOPPED,
+    [SANDBOX_STATUS_FAILED] = METRIC_SANDBOXES_FAILED,
+    [SANDBOX_STATUS_TERMINATED] = METRIC_SANDBOXES_TERMINATED,
+    [SANDBOX_STATUS_TIMED_OUT] = METRIC_SANDBOXES_TIMED_OUT,
+};
+
+static void table_drop(struct sandbox_table *t, struct sandbox *sb)
+{
+    metrics_add(sandbox_table_gauges[sb->status], -1);
+    (void)store_del(t->store, STORE_SANDBOXES, sb->id, ID_SIZE - 1); /* tried again at next start */
+    list_del(&sb->by_age);
+    list_del(&sb->by_hash);
+    t->ended--;
+    sandbox_free(sb);
+}
+
+void sandbox_table_retention(uv_timer_t *timer)
+{
+    struct sandbox_table *t = container_of(timer, struct sandbox_table, retention);
+    int64_t now = time_now_ms(), next = INT64_MAX;
+    struct list *it = t->by_age.prev;
+    while (it != &t->by_age) {
+        struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+        it = it->prev;
+        if (sb->phase != SANDBOX_ENDED || !list_empty(&sb->target.calls))
+            continue;
+        int64_t due = sb->ended_ms + t->limits.retention_ms;
+        if (due <= now || t->ended > SANDBOX_RETAINED_MAX)
+            table_drop(t, sb);
+        else
+            next = MIN(next, due);
+    }
+    if (next != INT64_MAX)
+        uv_timer_start(&t->retention, sandbox_table_retention, (uint64_t)(next - now), 0);
+}
+
+/* Whether one more sandbox fits; the answer to the client if not. */
+static int table_admit(struct sandbox_table *t, const struct template *tpl, const char *account,
+                       struct error *err)
+{
+    uint64_t memory_mb = tpl->memory_mb;
+    unsigned int of_account = 0;
+    if (t->stopping)
+        return error_set(err, ERROR_UNAVAILABLE, "The server is stopping");
+    if (t->live >= t->limits.max_live)
+        return error_set(err, ERROR_QUOTA_EXCEEDED, "The host runs %u sandboxes, its limit",
+                         t->live);
+    list_for_each (it, &t->by_age) {
+        const struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+        if (sb->phase == SANDBOX_ENDED)
+            continue;
+        memory_mb += sb->memory_mb;
+        of_account += strcmp(sb->owner.account, account) == 0;
+    }
+    if (of_account >= t->limits.max_account)
+        return error_set(err, ERROR_QUOTA_EXCEEDED, "The account runs %u sandboxes, its limit",
+                         of_account);
+    if (t->limits.max_memory_mb > 0 && memory_mb > t->limits.max_memory_mb)
+        return error_set(err, ERROR_QUOTA_EXCEEDED,
+                         "The host's memory for sandboxes is in use (%llu MiB)",
+                         (unsigned long long)t->limits.max_memory_mb);
+    return 0;
+}
+
+struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct template *tpl,
+                                     const struct sandbox_params *params, struct sandbox_wait *w,
+                                     struct error *err)
+{
+    struct sandbox_owner owner;
+    if (table_admit(t, tpl, params->account, err) < 0)
+        return NULL;
+    if (sandbox_owner_init(&owner, params) < 0) {
+        error_set(err, ERROR_INTERNAL, "Out of memory");
+        return NULL;
+    }
+    struct sandbox *sb = pool_take(t->pool, tpl, &sandbox_table_events, t);
+    if (sb == NULL) {
+        sb = sandbox_new(tpl, &sandbox_table_events, t);
+        int rv = sb != NULL ? sandbox_start(sb, &t->host, tpl) : -ENOMEM;
+        if (rv < 0) {
+            error_set_errno(err, rv == -ENOSPC ? ERROR_NO_SPACE : ERROR_SANDBOX_FAILED, rv,
+                            "The sandbox could not be started");
+            if (sb != NULL)
+                sandbox_free(sb);
+            sandbox_owner_done(&owner);
+            return NULL;
+        }
+    }
+    sandbox_table_insert(t, sb);
+    t->starting++;
+    metrics_add(METRIC_SANDBOXES_CREATED, 1);
+    metrics_add(sandbox_table_gauges[sb->status], 1);
+    sandbox_claim(sb, &owner, w);
+    return sb;
+}
+
+struct sandbox *sandbox_table_lookup(struct sandbox_table *t, const char *id)
+{
+    list_for_each (it, table_bucket(t, id)) {
+        struct sandbox *sb = list_entry(it, struct sandbox, by_hash);
+        if (strcmp(sb->id, id) == 0)
+            return sb;
+    }
+    return NULL;
+}
+
+struct sandbox *sandbox_table_find(struct sandbox_table *t, const char *id)
+{
+    struct sandbox *sb = sandbox_table_lookup(t, id);
+    if (sb != NULL && sb->phase == SANDBOX_LIVE && sb->timeout_at_ms <= time_now_ms())
+        sandbox_end(sb, SANDBOX_STATUS_TIMED_OUT, NULL, NULL);
+    return sb;
+}
+
+struct sandbox *sandbox_table_find_key(struct sandbox_table *t, const char *account,
+                                       const char *idempotency_key)
+{
+    list_for_each (it, &t->by_age) {
+        struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+        if (sb->owner.idempotency_key != NULL &&
+            strcmp(sb->owner.idempotency_key, idempotency_key) == 0 &&
+            strcmp(sb->owner.account, account) == 0)
+            return sb;
+    }
+    return NULL;
+}
+
+unsigned int sandbox_table_list(struct sandbox_table *t, const char *account, unsigned int offset,
+                                unsigned int limit, void (*visit)(void *ctx, struct sandbox *sb),
+                                void *ctx)
+{
+    unsigned int total = 0;
+    list_for_each (it, &t->by_age) {
+        struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+        if (strcmp(sb->owner.account, account) != 0)
+            continue;
+        if (total >= offset && total - offset < limit)
+            visit(ctx, sb);
+        total++;
+    }
+    return total;
+}
+
+unsigned int sandbox_table_live(const struct sandbox_table *t)
+{
+    return t->live;
+}
+
+/* Starts the next warm-ups, if it is time. */
+static void table_warm(struct sandbox_table *t)
+{
+    while (t->starting == 0 && t->warming < TABLE_WARM_MAX && !list_empty(&t->to_warm)) {
+        struct sandbox *sb = list_first(&t->to_warm, struct sandbox, in_pool);
+        list_del(&sb->in_pool);
+        t->warming++;
+        sandbox_warm_live(sb);
+    }
+}
+
+void sandbox_table_later(uv_timer_t *timer)
+{
+    struct sandbox_table *t = container_of(timer, struct sandbox_table, later);
+    void (*recovered)(void *ctx) = t->recovered;
+    if (recovered != NULL && t->adopting == 0) {
+        t->recovered = NULL;
+        recovered(t->recovered_ctx);
+    }
+    table_warm(t);
+}
+
+static void table_warmed(struct sandbox *sb)
+{
+    struct sandbox_table *t = sb->table;
+    t->warming--;
+    uv_timer_start(&t->later, sandbox_table_later, 0, 0);
+}
+
+/* Statuses change where phases do: the gauges follow by counting out the old and in the new. */
+static void table_phase(struct sandbox *sb, enum sandbox_phase old)
+{
+    struct sandbox_table *t = sb->table;
+    bool was_running = old == SANDBOX_LIVE || sb->adopted;
+    if (sb->phase != SANDBOX_LIVE && sb->phase != SANDBOX_STOPPING)
+        return;
+    if (sb->adopted && (sb->phase == SANDBOX_LIVE || old < SANDBOX_LIVE))
+        t->adopting--;
+    if (!was_running) {
+        t->starting--;
+        metrics_add(METRIC_SANDBOXES_CREATING, -1);
+    }
+    if (sb->phase == SANDBOX_STOPPING) {
+        list_del(&sb->in_pool);
+        if (was_running)
+            metrics_add(METRIC_SANDBOXES_RUNNING, -1);
+        metrics_add(sandbox_table_gauges[sb->status], 1);
+    } else if (!was_running) {
+        metrics_add(METRIC_SANDBOXES_RUNNING, 1);
+        if (!sb->bridge_started)
+            list_add_tail(&t->to_warm, &sb->in_pool);
+    }
+    uv_timer_start(&t->later, sandbox_table_later, 0, 0);
+}
+
+void sandbox_table_write(struct sandbox *sb)
+{
+    struct sandbox_table *t = sb->table;
+    struct buf record = {0};
+    sandbox_record_encode(&record, sb);
+    int rv = record.failed ? -ENOMEM
+                           : store_put(t->store, STORE_SANDBOXES, sb->id, ID_SIZE - 1, record.data,
+                                       record.len);
+    if (rv < 0)
+        log_error("sandbox record not written", "sandbox=%s error=\"%s\"", sb->id, strerror(-rv));
+    buf_done(&record);
+}
+
+static void table_ended(struct sandbox *sb)
+{
+    struct sandbox_table *t = sb->table;
+    t->live--;
+    t->ended++;
+    if (!uv_is_active((uv_handle_t *)&t->retention) || t->ended > SANDBOX_RETAINED_MAX)
+        uv_timer_start(&t->retention, sandbox_table_retention,
+                       t->ended > SANDBOX_RETAINED_MAX ? 0 : (uint64_t)t->limits.retention_ms, 0);
+    table_maybe_stopped(t);
+}
+
+static void table_pool_empty(void *ctx)
+{
+    table_maybe_stopped(ctx);
+}
+
+void sandbox_table_stop(struct sandbox_table *t, bool all, void (*done)(void *ctx), void *ctx)
+{
+    t->stopping = true;
+    t->stopped = done;
+    t->stopped_ctx = ctx;
+    if (all) {
+        list_for_each_safe (it, &t->by_age) {
+            struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+            if (sb->phase < SANDBOX_STOPPING)
+                sandbox_end(sb, SANDBOX_STATUS_TERMINATED, "The server was stopped", NULL);
+        }
+    }
+    pool_stop(t->pool);
+    table_maybe_stopped(t);
+}
+
+/* What is being stopped must be gone; what lives on belongs to the next server. */
+static void table_maybe_stopped(struct sandbox_table *t)
+{
+    if (!t->stopping || t->stopped == NULL || !pool_is_empty(t->pool))
+        return;
+    list_for_each (it, &t->by_age) {
+        if (list_entry(it, struct sandbox, by_age)->phase == SANDBOX_STOPPING)
+            return;
+    }
+    void (*stopped)(void *ctx) = t->stopped;
+    t->stopped = NULL;
+    stopped(t->stopped_ctx);
+}

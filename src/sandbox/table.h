@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * table.h - every sandbox of the server: by id, by age, with its record in the store; what
+ * is created, what is recovered after a restart, and how long ended ones stay listed.
+ *
+ * The table is the authority while the server runs; the store is its durable copy. A record is
+ * written when a sandbox runs, when its time-out changes and when it ends.
+ */
+#ifndef CORRAL_SANDBOX_TABLE_H
+#define CORRAL_SANDBOX_TABLE_H
+
+#include "sandbox/sandbox.h"
+#include "store/store.h"
+
+#define SANDBOX_RETAINED_MAX 2000 /* ended sandboxes kept at most, whatever the retention */
+
+struct sandbox_limits {
+    unsigned int max_live;    /* sandboxes of clients at once */
+    unsigned int max_account; /* of one account */
+    uint64_t max_memory_mb;   /* sum of what live sandboxes may use; 0: no limit */
+    unsigned int pool_size;   /* started ones kept ready per template in use */
+    int64_t retention_ms;     /* how long ended ones stay listed */
+};
+
+struct sandbox_table;
+
+/* Nothing is started yet. Strings in `host` must outlive the table. NULL: out of memory. */
+struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
+                                        struct template_set *templates,
+                                        const struct sandbox_host *host,
+                                        const struct sandbox_limits *limits);
+/* Reads the records, sweeps what nobody owns (blocking), adopts what lives and then fills the pool
+ * with sandboxes of `warm` (may be NULL). `recovered` is called from the loop once every sandbox is
+ * adopted or failed. Start-up only. */
+int sandbox_table_recover(struct sandbox_table *t, const struct template *warm,
+                          void (*recovered)(void *ctx), void *ctx, struct error *err);
+
+/* A new sandbox for an account, from the pool or started now; `w` (may be NULL) hears when it runs.
+ * NULL with `err` filled when it cannot be had. */
+struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct template *tpl,
+                                     const struct sandbox_params *params, struct sandbox_wait *w,
+                                     struct error *err);
+
+/* By lower-case id; NULL when unknown or in the pool. One whose time is over is ended first. */
+struct sandbox *sandbox_table_find(struct sandbox_table *t, const char *id);
+
+/* The sandbox that was created with this key, however it ended since. NULL: none. */
+struct sandbox *sandbox_table_find_key(struct sandbox_table *t, const char *account,
+                                       const char *idempotency_key);
+
+/* Calls `visit` for those sandboxes of `account` that follow the first `offset`, newest first, at
+ * most `limit`; returns how many the account has. */
+unsigned int sandbox_table_list(struct sandbox_table *t, const char *account, unsigned int offset,
+                                unsigned int limit, void (*visit)(void *ctx, struct sandbox *sb),
+                                void *ctx);
+
+/* Sandboxes of clients that have not ended. */
+unsigned int sandbox_table_live(const struct sandbox_table *t);
+
+/* Ends the pool, and with `all` every sandbox (else those of clients live on for the next server);
+ * `done` is called once nothing that was to end is left. */
+void sandbox_table_stop(struct sandbox_table *t, bool all, void (*done)(void *ctx), void *ctx);
+
+#endif

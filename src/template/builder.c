@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "template/builder.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define BUILDER_LINE_MAX 1024 /* bytes; longer lines are cut */
+#define BUILDER_READ     4096
+
+static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *ret);
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
+static void on_exit_status(uv_process_t *process, int64_t status, int signal);
+static void on_closed(uv_handle_t *handle);
+
+void template_builder_init(struct template_builder *b, uv_loop_t *loop, const struct config *config,
+                           struct template_set *set)
+{
+    *b = (struct template_builder){.loop = loop, .config = config, .set = set};
+}
+
+static bool builder_needs(const struct template_set *set, const struct template *t)
+{
+    return set->guest_dir != NULL && t->present && t->kvm != TEMPLATE_KVM_WARM &&
+           !t->snapshot_failed;
+}
+
+/* The template that sandboxes have when they name none goes first. */
+static struct template *builder_choose(const struct template_builder *b)
+{
+    struct template *first = NULL;
+    list_for_each (it, &b->set->templates) {
+        struct template *t = list_entry(it, struct template, node);
+        if (!builder_needs(b->set, t))
+            continue;
+        if (strcmp(t->name, b->config->template_default) == 0)
+            return t;
+        if (first == NULL)
+            first = t;
+    }
+    return first;
+}
+
+static int builder_spawn(struct template_builder *b, char *name)
+{
+    const struct config *c = b->config;
+    char *args[] = {(char *)"corrald",
+                    (char *)"template",
+                    (char *)"snapshot",
+                    name,
+                    (char *)"--state-dir",
+                    c->state_dir,
+                    (char *)"--guest-dir",
+                    c->guest_dir,
+                    (char *)"--vmm",
+                    c->vmm,
+                    NULL};
+    uv_stdio_container_t stdio[3] = {
+        {.flags = UV_IGNORE},
+        {.flags = UV_IGNORE},
+        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&b->output},
+    };
+    /* A session of its own: Ctrl-C is for the server, which then ends its child. */
+    const uv_process_options_t options = {
+        .file = "/proc/self/exe",
+        .args = args,
+        .exit_cb = on_exit_status,
+        .flags = UV_PROCESS_DETACHED,
+        .stdio = stdio,
+        .stdio_count = ARRAY_SIZE(stdio),
+    };
+    uv_pipe_init(b->loop, &b->output, 0);
+    b->open = 2;
+    int rv = uv_spawn(b->loop, &b->process, &options);
+    if (rv == 0)
+        return uv_read_start((uv_stream_t *)&b->output, on_alloc, on_read);
+    uv_close((uv_handle_t *)&b->process, on_closed);
+    uv_close((uv_handle_t *)&b->output, on_closed);
+    return rv;
+}
+
+void template_builder_check(struct template_builder *b)
+{
+    struct template *t = b->stopped || b->open > 0 ? NULL : builder_choose(b);
+    if (t == NULL)
+        return;
+    log_info("making the template's snapshot, sandboxes boot cold until then",
+             "template=%s reason=\"%s\"", t->name, template_kvm_str(t->kvm));
+    b->current = t;
+    int rv = builder_spawn(b, t->name);
+    if (rv < 0) {
+        t->snapshot_failed = true;
+        log_error("the template's snapshot cannot be made", "template=%s error=\"%s\"", t->name,
+                  uv_strerror(rv));
+    }
+}
+
+static void builder_log_line(struct template_builder *b)
+{
+    char quoted[BUILDER_LINE_MAX + 64];
+    if (buf_cstr(&b->line) != NULL && b->line.len > 0)
+        log_info("template", "template=%s text=%s", b->current->name,
+                 log_quote(quoted, sizeof(quoted), (const char *)b->line.data));
+    buf_done(&b->line);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *ret)
+{
+    static char data[BUILDER_READ]; /* used up before the next read */
+    *ret = uv_buf_init(data, sizeof(data));
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct template_builder *b = container_of((uv_pipe_t *)stream, struct template_builder, output);
+    for (ssize_t i = 0; i < n; i++) {
+        if (buf->base[i] == '\n')
+            builder_log_line(b);
+        else if (b->line.len < BUILDER_LINE_MAX)
+            (void)buf_u8(&b->line, (uint8_t)buf->base[i]);
+    }
+    if (n < 0 && !uv_is_closing((uv_handle_t *)stream)) {
+        builder_log_line(b);
+        uv_close((uv_handle_t *)stream, on_closed);
+    }
+}
+
+static void on_exit_status(uv_process_t *process, int64_t status, int signal)
+{
+    struct template_builder *b = container_of(process, struct template_builder, process);
+    if (status != 0 || signal != 0) {
+        b->current->snapshot_failed = true;
+        if (!b->stopped)
+            log_error("the template's snapshot was not made, its sandboxes boot cold",
+                      "template=%s status=%d signal=%d", b->current->name, (int)status, signal);
+    }
+    uv_close((uv_handle_t *)process, on_closed);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct template_builder *b = handle->type == UV_PROCESS
+                                     ? container_of((uv_process_t *)handle, struct template_builder,
+                                                    process)
+                                     : container_of((uv_pipe_t *)handle, struct template_builder,
+                                                    output);
+    /* The SIGHUP of a build that went well may come before or after its end: either way the next
+     * one starts when both are seen. */
+    if (--b->open == 0) {
+        if (!b->current->snapshot_failed)
+            (void)template_set_load(b->set);
+        template_builder_check(b);
+    }
+}
+
+void template_builder_refused(struct template_builder *b, const char *dir)
+{
+    list_for_each (it, &b->set->templates) {
+        struct template *t = list_entry(it, struct template, node);
+        if (t->dir == NULL || strcmp(t->dir, dir) != 0 || t->kvm != TEMPLATE_KVM_WARM)
+            continue;
+        t->kvm = TEMPLATE_KVM_COLD;
+        /* One of our own that is refused, too, will not get better by another. */
+        t->snapshot_failed = t->refused;
+        t->refused = true;
+    }
+    template_builder_check(b);
+}
+
+void template_builder_stop(struct template_builder *b)
+{
+    b->stopped = true;
+    if (b->open > 0 && uv_is_active((uv_handle_t *)&b->process))
+        (void)uv_process_kill(&b->process, SIGTERM);
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "template/template.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/timefmt.h"
+#include "store/record.h"
+
+#define TEMPLATE_FILE_MAX 65536 /* bytes of template.json */
+#define TEMPLATE_RECORD   1
+
+int template_set_init(struct template_set *set, struct store *store, const char *state_dir)
+{
+    *set = (struct template_set){.store = store};
+    list_init(&set->templates);
+    if (asprintf(&set->dir, "%s/templates", state_dir) < 0) {
+        set->dir = NULL;
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+static void template_clear(struct template *t)
+{
+    free(t->description);
+    free(t->aliases);
+    free(t->dir);
+    free(t->rootfs);
+    t->description = NULL;
+    t->aliases = NULL;
+    t->dir = NULL;
+    t->rootfs = NULL;
+    t->snapshot_failed = false;
+}
+
+void template_set_done(struct template_set *set)
+{
+    list_for_each_safe (it, &set->templates) {
+        struct template *t = list_entry(it, struct template, node);
+        list_del(it);
+        template_clear(t);
+        free(t->name);
+        free(t);
+    }
+    free(set->dir);
+    set->dir = NULL;
+}
+
+static int template_read_file(const char *path, struct buf *ret)
+{
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int rv = buf_reserve(ret, TEMPLATE_FILE_MAX);
+    if (rv < 0)
+        return rv;
+    ssize_t n = read(fd, ret->data, TEMPLATE_FILE_MAX);
+    if (n < 0)
+        return -errno;
+    ret->len = (size_t)n;
+    return n == TEMPLATE_FILE_MAX ? -EFBIG : 0;
+}
+
+static int template_apply(struct template *t, const json *j, struct error *err)
+{
+    const char *description = NULL;
+    int64_t vcpus = 0, memory = 0, disk = 0;
+    int rv = json_need_str(j, "description", &description, err);
+    if (rv == 0)
+        rv = json_get_int(j, "vcpu_count", 2, 1, 8, &vcpus, err);
+    if (rv == 0)
+        rv = json_get_int(j, "memory_mb", 2048, 64, 1 << 20, &memory, err);
+    if (rv == 0)
+        rv = json_get_int(j, "disk_size_mb", 10240, 64, 1 << 24, &disk, err);
+    if (rv == 0)
+        rv = json_get_str_list(j, "aliases", &t->aliases, err);
+    if (rv < 0)
+        return rv;
+    t->description = strdup(description);
+    t->vcpus = (unsigned int)vcpus;
+    t->memory_mb = (unsigned int)memory;
+    t->disk_mb = (unsigned int)disk;
+    return t->description != NULL ? 0 : -ENOMEM;
+}
+
+struct template_lookup {
+    const char *name;
+    struct template *t;
+};
+
+static int template_match_record(void *ctx, const void *key, size_t keylen, const void *val,
+                                 size_t vallen)
+{
+    struct template_lookup *l = ctx;
+    struct cursor c = cursor_on(val, vallen);
+    if (keylen != ID_SIZE - 1 || record_open(&c, val, vallen, TEMPLATE_RECORD) < 0)
+        return 0;
+    cleanup_free char *name = record_get_str(&c);
+    int64_t created = record_get_i64(&c);
+    if (record_end(&c) < 0 || name == NULL || strcmp(name, l->name) != 0)
+        return 0;
+    memcpy(l->t->id, key, keylen);
+    l->t->created_ms = created;
+    return 1;
+}
+
+/* The id of a template of this name that was seen before, or a new one. */
+static int template_identify(struct template_set *set, struct template *t)
+{
+    struct template_lookup lookup = {.name = t->name, .t = t};
+    int rv = store_each(set->store, STORE_TEMPLATES, template_match_record, &lookup);
+    if (rv != 0)
+        return rv < 0 ? rv : 0;
+    struct buf record = {0};
+    id_new(t->id);
+    t->created_ms = t->updated_ms;
+    record_begin(&record, TEMPLATE_RECORD);
+    record_str(&record, t->name);
+    record_i64(&record, t->created_ms);
+    rv = record.failed
+             ? -ENOMEM
+             : store_put(set->store, STORE_TEMPLATES, t->id, ID_SIZE - 1, record.data, record.len);
+    buf_done(&record);
+    return rv;
+}
+
+static struct template *template_by_name(const struct template_set *set, const char *name)
+{
+    list_for_each (it, &set->templates) {
+        struct template *t = list_entry(it, struct template, node);
+        if (strcmp(t->name, name) == 0)
+            return t;
+    }
+    return NULL;
+}
+
+static struct template *template_add(struct template_set *set, const char *name)
+{
+    struct template *t = calloc(1, sizeof(*t));
+    if (t == NULL || (t->name = strdup(name)) == NULL) {
+        free(t);
+        return NULL;
+    }
+    struct list *pos = set->templates.next;
+    while (pos != &set->templates && strcmp(list_entry(pos, struct template, node)->name, name) < 0)
+        pos = pos->next;
+    list_add_tail(pos, &t->node);
+    return t;
+}
+
+static int template_locate(const struct template_set *set, struct template *t)
+{
+    if (asprintf(&t->dir, "%s/%s", set->dir, t->name) < 0)
+        t->dir = NULL;
+    if (asprintf(&t->rootfs, "%s/%s/rootfs", set->dir, t->name) < 0)
+        t->rootfs = NULL;
+    if (t->dir == NULL || t->rootfs == NULL)
+        return -ENOMEM;
+    t->kvm = set->guest_dir != NULL ? template_kvm_state(t->dir, set->guest_dir)
+                                    : TEMPLATE_KVM_NONE;
+    return 0;
+}
+
+static int template_load(struct template_set *set, const char *name, struct error *err)
+{
+    char path[4096];
+    struct stat st;
+    struct buf text = {0};
+    (void)snprintf(path, sizeof(path), "%s/%s/template.json", set->dir, name);
+    int rv = stat(path, &st) < 0 ? -errno : template_read_file(path, &text);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_INTERNAL, rv, "%s", path);
+    cleanup_json json *j = json_parse_object(text.data, text.len, err);
+    buf_done(&text);
+    if (j == NULL)
+        return -EINVAL;
+    struct template *t = template_by_name(set, name);
+    if (t == NULL)
+        t = template_add(set, name);
+    if (t == NULL)
+        return error_set_errno(err, ERROR_INTERNAL, -ENOMEM, "%s", path);
+    template_clear(t);
+    t->updated_ms = (int64_t)st.st_mtim.tv_sec * 1000;
+    rv = template_apply(t, j, err);
+    if (rv == 0)
+        rv = template_locate(set, t);
+    if (rv == 0 && t->id[0] == '\0')
+        rv = template_identify(set, t);
+    t->present = rv == 0;
+    return rv;
+}
+
+int template_set_load(struct template_set *set)
+{
+    DIR *dir = opendir(set->dir);
+    if (dir == NULL)
+        return errno == ENOENT ? 0 : -errno;
+    list_for_each (it, &set->templates) {
+        list_entry(it, struct template, node)->present = false;
+    }
+    for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+        struct error err = {0};
+        size_t len = strlen(e->d_name);
+        /* The build works in <name>.partial, logs to <name>.log and locks <name>.lock. */
+        if (e->d_name[0] == '.' || (len > 8 && strcmp(e->d_name + len - 8, ".partial") == 0) ||
+            (len > 4 && strcmp(e->d_name + len - 4, ".log") == 0) ||
+            (len > 5 && strcmp(e->d_name + len - 5, ".lock") == 0))
+            continue;
+        if (template_load(set, e->d_name, &err) < 0) {
+            char quoted[256];
+            log_warn("template skipped", "template=%s error=%s", e->d_name,
+                     log_quote(quoted, sizeof(quoted), err.message));
+        }
+    }
+    closedir(dir);
+    return 0;
+}
+
+static bool template_is_called(const struct template *t, const char *name)
+{
+    if (strcmp(t->name, name) == 0 || strcasecmp(t->id, name) == 0)
+        return true;
+    for (char **alias = t->aliases; alias != NULL && *alias != NULL; alias++) {
+        if (strcmp(*alias, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+const struct template *template_find(const struct template_set *set, const char *name_or_id)
+{
+    list_for_each (it, &set->templates) {
+        const struct template *t = list_entry(it, struct template, node);
+        if (t->present && template_is_called(t, name_or_id))
+            return t;
+    }
+    return NULL;
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire/call.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static void call_opened(struct stream *s, int status);
+static void call_data(struct stream *s, const uint8_t *data, size_t len);
+static void call_ended(struct stream *s, int status);
+static void call_drained(struct stream *s);
+static void call_stream_closed(struct stream *s);
+static void call_timer(uv_timer_t *timer);
+static void call_timer_closed(uv_handle_t *handle);
+static void call_frames(struct agent_call *call);
+
+static const struct stream_handler call_stream_handler = {
+    .opened = call_opened,
+    .data = call_data,
+    .ended = call_ended,
+    .drained = call_drained,
+    .closed = call_stream_closed,
+};
+
+void agent_target_init(struct agent_target *t, uv_loop_t *loop, const char *socket_path)
+{
+    *t = (struct agent_target){.loop = loop, .socket_path = socket_path};
+    list_init(&t->calls);
+}
+
+static void call_fail(struct agent_call *call, const struct error *err)
+{
+    if (call->state >= AGENT_CALL_FAILED)
+        return;
+    call->state = AGENT_CALL_FAILED;
+    stream_read_stop(&call->stream);
+    uv_timer_stop(&call->timer);
+    call->handler->failed(call, err);
+}
+
+/* Several owners may hang on one target, and a `failed` callback may close any of them: the list is
+ * walked from its start until no call is left that can fail. */
+void agent_target_fail(struct agent_target *t, const struct error *err)
+{
+    list_for_each (it, &t->calls) {
+        struct agent_call *call = list_entry(it, struct agent_call, node);
+        if (call->state < AGENT_CALL_FAILED) {
+            call_fail(call, err);
+            it = &t->calls;
+        }
+    }
+}
+
+int agent_call_start(struct agent_call *call, struct agent_target *target,
+                     const struct agent_call_handler *handler, struct buf *request,
+                     uint64_t timeout_ms)
+{
+    *call = (struct agent_call){
+        .target = target, .handler = handler, .deadline_ms = timeout_ms, .request = *request};
+    *request = (struct buf){0};
+    list_init(&call->node);
+    int rv = call->request.failed ? -ENOMEM : 0;
+    if (rv == 0)
+        rv = stream_init_pipe(&call->stream, target->loop, &call_stream_handler);
+    if (rv < 0) {
+        buf_done(&call->request);
+        return rv;
+    }
+    uv_timer_init(target->loop, &call->timer);
+    list_add_tail(&target->calls, &call->node);
+    call->state = AGENT_CALL_CONNECTING;
+    uv_timer_start(&call->timer, call_timer, AGENT_CONNECT_TIMEOUT_MS, 0);
+    rv = stream_connect_pipe(&call->stream, target->socket_path);
+    if (rv < 0) /* reported from the loop: the handles exist, so they must be closed anyway */
+        uv_timer_start(&call->timer, call_timer, 0, 0);
+    return 0;
+}
+
+static void call_opened(struct stream *s, int status)
+{
+    struct agent_call *call = container_of(s, struct agent_call, stream);
+    struct error err;
+    char greeting[32];
+    if (call->state != AGENT_CALL_CONNECTING)
+        return;
+    if (status < 0) {
+        error_set_errno(&err, ERROR_SANDBOX_FAILED, status, "The sandbox does not answer");
+        call_fail(call, &err);
+        return;
+    }
+    int n = snprintf(greeting, sizeof(greeting), "CONNECT %u\n", WIRE_AGENT_PORT);
+    call->state = AGENT_CALL_GREETING;
+    (void)stream_write(s, greeting, (size_t)n); /* a failure comes through `ended` */
+    stream_read_start(s);
+}
+
+/* Takes bytes of the greeting's answer; the number used, or -EPROTO. */
+static ssize_t call_greeting(struct agent_call *call, const uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (call->greeting_len == sizeof(call->greeting))
+            return -EPROTO;
+        call->greeting[call->greeting_len++] = (char)data[i];
+        if (data[i] != '\n')
+            continue;
+        if (call->greeting_len < 3 || memcmp(call->greeting, "OK ", 3) != 0)
+            return -EPROTO;
+        call->state = AGENT_CALL_OPEN;
+        agent_call_set_deadline(call, call->deadline_ms);
+        (void)stream_write_buf(&call->stream, &call->request);
+        if (call->handler->opened != NULL)
+            call->handler->opened(call);
+        return (ssize_t)i + 1;
+    }
+    return (ssize_t)len;
+}
+
+static void call_protocol_error(struct agent_call *call, const char *what)
+{
+    struct error err;
+    error_set(&err, ERROR_SANDBOX_FAILED, "The sandbox's agent broke the protocol: %s", what);
+    call_fail(call, &err);
+}
+
+static void call_data(struct stream *s, const uint8_t *data, size_t len)
+{
+    struct agent_call *call = container_of(s, struct agent_call, stream);
+    if (call->state == AGENT_CALL_GREETING) {
+        ssize_t used = call_greeting(call, data, len);
+        if (used < 0) {
+            call_protocol_error(call, "greeting");
+            return;
+        }
+        data += used;
+        len -= (size_t)used;
+    }
+    if (len == 0)
+        return;
+    if (call->state == AGENT_CALL_RAW) {
+        call->handler->raw(call, data, len);
+        return;
+    }
+    if (wire_reader_feed(&call->reader, data, len) < 0) {
+        call_protocol_error(call, "out of memory");
+        return;
+    }
+    call_frames(call);
+}
+
+static void call_frames(struct agent_call *call)
+{
+    struct wire_frame frame;
+    call->in_frames = true;
+    while (call->state == AGENT_CALL_OPEN && !call->paused) {
+        int rv = wire_reader_next(&call->reader, &frame);
+        if (rv < 0)
+            call_protocol_error(call, "frame header");
+        if (rv <= 0)
+            break;
+        call->handler->frame(call, &frame);
+    }
+    if (call->state == AGENT_CALL_RAW) {
+        struct span rest = wire_reader_rest(&call->reader);
+        if (rest.len > 0)
+            call->handler->raw(call, (const uint8_t *)rest.data, rest.len);
+        buf_done(&call->reader.buf);
+    }
+    call->in_frames = false;
+}
+
+static void call_ended(struct stream *s, int status)
+{
+    struct agent_call *call = container_of(s, struct agent_call, stream);
+    struct error err;
+    if (status == 0)
+        error_set(&err, ERROR_SANDBOX_FAILED, "The sandbox's agent closed the connection");
+    else
+        error_set_errno(&err, ERROR_SANDBOX_FAILED, status, "The connection to the agent was lost");
+    call_fail(call, &err);
+}
+
+static void call_drained(struct stream *s)
+{
+    struct agent_call *call = container_of(s, struct agent_call, stream);
+    if (call->handler->drained != NULL && call->state < AGENT_CALL_FAILED)
+        call->handler->drained(call);
+}
+
+static void call_timer(uv_timer_t *timer)
+{
+    struct agent_call *call = container_of(timer, struct agent_call, timer);
+    struct error err;
+    if (call->state == AGENT_CALL_CONNECTING || call->state == AGENT_CALL_GREETING)
+        error_set(&err, ERROR_SANDBOX_FAILED, "The sandbox's agent cannot be reached");
+    else
+        error_set(&err, ERROR_TIMEOUT, "The sandbox's agent did not answer in time");
+    call_fail(call, &err);
+}
+
+void agent_call_set_deadline(struct agent_call *call, uint64_t timeout_ms)
+{
+    if (call->state != AGENT_CALL_OPEN && call->state != AGENT_CALL_RAW)
+        return;
+    if (timeout_ms > 0)
+        uv_timer_start(&call->timer, call_timer, timeout_ms, 0);
+    else
+        uv_timer_stop(&call->timer);
+}
+
+int agent_call_send(struct agent_call *call, enum wire_type type, const void *payload, size_t len)
+{
+    struct buf frame = {0};
+    if (call->state != AGENT_CALL_OPEN)
+        return -ECANCELED;
+    int rv = wire_put_frame(&frame, type, payload, len);
+    if (rv == 0)
+        rv = stream_write_buf(&call->stream, &frame);
+    buf_done(&frame);
+    return rv;
+}
+
+void agent_call_turn_raw(struct agent_call *call)
+{
+    if (call->state == AGENT_CALL_OPEN)
+        call->state = AGENT_CALL_RAW;
+}
+
+int agent_call_send_raw(struct agent_call *call, const void *data, size_t len)
+{
+    return call->state == AGENT_CALL_RAW ? stream_write(&call->stream, data, len) : -ECANCELED;
+}
+
+void agent_call_shutdown(struct agent_call *call)
+{
+    if (call->state == AGENT_CALL_RAW)
+        stream_shutdown(&call->stream);
+}
+
+bool agent_call_writable(const struct agent_call *call)
+{
+    return stream_writable(&call->stream);
+}
+
+void agent_call_pause(struct agent_call *call)
+{
+    call->paused = true;
+    stream_read_stop(&call->stream);
+}
+
+void agent_call_resume(struct agent_call *call)
+{
+    if (!call->paused || call->state >= AGENT_CALL_FAILED)
+        return;
+    call->paused = false;
+    stream_read_start(&call->stream);
+    if (call->state == AGENT_CALL_OPEN && !call->in_frames)
+        call_frames(call);
+}
+
+void agent_call_bad_frame(struct agent_call *call)
+{
+    call_protocol_error(call, "unexpected frame");
+}
+
+static void call_maybe_closed(struct agent_call *call)
+{
+    if (!call->stream_closed || !call->timer_closed)
+        return;
+    call->target->bytes_in += call->stream.bytes_in;
+    call->target->bytes_out += call->stream.bytes_out;
+    list_del(&call->node);
+    wire_reader_done(&call->reader);
+    buf_done(&call->request);
+    if (call->handler->closed != NULL)
+        call->handler->closed(call);
+}
+
+void agent_call_close(struct agent_call *call)
+{
+    if (call->state == AGENT_CALL_CLOSING)
+        return;
+    call->state = AGENT_CALL_CLOSING;
+    stream_close(&call->stream);
+    uv_close((uv_handle_t *)&call->timer, call_timer_closed);
+}
+
+static void call_stream_closed(struct stream *s)
+{
+    struct agent_call *call = container_of(s, struct agent_call, stream);
+    call->stream_closed = true;
+    call_maybe_closed(call);
+}
+
+static void call_timer_closed(uv_handle_t *handle)
+{
+    struct agent_call *call = container_of((uv_timer_t *)handle, struct agent_call, timer);
+    call->timer_closed = true;
+    call_maybe_closed(call);
+}
+
+/* What a wire error means to a client. */
+static const enum error_code agent_error_codes[] = {
+    [WIRE_E_PROTOCOL] = ERROR_INTERNAL,
+    [WIRE_E_INVALID] = ERROR_INVALID_ARGUMENT,
+    [WIRE_E_NOT_FOUND] = ERROR_FILE_NOT_FOUND,
+    [WIRE_E_PERMISSION] = ERROR_PERMISSION_DENIED,
+    [WIRE_E_IS_DIRECTORY] = ERROR_INVALID_PATH,
+    [WIRE_E_NOT_DIRECTORY] = ERROR_INVALID_PATH,
+    [WIRE_E_EXISTS] = ERROR_INVALID_PATH,
+    [WIRE_E_NO_SPACE] = ERROR_NO_SPACE,
+    [WIRE_E_TOO_LARGE] = ERROR_BODY_TOO_LARGE,
+    [WIRE_E_BUSY] = ERROR_QUOTA_EXCEEDED,
+    [WIRE_E_UNAVAILABLE] = ERROR_BAD_GATEWAY,
+    [WIRE_E_CONTEXT] = ERROR_CONTEXT_NOT_FOUND,
+    [WIRE_E_LANGUAGE] = ERROR_UNSUPPORTED_LANGUAGE,
+    [WIRE_E_INTERNAL] = ERROR_INTERNAL,
+};
+
+void agent_error_decode(const struct wire_frame *frame, struct error *ret)
+{
+    struct cursor c = cursor_on(frame->payload, frame->len);
+    uint32_t code = cursor_u32(&c);
+    struct span message = wire_get_span(&c);
+    if (!cursor_end(&c) || code == 0 || code >= ARRAY_SIZE(agent_error_codes)) {
+        error_set(ret, ERROR_INTERNAL, "The sandbox's agent failed");
+        return;
+    }
+    error_set(ret, agent_error_codes[code], "%.*s", (int)MIN(message.len, 200u), message.data);
+}

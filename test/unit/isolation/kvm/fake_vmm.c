@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fake_vmm.c - stands for corral-vmm in test_kvm: its options, its sockets, and its faults. Which
+ * fault is the name of the template's directory. While it runs, SIGUSR1 makes its guest panic and
+ * SIGUSR2 makes it talk nonsense.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/base.h"
+#include "base/wire_codec.h"
+#include "vmm_ctl.h"
+
+#define CLIENTS 8
+
+static const char *dir, *template_dir = "", *mode = "good";
+static char *cgroups;
+static bool restore;
+static int refused_connects; /* of vsock.sock, so far */
+static struct pollfd fds[2 + 2 * CLIENTS];
+static struct wire_reader readers[CLIENTS];
+static volatile sig_atomic_t panic, nonsense;
+
+static bool is(const char *name)
+{
+    return strcmp(mode, name) == 0;
+}
+
+static void on_signal(int sig)
+{
+    if (sig == SIGUSR1)
+        panic = 1;
+    else
+        nonsense = 1;
+}
+
+static int bind_socket(const char *name)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", dir, name);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)unlink(addr.sun_path);
+    if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 16) < 0)
+        exit(1);
+    return fd;
+}
+
+static void reply(int fd, unsigned int type, const void *payload, size_t len)
+{
+    struct buf b = {0};
+    (void)wire_put_frame(&b, (enum wire_type)type, payload, len);
+    (void)!write(fd, b.data, b.len);
+    buf_done(&b);
+}
+
+static void tell_exited(int fd, uint32_t reason, const char *text)
+{
+    struct buf b = {0};
+    (void)buf_u32(&b, reason);
+    wire_put_str(&b, text);
+    reply(fd, CTL_EXITED, b.data, b.len);
+    buf_done(&b);
+}
+
+static void greet(int fd)
+{
+    const uint32_t hello[] = {is("bad-hello") ? 99 : CTL_VERSION, CTL_STATE_RUNNING};
+    if (is("mute"))
+        return;
+    if (is("bad-frame")) {
+        (void)!write(fd, "\xff\xff\xff\xff\xff\xff\xff\xff", 8);
+        return;
+    }
+    reply(fd, CTL_HELLO, hello, sizeof(hello));
+    if (is("exit-before")) {
+        tell_exited(fd, CTL_EXIT_PANIC, "Kernel panic - \x1b[1mno init found");
+        _exit(CTL_EXIT_STATUS + CTL_EXIT_PANIC);
+    }
+}
+
+static void answer(int fd, unsigned int type, const int *files, int n_files)
+{
+    static const uint64_t stats[9] = {1, 4096, 8192, 3, 4, 5, 6, 7, 8};
+    if (is("error-reply") && type == CTL_SNAPSHOT) {
+        struct buf b = {0};
+        (void)buf_u32(&b, ENOSPC);
+        wire_put_str(&b, "no space for it");
+        reply(fd, CTL_ERROR, b.data, b.len);
+        buf_done(&b);
+    } else if (is("bad-reply") || type == CTL_STATS) {
+        reply(fd, CTL_STATS_REPLY, stats, sizeof(stats));
+    } else if (is("die-in-snapshot") && type == CTL_SNAPSHOT) {
+        _exit(1);
+    } else if (!is("no-reply")) {
+        for (int i = 0; i < n_files; i++)
+            (void)!write(files[i], "file", 4);
+        reply(fd, CTL_OK, NULL, 0);
+    }
+}
+
+static void control(int slot, int fd)
+{
+    uint8_t data[256];
+    char space[256];
+    int files[4], n_files = 0;
+    struct iovec iov = {data, sizeof(data)};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space)};
+    struct wire_frame f;
+    ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+    for (struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL; c; c = CMSG_NXTHDR(&msg, c)) {
+        n_files = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(files, CMSG_DATA(c), (size_t)n_files * sizeof(int));
+    }
+    if (n <= 0) {
+        (void)close(fd);
+        fds[2 + slot].fd = -1;
+        wire_reader_done(&readers[slot]);
+        return;
+    }
+    (void)wire_reader_feed(&readers[slot], data, (size_t)n);
+    while (wire_reader_next(&readers[slot], &f) > 0)
+        answer(fd, (unsigned int)f.type, files, n_files);
+    while (n_files > 0)
+        (void)close(files[--n_files]);
+}
+
+static void guest(int slot, int fd)
+{
+    char line[64];
+    ssize_t n = read(fd, line, sizeof(line));
+    if (n > 0 && is("silent-agent"))
+        return;
+    if (n > 0 && is("noisy-agent"))
+        (void)!write(fd, "no such thing at all here\n", 26);
+    else if (n > 0 && !(is("late-agent") && refused_connects++ < 5)) {
+        (void)!write(fd, "OK 7", 4);
+        (void)!write(fd, "\n", 1);
+        return;
+    }
+    (void)close(fd);
+    fds[2 + CLIENTS + slot].fd = -1;
+}
+
+static void accept_on(int listener, int first)
+{
+    int fd = accept(listener, NULL, NULL);
+    for (int i = 0; i < CLIENTS; i++) {
+        if (fds[first + i].fd >= 0)
+            continue;
+        fds[first + i] = (struct pollfd){.fd = fd, .events = POLLIN};
+        if (first == 2)
+            greet(fd);
+        return;
+    }
+    (void)close(fd);
+}
+
+static void run(void)
+{
+    fds[0] = (struct pollfd){.fd = is("no-ctl") ? -1 : bind_socket(CTL_SOCKET_NAME),
+                             .events = POLLIN};
+    fds[1] = (struct pollfd){.fd = bind_socket(CTL_VSOCK_NAME), .events = POLLIN};
+    for (int i = 0; i < 2 * CLIENTS; i++)
+        fds[2 + i].fd = -1;
+    (void)!write(STDOUT_FILENO, "r", 1);
+    (void)close(STDOUT_FILENO);
+    /* Signals come while it waits, and at no other time. */
+    sigset_t none;
+    (void)sigemptyset(&none);
+    for (;;) {
+        (void)ppoll(fds, ARRAY_SIZE(fds), NULL, &none);
+        for (int i = 0; i < CLIENTS && (panic || nonsense); i++) {
+            if (fds[2 + i].fd >= 0 && panic)
+                tell_exited(fds[2 + i].fd, CTL_EXIT_PANIC, "sysrq triggered crash");
+            else if (fds[2 + i].fd >= 0)
+                reply(fds[2 + i].fd, CTL_OK, NULL, 0); /* nobody asked */
+        }
+        if (panic)
+            _exit(CTL_EXIT_STATUS + CTL_EXIT_PANIC);
+        nonsense = 0;
+        for (int i = 0; i < CLIENTS; i++) {
+            if (fds[2 + i].fd >= 0 && fds[2 + i].revents != 0)
+                control(i, fds[2 + i].fd);
+            if (fds[2 + CLIENTS + i].fd >= 0 && fds[2 + CLIENTS + i].revents != 0)
+                guest(i, fds[2 + CLIENTS + i].fd);
+        }
+        if (fds[0].revents != 0)
+            accept_on(fds[0].fd, 2);
+        if (fds[1].revents != 0)
+            accept_on(fds[1].fd, 2 + CLIENTS);
+        for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+            fds[i].revents = 0;
+    }
+}
+
+static void options(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--dir") == 0)
+            dir = argv[++i];
+        else if (strcmp(argv[i], "--disk") == 0)
+            template_dir = argv[++i];
+        else if (strcmp(argv[i], "--cgroup") == 0)
+            cgroups = argv[++i];
+        else if (strcmp(argv[i], "--restore") == 0)
+            restore = true;
+    }
+    /* .../NAME/kvm/disk.img */
+    char *name = strstr(template_dir, "/mode-");
+    if (name != NULL) {
+        name[strcspn(name + 1, "/") + 1] = '\0';
+        mode = name + strlen("/mode-");
+    }
+}
+
+static void enter_cgroups(void)
+{
+    for (char *group; (group = strsep(&cgroups, ":")) != NULL;) {
+        char path[512];
+        (void)snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0 || write(fd, "0", 1) != 1)
+            exit(1);
+        (void)close(fd);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int ready[2];
+    char byte = 0, overlay[512];
+    options(argc, argv);
+    if (is("die-start")) {
+        printf("error there is no such thing\n");
+        return 1;
+    }
+    if (is("die-silent"))
+        return 3;
+    if (is("no-pid")) {
+        printf("hello\n");
+        return 0;
+    }
+    if (is("refuse-restore") && restore) {
+        printf("error it is of another processor\n");
+        return 1;
+    }
+    if (is("hang"))
+        (void)pause();
+    (void)snprintf(overlay, sizeof(overlay), "%s/overlay", dir);
+    (void)close(open(overlay, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    enter_cgroups();
+    sigset_t mine;
+    (void)sigemptyset(&mine);
+    (void)sigaddset(&mine, SIGUSR1);
+    (void)sigaddset(&mine, SIGUSR2);
+    (void)sigprocmask(SIG_BLOCK, &mine, NULL);
+    (void)signal(SIGUSR1, on_signal);
+    (void)signal(SIGUSR2, on_signal);
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)!pipe(ready);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)dup2(ready[1], STDOUT_FILENO);
+        (void)close(ready[0]);
+        (void)close(ready[1]);
+        (void)close(STDERR_FILENO);
+        run();
+    }
+    (void)close(ready[1]);
+    if (read(ready[0], &byte, 1) != 1)
+        return 1;
+    printf("%d\n", (int)pid);
+    return 0;
+}

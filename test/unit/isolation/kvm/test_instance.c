@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kvm driver against a VMM that fails on purpose (fake_vmm.c). Real microVMs are for the
+ * emulated host: see test/api. */
+#include "isolation/kvm/internal.h"
+#include "isolation/proc.h"
+#include "isolation/rmtree.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "t_iso.h"
+
+__attribute__((constructor)) static void helper(int argc, char **argv)
+{
+    int status = 0;
+    if (driver_helper_main(argc, argv, &status))
+        _exit(status);
+}
+
+static void on_done(void *ctx, int status, const struct error *err)
+{
+    struct box *b = ctx;
+    b->done++;
+    b->done_status = status;
+    (void)snprintf(b->error, sizeof(b->error), "%s", err != NULL ? err->message : "");
+}
+
+/* The fault is made known to the VMM by the template's directory. */
+static void box_init(struct box *b, unsigned int n, const char *mode)
+{
+    char template_dir[128];
+    (void)snprintf(template_dir, sizeof(template_dir), "%s/mode-%s", state_dir, mode);
+    box_new(b, n,
+            (struct iso_spec){.rootfs = "/",
+                              .guest_dir = "/",
+                              .template_dir = template_dir,
+                              .vcpus = 1,
+                              .memory_mb = 64,
+                              .disk_mb = 64});
+}
+
+static void box_start(struct box *b, unsigned int n, const char *mode)
+{
+    box_init(b, n, mode);
+    T_EQ(iso_start(b->iso), 0);
+    T_EQ(b->started, 0);
+    run_until(&b->started);
+}
+
+static void box_run(struct box *b, unsigned int n, const char *mode)
+{
+    box_start(b, n, mode);
+    if (b->status != 0)
+        T_FAIL("start: %s", b->error);
+}
+
+/* What an instance could leave behind. */
+struct traces {
+    int cgroups, fds, files, processes;
+};
+
+static int count_processes(void)
+{
+    int n = 0;
+    char path[300], text[4096];
+    DIR *d = opendir("/proc");
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        (void)snprintf(path, sizeof(path), "/proc/%s/cmdline", e->d_name);
+        FILE *f = fopen(path, "re");
+        size_t len = f != NULL ? fread(text, 1, sizeof(text), f) : 0;
+        if (f != NULL)
+            (void)fclose(f);
+        n += memmem(text, len, state_dir, strlen(state_dir)) != NULL;
+    }
+    (void)closedir(d);
+    return n;
+}
+
+static struct traces traces_now(void)
+{
+    return (struct traces){.cgroups = count_cgroups(),
+                           .fds = count_entries("/proc/self/fd", ""),
+                           .files = count_state_files("sandboxes"),
+                           .processes = count_processes()};
+}
+
+static void traces_equal(struct traces a)
+{
+    struct traces b = traces_now();
+    T_EQ(b.cgroups, a.cgroups);
+    T_EQ(b.fds, a.fds);
+    T_EQ(b.files, a.files);
+    T_EQ(b.processes, a.processes);
+}
+
+static void refuses(void)
+{
+    struct error err = {0};
+    T_TRUE(kvm_driver_new(&loop, state_dir, "/no/such/vmm", &err) == NULL);
+    T_STR(err.message, "/no/such/vmm: No such file or directory");
+    T_TRUE(kvm_driver_new(&loop, "relative", FAKE_VMM, &err) == NULL);
+    struct iso_spec spec = {.id = "../../etc", .dir = "/"};
+    T_TRUE(iso_new(driver, &spec, &events, NULL) == NULL);
+    spec.id = "00000001-0000-4000-8000-000000000001";
+    spec.dir = "/var/lib/other";
+    T_TRUE(iso_new(driver, &spec, &events, NULL) == NULL);
+}
+
+static void starts_and_stops(void)
+{
+    struct traces before = traces_now();
+    struct iso_stats stats = {0};
+    struct stat st;
+    struct box b;
+    box_run(&b, 1, "good");
+    T_TRUE(b.iso->handle.pid > 1 && b.iso->handle.start_time > 0);
+    T_EQ(stat(b.dir, &st), 0);
+    T_EQ(st.st_uid, geteuid());
+    T_EQ(st.st_mode & 07777, geteuid() == 0 ? 0710 : 0700);
+    T_EQ(iso_stats(b.iso, &stats), 0);
+    for (int i = 0; i < 100 && stats.disk_write == 0; i++) {
+        (void)usleep(2000);
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+        T_EQ(iso_stats(b.iso, &stats), 0);
+    }
+    T_EQ(stats.disk_read, 4096);
+    T_EQ(stats.disk_write, 8192);
+    T_TRUE(stats.memory_bytes > 0);
+    box_stop(&b);
+    T_EQ(b.exited, 0);
+    traces_equal(before);
+}
+
+static void start_fails(void)
+{
+    static const struct {
+        const char *mode, *error;
+    } faults[] = {
+        {"die-start", "there is no such thing"},
+        {"die-silent", "corral-vmm ended with status 3"},
+        {"no-pid", "corral-vmm ended with status 0"},
+        {"no-ctl", "the VMM's control socket: No such file or directory"},
+        {"bad-hello", "the VMM's control connection: Protocol error"},
+        {"bad-frame", "the VMM's control connection: Protocol error"},
+        {"exit-before", "the guest's kernel panicked: Kernel panic - ?[1mno init found"},
+    };
+    struct traces before = traces_now();
+    for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+        struct box b;
+        box_start(&b, 1, faults[i].mode);
+        T_TRUE(b.status < 0);
+        T_STR(b.error, faults[i].error);
+        box_stop(&b);
+        T_EQ(b.started, 1);
+        T_EQ(b.exited, 0);
+        traces_equal(before);
+    }
+}
+
+static void late_agents(void)
+{
+    struct traces before = traces_now();
+    struct box b;
+    box_run(&b, 1, "late-agent");
+    box_stop(&b);
+    traces_equal(before);
+}
+
+static void give_time(unsigned int ms)
+{
+    for (uint64_t end = uv_hrtime() + ms * 1000000ull; uv_hrtime() < end; (void)usleep(1000))
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+}
+
+/* Whatever point the start has reached, and in every state that waits. */
+static void stops_in_every_state(void)
+{
+    static const char *const modes[] = {"hang", "mute", "silent-agent", "noisy-agent", "good"};
+    struct traces before = traces_now();
+    struct box b;
+    box_init(&b, 1, "good");
+    box_stop(&b); /* never started */
+    T_EQ(b.started, 0);
+    for (size_t m = 0; m < ARRAY_SIZE(modes); m++) {
+        for (unsigned int ms = 0; ms < 60; ms += 6) {
+            box_init(&b, 2, modes[m]);
+            T_EQ(iso_start(b.iso), 0);
+            give_time(ms);
+            T_TRUE(m == 4 || b.started == 0);
+            int started = b.started;
+            iso_stop(b.iso);
+            iso_stop(b.iso);
+            run_until(&b.stopped);
+            T_EQ(b.started, started);
+            T_EQ(b.stopped, 1);
+            T_TRUE(access(b.dir, F_OK) < 0);
+        }
+    }
+    traces_equal(before);
+}
+
+/* Returns within a second, with the reason. */
+static void ends_within_a_second(struct box *b, const char *reason)
+{
+    uint64_t start = uv_hrtime();
+    run_until(&b->exited);
+    T_TRUE(uv_hrtime() - start < 1000000000u);
+    T_STR(b->reason, reason);
+    box_stop(b);
+    T_EQ(b->exited, 1);
+}
+
+static void ends_are_told(void)
+{
+    struct traces before = traces_now();
+    struct box b, other;
+    box_run(&other, 2, "good");
+    box_run(&b, 1, "good");
+    T_EQ(kill(b.iso->handle.pid, SIGKILL), 0);
+    ends_within_a_second(&b, "the VMM was killed");
+    box_run(&b, 1, "good");
+    T_EQ(kill(b.iso->handle.pid, SIGUSR1), 0);
+    ends_within_a_second(&b, "the guest's kernel panicked: sysrq triggered crash");
+    box_run(&b, 1, "good");
+    T_EQ(kill(b.iso->handle.pid, SIGUSR2), 0);
+    ends_within_a_second(&b, "the VMM's control connection: Protocol error");
+    T_EQ(other.exited, 0);
+    box_stop(&other);
+    traces_equal(before);
+}
+
+/* A machine whose snapshot is of another processor boots. */
+static char refused[128];
+
+static void on_refused(void *ctx, const char *template_dir)
+{
+    (void)ctx;
+    (void)snprintf(refused, sizeof(refused), "%s", template_dir);
+}
+
+static void boots_without_snapshot(void)
+{
+    static const char json[] = "{\"vcpus\":1,\"memory_mb\":64,\"disk_mb\":64}";
+    struct traces before = traces_now();
+    struct box b;
+    char command[512];
+    (void)snprintf(command, sizeof(command),
+                   "mkdir -p %s/mode-refuse-restore/kvm/snapshot && "
+                   "echo '%s' >%s/mode-refuse-restore/kvm/snapshot/snapshot.json",
+                   state_dir, json, state_dir);
+    T_EQ(system(command), 0);
+    driver->refused = on_refused;
+    box_run(&b, 1, "refuse-restore");
+    T_TRUE(strstr(refused, "/mode-refuse-restore") != NULL);
+    driver->refused = NULL;
+    box_stop(&b);
+    traces_equal(before);
+}
+
+static void wait_op(struct box *b, int rv)
+{
+    T_EQ(rv, 0);
+    T_EQ(b->done, 0);
+    run_until(&b->done);
+    T_EQ(b->done, 1);
+    b->done = 0;
+}
+
+static void operations(void)
+{
+    static const char *const names[] = {"state", "memory", "overlay"};
+    struct traces before = traces_now();
+    struct box b;
+    char dir[128], path[256];
+    struct stat st;
+    (void)snprintf(dir, sizeof(dir), "%s/snap", state_dir);
+    box_init(&b, 1, "good");
+    T_EQ(iso_pause(b.iso, on_done), -EINVAL);
+    T_EQ(iso_start(b.iso), 0);
+    run_until(&b.started);
+    iso_expect_code(b.iso); /* beside an operation, whose answer it does not take */
+    wait_op(&b, iso_pause(b.iso, on_done));
+    T_EQ(b.done_status, 0);
+    iso_expect_code(b.iso);
+    wait_op(&b, iso_resume(b.iso, on_done));
+    T_EQ(iso_snapshot(b.iso, dir, on_done), 0);
+    T_EQ(iso_pause(b.iso, on_done), -EBUSY);
+    wait_op(&b, 0);
+    T_STR(b.error, "");
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+        T_EQ(stat(path, &st), 0);
+        T_EQ(st.st_size, i < 2 ? 4 : 0);
+    }
+    (void)snprintf(path, sizeof(path), "%s/workset", dir);
+    wait_op(&b, iso_workset(b.iso, path, on_done));
+    T_EQ(b.done_status, 0);
+    T_EQ(stat(path, &st), 0);
+    wait_op(&b, iso_workset(b.iso, path, on_done));
+    T_EQ(b.done_status, -EEXIST);
+    wait_op(&b, iso_snapshot(b.iso, dir, on_done)); /* it is there already, and stays */
+    T_EQ(b.done_status, -EEXIST);
+    T_EQ(stat(path, &st), 0);
+    box_stop(&b);
+    T_EQ(rmtree(dir), 0);
+    traces_equal(before);
+}
+
+static void operations_fail(void)
+{
+    static const struct {
+        const char *mode, *error;
+        bool ends;
+    } faults[] = {
+        {"error-reply", "no space for it", false},
+        {"bad-reply", "the VMM's control connection: Protocol error", true},
+        {"die-in-snapshot", "the VMM's control connection ended", true},
+    };
+    struct traces before = traces_now();
+    char dir[128];
+    (void)snprintf(dir, sizeof(dir), "%s/snap", state_dir);
+    for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+        struct box b;
+        box_run(&b, 1, faults[i].mode);
+        wait_op(&b, iso_snapshot(b.iso, dir, on_done));
+        T_TRUE(b.done_status < 0);
+        T_STR(b.error, faults[i].error);
+        T_TRUE(access(dir, F_OK) < 0);
+        if (faults[i].ends)
+            run_until(&b.exited);
+        box_stop(&b);
+        traces_equal(before);
+    }
+}
+
+static void stop_during_operation(void)
+{
+    struct traces before = traces_now();
+    char dir[128];
+    (void)snprintf(dir, sizeof(dir), "%s/snap", state_dir);
+    for (unsigned int ms = 0; ms < 20; ms += 2) {
+        struct box b;
+        box_run(&b, 1, ms < 10 ? "good" : "no-reply");
+        T_EQ(iso_snapshot(b.iso, dir, on_done), 0);
+        give_time(ms);
+        int done = b.done;
+        box_stop(&b);
+        T_EQ(b.done, done);
+        (void)rmtree(dir);
+    }
+    traces_equal(before);
+}
+
+/* Another instance stands for the server after a restart. */
+static void adoption(void)
+{
+    struct traces before = traces_now();
+    struct box b, again;
+    box_run(&b, 1, "good");
+    struct iso_handle handle = b.iso->handle;
+    box_init(&again, 1, "good");
+    T_EQ(iso_adopt(again.iso, &handle), 0);
+    T_EQ(again.started, 0);
+    run_until(&again.started);
+    T_EQ(again.status, 0);
+    box_stop(&again);
+    run_until(&b.exited);
+    box_stop(&b);
+
+    box_run(&b, 1, "good");
+    handle = b.iso->handle;
+    handle.start_time++;
+    box_init(&again, 3, "good");
+    T_EQ(iso_adopt(again.iso, &handle), 0);
+    run_until(&again.started);
+    T_TRUE(again.status < 0);
+    box_stop(&again);
+    T_EQ(b.exited, 0);
+    box_stop(&b);
+    traces_equal(before);
+}
+
+static bool keep_two(void *ctx, const char *id)
+{
+    (void)ctx;
+    return strncmp(id, "00000002", 8) == 0;
+}
+
+static void sweeping(void)
+{
+    struct traces before = traces_now();
+    struct box a, b;
+    box_run(&a, 1, "good");
+    box_run(&b, 2, "good");
+    iso_sweep(driver, keep_two, NULL);
+    run_until(&a.exited);
+    T_EQ(b.exited, 0);
+    T_TRUE(access(a.dir, F_OK) < 0);
+    T_TRUE(access(b.dir, F_OK) == 0);
+    box_stop(&a);
+    box_stop(&b);
+    traces_equal(before);
+}
+
+/* A builder that was killed leaves its VM; one that lives keeps it. */
+static void sweeping_builds(void)
+{
+    struct traces before = traces_now();
+    struct box b;
+    char dir[160], template_dir[128];
+    box_init(&b, 1, "good");
+    box_stop(&b);
+    (void)snprintf(dir, sizeof(dir), "%s/templates/.build/%s", state_dir, b.id);
+    (void)snprintf(template_dir, sizeof(template_dir), "%s/mode-good", state_dir);
+    (void)snprintf(b.dir, sizeof(b.dir), "mkdir -p %s/templates/.build", state_dir);
+    T_EQ(system(b.dir), 0);
+    struct iso_spec spec = {.id = b.id,
+                            .dir = dir,
+                            .template_dir = template_dir,
+                            .vcpus = 1,
+                            .memory_mb = 64,
+                            .disk_mb = 64};
+    b.stopped = 0;
+    b.iso = iso_new(driver, &spec, &events, &b);
+    T_EQ(iso_start(b.iso), 0);
+    run_until(&b.started);
+    iso_sweep(driver, keep_two, NULL);
+    T_TRUE(access(dir, F_OK) == 0);
+    base_close_p(&container_of(b.iso, struct kvm_iso, iso)->launch.lock_fd);
+    container_of(b.iso, struct kvm_iso, iso)->launch.lock_fd = -1;
+    iso_sweep(driver, keep_two, NULL);
+    T_TRUE(access(dir, F_OK) < 0);
+    run_until(&b.exited);
+    iso_stop(b.iso);
+    run_until(&b.stopped);
+    traces_equal(before);
+}
+
+static void many_at_once(void)
+{
+    enum { N = 24 };
+    static struct box boxes[N];
+    struct traces before = traces_now();
+    for (unsigned int i = 0; i < N; i++) {
+        box_init(&boxes[i], i, i % 5 == 4 ? "die-start" : "good");
+        T_EQ(iso_start(boxes[i].iso), 0);
+    }
+    for (unsigned int i = 0; i < N; i++) {
+        if (i % 7 != 6)
+            run_until(&boxes[i].started);
+        iso_stop(boxes[i].iso);
+    }
+    for (unsigned int i = 0; i < N; i++)
+        run_until(&boxes[i].stopped);
+    traces_equal(before);
+}
+
+static void set_up(void)
+{
+    struct error err = {0};
+    id_suffix = (unsigned int)getpid();
+    (void)snprintf(state_dir, sizeof(state_dir), "/tmp/corral-test-XXXXXX");
+    T_TRUE(mkdtemp(state_dir) != NULL);
+    T_EQ(uv_loop_init(&loop), 0);
+    driver = kvm_driver_new(&loop, state_dir, FAKE_VMM, &err);
+    if (driver == NULL)
+        T_FAIL("%s", err.message);
+    /* Opened once and kept by libuv; not a trace of an instance. */
+    struct box b;
+    box_start(&b, 0, "good");
+    box_stop(&b);
+}
+
+static void tear_down(void)
+{
+    iso_driver_free(driver);
+    T_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    T_EQ(uv_loop_close(&loop), 0);
+    T_EQ(rmtree(state_dir), 0);
+}
+
+T_MAIN(T_CASE(set_up), T_CASE(refuses), T_CASE(starts_and_stops), T_CASE(start_fails),
+       T_CASE(late_agents), T_CASE(stops_in_every_state), T_CASE(ends_are_told),
+       T_CASE(boots_without_snapshot), T_CASE(operations), T_CASE(operations_fail),
+       T_CASE(stop_during_operation), T_CASE(adoption), T_CASE(sweeping), T_CASE(sweeping_builds),
+       T_CASE(many_at_once), T_CASE(tear_down))

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_blk.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "disk_cow.h"
+#include "test_ring.h"
+#include "virtio_blk.h"
+
+#define DISK_SIZE (1u << 20)
+#define HEADER    0x100000u
+#define DATA      0x101000u
+#define STATUS    0x180000u
+
+static struct virtio_blk b;
+static struct virtio_mmio t;
+static struct ring r;
+static struct disk *disk;
+static uint64_t clock_ns, wake_ns;
+
+static int file_with(size_t size, int fill)
+{
+    int fd = memfd_create("disk", MFD_CLOEXEC);
+    static uint8_t block[4096];
+    T_EQ(ftruncate(fd, (off_t)size), 0);
+    memset(block, fill, sizeof(block));
+    for (size_t off = 0; fill != 0 && off < size; off += sizeof(block))
+        T_EQ(pwrite(fd, block, MIN(sizeof(block), size - off), (off_t)off),
+             (long long)MIN(sizeof(block), size - off));
+    return fd;
+}
+
+static uint64_t test_now(void *ctx)
+{
+    (void)ctx;
+    return clock_ns;
+}
+
+static void test_wake_after(void *ctx, uint64_t ns)
+{
+    (void)ctx;
+    wake_ns = ns;
+}
+
+static void setup_limited(const struct virtio_blk_limits *limits)
+{
+    static const struct virtio_blk_timer timer = {test_now, test_wake_after, NULL};
+    disk_close(disk);
+    ring_setup();
+    T_EQ(disk_raw_open(file_with(DISK_SIZE, 0), &disk), 0);
+    virtio_blk_init(&b, disk, limits, &timer, &ring_mem, &ring_irq);
+    t = (struct virtio_mmio){.dev = &b.dev};
+    ring_start(&t, &r, 1, 0);
+}
+
+static void setup(void)
+{
+    static const struct virtio_blk_limits none;
+    setup_limited(&none);
+}
+
+/* Posts a request; `len` bytes of data, from or to the device by type. */
+static void post(uint32_t type, uint64_t sector, uint32_t len, bool to_device)
+{
+    struct {
+        uint32_t type, reserved;
+        uint64_t sector;
+    } h = {type, 0, sector};
+    memcpy(ring_at(HEADER), &h, sizeof(h));
+    *(uint8_t *)ring_at(STATUS) = 0xff;
+    struct ring_desc part[3] = {{HEADER, sizeof(h), 0, 0}};
+    size_t n = 1;
+    if (len > 0)
+        part[n++] = (struct ring_desc){DATA, len, to_device ? 0 : VRING_DESC_F_WRITE, 0};
+    part[n++] = (struct ring_desc){STATUS, 1, VRING_DESC_F_WRITE, 0};
+    ring_post(&r, part, n);
+}
+
+static uint8_t request(uint32_t type, uint64_t sector, uint32_t len, bool to_device)
+{
+    post(type, sector, len, to_device);
+    ring_reg(&t, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    T_TRUE(ring_done(&r, NULL) >= 1);
+    return *(uint8_t *)ring_at(STATUS);
+}
+
+static void writes_come_back(void)
+{
+    setup();
+    memset(ring_at(DATA), 0x5a, 8192);
+    T_EQ(request(VIRTIO_BLK_T_OUT, 3, 8192, true), 0);
+    memset(ring_at(DATA), 0, 8192);
+    T_EQ(request(VIRTIO_BLK_T_IN, 3, 8192, false), 0);
+    T_EQ(*(uint8_t *)ring_at(DATA), 0x5a);
+    T_EQ(*(uint8_t *)ring_at(DATA + 8191), 0x5a);
+    T_EQ(request(VIRTIO_BLK_T_FLUSH, 0, 0, true), 0);
+    T_EQ(request(VIRTIO_BLK_T_GET_ID, 0, 20, false), 0);
+    T_STR((char *)ring_at(DATA), "corral-disk");
+    T_EQ(b.written_bytes, 8192);
+}
+
+static void the_header_may_be_in_pieces(void)
+{
+    setup();
+    struct {
+        uint32_t type, reserved;
+        uint64_t sector;
+    } h = {VIRTIO_BLK_T_OUT, 0, 0};
+    memcpy(ring_at(HEADER), &h, sizeof(h));
+    memset(ring_at(DATA), 7, 512);
+    const struct ring_desc part[] = {{HEADER, 3, 0, 0},
+                                     {HEADER + 3, 13, 0, 0},
+                                     {DATA, 100, 0, 0},
+                                     {DATA + 100, 412, 0, 0},
+                                     {STATUS, 1, VRING_DESC_F_WRITE, 0}};
+    ring_post(&r, part, ARRAY_SIZE(part));
+    ring_reg(&t, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    T_EQ(*(uint8_t *)ring_at(STATUS), 0);
+    T_EQ(request(VIRTIO_BLK_T_IN, 0, 512, false), 0);
+    T_EQ(*(uint8_t *)ring_at(DATA + 511), 7);
+}
+
+static void wrong_requests_fail_alone(void)
+{
+    static const struct {
+        uint32_t type;
+        uint64_t sector;
+        uint32_t len;
+        bool to_device;
+        uint8_t status;
+    } bad[] = {
+        {VIRTIO_BLK_T_IN, DISK_SIZE / 512, 512, false, 1},
+        {VIRTIO_BLK_T_IN, DISK_SIZE / 512 - 1, 1024, false, 1},
+        {VIRTIO_BLK_T_IN, UINT64_MAX, 512, false, 1},
+        {VIRTIO_BLK_T_OUT, UINT64_MAX / 512, 512, true, 1},
+        {VIRTIO_BLK_T_IN, 0, 511, false, 1},
+        {VIRTIO_BLK_T_OUT, 0, 0, true, 1},
+        {VIRTIO_BLK_T_GET_ID, 0, 19, false, 1},
+        {VIRTIO_BLK_T_DISCARD, 0, 15, true, 1},
+        {VIRTIO_BLK_T_DISCARD, 0, 0, true, 1},
+        {99, 0, 512, true, 2},
+    };
+    setup();
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        T_EQ(request(bad[i].type, bad[i].sector, bad[i].len, bad[i].to_device), bad[i].status);
+    T_EQ(request(VIRTIO_BLK_T_IN, 0, 512, false), 0);
+}
+
+static void a_chain_that_is_no_request_breaks(void)
+{
+    setup();
+    const struct ring_desc part = {HEADER, 16, 0, 0}; /* no status byte */
+    ring_post(&r, &part, 1);
+    ring_reg(&t, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    T_EQ(ring_done(&r, NULL), -1);
+    T_TRUE(b.dev.broken);
+}
+
+static void discard_checks_its_segments(void)
+{
+    struct {
+        uint64_t sector;
+        uint32_t sectors, flags;
+    } seg = {8, 8, 0};
+    setup();
+    memset(ring_at(DATA), 1, 4096);
+    T_EQ(request(VIRTIO_BLK_T_OUT, 8, 4096, true), 0);
+    memcpy(ring_at(DATA), &seg, sizeof(seg));
+    T_EQ(request(VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof(seg), true), 0);
+    T_EQ(request(VIRTIO_BLK_T_IN, 8, 4096, false), 0);
+    T_EQ(*(uint8_t *)ring_at(DATA + 4095), 0);
+    seg.sector = DISK_SIZE / 512;
+    memcpy(ring_at(DATA), &seg, sizeof(seg));
+    T_EQ(request(VIRTIO_BLK_T_DISCARD, 0, sizeof(seg), true), 1);
+    seg.sector = 0;
+    seg.flags = 2;
+    memcpy(ring_at(DATA), &seg, sizeof(seg));
+    T_EQ(request(VIRTIO_BLK_T_DISCARD, 0, sizeof(seg), true), 2);
+}
+
+static void limits_hold_requests_back(void)
+{
+    const struct virtio_blk_limits limits = {.bytes_per_second = 4096};
+    clock_ns = wake_ns = 0;
+    setup_limited(&limits);
+    for (int i = 0; i < 3; i++)
+        post(VIRTIO_BLK_T_IN, 0, 8192, false);
+    ring_reg(&t, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    T_TRUE(ring_done(&r, NULL) > 0); /* the first goes, in debt */
+    T_EQ(ring_done(&r, NULL), -1);
+    T_TRUE(wake_ns > 0);
+    clock_ns += 3000000000ull;
+    virtio_blk_resume(&b);
+    T_TRUE(ring_done(&r, NULL) > 0);
+    T_EQ(ring_done(&r, NULL), -1);
+}
+
+/* The copy-on-write disk. */
+
+static void io(struct disk *d, bool write, uint64_t off, uint8_t *p, size_t len)
+{
+    struct iovec iov = {p, len};
+    T_EQ(write ? d->ops->write(d, &iov, 1, off, len) : d->ops->read(d, &iov, 1, off, len), 0);
+}
+
+static uint8_t byte_at(struct disk *d, uint64_t off)
+{
+    uint8_t sector[512];
+    io(d, false, off / 512 * 512, sector, sizeof(sector));
+    return sector[off % 512];
+}
+
+static struct disk *cow(int base, int overlay)
+{
+    struct disk *d = NULL;
+    T_EQ(disk_cow_open(dup(base), dup(overlay), &d), 0);
+    return d;
+}
+
+static void cow_keeps_the_base(void)
+{
+    int base = file_with(DISK_SIZE, 'b'), over = memfd_create("over", MFD_CLOEXEC);
+    uint8_t buf[8192];
+    T_EQ(disk_cow_format(base, over, 2 * DISK_SIZE), 0);
+    struct disk *d = cow(base, over);
+    T_EQ(byte_at(d, 0), 'b');
+    T_EQ(byte_at(d, DISK_SIZE), 0); /* beyond the base */
+    memset(buf, 'n', sizeof(buf));
+    io(d, true, 512, buf, 512); /* part of a block */
+    T_EQ(byte_at(d, 511), 'b');
+    T_EQ(byte_at(d, 512), 'n');
+    T_EQ(byte_at(d, 1024), 'b');
+    io(d, true, 4096 * 3 - 512, buf, 1024); /* across two blocks */
+    T_EQ(byte_at(d, 4096 * 3 - 513), 'b');
+    T_EQ(byte_at(d, 4096 * 3 - 1), 'n');
+    T_EQ(byte_at(d, 4096 * 3 + 511), 'n');
+    T_EQ(byte_at(d, 4096 * 3 + 512), 'b');
+    T_EQ(d->ops->flush(d), 0);
+    disk_close(d);
+    d = cow(base, over);
+    T_EQ(byte_at(d, 512), 'n');
+    T_EQ(byte_at(d, 4096 * 3 - 513), 'b');
+    disk_close(d);
+    uint8_t c;
+    T_EQ(pread(base, &c, 1, 512), 1);
+    T_EQ(c, 'b');
+}
+
+static void cow_zero_and_discard(void)
+{
+    int base = file_with(DISK_SIZE, 'b'), over = memfd_create("over", MFD_CLOEXEC);
+    uint8_t buf[4096];
+    T_EQ(disk_cow_format(base, over, DISK_SIZE), 0);
+    struct disk *d = cow(base, over);
+    T_EQ(d->ops->zero(d, 512, 4096 * 2, false), 0);
+    T_EQ(byte_at(d, 511), 'b');
+    T_EQ(byte_at(d, 512), 0);
+    T_EQ(byte_at(d, 4096), 0);
+    T_EQ(byte_at(d, 4096 * 2 + 511), 0);
+    T_EQ(byte_at(d, 4096 * 2 + 512), 'b');
+    T_EQ(d->ops->zero(d, 4096 * 5 + 512, 512, false), 0); /* inside one block */
+    T_EQ(byte_at(d, 4096 * 5 + 511), 'b');
+    T_EQ(byte_at(d, 4096 * 5 + 512), 0);
+    T_EQ(byte_at(d, 4096 * 5 + 1024), 'b');
+    T_EQ(d->ops->zero(d, 4096 * 8 + 512, 4096, true), 0); /* a discard of no whole block */
+    T_EQ(byte_at(d, 4096 * 8 + 512), 'b');
+    T_EQ(d->ops->zero(d, 4096 * 8, 4096, true), 0);
+    T_EQ(byte_at(d, 4096 * 8), 0);
+    memset(buf, 'w', sizeof(buf));
+    io(d, true, 4096 * 8, buf, 512);
+    T_EQ(byte_at(d, 4096 * 8), 'w');
+    T_EQ(byte_at(d, 4096 * 8 + 512), 0); /* the rest of a zero block is zero, not base */
+    disk_close(d);
+}
+
+/* A process that dies without a flush leaves the disk of the last one. */
+static void cow_survives_a_kill(void)
+{
+    int base = file_with(DISK_SIZE, 'b'), over = memfd_create("over", MFD_CLOEXEC);
+    T_EQ(disk_cow_format(base, over, DISK_SIZE), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        uint8_t buf[4096];
+        struct disk *d = cow(base, over);
+        memset(buf, '1', sizeof(buf));
+        io(d, true, 0, buf, sizeof(buf));
+        (void)d->ops->flush(d);
+        memset(buf, '2', sizeof(buf));
+        io(d, true, 4096, buf, sizeof(buf));
+        _exit(0);
+    }
+    T_EQ(waitpid(pid, NULL, 0), pid);
+    struct disk *d = cow(base, over);
+    T_EQ(byte_at(d, 0), '1');
+    T_EQ(byte_at(d, 4096), 'b');
+    disk_close(d);
+}
+
+/* Against a plain array, with random operations and reopenings. */
+static void cow_agrees_with_a_model(void)
+{
+    static uint8_t model[DISK_SIZE], buf[65536], seen[65536];
+    int base = file_with(DISK_SIZE, 'b'), over = memfd_create("over", MFD_CLOEXEC);
+    unsigned int seed = 1;
+    memset(model, 'b', sizeof(model));
+    T_EQ(disk_cow_format(base, over, DISK_SIZE), 0);
+    struct disk *d = cow(base, over);
+    for (int i = 0; i < 3000; i++) {
+        uint64_t off = (uint64_t)(rand_r(&seed) % (DISK_SIZE / 512)) * 512;
+        size_t len = (size_t)(rand_r(&seed) % 64 + 1) * 512;
+        len = MIN(len, DISK_SIZE - off);
+        switch (rand_r(&seed) % 8) {
+        case 0:
+        case 1:
+        case 2:
+            memset(buf, rand_r(&seed), len);
+            io(d, true, off, buf, len);
+            memcpy(model + off, buf, len);
+            break;
+        case 3:
+            T_EQ(d->ops->zero(d, off, len, false), 0);
+            memset(model + off, 0, len);
+            break;
+        case 4:
+            if (i % 50 == 0) {
+                T_EQ(d->ops->flush(d), 0);
+                disk_close(d);
+                d = cow(base, over);
+            }
+            break;
+        default:
+            io(d, false, off, seen, len);
+            T_MEM(seen, len, model + off, len);
+        }
+    }
+    disk_close(d);
+}
+
+static void cow_refuses_what_is_not_its_own(void)
+{
+    int base = file_with(DISK_SIZE, 'b'), over = memfd_create("over", MFD_CLOEXEC);
+    int small = file_with(DISK_SIZE / 2, 'b');
+    struct disk *d = NULL, *second = NULL;
+    T_EQ(disk_cow_format(base, over, DISK_SIZE + 1), -EINVAL);
+    T_EQ(disk_cow_format(base, over, DISK_SIZE / 2), -EINVAL);
+    T_EQ(disk_cow_open(base, over, &d), -EINVAL); /* an empty file */
+    T_EQ(disk_cow_format(base, over, DISK_SIZE), 0);
+    T_EQ(disk_cow_open(small, over, &d), -ESTALE);
+    T_EQ(disk_cow_open(file_with(DISK_SIZE, 'c'), over, &d), -ESTALE);
+    for (int off = 0; off < 48; off++) {
+        uint8_t c;
+        T_EQ(pread(over, &c, 1, off), 1);
+        c ^= 4;
+        T_EQ(pwrite(over, &c, 1, off), 1);
+        T_EQ(disk_cow_open(base, over, &d), -EINVAL);
+        c ^= 4;
+        T_EQ(pwrite(over, &c, 1, off), 1);
+    }
+    T_EQ(pwrite(over, "\xff", 1, 4096), 1); /* a state that does not exist */
+    T_EQ(disk_cow_open(base, over, &d), -EINVAL);
+    T_EQ(pwrite(over, "\x01", 1, 4096), 1);
+    char path[32];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", over);
+    int other = open(path, O_RDWR | O_CLOEXEC);
+    T_EQ(disk_cow_open(base, over, &d), 0);
+    T_EQ(disk_cow_open(base, other, &second), -EBUSY);
+    disk_close(d);
+}
+
+T_MAIN(T_CASE(writes_come_back), T_CASE(the_header_may_be_in_pieces),
+       T_CASE(wrong_requests_fail_alone), T_CASE(a_chain_that_is_no_request_breaks),
+       T_CASE(discard_checks_its_segments), T_CASE(limits_hold_requests_back),
+       T_CASE(cow_keeps_the_base), T_CASE(cow_zero_and_discard), T_CASE(cow_survives_a_kill),
+       T_CASE(cow_agrees_with_a_model), T_CASE(cow_refuses_what_is_not_its_own))
