@@ -30,10 +30,10 @@ static void add_open_calls(const struct sandbox *sb, uint64_t *in, uint64_t *out
 void api_sandbox_metrics(struct api_call *call)
 {
     struct sandbox *sb = call->sandbox;
-    struct iso_stats stats = {0};
+    struct instance_stats stats = {0};
     struct buf body = {0};
     struct jsonw w = {.out = &body};
-    int rv = iso_stats(sb->iso, &stats);
+    int rv = instance_stats(sb->instance, &stats);
     if (rv < 0) {
         struct error err;
         error_set_errno(&err, ERROR_INTERNAL, rv, "The sandbox's counters cannot be read");

@@ -174,7 +174,7 @@ static uint64_t without_cache(uint64_t bytes, uint64_t inactive_file)
     return bytes > inactive_file ? bytes - inactive_file : 0;
 }
 
-static int stats_v1(const struct cgroups *cg, const char *id, struct iso_stats *s)
+static int stats_v1(const struct cgroups *cg, const char *id, struct instance_stats *s)
 {
     char text[CGROUP_FILE_MAX];
     int r = cgroup_read(text, cg->memory, id, "memory.usage_in_bytes");
@@ -192,7 +192,7 @@ static int stats_v1(const struct cgroups *cg, const char *id, struct iso_stats *
     return 0;
 }
 
-static int stats_v2(const struct cgroups *cg, const char *id, struct iso_stats *s)
+static int stats_v2(const struct cgroups *cg, const char *id, struct instance_stats *s)
 {
     char text[CGROUP_FILE_MAX];
     int r = cgroup_read(text, cg->memory, id, "memory.current");
@@ -210,9 +210,9 @@ static int stats_v2(const struct cgroups *cg, const char *id, struct iso_stats *
     return 0;
 }
 
-int cgroup_stats(const struct cgroups *cg, const char *id, struct iso_stats *ret)
+int cgroup_stats(const struct cgroups *cg, const char *id, struct instance_stats *ret)
 {
-    struct iso_stats s = {0};
+    struct instance_stats s = {0};
     int r = cg->unified ? stats_v2(cg, id, &s) : stats_v1(cg, id, &s);
     if (r == 0)
         *ret = s;

@@ -30,7 +30,7 @@ bool cgroups_limit_swap(const struct cgroups *cg);
 void cgroups_done(struct cgroups *cg);
 
 bool cgroup_exists(const struct cgroups *cg, const char *id);
-int cgroup_stats(const struct cgroups *cg, const char *id, struct iso_stats *ret);
+int cgroup_stats(const struct cgroups *cg, const char *id, struct instance_stats *ret);
 /* True when the kernel killed a process of the sandbox for want of memory. */
 bool cgroup_oom(const struct cgroups *cg, const char *id);
 

@@ -6,12 +6,12 @@
  * A driver places the agent's socket at `<dir>/vsock.sock` with the greeting of wire.h. All calls
  * are asynchronous on the server's loop; blocking work happens in helper processes or on the pool.
  *
- * Life of an instance: iso_new, then iso_start or iso_adopt. `started` follows exactly once. After
- * a successful start `exited` is called at most once, when the sandbox ends by itself. iso_stop
- * ends it whatever its state, also one that was never started; from then on only `stopped` comes,
- * exactly once, when no process, mount, cgroup or socket of it and no file of `dir` is left, and
- * the instance is freed after it returns. No callback comes from inside a call; every call may be
- * made from inside a callback.
+ * Life of an instance: instance_new, then instance_start or instance_adopt. `started` follows
+ * exactly once. After a successful start `exited` is called at most once, when the sandbox ends by
+ * itself. instance_stop ends it whatever its state, also one that was never started; from then on
+ * only `stopped` comes, exactly once, when no process, mount, cgroup or socket of it and no file of
+ * `dir` is left, and the instance is freed after it returns. No callback comes from inside a call;
+ * every call may be made from inside a callback.
  */
 #ifndef CORRAL_ISOLATION_DRIVER_H
 #define CORRAL_ISOLATION_DRIVER_H
@@ -22,8 +22,8 @@
 
 #include "base/error.h"
 
-/* What to start. Strings are copied by iso_new. */
-struct iso_spec {
+/* What to start. Strings are copied by instance_new. */
+struct instance_spec {
     const char *id;        /* sandbox id, [0-9a-f-]{36} */
     const char *dir;       /* STATE/sandboxes/<id>; made by the start (mode 0700), removed with
                               all its contents by the stop */
@@ -40,27 +40,27 @@ struct iso_spec {
     const char *snapshot_dir; /* restore this one, whatever is asked above; NULL: the template's
                                  when it fits, otherwise a cold boot */
     bool cold;                /* boot, whatever snapshot there is */
-    bool record;              /* iso_workset will be asked for */
+    bool record;              /* instance_workset will be asked for */
 };
 
 /* What a restart of the server must remember to find the instance again; stored in its record. */
-struct iso_handle {
+struct instance_handle {
     int32_t pid;         /* of the process to watch */
     uint64_t start_time; /* its field 22 of /proc/<pid>/stat, against pid reuse */
 };
 
 /* All counters since the start of the sandbox. */
-struct iso_stats {
+struct instance_stats {
     uint64_t cpu_ns;
     uint64_t memory_bytes;
     uint64_t disk_read, disk_write; /* bytes */
 };
 
-struct iso;
+struct instance;
 
-struct iso_events {
-    /* status 0: the agent's socket accepts connections and `handle` of struct iso is valid.
-     * Otherwise `err` has the reason and only iso_stop may follow. */
+struct instance_events {
+    /* status 0: the agent's socket accepts connections and `handle` of struct instance is valid.
+     * Otherwise `err` has the reason and only instance_stop may follow. */
     void (*started)(void *ctx, int status, const struct error *err);
     /* The sandbox ended by itself; `reason` is a short sentence for the log and the record. */
     void (*exited)(void *ctx, const char *reason);
@@ -68,28 +68,28 @@ struct iso_events {
 };
 
 /* The end of an operation: 0, or a negative errno with `err` filled. `ctx` is the instance's. */
-typedef void (*iso_done)(void *ctx, int status, const struct error *err);
+typedef void (*instance_done)(void *ctx, int status, const struct error *err);
 
 struct isolation_driver;
 
 struct isolation_ops {
     const char *name; /* "oci", "kvm" */
-    struct iso *(*create)(struct isolation_driver *d, const struct iso_spec *spec,
-                          const struct iso_events *events, void *ctx);
-    int (*start)(struct iso *iso);
-    int (*adopt)(struct iso *iso, const struct iso_handle *handle);
-    void (*stop)(struct iso *iso);
+    struct instance *(*create)(struct isolation_driver *d, const struct instance_spec *spec,
+                               const struct instance_events *events, void *ctx);
+    int (*start)(struct instance *instance);
+    int (*adopt)(struct instance *instance, const struct instance_handle *handle);
+    void (*stop)(struct instance *instance);
     /* Synchronous and cheap: a few reads of cgroup files. */
-    int (*stats)(struct iso *iso, struct iso_stats *ret);
-    /* NULL where the driver cannot. See iso_pause. */
-    int (*pause)(struct iso *iso, iso_done done);
-    int (*resume)(struct iso *iso, iso_done done);
-    int (*snapshot)(struct iso *iso, const char *dir, iso_done done);
-    int (*workset)(struct iso *iso, const char *path, iso_done done);
-    void (*expect_code)(struct iso *iso);
+    int (*stats)(struct instance *instance, struct instance_stats *ret);
+    /* NULL where the driver cannot. See instance_pause. */
+    int (*pause)(struct instance *instance, instance_done done);
+    int (*resume)(struct instance *instance, instance_done done);
+    int (*snapshot)(struct instance *instance, const char *dir, instance_done done);
+    int (*workset)(struct instance *instance, const char *path, instance_done done);
+    void (*expect_code)(struct instance *instance);
     /* Removes what instances of an earlier server left behind and nobody adopts: every id in the
      * driver's own registry or in STATE/sandboxes for which `keep` is false. Blocking; called once
-     * at start, before the first iso_start. */
+     * at start, before the first instance_start. */
     void (*sweep)(struct isolation_driver *d, bool (*keep)(void *ctx, const char *id), void *ctx);
     void (*free)(struct isolation_driver *d);
 };
@@ -105,11 +105,11 @@ struct isolation_driver {
 };
 
 /* First member of every driver's instance struct. */
-struct iso {
+struct instance {
     struct isolation_driver *driver;
-    const struct iso_events *events;
+    const struct instance_events *events;
     void *ctx; /* handed to the events */
-    struct iso_handle handle;
+    struct instance_handle handle;
 };
 
 /* NULL, with `err` filled, when the machine cannot run it (no runc, not root, ...). `state_dir` is
@@ -135,83 +135,84 @@ void driver_sweep_dir(const char *state_dir, const char *name,
                       bool (*keep)(void *ctx, const char *id), void *keep_ctx,
                       void (*sweep)(void *ctx, const char *name, const char *id), void *sweep_ctx);
 
-/* NULL when memory ran out, or when id and dir are not as struct iso_spec says. */
-static inline struct iso *iso_new(struct isolation_driver *d, const struct iso_spec *spec,
-                                  const struct iso_events *events, void *ctx)
+/* NULL when memory ran out, or when id and dir are not as struct instance_spec says. */
+static inline struct instance *instance_new(struct isolation_driver *d,
+                                            const struct instance_spec *spec,
+                                            const struct instance_events *events, void *ctx)
 {
     return d->ops->create(d, spec, events, ctx);
 }
 
 /* 0, or a negative errno and no callback will come. */
-static inline int iso_start(struct iso *iso)
+static inline int instance_start(struct instance *instance)
 {
-    return iso->driver->ops->start(iso);
+    return instance->driver->ops->start(instance);
 }
 
 /* Takes over an instance that an earlier server started. `started` tells whether it is still the
  * same living process. */
-static inline int iso_adopt(struct iso *iso, const struct iso_handle *handle)
+static inline int instance_adopt(struct instance *instance, const struct instance_handle *handle)
 {
-    return iso->driver->ops->adopt(iso, handle);
+    return instance->driver->ops->adopt(instance, handle);
 }
 
-static inline void iso_stop(struct iso *iso)
+static inline void instance_stop(struct instance *instance)
 {
-    iso->driver->ops->stop(iso);
+    instance->driver->ops->stop(instance);
 }
 
 /* 0, or a negative errno when there is nothing to read. */
-static inline int iso_stats(struct iso *iso, struct iso_stats *ret)
+static inline int instance_stats(struct instance *instance, struct instance_stats *ret)
 {
-    return iso->driver->ops->stats(iso, ret);
+    return instance->driver->ops->stats(instance, ret);
 }
 
 /* Operations on a started instance, one at a time: 0, or a negative errno and `done` will not come
  * (-EBUSY: another one is under way, -EOPNOTSUPP: the driver cannot, -EINVAL: not started). `done`
  * comes once, unless the instance is stopped before. */
-static inline int iso_pause(struct iso *iso, iso_done done)
+static inline int instance_pause(struct instance *instance, instance_done done)
 {
-    const struct isolation_ops *ops = iso->driver->ops;
-    return ops->pause != NULL ? ops->pause(iso, done) : -EOPNOTSUPP;
+    const struct isolation_ops *ops = instance->driver->ops;
+    return ops->pause != NULL ? ops->pause(instance, done) : -EOPNOTSUPP;
 }
 
-static inline int iso_resume(struct iso *iso, iso_done done)
+static inline int instance_resume(struct instance *instance, instance_done done)
 {
-    const struct isolation_ops *ops = iso->driver->ops;
-    return ops->resume != NULL ? ops->resume(iso, done) : -EOPNOTSUPP;
+    const struct isolation_ops *ops = instance->driver->ops;
+    return ops->resume != NULL ? ops->resume(instance, done) : -EOPNOTSUPP;
 }
 
 /* Makes the directory `dir` (absolute; its parent exists, it does not) with the files state, memory
  * and overlay, all of one moment. The guest runs on afterwards. A failure leaves no directory. */
-static inline int iso_snapshot(struct iso *iso, const char *dir, iso_done done)
+static inline int instance_snapshot(struct instance *instance, const char *dir, instance_done done)
 {
-    const struct isolation_ops *ops = iso->driver->ops;
-    return ops->snapshot != NULL ? ops->snapshot(iso, dir, done) : -EOPNOTSUPP;
+    const struct isolation_ops *ops = instance->driver->ops;
+    return ops->snapshot != NULL ? ops->snapshot(instance, dir, done) : -EOPNOTSUPP;
 }
 
 /* Writes the pages that the guest has touched since its restore to the file at `path`, which must
  * not exist. For an instance with `record`. */
-static inline int iso_workset(struct iso *iso, const char *path, iso_done done)
+static inline int instance_workset(struct instance *instance, const char *path, instance_done done)
 {
-    const struct isolation_ops *ops = iso->driver->ops;
-    return ops->workset != NULL ? ops->workset(iso, path, done) : -EOPNOTSUPP;
+    const struct isolation_ops *ops = instance->driver->ops;
+    return ops->workset != NULL ? ops->workset(instance, path, done) : -EOPNOTSUPP;
 }
 
 /* A first run of code is about to come: whatever makes it faster may be done now. */
-static inline void iso_expect_code(struct iso *iso)
+static inline void instance_expect_code(struct instance *instance)
 {
-    if (iso->driver->ops->expect_code != NULL)
-        iso->driver->ops->expect_code(iso);
+    if (instance->driver->ops->expect_code != NULL)
+        instance->driver->ops->expect_code(instance);
 }
 
-static inline void iso_sweep(struct isolation_driver *d, bool (*keep)(void *ctx, const char *id),
-                             void *ctx)
+static inline void isolation_sweep(struct isolation_driver *d,
+                                   bool (*keep)(void *ctx, const char *id), void *ctx)
 {
     d->ops->sweep(d, keep, ctx);
 }
 
 /* After the last instance has stopped. */
-static inline void iso_driver_free(struct isolation_driver *d)
+static inline void isolation_driver_free(struct isolation_driver *d)
 {
     d->ops->free(d);
 }

@@ -14,7 +14,7 @@ static void on_resumed(void *ctx, int status, const struct error *err);
 
 void sandbox_rest(struct sandbox *sb)
 {
-    if (iso_pause(sb->iso, on_paused) == 0)
+    if (instance_pause(sb->instance, on_paused) == 0)
         sb->rest = SANDBOX_PAUSING;
 }
 
@@ -35,7 +35,7 @@ void sandbox_wake(struct sandbox *sb, void (*awake)(struct sandbox *sb))
     sb->awake = awake;
     if (sb->rest == SANDBOX_AWAKE)
         awake(sb);
-    else if (sb->rest == SANDBOX_RESTING && iso_resume(sb->iso, on_resumed) == 0)
+    else if (sb->rest == SANDBOX_RESTING && instance_resume(sb->instance, on_resumed) == 0)
         sb->rest = SANDBOX_RESUMING;
     else if (sb->rest == SANDBOX_RESTING)
         sandbox_end(sb, SANDBOX_STATUS_FAILED, "The sandbox cannot be resumed", NULL);

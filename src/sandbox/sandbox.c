@@ -13,22 +13,22 @@
 #include "sandbox/rest.h"
 
 /* In time order. */
-static void on_iso_started(void *ctx, int status, const struct error *err);
+static void on_instance_started(void *ctx, int status, const struct error *err);
 static void on_op_frame(struct agent_call *call, const struct wire_frame *frame);
 static void on_op_failed(struct agent_call *call, const struct error *err);
 static void on_op_closed(struct agent_call *call);
 static void on_expiry(uv_timer_t *timer);
-static void on_iso_exited(void *ctx, const char *reason);
-static void on_iso_stopped(void *ctx);
+static void on_instance_exited(void *ctx, const char *reason);
+static void on_instance_stopped(void *ctx);
 static void on_expiry_closed(uv_handle_t *handle);
 static void sandbox_ready(struct sandbox *sb);
 static void sandbox_maybe_ended(struct sandbox *sb);
 static void sandbox_notify_ended(struct sandbox *sb);
 
-static const struct iso_events sandbox_iso_events = {
-    .started = on_iso_started,
-    .exited = on_iso_exited,
-    .stopped = on_iso_stopped,
+static const struct instance_events sandbox_instance_events = {
+    .started = on_instance_started,
+    .exited = on_instance_exited,
+    .stopped = on_instance_stopped,
 };
 
 static const struct agent_call_handler sandbox_op_handler = {
@@ -83,10 +83,10 @@ static int sandbox_place(struct sandbox *sb, uv_loop_t *loop, const char *dir_ro
 }
 
 /* `t` is NULL for one that runs already. */
-static struct iso *sandbox_iso(struct sandbox *sb, const struct sandbox_host *host,
-                               const struct template *t)
+static struct instance *sandbox_instance(struct sandbox *sb, const struct sandbox_host *host,
+                                         const struct template *t)
 {
-    const struct iso_spec spec = {
+    const struct instance_spec spec = {
         .id = sb->id,
         .dir = sb->dir,
         .rootfs = t != NULL ? t->rootfs : "/",
@@ -98,7 +98,7 @@ static struct iso *sandbox_iso(struct sandbox *sb, const struct sandbox_host *ho
         .disk_mb = sb->disk_mb,
         .pids_max = SANDBOX_PIDS_MAX,
     };
-    return iso_new(host->driver, &spec, &sandbox_iso_events, sb);
+    return instance_new(host->driver, &spec, &sandbox_instance_events, sb);
 }
 
 int sandbox_start(struct sandbox *sb, const struct sandbox_host *host, const struct template *t)
@@ -108,9 +108,9 @@ int sandbox_start(struct sandbox *sb, const struct sandbox_host *host, const str
         return rv;
     if (mkdir(sb->dir, 0700) < 0)
         return -errno;
-    sb->iso = sandbox_iso(sb, host, t);
-    rv = sb->iso != NULL ? iso_start(sb->iso) : -ENOMEM;
-    if (sb->iso == NULL) {
+    sb->instance = sandbox_instance(sb, host, t);
+    rv = sb->instance != NULL ? instance_start(sb->instance) : -ENOMEM;
+    if (sb->instance == NULL) {
         (void)rmdir(sb->dir);
         return rv;
     }
@@ -126,8 +126,8 @@ void sandbox_adopt(struct sandbox *sb, const struct sandbox_host *host)
     sb->claimed = true;
     sandbox_move(sb, SANDBOX_ADOPTING);
     if (sandbox_place(sb, host->driver->loop, host->dir) == 0)
-        sb->iso = sandbox_iso(sb, host, NULL);
-    if (sb->iso == NULL || iso_adopt(sb->iso, &sb->handle) < 0)
+        sb->instance = sandbox_instance(sb, host, NULL);
+    if (sb->instance == NULL || instance_adopt(sb->instance, &sb->handle) < 0)
         sandbox_end(sb, SANDBOX_STATUS_FAILED, "The sandbox could not be adopted", NULL);
 }
 
@@ -180,7 +180,7 @@ static void sandbox_configure(struct sandbox *sb)
     sandbox_op(sb, &none, SANDBOX_HANDSHAKE_MS);
 }
 
-static void on_iso_started(void *ctx, int status, const struct error *err)
+static void on_instance_started(void *ctx, int status, const struct error *err)
 {
     struct sandbox *sb = ctx;
     if (sb->phase == SANDBOX_STOPPING)
@@ -189,7 +189,7 @@ static void on_iso_started(void *ctx, int status, const struct error *err)
         sandbox_end(sb, SANDBOX_STATUS_FAILED, err->message, NULL);
         return;
     }
-    sb->handle = sb->iso->handle;
+    sb->handle = sb->instance->handle;
     sandbox_handshake(sb);
 }
 
@@ -319,7 +319,7 @@ static void on_expiry(uv_timer_t *timer)
         uv_timer_start(timer, on_expiry, (uint64_t)left, 0);
 }
 
-static void on_iso_exited(void *ctx, const char *reason)
+static void on_instance_exited(void *ctx, const char *reason)
 {
     sandbox_end(ctx, SANDBOX_STATUS_FAILED, reason, NULL);
 }
@@ -359,8 +359,8 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
     agent_target_fail(&sb->target, &err);
     if (sb->expiry_active)
         uv_close((uv_handle_t *)&sb->expiry, on_expiry_closed);
-    if (sb->iso != NULL)
-        iso_stop(sb->iso);
+    if (sb->instance != NULL)
+        instance_stop(sb->instance);
     else
         sandbox_maybe_ended(sb);
 }
@@ -372,10 +372,10 @@ static void on_expiry_closed(uv_handle_t *handle)
     sandbox_maybe_ended(sb);
 }
 
-static void on_iso_stopped(void *ctx)
+static void on_instance_stopped(void *ctx)
 {
     struct sandbox *sb = ctx;
-    sb->iso = NULL;
+    sb->instance = NULL;
     sandbox_maybe_ended(sb);
 }
 
@@ -383,7 +383,7 @@ static void on_iso_stopped(void *ctx)
  * do not hold up the end: the object outlives them (sandbox_table.c keeps ended ones). */
 static void sandbox_maybe_ended(struct sandbox *sb)
 {
-    if (sb->phase != SANDBOX_STOPPING || sb->iso != NULL || sb->op_active || sb->expiry_active)
+    if (sb->phase != SANDBOX_STOPPING || sb->instance != NULL || sb->op_active || sb->expiry_active)
         return;
     sandbox_move(sb, SANDBOX_ENDED);
     sandbox_notify_ended(sb);

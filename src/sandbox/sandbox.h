@@ -100,7 +100,7 @@ struct sandbox {
     int64_t created_ms;                          /* wall clock; 0: not claimed */
     int64_t started_ms, ended_ms, timeout_at_ms; /* wall clock; 0: not yet */
     unsigned int vcpus, memory_mb, disk_mb;
-    struct iso_handle handle; /* of the instance, for adoption */
+    struct instance_handle handle; /* of the instance, for adoption */
 
     /* Only while it lives. */
     enum sandbox_phase phase;
@@ -113,7 +113,7 @@ struct sandbox {
     void (*awake)(struct sandbox *sb); /* what follows */
     char *dir;                         /* owned; the instance's directory */
     char *socket_path;
-    struct iso *iso; /* NULL before start and after `stopped` */
+    struct instance *instance; /* NULL before start and after `stopped` */
     struct agent_target target;
     struct agent_call op;     /* PING, CODE_READY, CONFIGURE or CLOCK */
     uint64_t clock_sent_ns;   /* uv_hrtime() when the last clock went out */
@@ -169,8 +169,8 @@ void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds);
 /* Code is about to run in a live sandbox: once it has, this does nothing. */
 static inline void sandbox_expect_code(struct sandbox *sb)
 {
-    if (!sb->code_expected && sb->iso != NULL)
-        iso_expect_code(sb->iso);
+    if (!sb->code_expected && sb->instance != NULL)
+        instance_expect_code(sb->instance);
     sb->code_expected = true;
 }
 

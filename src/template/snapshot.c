@@ -47,7 +47,7 @@ struct maker {
     struct template_kvm_shape shape;
     uv_loop_t loop;
     struct isolation_driver *driver;
-    struct iso *iso; /* NULL when no VM is there */
+    struct instance *instance; /* NULL when no VM is there */
     struct agent_target target;
     struct snapshot_call call;
     bool calling;
@@ -75,7 +75,7 @@ static void on_call_done(struct snapshot_call *sc, int status, const struct erro
 static void on_timer(uv_timer_t *timer);
 static void on_signal(uv_signal_t *handle, int signum);
 
-static const struct iso_events maker_iso_events = {
+static const struct instance_events maker_instance_events = {
     .started = on_result,
     .exited = on_exited,
     .stopped = on_stopped,
@@ -85,7 +85,7 @@ static const struct iso_events maker_iso_events = {
 
 static int maker_boot(struct maker *m, bool clone)
 {
-    const struct iso_spec spec = {
+    const struct instance_spec spec = {
         .id = m->id,
         .dir = m->vm_dir,
         .vcpus = m->shape.vcpus,
@@ -98,8 +98,8 @@ static int maker_boot(struct maker *m, bool clone)
     };
     if (mkdir(m->vm_dir, 0700) < 0 && errno != EEXIST)
         return -errno;
-    m->iso = iso_new(m->driver, &spec, &maker_iso_events, m);
-    return m->iso != NULL ? iso_start(m->iso) : -EINVAL;
+    m->instance = instance_new(m->driver, &spec, &maker_instance_events, m);
+    return m->instance != NULL ? instance_start(m->instance) : -EINVAL;
 }
 
 static int step_boot(struct maker *m)
@@ -158,7 +158,7 @@ static int step_settle(struct maker *m)
 
 static int step_snapshot(struct maker *m)
 {
-    return iso_snapshot(m->iso, m->partial, on_result);
+    return instance_snapshot(m->instance, m->partial, on_result);
 }
 
 static int step_first_code(struct maker *m)
@@ -173,7 +173,7 @@ static int maker_workset(struct maker *m, const char *name)
 {
     char path[MAKER_PATH_SIZE + 16];
     (void)snprintf(path, sizeof(path), "%s/%s", m->partial, name);
-    return iso_workset(m->iso, path, on_result);
+    return instance_workset(m->instance, path, on_result);
 }
 
 static int step_workset(struct maker *m)
@@ -189,7 +189,7 @@ static int step_workset_code(struct maker *m)
 static int step_stop(struct maker *m)
 {
     if (!m->stopping)
-        iso_stop(m->iso);
+        instance_stop(m->instance);
     m->stopping = true;
     return 0;
 }
@@ -223,7 +223,7 @@ static void maker_phase(struct maker *m, const char *text)
 
 static void maker_end_if_idle(struct maker *m)
 {
-    if (m->over && m->iso == NULL && !m->calling)
+    if (m->over && m->instance == NULL && !m->calling)
         uv_stop(&m->loop);
 }
 
@@ -237,7 +237,7 @@ static void maker_fail(struct maker *m, int status, const struct error *err)
     uv_timer_stop(&m->timer);
     if (m->calling)
         agent_target_fail(&m->target, err);
-    if (m->iso != NULL)
+    if (m->instance != NULL)
         (void)step_stop(m);
     maker_end_if_idle(m);
 }
@@ -294,7 +294,7 @@ static void on_call_done(struct snapshot_call *sc, int status, const struct erro
 static void on_stopped(void *ctx)
 {
     struct maker *m = ctx;
-    m->iso = NULL;
+    m->instance = NULL;
     m->stopping = false;
     maker_next(m);
     maker_end_if_idle(m);

@@ -28,11 +28,11 @@ static void kvm_free(struct isolation_driver *base);
 
 static const struct isolation_ops kvm_ops = {
     .name = "kvm",
-    .create = kvm_iso_create,
-    .start = kvm_iso_start,
-    .adopt = kvm_iso_adopt,
-    .stop = kvm_iso_stop,
-    .stats = kvm_iso_stats,
+    .create = kvm_instance_create,
+    .start = kvm_instance_start,
+    .adopt = kvm_instance_adopt,
+    .stop = kvm_instance_stop,
+    .stats = kvm_instance_stats,
     .pause = kvm_op_pause,
     .resume = kvm_op_resume,
     .snapshot = kvm_op_snapshot,
@@ -107,21 +107,21 @@ struct isolation_driver *kvm_driver_new(uv_loop_t *loop, const char *state_dir, 
 static void driver_advance(struct kvm_driver *d)
 {
     while (d->starting < d->starting_max && !list_empty(&d->waiting)) {
-        struct kvm_iso *o = list_first(&d->waiting, struct kvm_iso, waiting);
+        struct kvm_instance *o = list_first(&d->waiting, struct kvm_instance, waiting);
         list_del(&o->waiting);
         o->starting = true;
         d->starting++;
-        kvm_iso_prepare(o);
+        kvm_instance_prepare(o);
     }
 }
 
-void kvm_driver_wait_turn(struct kvm_driver *d, struct kvm_iso *o)
+void kvm_driver_wait_turn(struct kvm_driver *d, struct kvm_instance *o)
 {
     list_add_tail(&d->waiting, &o->waiting);
     driver_advance(d);
 }
 
-void kvm_driver_end_turn(struct kvm_driver *d, struct kvm_iso *o)
+void kvm_driver_end_turn(struct kvm_driver *d, struct kvm_instance *o)
 {
     list_del(&o->waiting);
     if (!o->starting)

@@ -43,14 +43,14 @@
 #define CLEAN_TRIES      3
 
 /* In time order. */
-static void iso_ending(struct kvm_iso *o);
-static void iso_on_grace(uv_timer_t *timer);
-static void iso_on_kill_timeout(uv_timer_t *timer);
-static void iso_on_cleaned(struct helper *run);
-static void iso_on_close(uv_handle_t *h);
+static void kvm_instance_ending(struct kvm_instance *o);
+static void kvm_instance_on_grace(uv_timer_t *timer);
+static void kvm_instance_on_kill_timeout(uv_timer_t *timer);
+static void kvm_instance_on_cleaned(struct helper *run);
+static void kvm_instance_on_close(uv_handle_t *h);
 
 /* The last component of the directory is the id: it names the VM's files and control groups. */
-static bool spec_valid(const struct iso_spec *spec)
+static bool spec_valid(const struct instance_spec *spec)
 {
     const char *slash = strrchr(spec->dir, '/');
     return driver_id_valid(spec->id) && spec->dir[0] == '/' && strcmp(slash + 1, spec->id) == 0 &&
@@ -58,11 +58,12 @@ static bool spec_valid(const struct iso_spec *spec)
                sizeof(((struct sockaddr_un *)0)->sun_path);
 }
 
-struct iso *kvm_iso_create(struct isolation_driver *base, const struct iso_spec *spec,
-                           const struct iso_events *events, void *ctx)
+struct instance *kvm_instance_create(struct isolation_driver *base,
+                                     const struct instance_spec *spec,
+                                     const struct instance_events *events, void *ctx)
 {
     struct kvm_driver *d = container_of(base, struct kvm_driver, base);
-    struct kvm_iso *o = spec_valid(spec) ? calloc(1, sizeof(*o)) : NULL;
+    struct kvm_instance *o = spec_valid(spec) ? calloc(1, sizeof(*o)) : NULL;
     if (o == NULL)
         return NULL;
     if (kvm_launch_init(&o->launch, spec) < 0) {
@@ -73,51 +74,51 @@ struct iso *kvm_iso_create(struct isolation_driver *base, const struct iso_spec 
     o->launch.vmm = d->vmm;
     o->launch.lock = !kvm_driver_adopts(d, o->launch.dir);
     o->launch.cgroups = d->cgroups.n > 0 ? &d->cgroups : NULL;
-    o->iso = (struct iso){.driver = base, .events = events, .ctx = ctx};
+    o->base = (struct instance){.driver = base, .events = events, .ctx = ctx};
     o->pidfd = -1;
     list_init(&o->waiting);
     (void)uv_timer_init(base->loop, &o->timer);
     o->timer.data = o;
     o->open = 1;
     d->instances++;
-    return &o->iso;
+    return &o->base;
 }
 
-void kvm_iso_fail(struct kvm_iso *o, const struct error *err)
+void kvm_instance_fail(struct kvm_instance *o, const struct error *err)
 {
     o->state = KVM_ENDED;
-    kvm_driver_end_turn(kvm_iso_driver(o), o);
-    o->iso.events->started(o->iso.ctx, -EIO, err);
+    kvm_driver_end_turn(kvm_instance_driver(o), o);
+    o->base.events->started(o->base.ctx, -EIO, err);
 }
 
-void kvm_iso_on_exited(struct kvm_ctl *c, const struct kvm_ctl_msg *m)
+void kvm_instance_on_exited(struct kvm_ctl *c, const struct kvm_ctl_msg *m)
 {
-    struct kvm_iso *o = container_of(c, struct kvm_iso, ctl);
+    struct kvm_instance *o = container_of(c, struct kvm_instance, ctl);
     (void)kvm_ctl_msg_reason(m, o->reason, sizeof(o->reason));
     o->ctl_over = true;
-    iso_ending(o);
+    kvm_instance_ending(o);
 }
 
-void kvm_iso_on_lost(struct kvm_ctl *c, const struct error *err)
+void kvm_instance_on_lost(struct kvm_ctl *c, const struct error *err)
 {
-    struct kvm_iso *o = container_of(c, struct kvm_iso, ctl);
+    struct kvm_instance *o = container_of(c, struct kvm_instance, ctl);
     o->lost = *err;
     o->ctl_over = true;
-    iso_ending(o);
+    kvm_instance_ending(o);
 }
 
-void kvm_iso_on_dead(uv_poll_t *poll, int status, int events)
+void kvm_instance_on_dead(uv_poll_t *poll, int status, int events)
 {
-    struct kvm_iso *o = poll->data;
+    struct kvm_instance *o = poll->data;
     (void)status;
     (void)events;
     (void)uv_poll_stop(poll);
     proc_reap(o->pidfd);
     o->dead = true;
-    iso_ending(o);
+    kvm_instance_ending(o);
 }
 
-static void iso_tell_end(struct kvm_iso *o)
+static void kvm_instance_tell_end(struct kvm_instance *o)
 {
     struct error err = {0};
     bool oom = o->launch.cgroups != NULL && cgroup_oom(o->launch.cgroups, o->launch.id);
@@ -127,40 +128,40 @@ static void iso_tell_end(struct kvm_iso *o)
     (void)uv_timer_stop(&o->timer);
     if (o->state == KVM_RUNNING) {
         o->state = KVM_ENDED;
-        o->iso.events->exited(o->iso.ctx, reason);
+        o->base.events->exited(o->base.ctx, reason);
         return;
     }
     (void)error_set(&err, ERROR_SANDBOX_FAILED, "%s", reason);
-    kvm_iso_fail(o, &err);
+    kvm_instance_fail(o, &err);
 }
 
 /* The process has died, or its control socket has fallen silent. */
-static void iso_ending(struct kvm_iso *o)
+static void kvm_instance_ending(struct kvm_instance *o)
 {
     if (o->state == KVM_KILLING && o->dead) {
         (void)uv_timer_stop(&o->timer);
-        kvm_iso_clean(o);
+        kvm_instance_clean(o);
     }
     if (o->state != KVM_CONNECTING && o->state != KVM_AGENT && o->state != KVM_RUNNING)
         return;
     if (o->dead && o->ctl_over)
-        iso_tell_end(o);
+        kvm_instance_tell_end(o);
     else
-        (void)uv_timer_start(&o->timer, iso_on_grace, EXIT_GRACE_MS, 0);
+        (void)uv_timer_start(&o->timer, kvm_instance_on_grace, EXIT_GRACE_MS, 0);
 }
 
 /* It lives without a control connection: nothing could be done with it any more. */
-static void iso_on_grace(uv_timer_t *timer)
+static void kvm_instance_on_grace(uv_timer_t *timer)
 {
-    struct kvm_iso *o = timer->data;
+    struct kvm_instance *o = timer->data;
     if (!o->dead)
         (void)proc_kill(o->pidfd, SIGKILL);
-    iso_tell_end(o);
+    kvm_instance_tell_end(o);
 }
 
-void kvm_iso_stop(struct iso *iso)
+void kvm_instance_stop(struct instance *instance)
 {
-    struct kvm_iso *o = container_of(iso, struct kvm_iso, iso);
+    struct kvm_instance *o = container_of(instance, struct kvm_instance, base);
     kvm_op_cancel(o);
     switch (o->state) {
     case KVM_PREPARING:
@@ -178,16 +179,16 @@ void kvm_iso_stop(struct iso *iso)
         if (o->has_poll && !o->dead) {
             o->state = KVM_KILLING;
             (void)proc_kill(o->pidfd, SIGKILL);
-            (void)uv_timer_start(&o->timer, iso_on_kill_timeout, KILL_TIMEOUT_MS, 0);
+            (void)uv_timer_start(&o->timer, kvm_instance_on_kill_timeout, KILL_TIMEOUT_MS, 0);
             break;
         }
-        kvm_iso_clean(o);
+        kvm_instance_clean(o);
         break;
     case KVM_NEW:
     case KVM_WAITING:
     case KVM_ADOPTING: /* not watched yet; the cleaner ends it */
         (void)uv_timer_stop(&o->timer);
-        kvm_iso_clean(o);
+        kvm_instance_clean(o);
         break;
     case KVM_STOPPING:
     case KVM_KILLING:
@@ -197,14 +198,14 @@ void kvm_iso_stop(struct iso *iso)
     }
 }
 
-static void iso_on_kill_timeout(uv_timer_t *timer)
+static void kvm_instance_on_kill_timeout(uv_timer_t *timer)
 {
-    struct kvm_iso *o = timer->data;
-    log_warn("sandbox process does not end", "sandbox=%s pid=%d", o->launch.id, o->iso.handle.pid);
-    kvm_iso_clean(o);
+    struct kvm_instance *o = timer->data;
+    log_warn("sandbox process does not end", "sandbox=%s pid=%d", o->launch.id, o->base.handle.pid);
+    kvm_instance_clean(o);
 }
 
-void kvm_iso_clean(struct kvm_iso *o)
+void kvm_instance_clean(struct kvm_instance *o)
 {
     char *args[] = {"/proc/self/exe", KVM_VERB_CLEAN, o->launch.id, o->launch.dir};
     char **argv = calloc(ARRAY_SIZE(args) + 1, sizeof(*argv));
@@ -217,48 +218,49 @@ void kvm_iso_clean(struct kvm_iso *o)
     }
     o->state = KVM_CLEANING;
     o->tries++;
-    kvm_driver_end_turn(kvm_iso_driver(o), o);
-    helper_start(&o->run, &kvm_iso_driver(o)->cleanings, argv, CLEAN_TIMEOUT_MS, iso_on_cleaned);
+    kvm_driver_end_turn(kvm_instance_driver(o), o);
+    helper_start(&o->run, &kvm_instance_driver(o)->cleanings, argv, CLEAN_TIMEOUT_MS,
+                 kvm_instance_on_cleaned);
 }
 
-static void iso_close(struct kvm_iso *o)
+static void kvm_instance_close(struct kvm_instance *o)
 {
     o->state = KVM_CLOSING;
     if (o->has_poll)
-        uv_close((uv_handle_t *)&o->poll, iso_on_close);
+        uv_close((uv_handle_t *)&o->poll, kvm_instance_on_close);
     (void)kvm_ctl_close(&o->ctl);
     (void)kvm_agent_close(&o->agent);
-    uv_close((uv_handle_t *)&o->timer, iso_on_close);
+    uv_close((uv_handle_t *)&o->timer, kvm_instance_on_close);
 }
 
-static void iso_on_cleaned(struct helper *run)
+static void kvm_instance_on_cleaned(struct helper *run)
 {
-    struct kvm_iso *o = container_of(run, struct kvm_iso, run);
+    struct kvm_instance *o = container_of(run, struct kvm_instance, run);
     char quoted[256];
     bool done = run->end == HELPER_EXITED && run->status == 0;
     if (!done && o->tries < CLEAN_TRIES && run->end != HELPER_TIMED_OUT) {
-        kvm_iso_clean(o);
+        kvm_instance_clean(o);
         return;
     }
     if (!done)
         log_error("sandbox not fully removed", "sandbox=%s status=%d error=%s", o->launch.id,
                   run->status, log_quote(quoted, sizeof(quoted), run->text));
-    iso_close(o);
+    kvm_instance_close(o);
 }
 
-static void iso_on_close(uv_handle_t *h)
+static void kvm_instance_on_close(uv_handle_t *h)
 {
-    kvm_iso_unref(h->data);
+    kvm_instance_unref(h->data);
 }
 
-void kvm_iso_unref(struct kvm_iso *o)
+void kvm_instance_unref(struct kvm_instance *o)
 {
     if (--o->open > 0)
         return;
-    struct kvm_driver *d = kvm_iso_driver(o);
+    struct kvm_driver *d = kvm_instance_driver(o);
     d->instances--;
     kvm_driver_drop_uid(d, o->launch.uid);
-    o->iso.events->stopped(o->iso.ctx);
+    o->base.events->stopped(o->base.ctx);
     base_close_p(&o->pidfd);
     kvm_op_free(o);
     kvm_launch_done(&o->launch);

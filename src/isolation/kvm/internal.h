@@ -25,7 +25,7 @@ struct kvm_driver {
     uint32_t uid_next;      /* ids are used again as late as possible */
     uint64_t uid_used[KVM_UID_COUNT / 64];
     struct helper_runner launches, cleanings;
-    struct list waiting;   /* struct kvm_iso, for a place to start in */
+    struct list waiting;   /* struct kvm_instance, for a place to start in */
     unsigned int starting; /* from the first step to the agent's first answer */
     unsigned int starting_max;
     unsigned int instances;
@@ -50,7 +50,7 @@ enum kvm_state {
 /* One operation of driver.h: pause, resume, snapshot, workset. */
 struct kvm_op {
     const struct kvm_op_step *step; /* NULL: none is under way */
-    iso_done done;                  /* NULL: it was cancelled */
+    instance_done done;             /* NULL: it was cancelled */
     uv_work_t work;
     char *path; /* owned: the snapshot's directory, or the file; NULL */
     bool made;  /* and it is there */
@@ -60,8 +60,8 @@ struct kvm_op {
     struct error err;
 };
 
-struct kvm_iso {
-    struct iso iso;
+struct kvm_instance {
+    struct instance base;
     enum kvm_state state;
     struct kvm_launch launch;
     uv_work_t work;      /* preparing */
@@ -87,50 +87,50 @@ struct kvm_iso {
     unsigned int tries;             /* of cleaning */
 };
 
-static inline struct kvm_driver *kvm_iso_driver(const struct kvm_iso *o)
+static inline struct kvm_driver *kvm_instance_driver(const struct kvm_instance *o)
 {
-    return container_of(o->iso.driver, struct kvm_driver, base);
+    return container_of(o->base.driver, struct kvm_driver, base);
 }
 
 /* kvm_start.c */
-int kvm_iso_start(struct iso *iso);
-int kvm_iso_adopt(struct iso *iso, const struct iso_handle *handle);
+int kvm_instance_start(struct instance *instance);
+int kvm_instance_adopt(struct instance *instance, const struct instance_handle *handle);
 /* Its turn to start has come. */
-void kvm_iso_prepare(struct kvm_iso *o);
+void kvm_instance_prepare(struct kvm_instance *o);
 
-/* kvm_iso.c */
-struct iso *kvm_iso_create(struct isolation_driver *d, const struct iso_spec *spec,
-                           const struct iso_events *events, void *ctx);
-void kvm_iso_stop(struct iso *iso);
+/* instance.c */
+struct instance *kvm_instance_create(struct isolation_driver *d, const struct instance_spec *spec,
+                                     const struct instance_events *events, void *ctx);
+void kvm_instance_stop(struct instance *instance);
 /* It will not run: tells why. */
-void kvm_iso_fail(struct kvm_iso *o, const struct error *err);
+void kvm_instance_fail(struct kvm_instance *o, const struct error *err);
 /* Nothing of it runs any more, or nothing is known of what does. */
-void kvm_iso_clean(struct kvm_iso *o);
+void kvm_instance_clean(struct kvm_instance *o);
 /* Its process and its control socket have something to say. */
-void kvm_iso_on_exited(struct kvm_ctl *c, const struct kvm_ctl_msg *m);
-void kvm_iso_on_lost(struct kvm_ctl *c, const struct error *err);
-void kvm_iso_on_dead(uv_poll_t *poll, int status, int events);
+void kvm_instance_on_exited(struct kvm_ctl *c, const struct kvm_ctl_msg *m);
+void kvm_instance_on_lost(struct kvm_ctl *c, const struct error *err);
+void kvm_instance_on_dead(uv_poll_t *poll, int status, int events);
 /* One of what `open` counts is gone. */
-void kvm_iso_unref(struct kvm_iso *o);
+void kvm_instance_unref(struct kvm_instance *o);
 
 /* kvm_ops.c */
-int kvm_op_pause(struct iso *iso, iso_done done);
-int kvm_op_resume(struct iso *iso, iso_done done);
-int kvm_op_snapshot(struct iso *iso, const char *dir, iso_done done);
-int kvm_op_workset(struct iso *iso, const char *path, iso_done done);
-void kvm_op_expect_code(struct iso *iso);
+int kvm_op_pause(struct instance *instance, instance_done done);
+int kvm_op_resume(struct instance *instance, instance_done done);
+int kvm_op_snapshot(struct instance *instance, const char *dir, instance_done done);
+int kvm_op_workset(struct instance *instance, const char *path, instance_done done);
+void kvm_op_expect_code(struct instance *instance);
 /* The instance is being stopped: `done` does not come any more. */
-void kvm_op_cancel(struct kvm_iso *o);
-void kvm_op_free(struct kvm_iso *o);
+void kvm_op_cancel(struct kvm_instance *o);
+void kvm_op_free(struct kvm_instance *o);
 
 /* kvm_stats.c */
 /* Has the VMM tell the disk's counters, for the next question about them. */
-void kvm_iso_ask_disk(struct kvm_iso *o);
-int kvm_iso_stats(struct iso *iso, struct iso_stats *ret);
+void kvm_instance_ask_disk(struct kvm_instance *o);
+int kvm_instance_stats(struct instance *instance, struct instance_stats *ret);
 
 /* kvm_driver.c */
-void kvm_driver_wait_turn(struct kvm_driver *d, struct kvm_iso *o);
-void kvm_driver_end_turn(struct kvm_driver *d, struct kvm_iso *o);
+void kvm_driver_wait_turn(struct kvm_driver *d, struct kvm_instance *o);
+void kvm_driver_end_turn(struct kvm_driver *d, struct kvm_instance *o);
 /* Whether a later server finds an instance in `dir` again: not those of template builds, which end
  * with whoever started them. */
 bool kvm_driver_adopts(const struct kvm_driver *d, const char *dir);

@@ -25,7 +25,7 @@ static int launch_copy(char **ret, const char *value)
     return value != NULL && *ret == NULL ? -ENOMEM : 0;
 }
 
-int kvm_launch_init(struct kvm_launch *l, const struct iso_spec *spec)
+int kvm_launch_init(struct kvm_launch *l, const struct instance_spec *spec)
 {
     *l = (struct kvm_launch){.vcpus = spec->vcpus,
                              .memory_mb = spec->memory_mb,

@@ -28,7 +28,7 @@ struct kvm_launch {
 };
 
 /* Copies the strings; -ENOMEM, and kvm_launch_done has to be called all the same. */
-int kvm_launch_init(struct kvm_launch *l, const struct iso_spec *spec);
+int kvm_launch_init(struct kvm_launch *l, const struct instance_spec *spec);
 void kvm_launch_done(struct kvm_launch *l);
 
 /* Makes directory and control groups and decides between snapshot and boot. Blocking. May be called

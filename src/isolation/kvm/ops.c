@@ -21,7 +21,7 @@
 #define OP_SNAPSHOT_MS 600000u /* the memory is written; a slow disk takes its time */
 
 struct kvm_op_step {
-    int (*work)(struct kvm_iso *o); /* on the pool; NULL: a request */
+    int (*work)(struct kvm_instance *o); /* on the pool; NULL: a request */
     enum ctl_type request;
     unsigned int timeout_ms;
     unsigned int fds;
@@ -29,25 +29,25 @@ struct kvm_op_step {
     bool last;
 };
 
-static void op_next(struct kvm_iso *o);
+static void op_next(struct kvm_instance *o);
 static void op_work(uv_work_t *work);
 static void op_on_work(uv_work_t *work, int status);
 static void op_on_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const struct error *err);
 
 /* Steps on files. */
 
-static int op_errno(struct kvm_iso *o, const char *what)
+static int op_errno(struct kvm_instance *o, const char *what)
 {
     return error_set_errno(&o->op.err, ERROR_SANDBOX_FAILED, -errno, "%s", what);
 }
 
-static int op_path(const struct kvm_iso *o, const char *name, char path[PATH_MAX])
+static int op_path(const struct kvm_instance *o, const char *name, char path[PATH_MAX])
 {
     int n = snprintf(path, PATH_MAX, "%s%s%s", o->op.path, name[0] != '\0' ? "/" : "", name);
     return n < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-static int op_create(struct kvm_iso *o, const char *name, int *ret_fd)
+static int op_create(struct kvm_instance *o, const char *name, int *ret_fd)
 {
     char path[PATH_MAX];
     if (op_path(o, name, path) < 0)
@@ -56,7 +56,7 @@ static int op_create(struct kvm_iso *o, const char *name, int *ret_fd)
     return *ret_fd < 0 ? op_errno(o, path) : 0;
 }
 
-static int work_open_snapshot(struct kvm_iso *o)
+static int work_open_snapshot(struct kvm_instance *o)
 {
     if (mkdir(o->op.path, 0700) < 0)
         return op_errno(o, o->op.path);
@@ -65,14 +65,14 @@ static int work_open_snapshot(struct kvm_iso *o)
     return rv == 0 ? op_create(o, CTL_MEMORY_NAME, &o->op.fds[1]) : rv;
 }
 
-static int work_open_workset(struct kvm_iso *o)
+static int work_open_workset(struct kvm_instance *o)
 {
     int rv = op_create(o, "", &o->op.fds[0]);
     o->op.made = rv == 0;
     return rv;
 }
 
-static int work_copy_overlay(struct kvm_iso *o)
+static int work_copy_overlay(struct kvm_instance *o)
 {
     char path[PATH_MAX];
     cleanup_close int to = -1;
@@ -95,7 +95,7 @@ static void op_close_files(struct kvm_op *op)
 }
 
 /* What is there now is safe from a power failure, or gone. */
-static int work_finish(struct kvm_iso *o)
+static int work_finish(struct kvm_instance *o)
 {
     struct kvm_op *op = &o->op;
     int rv = op->status;
@@ -134,10 +134,10 @@ static const struct kvm_op_step op_steps_workset[] = {
     {.work = work_finish, .always = true, .last = true},
 };
 
-static int op_start(struct iso *iso, const struct kvm_op_step *steps, const char *path,
-                    iso_done done)
+static int op_start(struct instance *instance, const struct kvm_op_step *steps, const char *path,
+                    instance_done done)
 {
-    struct kvm_iso *o = container_of(iso, struct kvm_iso, iso);
+    struct kvm_instance *o = container_of(instance, struct kvm_instance, base);
     if (o->state != KVM_RUNNING)
         return -EINVAL;
     if (o->op.step != NULL)
@@ -158,24 +158,24 @@ static int op_start(struct iso *iso, const struct kvm_op_step *steps, const char
     return rv;
 }
 
-int kvm_op_pause(struct iso *iso, iso_done done)
+int kvm_op_pause(struct instance *instance, instance_done done)
 {
-    return op_start(iso, op_steps_pause, NULL, done);
+    return op_start(instance, op_steps_pause, NULL, done);
 }
 
-int kvm_op_resume(struct iso *iso, iso_done done)
+int kvm_op_resume(struct instance *instance, instance_done done)
 {
-    return op_start(iso, op_steps_resume, NULL, done);
+    return op_start(instance, op_steps_resume, NULL, done);
 }
 
-int kvm_op_snapshot(struct iso *iso, const char *dir, iso_done done)
+int kvm_op_snapshot(struct instance *instance, const char *dir, instance_done done)
 {
-    return op_start(iso, op_steps_snapshot, dir, done);
+    return op_start(instance, op_steps_snapshot, dir, done);
 }
 
-int kvm_op_workset(struct iso *iso, const char *path, iso_done done)
+int kvm_op_workset(struct instance *instance, const char *path, instance_done done)
 {
-    return op_start(iso, op_steps_workset, path, done);
+    return op_start(instance, op_steps_workset, path, done);
 }
 
 static void op_on_prefetch(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const struct error *err)
@@ -186,26 +186,26 @@ static void op_on_prefetch(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const
 }
 
 /* Beside whatever operation is under way. */
-void kvm_op_expect_code(struct iso *iso)
+void kvm_op_expect_code(struct instance *instance)
 {
-    struct kvm_iso *o = container_of(iso, struct kvm_iso, iso);
+    struct kvm_instance *o = container_of(instance, struct kvm_instance, base);
     if (o->state == KVM_RUNNING)
         (void)kvm_ctl_request(&o->ctl, CTL_PREFETCH, NULL, 0, OP_TIMEOUT_MS, op_on_prefetch);
 }
 
-static void op_end(struct kvm_iso *o)
+static void op_end(struct kvm_instance *o)
 {
     struct kvm_op *op = &o->op;
-    iso_done done = op->done;
+    instance_done done = op->done;
     int status = op->status;
     struct error err = op->err;
     kvm_op_free(o);
     if (done != NULL)
-        done(o->iso.ctx, status, status < 0 ? &err : NULL);
+        done(o->base.ctx, status, status < 0 ? &err : NULL);
 }
 
 /* The result of a step. */
-static void op_result(struct kvm_iso *o, int status)
+static void op_result(struct kvm_instance *o, int status)
 {
     struct kvm_op *op = &o->op;
     const struct kvm_op_step *step = op->step;
@@ -222,7 +222,7 @@ static void op_result(struct kvm_iso *o, int status)
 }
 
 /* Begins the step, or the next that has to be done. */
-static void op_next(struct kvm_iso *o)
+static void op_next(struct kvm_instance *o)
 {
     struct kvm_op *op = &o->op;
     while (op->status < 0 && !op->step->always && !op->step->last)
@@ -235,7 +235,7 @@ static void op_next(struct kvm_iso *o)
     if (step->work != NULL) {
         op->work.data = o;
         o->open++;
-        (void)uv_queue_work(o->iso.driver->loop, &op->work, op_work, op_on_work);
+        (void)uv_queue_work(o->base.driver->loop, &op->work, op_work, op_on_work);
         return;
     }
     int rv = kvm_ctl_request(&o->ctl, step->request, op->fds, step->fds, step->timeout_ms,
@@ -249,7 +249,7 @@ static void op_next(struct kvm_iso *o)
 
 static void op_work(uv_work_t *work)
 {
-    struct kvm_iso *o = work->data;
+    struct kvm_instance *o = work->data;
     int rv = o->op.step->work(o);
     if (rv < 0 && o->op.status == 0)
         o->op.status = rv;
@@ -257,25 +257,25 @@ static void op_work(uv_work_t *work)
 
 static void op_on_work(uv_work_t *work, int status)
 {
-    struct kvm_iso *o = work->data;
+    struct kvm_instance *o = work->data;
     op_result(o, status);
-    kvm_iso_unref(o);
+    kvm_instance_unref(o);
 }
 
 static void op_on_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const struct error *err)
 {
-    struct kvm_iso *o = container_of(c, struct kvm_iso, ctl);
+    struct kvm_instance *o = container_of(c, struct kvm_instance, ctl);
     if (m == NULL && o->op.status == 0)
         o->op.err = *err;
     op_result(o, m == NULL ? -EIO : 0);
 }
 
-void kvm_op_cancel(struct kvm_iso *o)
+void kvm_op_cancel(struct kvm_instance *o)
 {
     o->op.done = NULL;
 }
 
-void kvm_op_free(struct kvm_iso *o)
+void kvm_op_free(struct kvm_instance *o)
 {
     if (o->op.step == NULL)
         return;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* start.c - from NEW to RUNNING: the upper half of the picture in kvm_iso.c. */
+/* start.c - from NEW to RUNNING: the upper half of the picture in instance.c. */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ static void start_work(uv_work_t *work);
 static void start_on_prepared(uv_work_t *work, int status);
 static void start_on_launched(struct helper *run);
 static void start_on_adopt(uv_timer_t *timer);
-static void start_watch(struct kvm_iso *o, int pidfd);
+static void start_watch(struct kvm_instance *o, int pidfd);
 static void start_on_hello(struct kvm_ctl *c, enum ctl_state state);
 static void start_on_agent(struct kvm_agent *a, int status);
 static void start_on_ctl_closed(struct kvm_ctl *c);
@@ -28,15 +28,15 @@ static void start_on_agent_closed(struct kvm_agent *a);
 
 static const struct kvm_ctl_events start_ctl_events = {
     .hello = start_on_hello,
-    .exited = kvm_iso_on_exited,
-    .lost = kvm_iso_on_lost,
+    .exited = kvm_instance_on_exited,
+    .lost = kvm_instance_on_lost,
     .closed = start_on_ctl_closed,
 };
 
-int kvm_iso_start(struct iso *iso)
+int kvm_instance_start(struct instance *instance)
 {
-    struct kvm_iso *o = container_of(iso, struct kvm_iso, iso);
-    struct kvm_driver *d = kvm_iso_driver(o);
+    struct kvm_instance *o = container_of(instance, struct kvm_instance, base);
+    struct kvm_driver *d = kvm_instance_driver(o);
     assert(o->state == KVM_NEW);
     o->launch.uid = kvm_driver_take_uid(d);
     if (d->uids && o->launch.uid == 0)
@@ -46,32 +46,32 @@ int kvm_iso_start(struct iso *iso)
     return 0;
 }
 
-void kvm_iso_prepare(struct kvm_iso *o)
+void kvm_instance_prepare(struct kvm_instance *o)
 {
     o->state = KVM_PREPARING;
     o->work.data = o;
     o->open++;
-    (void)uv_queue_work(o->iso.driver->loop, &o->work, start_work, start_on_prepared);
+    (void)uv_queue_work(o->base.driver->loop, &o->work, start_work, start_on_prepared);
 }
 
 static void start_work(uv_work_t *work)
 {
-    struct kvm_iso *o = work->data;
+    struct kvm_instance *o = work->data;
     o->err = (struct error){0};
     (void)kvm_launch_prepare(&o->launch, &o->err);
 }
 
 static void start_on_prepared(uv_work_t *work, int status)
 {
-    struct kvm_iso *o = work->data;
+    struct kvm_instance *o = work->data;
     o->open--;
     if (o->state == KVM_STOPPING) {
-        kvm_iso_clean(o);
+        kvm_instance_clean(o);
     } else if (status < 0 || o->err.code != ERROR_NONE) {
-        kvm_iso_fail(o, &o->err);
+        kvm_instance_fail(o, &o->err);
     } else {
         o->state = KVM_LAUNCHING;
-        helper_start(&o->run, &kvm_iso_driver(o)->launches, TAKE_PTR(o->launch.argv),
+        helper_start(&o->run, &kvm_instance_driver(o)->launches, TAKE_PTR(o->launch.argv),
                      LAUNCH_TIMEOUT_MS, start_on_launched);
     }
 }
@@ -101,12 +101,12 @@ static int launch_result(const struct helper *run, struct error *err)
 
 static void start_on_launched(struct helper *run)
 {
-    struct kvm_iso *o = container_of(run, struct kvm_iso, run);
+    struct kvm_instance *o = container_of(run, struct kvm_instance, run);
     struct error err = {0};
     char quoted[300];
     int pid = launch_result(run, &err);
     if (o->state == KVM_STOPPING) {
-        kvm_iso_clean(o);
+        kvm_instance_clean(o);
         return;
     }
     if (pid < 0 && o->launch.restored && o->launch.snapshot_dir == NULL &&
@@ -114,27 +114,27 @@ static void start_on_launched(struct helper *run)
         log_warn("the snapshot cannot be used, booting", "sandbox=%s reason=%s", o->launch.id,
                  log_quote(quoted, sizeof(quoted), err.message));
         o->launch.cold = true;
-        kvm_iso_prepare(o);
-        if (o->iso.driver->refused != NULL)
-            o->iso.driver->refused(o->iso.driver->refused_ctx, o->launch.template_dir);
+        kvm_instance_prepare(o);
+        if (o->base.driver->refused != NULL)
+            o->base.driver->refused(o->base.driver->refused_ctx, o->launch.template_dir);
         return;
     }
     if (pid < 0) {
-        kvm_iso_fail(o, &err);
+        kvm_instance_fail(o, &err);
         return;
     }
     int pidfd = proc_open(pid);
-    o->iso.handle.pid = pid;
+    o->base.handle.pid = pid;
     if (pidfd >= 0)
-        (void)proc_start_time(pid, &o->iso.handle.start_time);
+        (void)proc_start_time(pid, &o->base.handle.start_time);
     start_watch(o, pidfd);
 }
 
-int kvm_iso_adopt(struct iso *iso, const struct iso_handle *handle)
+int kvm_instance_adopt(struct instance *instance, const struct instance_handle *handle)
 {
-    struct kvm_iso *o = container_of(iso, struct kvm_iso, iso);
+    struct kvm_instance *o = container_of(instance, struct kvm_instance, base);
     assert(o->state == KVM_NEW);
-    o->iso.handle = *handle;
+    o->base.handle = *handle;
     o->adopted = true;
     o->state = KVM_ADOPTING;
     return uv_timer_start(&o->timer, start_on_adopt, 0, 0);
@@ -142,27 +142,27 @@ int kvm_iso_adopt(struct iso *iso, const struct iso_handle *handle)
 
 static void start_on_adopt(uv_timer_t *timer)
 {
-    struct kvm_iso *o = timer->data;
+    struct kvm_instance *o = timer->data;
     struct stat st;
-    if (stat(o->launch.dir, &st) == 0 && kvm_iso_driver(o)->uids) {
+    if (stat(o->launch.dir, &st) == 0 && kvm_instance_driver(o)->uids) {
         o->launch.uid = st.st_gid;
-        kvm_driver_keep_uid(kvm_iso_driver(o), st.st_gid);
+        kvm_driver_keep_uid(kvm_instance_driver(o), st.st_gid);
     }
-    start_watch(o, proc_open_same(o->iso.handle.pid, o->iso.handle.start_time));
+    start_watch(o, proc_open_same(o->base.handle.pid, o->base.handle.start_time));
 }
 
 /* Watches the process and connects to it. */
-static void start_watch(struct kvm_iso *o, int pidfd)
+static void start_watch(struct kvm_instance *o, int pidfd)
 {
     struct error err = {0};
-    uv_loop_t *loop = o->iso.driver->loop;
+    uv_loop_t *loop = o->base.driver->loop;
     o->pidfd = pidfd;
     int rv = pidfd < 0 ? pidfd : uv_poll_init(loop, &o->poll, pidfd);
     if (rv == 0) {
         o->has_poll = true;
         o->open++;
         o->poll.data = o;
-        rv = uv_poll_start(&o->poll, UV_READABLE, kvm_iso_on_dead);
+        rv = uv_poll_start(&o->poll, UV_READABLE, kvm_instance_on_dead);
     }
     if (rv == 0)
         rv = kvm_ctl_open(&o->ctl, loop, o->launch.dir, &start_ctl_events);
@@ -171,25 +171,25 @@ static void start_watch(struct kvm_iso *o, int pidfd)
             (void)error_set(&err, ERROR_SANDBOX_FAILED, "the VM ended while no server watched it");
         else
             (void)error_set_errno(&err, ERROR_SANDBOX_FAILED, rv, "the VMM's process");
-        kvm_iso_fail(o, &err);
+        kvm_instance_fail(o, &err);
         return;
     }
     o->open++;
     o->state = KVM_CONNECTING;
 }
 
-static void start_run(struct kvm_iso *o)
+static void start_run(struct kvm_instance *o)
 {
     o->state = KVM_RUNNING;
-    kvm_driver_end_turn(kvm_iso_driver(o), o);
-    kvm_iso_ask_disk(o);
-    o->iso.events->started(o->iso.ctx, 0, NULL);
+    kvm_driver_end_turn(kvm_instance_driver(o), o);
+    kvm_instance_ask_disk(o);
+    o->base.events->started(o->base.ctx, 0, NULL);
 }
 
 static void start_on_resumed(struct kvm_ctl *c, const struct kvm_ctl_msg *m,
                              const struct error *err)
 {
-    struct kvm_iso *o = container_of(c, struct kvm_iso, ctl);
+    struct kvm_instance *o = container_of(c, struct kvm_instance, ctl);
     char quoted[300];
     if (m == NULL && !c->lost)
         log_warn("microVM not resumed", "sandbox=%s error=%s", o->launch.id,
@@ -198,7 +198,7 @@ static void start_on_resumed(struct kvm_ctl *c, const struct kvm_ctl_msg *m,
 
 static void start_on_hello(struct kvm_ctl *c, enum ctl_state state)
 {
-    struct kvm_iso *o = container_of(c, struct kvm_iso, ctl);
+    struct kvm_instance *o = container_of(c, struct kvm_instance, ctl);
     if (o->state != KVM_CONNECTING || state == CTL_STATE_EXITED)
         return;
     if (o->adopted) {
@@ -212,13 +212,13 @@ static void start_on_hello(struct kvm_ctl *c, enum ctl_state state)
     o->agent.done = start_on_agent;
     o->agent.closed = start_on_agent_closed;
     o->open++;
-    kvm_agent_wait(&o->agent, o->iso.driver->loop, o->launch.dir,
+    kvm_agent_wait(&o->agent, o->base.driver->loop, o->launch.dir,
                    o->launch.restored ? RESTORE_TIMEOUT_MS : BOOT_TIMEOUT_MS);
 }
 
 static void start_on_agent(struct kvm_agent *a, int status)
 {
-    struct kvm_iso *o = container_of(a, struct kvm_iso, agent);
+    struct kvm_instance *o = container_of(a, struct kvm_instance, agent);
     struct error err = {0};
     if (o->state != KVM_AGENT)
         return;
@@ -227,15 +227,15 @@ static void start_on_agent(struct kvm_agent *a, int status)
         return;
     }
     (void)error_set(&err, ERROR_SANDBOX_FAILED, "the guest's agent does not listen");
-    kvm_iso_fail(o, &err);
+    kvm_instance_fail(o, &err);
 }
 
 static void start_on_ctl_closed(struct kvm_ctl *c)
 {
-    kvm_iso_unref(container_of(c, struct kvm_iso, ctl));
+    kvm_instance_unref(container_of(c, struct kvm_instance, ctl));
 }
 
 static void start_on_agent_closed(struct kvm_agent *a)
 {
-    kvm_iso_unref(container_of(a, struct kvm_iso, agent));
+    kvm_instance_unref(container_of(a, struct kvm_instance, agent));
 }

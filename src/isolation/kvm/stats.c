@@ -27,7 +27,7 @@ static int stats_read(pid_t pid, const char *name, char text[STATS_TEXT])
     return n > 0 ? 0 : -ESRCH;
 }
 
-static int stats_of_process(pid_t pid, struct iso_stats *ret)
+static int stats_of_process(pid_t pid, struct instance_stats *ret)
 {
     char text[STATS_TEXT];
     uint64_t user = 0, system = 0, pages = 0;
@@ -47,7 +47,7 @@ static int stats_of_process(pid_t pid, struct iso_stats *ret)
 
 static void stats_on_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const struct error *err)
 {
-    struct kvm_iso *o = container_of(c, struct kvm_iso, ctl);
+    struct kvm_instance *o = container_of(c, struct kvm_instance, ctl);
     (void)err;
     if (m == NULL)
         return;
@@ -56,25 +56,25 @@ static void stats_on_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const
     o->disk_write = MAX(o->disk_write, m->disk_write);
 }
 
-void kvm_iso_ask_disk(struct kvm_iso *o)
+void kvm_instance_ask_disk(struct kvm_instance *o)
 {
-    uint64_t now = uv_now(o->iso.driver->loop);
+    uint64_t now = uv_now(o->base.driver->loop);
     if ((o->disk_asked == 0 || now - o->disk_asked >= STATS_AGE_MS) &&
         kvm_ctl_request(&o->ctl, CTL_STATS, NULL, 0, STATS_TIMEOUT_MS, stats_on_reply) == 0)
         o->disk_asked = now;
 }
 
-int kvm_iso_stats(struct iso *iso, struct iso_stats *ret)
+int kvm_instance_stats(struct instance *instance, struct instance_stats *ret)
 {
-    struct kvm_iso *o = container_of(iso, struct kvm_iso, iso);
-    struct iso_stats s = {0};
+    struct kvm_instance *o = container_of(instance, struct kvm_instance, base);
+    struct instance_stats s = {0};
     if (o->state != KVM_RUNNING)
         return -ESRCH;
     int rv = o->launch.cgroups != NULL ? cgroup_stats(o->launch.cgroups, o->launch.id, &s)
-                                       : stats_of_process(iso->handle.pid, &s);
+                                       : stats_of_process(instance->handle.pid, &s);
     if (rv < 0)
         return rv;
-    kvm_iso_ask_disk(o);
+    kvm_instance_ask_disk(o);
     s.disk_read = o->disk_read;
     s.disk_write = o->disk_write;
     *ret = s;

@@ -29,11 +29,11 @@ static void oci_free(struct isolation_driver *d);
 
 static const struct isolation_ops oci_ops = {
     .name = "oci",
-    .create = oci_iso_create,
-    .start = oci_iso_start,
-    .adopt = oci_iso_adopt,
-    .stop = oci_iso_stop,
-    .stats = oci_iso_stats,
+    .create = oci_instance_create,
+    .start = oci_instance_start,
+    .adopt = oci_instance_adopt,
+    .stop = oci_instance_stop,
+    .stats = oci_instance_stats,
     .sweep = oci_sweep,
     .free = oci_free,
 };

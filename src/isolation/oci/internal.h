@@ -21,12 +21,12 @@ struct oci_driver {
     unsigned int instances;
 };
 
-struct iso *oci_iso_create(struct isolation_driver *d, const struct iso_spec *spec,
-                           const struct iso_events *events, void *ctx);
-int oci_iso_start(struct iso *iso);
-int oci_iso_adopt(struct iso *iso, const struct iso_handle *handle);
-void oci_iso_stop(struct iso *iso);
-int oci_iso_stats(struct iso *iso, struct iso_stats *ret);
+struct instance *oci_instance_create(struct isolation_driver *d, const struct instance_spec *spec,
+                                     const struct instance_events *events, void *ctx);
+int oci_instance_start(struct instance *instance);
+int oci_instance_adopt(struct instance *instance, const struct instance_handle *handle);
+void oci_instance_stop(struct instance *instance);
+int oci_instance_stats(struct instance *instance, struct instance_stats *ret);
 
 /* Fills a spec whose strings are owned by it; -ENOMEM. Only `id` and the driver's fields are set.
  */

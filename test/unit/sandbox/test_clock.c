@@ -15,7 +15,7 @@
 #define LONG_US 60000000u /* longer than any test */
 
 static uv_loop_t loop;
-static struct iso instance;
+static struct instance instance;
 static struct isolation_driver driver;
 static struct sandbox *sb;
 static char root[64];
@@ -23,19 +23,19 @@ static int listener = -1, peer = -1;
 static bool ended;
 static uint64_t asked_ns; /* when the greeting of the connection was answered */
 
-static struct iso *idle_create(struct isolation_driver *d, const struct iso_spec *spec,
-                               const struct iso_events *events, void *ctx)
+static struct instance *idle_create(struct isolation_driver *d, const struct instance_spec *spec,
+                                    const struct instance_events *events, void *ctx)
 {
-    instance = (struct iso){.driver = d, .events = events, .ctx = ctx};
+    instance = (struct instance){.driver = d, .events = events, .ctx = ctx};
     return &instance;
 }
 
-static int idle_start(struct iso *iso)
+static int idle_start(struct instance *i)
 {
     return 0;
 }
 
-static void idle_stop(struct iso *iso)
+static void idle_stop(struct instance *i)
 {
 }
 

@@ -9,26 +9,26 @@
 
 static uv_loop_t loop;
 static struct isolation_driver driver;
-static struct iso instance;
+static struct instance instance;
 static struct sandbox *sb;
-static iso_done pause_done, resume_done; /* owed */
+static instance_done pause_done, resume_done; /* owed */
 static int pauses, resumes, stops, awakes, refuse;
 
-static int fake_pause(struct iso *iso, iso_done done)
+static int fake_pause(struct instance *i, instance_done done)
 {
     pauses++;
     pause_done = done;
     return refuse;
 }
 
-static int fake_resume(struct iso *iso, iso_done done)
+static int fake_resume(struct instance *i, instance_done done)
 {
     resumes++;
     resume_done = done;
     return refuse;
 }
 
-static void fake_stop(struct iso *iso)
+static void fake_stop(struct instance *i)
 {
     stops++;
 }
@@ -58,12 +58,12 @@ static void set_up(const struct isolation_ops *use)
 {
     t_loop_open(&loop);
     driver = (struct isolation_driver){.ops = use, .loop = &loop};
-    instance = (struct iso){.driver = &driver};
+    instance = (struct instance){.driver = &driver};
     pauses = resumes = stops = awakes = refuse = 0;
     sb = sandbox_alloc(&events, NULL);
     T_TRUE(sb != NULL);
     agent_target_init(&sb->target, &loop, "/nowhere");
-    sb->iso = &instance;
+    sb->instance = &instance;
     sb->phase = SANDBOX_READY;
     sandbox_rest(sb);
 }
@@ -80,7 +80,7 @@ static void tear_down(void)
         sandbox_end(sb, SANDBOX_STATUS_TERMINATED, NULL, NULL);
     T_EQ(stops, 1);
     sb->phase = SANDBOX_ENDED;
-    sb->iso = NULL;
+    sb->instance = NULL;
     sandbox_free(sb);
     t_loop_close(&loop);
 }

@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 
-#include "t_iso.h"
+#include "t_instance.h"
 
 __attribute__((constructor)) static void helper(int argc, char **argv)
 {
@@ -20,37 +20,37 @@ __attribute__((constructor)) static void helper(int argc, char **argv)
 
 static void on_done(void *ctx, int status, const struct error *err)
 {
-    struct box *b = ctx;
+    struct t_instance *b = ctx;
     b->done++;
     b->done_status = status;
     (void)snprintf(b->error, sizeof(b->error), "%s", err != NULL ? err->message : "");
 }
 
 /* The fault is made known to the VMM by the template's directory. */
-static void box_init(struct box *b, unsigned int n, const char *mode)
+static void t_instance_init(struct t_instance *b, unsigned int n, const char *mode)
 {
     char template_dir[128];
     (void)snprintf(template_dir, sizeof(template_dir), "%s/mode-%s", state_dir, mode);
-    box_new(b, n,
-            (struct iso_spec){.rootfs = "/",
-                              .guest_dir = "/",
-                              .template_dir = template_dir,
-                              .vcpus = 1,
-                              .memory_mb = 64,
-                              .disk_mb = 64});
+    t_instance_new(b, n,
+                   (struct instance_spec){.rootfs = "/",
+                                          .guest_dir = "/",
+                                          .template_dir = template_dir,
+                                          .vcpus = 1,
+                                          .memory_mb = 64,
+                                          .disk_mb = 64});
 }
 
-static void box_start(struct box *b, unsigned int n, const char *mode)
+static void t_instance_start(struct t_instance *b, unsigned int n, const char *mode)
 {
-    box_init(b, n, mode);
-    T_EQ(iso_start(b->iso), 0);
+    t_instance_init(b, n, mode);
+    T_EQ(instance_start(b->instance), 0);
     T_EQ(b->started, 0);
     run_until(&b->started);
 }
 
-static void box_run(struct box *b, unsigned int n, const char *mode)
+static void t_instance_run(struct t_instance *b, unsigned int n, const char *mode)
 {
-    box_start(b, n, mode);
+    t_instance_start(b, n, mode);
     if (b->status != 0)
         T_FAIL("start: %s", b->error);
 }
@@ -100,34 +100,34 @@ static void refuses(void)
     T_TRUE(kvm_driver_new(&loop, state_dir, "/no/such/vmm", &err) == NULL);
     T_STR(err.message, "/no/such/vmm: No such file or directory");
     T_TRUE(kvm_driver_new(&loop, "relative", FAKE_VMM, &err) == NULL);
-    struct iso_spec spec = {.id = "../../etc", .dir = "/"};
-    T_TRUE(iso_new(driver, &spec, &events, NULL) == NULL);
+    struct instance_spec spec = {.id = "../../etc", .dir = "/"};
+    T_TRUE(instance_new(driver, &spec, &events, NULL) == NULL);
     spec.id = "00000001-0000-4000-8000-000000000001";
     spec.dir = "/var/lib/other";
-    T_TRUE(iso_new(driver, &spec, &events, NULL) == NULL);
+    T_TRUE(instance_new(driver, &spec, &events, NULL) == NULL);
 }
 
 static void starts_and_stops(void)
 {
     struct traces before = traces_now();
-    struct iso_stats stats = {0};
+    struct instance_stats stats = {0};
     struct stat st;
-    struct box b;
-    box_run(&b, 1, "good");
-    T_TRUE(b.iso->handle.pid > 1 && b.iso->handle.start_time > 0);
+    struct t_instance b;
+    t_instance_run(&b, 1, "good");
+    T_TRUE(b.instance->handle.pid > 1 && b.instance->handle.start_time > 0);
     T_EQ(stat(b.dir, &st), 0);
     T_EQ(st.st_uid, geteuid());
     T_EQ(st.st_mode & 07777, geteuid() == 0 ? 0710 : 0700);
-    T_EQ(iso_stats(b.iso, &stats), 0);
+    T_EQ(instance_stats(b.instance, &stats), 0);
     for (int i = 0; i < 100 && stats.disk_write == 0; i++) {
         (void)usleep(2000);
         (void)uv_run(&loop, UV_RUN_NOWAIT);
-        T_EQ(iso_stats(b.iso, &stats), 0);
+        T_EQ(instance_stats(b.instance, &stats), 0);
     }
     T_EQ(stats.disk_read, 4096);
     T_EQ(stats.disk_write, 8192);
     T_TRUE(stats.memory_bytes > 0);
-    box_stop(&b);
+    t_instance_stop(&b);
     T_EQ(b.exited, 0);
     traces_equal(before);
 }
@@ -147,11 +147,11 @@ static void start_fails(void)
     };
     struct traces before = traces_now();
     for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
-        struct box b;
-        box_start(&b, 1, faults[i].mode);
+        struct t_instance b;
+        t_instance_start(&b, 1, faults[i].mode);
         T_TRUE(b.status < 0);
         T_STR(b.error, faults[i].error);
-        box_stop(&b);
+        t_instance_stop(&b);
         T_EQ(b.started, 1);
         T_EQ(b.exited, 0);
         traces_equal(before);
@@ -161,9 +161,9 @@ static void start_fails(void)
 static void late_agents(void)
 {
     struct traces before = traces_now();
-    struct box b;
-    box_run(&b, 1, "late-agent");
-    box_stop(&b);
+    struct t_instance b;
+    t_instance_run(&b, 1, "late-agent");
+    t_instance_stop(&b);
     traces_equal(before);
 }
 
@@ -178,19 +178,19 @@ static void stops_in_every_state(void)
 {
     static const char *const modes[] = {"hang", "mute", "silent-agent", "noisy-agent", "good"};
     struct traces before = traces_now();
-    struct box b;
-    box_init(&b, 1, "good");
-    box_stop(&b); /* never started */
+    struct t_instance b;
+    t_instance_init(&b, 1, "good");
+    t_instance_stop(&b); /* never started */
     T_EQ(b.started, 0);
     for (size_t m = 0; m < ARRAY_SIZE(modes); m++) {
         for (unsigned int ms = 0; ms < 60; ms += 6) {
-            box_init(&b, 2, modes[m]);
-            T_EQ(iso_start(b.iso), 0);
+            t_instance_init(&b, 2, modes[m]);
+            T_EQ(instance_start(b.instance), 0);
             give_time(ms);
             T_TRUE(m == 4 || b.started == 0);
             int started = b.started;
-            iso_stop(b.iso);
-            iso_stop(b.iso);
+            instance_stop(b.instance);
+            instance_stop(b.instance);
             run_until(&b.stopped);
             T_EQ(b.started, started);
             T_EQ(b.stopped, 1);
@@ -201,32 +201,32 @@ static void stops_in_every_state(void)
 }
 
 /* Returns within a second, with the reason. */
-static void ends_within_a_second(struct box *b, const char *reason)
+static void ends_within_a_second(struct t_instance *b, const char *reason)
 {
     uint64_t start = uv_hrtime();
     run_until(&b->exited);
     T_TRUE(uv_hrtime() - start < 1000000000u);
     T_STR(b->reason, reason);
-    box_stop(b);
+    t_instance_stop(b);
     T_EQ(b->exited, 1);
 }
 
 static void ends_are_told(void)
 {
     struct traces before = traces_now();
-    struct box b, other;
-    box_run(&other, 2, "good");
-    box_run(&b, 1, "good");
-    T_EQ(kill(b.iso->handle.pid, SIGKILL), 0);
+    struct t_instance b, other;
+    t_instance_run(&other, 2, "good");
+    t_instance_run(&b, 1, "good");
+    T_EQ(kill(b.instance->handle.pid, SIGKILL), 0);
     ends_within_a_second(&b, "the VMM was killed");
-    box_run(&b, 1, "good");
-    T_EQ(kill(b.iso->handle.pid, SIGUSR1), 0);
+    t_instance_run(&b, 1, "good");
+    T_EQ(kill(b.instance->handle.pid, SIGUSR1), 0);
     ends_within_a_second(&b, "the guest's kernel panicked: sysrq triggered crash");
-    box_run(&b, 1, "good");
-    T_EQ(kill(b.iso->handle.pid, SIGUSR2), 0);
+    t_instance_run(&b, 1, "good");
+    T_EQ(kill(b.instance->handle.pid, SIGUSR2), 0);
     ends_within_a_second(&b, "the VMM's control connection: Protocol error");
     T_EQ(other.exited, 0);
-    box_stop(&other);
+    t_instance_stop(&other);
     traces_equal(before);
 }
 
@@ -243,7 +243,7 @@ static void boots_without_snapshot(void)
 {
     static const char json[] = "{\"vcpus\":1,\"memory_mb\":64,\"disk_mb\":64}";
     struct traces before = traces_now();
-    struct box b;
+    struct t_instance b;
     char command[512];
     (void)snprintf(command, sizeof(command),
                    "mkdir -p %s/mode-refuse-restore/kvm/snapshot && "
@@ -251,14 +251,14 @@ static void boots_without_snapshot(void)
                    state_dir, json, state_dir);
     T_EQ(system(command), 0);
     driver->refused = on_refused;
-    box_run(&b, 1, "refuse-restore");
+    t_instance_run(&b, 1, "refuse-restore");
     T_TRUE(strstr(refused, "/mode-refuse-restore") != NULL);
     driver->refused = NULL;
-    box_stop(&b);
+    t_instance_stop(&b);
     traces_equal(before);
 }
 
-static void wait_op(struct box *b, int rv)
+static void wait_op(struct t_instance *b, int rv)
 {
     T_EQ(rv, 0);
     T_EQ(b->done, 0);
@@ -271,21 +271,21 @@ static void operations(void)
 {
     static const char *const names[] = {"state", "memory", "overlay"};
     struct traces before = traces_now();
-    struct box b;
+    struct t_instance b;
     char dir[128], path[256];
     struct stat st;
     (void)snprintf(dir, sizeof(dir), "%s/snap", state_dir);
-    box_init(&b, 1, "good");
-    T_EQ(iso_pause(b.iso, on_done), -EINVAL);
-    T_EQ(iso_start(b.iso), 0);
+    t_instance_init(&b, 1, "good");
+    T_EQ(instance_pause(b.instance, on_done), -EINVAL);
+    T_EQ(instance_start(b.instance), 0);
     run_until(&b.started);
-    iso_expect_code(b.iso); /* beside an operation, whose answer it does not take */
-    wait_op(&b, iso_pause(b.iso, on_done));
+    instance_expect_code(b.instance); /* beside an operation, whose answer it does not take */
+    wait_op(&b, instance_pause(b.instance, on_done));
     T_EQ(b.done_status, 0);
-    iso_expect_code(b.iso);
-    wait_op(&b, iso_resume(b.iso, on_done));
-    T_EQ(iso_snapshot(b.iso, dir, on_done), 0);
-    T_EQ(iso_pause(b.iso, on_done), -EBUSY);
+    instance_expect_code(b.instance);
+    wait_op(&b, instance_resume(b.instance, on_done));
+    T_EQ(instance_snapshot(b.instance, dir, on_done), 0);
+    T_EQ(instance_pause(b.instance, on_done), -EBUSY);
     wait_op(&b, 0);
     T_STR(b.error, "");
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -294,15 +294,15 @@ static void operations(void)
         T_EQ(st.st_size, i < 2 ? 4 : 0);
     }
     (void)snprintf(path, sizeof(path), "%s/workset", dir);
-    wait_op(&b, iso_workset(b.iso, path, on_done));
+    wait_op(&b, instance_workset(b.instance, path, on_done));
     T_EQ(b.done_status, 0);
     T_EQ(stat(path, &st), 0);
-    wait_op(&b, iso_workset(b.iso, path, on_done));
+    wait_op(&b, instance_workset(b.instance, path, on_done));
     T_EQ(b.done_status, -EEXIST);
-    wait_op(&b, iso_snapshot(b.iso, dir, on_done)); /* it is there already, and stays */
+    wait_op(&b, instance_snapshot(b.instance, dir, on_done)); /* it is there already, and stays */
     T_EQ(b.done_status, -EEXIST);
     T_EQ(stat(path, &st), 0);
-    box_stop(&b);
+    t_instance_stop(&b);
     T_EQ(rmtree(dir), 0);
     traces_equal(before);
 }
@@ -321,15 +321,15 @@ static void operations_fail(void)
     char dir[128];
     (void)snprintf(dir, sizeof(dir), "%s/snap", state_dir);
     for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
-        struct box b;
-        box_run(&b, 1, faults[i].mode);
-        wait_op(&b, iso_snapshot(b.iso, dir, on_done));
+        struct t_instance b;
+        t_instance_run(&b, 1, faults[i].mode);
+        wait_op(&b, instance_snapshot(b.instance, dir, on_done));
         T_TRUE(b.done_status < 0);
         T_STR(b.error, faults[i].error);
         T_TRUE(access(dir, F_OK) < 0);
         if (faults[i].ends)
             run_until(&b.exited);
-        box_stop(&b);
+        t_instance_stop(&b);
         traces_equal(before);
     }
 }
@@ -340,12 +340,12 @@ static void stop_during_operation(void)
     char dir[128];
     (void)snprintf(dir, sizeof(dir), "%s/snap", state_dir);
     for (unsigned int ms = 0; ms < 20; ms += 2) {
-        struct box b;
-        box_run(&b, 1, ms < 10 ? "good" : "no-reply");
-        T_EQ(iso_snapshot(b.iso, dir, on_done), 0);
+        struct t_instance b;
+        t_instance_run(&b, 1, ms < 10 ? "good" : "no-reply");
+        T_EQ(instance_snapshot(b.instance, dir, on_done), 0);
         give_time(ms);
         int done = b.done;
-        box_stop(&b);
+        t_instance_stop(&b);
         T_EQ(b.done, done);
         (void)rmtree(dir);
     }
@@ -356,28 +356,28 @@ static void stop_during_operation(void)
 static void adoption(void)
 {
     struct traces before = traces_now();
-    struct box b, again;
-    box_run(&b, 1, "good");
-    struct iso_handle handle = b.iso->handle;
-    box_init(&again, 1, "good");
-    T_EQ(iso_adopt(again.iso, &handle), 0);
+    struct t_instance b, again;
+    t_instance_run(&b, 1, "good");
+    struct instance_handle handle = b.instance->handle;
+    t_instance_init(&again, 1, "good");
+    T_EQ(instance_adopt(again.instance, &handle), 0);
     T_EQ(again.started, 0);
     run_until(&again.started);
     T_EQ(again.status, 0);
-    box_stop(&again);
+    t_instance_stop(&again);
     run_until(&b.exited);
-    box_stop(&b);
+    t_instance_stop(&b);
 
-    box_run(&b, 1, "good");
-    handle = b.iso->handle;
+    t_instance_run(&b, 1, "good");
+    handle = b.instance->handle;
     handle.start_time++;
-    box_init(&again, 3, "good");
-    T_EQ(iso_adopt(again.iso, &handle), 0);
+    t_instance_init(&again, 3, "good");
+    T_EQ(instance_adopt(again.instance, &handle), 0);
     run_until(&again.started);
     T_TRUE(again.status < 0);
-    box_stop(&again);
+    t_instance_stop(&again);
     T_EQ(b.exited, 0);
-    box_stop(&b);
+    t_instance_stop(&b);
     traces_equal(before);
 }
 
@@ -390,16 +390,16 @@ static bool keep_two(void *ctx, const char *id)
 static void sweeping(void)
 {
     struct traces before = traces_now();
-    struct box a, b;
-    box_run(&a, 1, "good");
-    box_run(&b, 2, "good");
-    iso_sweep(driver, keep_two, NULL);
+    struct t_instance a, b;
+    t_instance_run(&a, 1, "good");
+    t_instance_run(&b, 2, "good");
+    isolation_sweep(driver, keep_two, NULL);
     run_until(&a.exited);
     T_EQ(b.exited, 0);
     T_TRUE(access(a.dir, F_OK) < 0);
     T_TRUE(access(b.dir, F_OK) == 0);
-    box_stop(&a);
-    box_stop(&b);
+    t_instance_stop(&a);
+    t_instance_stop(&b);
     traces_equal(before);
 }
 
@@ -407,32 +407,32 @@ static void sweeping(void)
 static void sweeping_builds(void)
 {
     struct traces before = traces_now();
-    struct box b;
+    struct t_instance b;
     char dir[160], template_dir[128];
-    box_init(&b, 1, "good");
-    box_stop(&b);
+    t_instance_init(&b, 1, "good");
+    t_instance_stop(&b);
     (void)snprintf(dir, sizeof(dir), "%s/templates/.build/%s", state_dir, b.id);
     (void)snprintf(template_dir, sizeof(template_dir), "%s/mode-good", state_dir);
     (void)snprintf(b.dir, sizeof(b.dir), "mkdir -p %s/templates/.build", state_dir);
     T_EQ(system(b.dir), 0);
-    struct iso_spec spec = {.id = b.id,
-                            .dir = dir,
-                            .template_dir = template_dir,
-                            .vcpus = 1,
-                            .memory_mb = 64,
-                            .disk_mb = 64};
+    struct instance_spec spec = {.id = b.id,
+                                 .dir = dir,
+                                 .template_dir = template_dir,
+                                 .vcpus = 1,
+                                 .memory_mb = 64,
+                                 .disk_mb = 64};
     b.stopped = 0;
-    b.iso = iso_new(driver, &spec, &events, &b);
-    T_EQ(iso_start(b.iso), 0);
+    b.instance = instance_new(driver, &spec, &events, &b);
+    T_EQ(instance_start(b.instance), 0);
     run_until(&b.started);
-    iso_sweep(driver, keep_two, NULL);
+    isolation_sweep(driver, keep_two, NULL);
     T_TRUE(access(dir, F_OK) == 0);
-    base_close_p(&container_of(b.iso, struct kvm_iso, iso)->launch.lock_fd);
-    container_of(b.iso, struct kvm_iso, iso)->launch.lock_fd = -1;
-    iso_sweep(driver, keep_two, NULL);
+    base_close_p(&container_of(b.instance, struct kvm_instance, base)->launch.lock_fd);
+    container_of(b.instance, struct kvm_instance, base)->launch.lock_fd = -1;
+    isolation_sweep(driver, keep_two, NULL);
     T_TRUE(access(dir, F_OK) < 0);
     run_until(&b.exited);
-    iso_stop(b.iso);
+    instance_stop(b.instance);
     run_until(&b.stopped);
     traces_equal(before);
 }
@@ -440,19 +440,19 @@ static void sweeping_builds(void)
 static void many_at_once(void)
 {
     enum { N = 24 };
-    static struct box boxes[N];
+    static struct t_instance instances[N];
     struct traces before = traces_now();
     for (unsigned int i = 0; i < N; i++) {
-        box_init(&boxes[i], i, i % 5 == 4 ? "die-start" : "good");
-        T_EQ(iso_start(boxes[i].iso), 0);
+        t_instance_init(&instances[i], i, i % 5 == 4 ? "die-start" : "good");
+        T_EQ(instance_start(instances[i].instance), 0);
     }
     for (unsigned int i = 0; i < N; i++) {
         if (i % 7 != 6)
-            run_until(&boxes[i].started);
-        iso_stop(boxes[i].iso);
+            run_until(&instances[i].started);
+        instance_stop(instances[i].instance);
     }
     for (unsigned int i = 0; i < N; i++)
-        run_until(&boxes[i].stopped);
+        run_until(&instances[i].stopped);
     traces_equal(before);
 }
 
@@ -467,14 +467,14 @@ static void set_up(void)
     if (driver == NULL)
         T_FAIL("%s", err.message);
     /* Opened once and kept by libuv; not a trace of an instance. */
-    struct box b;
-    box_start(&b, 0, "good");
-    box_stop(&b);
+    struct t_instance b;
+    t_instance_start(&b, 0, "good");
+    t_instance_stop(&b);
 }
 
 static void tear_down(void)
 {
-    iso_driver_free(driver);
+    isolation_driver_free(driver);
     T_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
     T_EQ(uv_loop_close(&loop), 0);
     T_EQ(rmtree(state_dir), 0);

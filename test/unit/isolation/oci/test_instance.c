@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "t_iso.h"
+#include "t_instance.h"
 
 #define IDS 20
 
@@ -37,30 +37,30 @@ static const char *runtime(void)
     return name != NULL ? name : "runc";
 }
 
-static void box_init_with(struct box *b, unsigned int n, const char *root)
+static void t_instance_init_with(struct t_instance *b, unsigned int n, const char *root)
 {
-    box_new(
+    t_instance_new(
         b, n,
-        (struct iso_spec){
+        (struct instance_spec){
             .rootfs = root, .guest_dir = guest_dir, .vcpus = 1, .memory_mb = 64, .pids_max = 32});
 }
 
-static void box_init(struct box *b, unsigned int n)
+static void t_instance_init(struct t_instance *b, unsigned int n)
 {
-    box_init_with(b, n, rootfs);
+    t_instance_init_with(b, n, rootfs);
 }
 
-static void box_start(struct box *b, unsigned int n)
+static void t_instance_start(struct t_instance *b, unsigned int n)
 {
-    box_init(b, n);
-    T_EQ(iso_start(b->iso), 0);
+    t_instance_init(b, n);
+    T_EQ(instance_start(b->instance), 0);
     T_EQ(b->started, 0);
     run_until(&b->started);
     if (b->status != 0)
         T_FAIL("start: %s", b->error);
 }
 
-static int box_connect(const struct box *b)
+static int t_instance_connect(const struct t_instance *b)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" OCI_SOCKET, b->dir);
@@ -73,10 +73,10 @@ static int box_connect(const struct box *b)
 }
 
 /* The answer to one line, in static memory. */
-static const char *box_ask(const struct box *b, const char *line)
+static const char *t_instance_ask(const struct t_instance *b, const char *line)
 {
     static char answer[256];
-    int fd = box_connect(b);
+    int fd = t_instance_connect(b);
     T_EQ(write(fd, line, strlen(line)), (ssize_t)strlen(line));
     /* With a receive time-out set, helpers that end interrupt it. */
     ssize_t n = TEMP_FAILURE_RETRY(read(fd, answer, sizeof(answer) - 1));
@@ -149,18 +149,18 @@ static void traces_equal(struct traces a)
 
 static void start_ask_stop(void)
 {
-    struct box b;
-    struct iso_stats stats = {0};
+    struct t_instance b;
+    struct instance_stats stats = {0};
     struct traces before = traces_now();
-    box_start(&b, 1);
-    T_STR(box_ask(&b, "ping\n"), "pong 1");
-    T_STR(box_ask(&b, "host\n"), "00000001");
-    T_TRUE(b.iso->handle.pid > 1);
-    T_EQ(iso_stats(b.iso, &stats), 0);
+    t_instance_start(&b, 1);
+    T_STR(t_instance_ask(&b, "ping\n"), "pong 1");
+    T_STR(t_instance_ask(&b, "host\n"), "00000001");
+    T_TRUE(b.instance->handle.pid > 1);
+    T_EQ(instance_stats(b.instance, &stats), 0);
     T_TRUE(stats.cpu_ns > 0 && stats.memory_bytes > 0);
     T_EQ(traces_now().mounts, before.mounts);
     T_EQ(traces_now().processes, before.processes + 1);
-    box_stop(&b);
+    t_instance_stop(&b);
     T_EQ(b.exited, 0);
     traces_equal(before);
 }
@@ -169,29 +169,29 @@ static void walls(void)
 {
     static const char *const refused[] = {"mount", "unshare",  "clone", "ptrace",
                                           "bpf",   "io_uring", "vsock", "mknod"};
-    struct box b;
+    struct t_instance b;
     char line[64], want[64];
-    box_start(&b, 1);
+    t_instance_start(&b, 1);
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
         (void)snprintf(line, sizeof(line), "try %s\n", refused[i]);
         (void)snprintf(want, sizeof(want), "%s %d", refused[i], EPERM);
-        T_STR(box_ask(&b, line), want);
+        T_STR(t_instance_ask(&b, line), want);
     }
     (void)snprintf(want, sizeof(want), "clone3 %d", ENOSYS);
-    T_STR(box_ask(&b, "try clone3\n"), want);
+    T_STR(t_instance_ask(&b, "try clone3\n"), want);
     (void)snprintf(want, sizeof(want), "kill %d", ESRCH);
-    T_STR(box_ask(&b, "try kill\n"), want);
+    T_STR(t_instance_ask(&b, "try kill\n"), want);
     (void)snprintf(want, sizeof(want), "agent %d", EROFS);
-    T_STR(box_ask(&b, "try agent\n"), want);
+    T_STR(t_instance_ask(&b, "try agent\n"), want);
     (void)snprintf(want, sizeof(want), "sysctl %d", EROFS);
-    T_STR(box_ask(&b, "try sysctl\n"), want);
-    T_STR(box_ask(&b, "try setuid\n"), "setuid 0");
-    T_STR(box_ask(&b, "try file\n"), "file 0");
-    T_STR(box_ask(&b, "line /proc/self/status:NoNewPrivs\n"), "NoNewPrivs:\t1");
-    T_STR(box_ask(&b, "line /proc/self/status:CapBnd\n"), "CapBnd:\t00000000000004fb");
-    T_STR(box_ask(&b, "line /proc/self/status:CapInh\n"), "CapInh:\t0000000000000000");
-    T_STR(box_ask(&b, "line /proc/self/status:Seccomp\n"), "Seccomp:\t2");
-    box_stop(&b);
+    T_STR(t_instance_ask(&b, "try sysctl\n"), want);
+    T_STR(t_instance_ask(&b, "try setuid\n"), "setuid 0");
+    T_STR(t_instance_ask(&b, "try file\n"), "file 0");
+    T_STR(t_instance_ask(&b, "line /proc/self/status:NoNewPrivs\n"), "NoNewPrivs:\t1");
+    T_STR(t_instance_ask(&b, "line /proc/self/status:CapBnd\n"), "CapBnd:\t00000000000004fb");
+    T_STR(t_instance_ask(&b, "line /proc/self/status:CapInh\n"), "CapInh:\t0000000000000000");
+    T_STR(t_instance_ask(&b, "line /proc/self/status:Seccomp\n"), "Seccomp:\t2");
+    t_instance_stop(&b);
     char path[128];
     (void)snprintf(path, sizeof(path), "%s/tmp/file", rootfs);
     T_TRUE(access(path, F_OK) < 0); /* the template is never written */
@@ -199,66 +199,66 @@ static void walls(void)
 
 static void limits_processes(void)
 {
-    struct box b;
+    struct t_instance b;
     struct traces before = traces_now();
-    box_start(&b, 1);
-    T_STR(box_ask(&b, "fork\n"), "31");
-    box_stop(&b);
+    t_instance_start(&b, 1);
+    T_STR(t_instance_ask(&b, "fork\n"), "31");
+    t_instance_stop(&b);
     traces_equal(before);
 }
 
 static void out_of_memory(void)
 {
-    struct box b;
+    struct t_instance b;
     struct traces before = traces_now();
-    box_start(&b, 1);
-    (void)box_ask(&b, "eat\n");
+    t_instance_start(&b, 1);
+    (void)t_instance_ask(&b, "eat\n");
     run_until(&b.exited);
     T_STR(b.reason, "out of memory");
-    box_stop(&b);
+    t_instance_stop(&b);
     T_EQ(b.exited, 1);
     traces_equal(before);
 }
 
 static void ends_by_itself(void)
 {
-    struct box b;
-    box_start(&b, 1);
-    (void)box_ask(&b, "exit\n");
+    struct t_instance b;
+    t_instance_start(&b, 1);
+    (void)t_instance_ask(&b, "exit\n");
     run_until(&b.exited);
     T_STR(b.reason, "the agent ended");
-    box_stop(&b);
+    t_instance_stop(&b);
     T_EQ(b.exited, 1);
 }
 
 static void hostile_tree(void)
 {
-    struct box b;
+    struct t_instance b;
     struct traces before = traces_now();
-    box_start(&b, 1);
-    T_STR(box_ask(&b, "mess\n"), "3000");
-    box_stop(&b);
+    t_instance_start(&b, 1);
+    T_STR(t_instance_ask(&b, "mess\n"), "3000");
+    t_instance_stop(&b);
     traces_equal(before);
 }
 
 static void stop_in_every_state(void)
 {
     struct traces before = traces_now();
-    struct box b;
-    box_init(&b, 1);
-    box_stop(&b); /* never started */
+    struct t_instance b;
+    t_instance_init(&b, 1);
+    t_instance_stop(&b); /* never started */
     T_EQ(b.started, 0);
     /* Whatever point the launcher has reached: turns of the loop, then a few milliseconds. */
     for (unsigned int ms = 0; ms < 120; ms += 6) {
-        box_init(&b, 2);
-        T_EQ(iso_start(b.iso), 0);
+        t_instance_init(&b, 2);
+        T_EQ(instance_start(b.instance), 0);
         for (unsigned int waited = 0; waited < ms && b.started == 0; waited += 2) {
             (void)uv_run(&loop, UV_RUN_NOWAIT);
             (void)usleep(2000);
         }
         int started = b.started;
-        iso_stop(b.iso);
-        iso_stop(b.iso);
+        instance_stop(b.instance);
+        instance_stop(b.instance);
         run_until(&b.stopped);
         T_EQ(b.started, started);
         T_EQ(b.stopped, 1);
@@ -270,48 +270,48 @@ static void stop_in_every_state(void)
 static void failed_start(void)
 {
     struct traces before = traces_now();
-    struct box b;
-    box_init_with(&b, 1, "/nonexistent");
-    T_EQ(iso_start(b.iso), 0);
+    struct t_instance b;
+    t_instance_init_with(&b, 1, "/nonexistent");
+    T_EQ(instance_start(b.instance), 0);
     run_until(&b.started);
     T_TRUE(b.status < 0);
     T_STR(b.error, "/nonexistent: No such file or directory");
-    box_stop(&b);
+    t_instance_stop(&b);
     T_EQ(b.started, 1);
     /* The runtime's own reason comes through: no agent in this directory. */
     char agent[128], hidden[128];
     (void)snprintf(agent, sizeof(agent), "%s/corral-agent", guest_dir);
     (void)snprintf(hidden, sizeof(hidden), "%s/hidden", guest_dir);
     T_EQ(rename(agent, hidden), 0);
-    box_init(&b, 2);
-    T_EQ(iso_start(b.iso), 0);
+    t_instance_init(&b, 2);
+    T_EQ(instance_start(b.instance), 0);
     run_until(&b.started);
     T_EQ(rename(hidden, agent), 0);
     T_TRUE(b.status < 0);
     T_TRUE(strstr(b.error, "corral-agent") != NULL);
     T_TRUE(strcasestr(b.error, "no such file") != NULL);
-    box_stop(&b);
+    t_instance_stop(&b);
     traces_equal(before);
 }
 
 static void many_at_once(void)
 {
     struct traces before = traces_now();
-    static struct box boxes[IDS];
+    static struct t_instance instances[IDS];
     for (unsigned int i = 0; i < IDS; i++) {
-        box_init(&boxes[i], i);
-        T_EQ(iso_start(boxes[i].iso), 0);
+        t_instance_init(&instances[i], i);
+        T_EQ(instance_start(instances[i].instance), 0);
     }
     for (unsigned int i = 0; i < IDS; i++) {
-        run_until(&boxes[i].started);
-        if (boxes[i].status != 0)
-            T_FAIL("start: %s", boxes[i].error);
-        T_STR(box_ask(&boxes[i], "ping\n"), "pong 1");
+        run_until(&instances[i].started);
+        if (instances[i].status != 0)
+            T_FAIL("start: %s", instances[i].error);
+        T_STR(t_instance_ask(&instances[i], "ping\n"), "pong 1");
     }
     for (unsigned int i = 0; i < IDS; i++)
-        iso_stop(boxes[i].iso);
+        instance_stop(instances[i].instance);
     for (unsigned int i = 0; i < IDS; i++)
-        run_until(&boxes[i].stopped);
+        run_until(&instances[i].stopped);
     traces_equal(before);
 }
 
@@ -320,12 +320,12 @@ static void fifty_cycles(void)
     struct traces before = traces_now();
     uint64_t start_ns = 0, stop_ns = 0;
     for (unsigned int i = 0; i < 50; i++) {
-        struct box b;
+        struct t_instance b;
         uint64_t t0 = uv_hrtime();
-        box_start(&b, i);
-        T_STR(box_ask(&b, "ping\n"), "pong 1");
+        t_instance_start(&b, i);
+        T_STR(t_instance_ask(&b, "ping\n"), "pong 1");
         uint64_t t1 = uv_hrtime();
-        box_stop(&b);
+        t_instance_stop(&b);
         start_ns += t1 - t0;
         stop_ns += uv_hrtime() - t1;
     }
@@ -338,25 +338,25 @@ static void fifty_cycles(void)
 static void adoption(void)
 {
     struct traces before = traces_now();
-    struct box b, again;
-    box_start(&b, 1);
-    struct iso_handle handle = b.iso->handle;
-    box_init(&again, 1);
-    T_EQ(iso_adopt(again.iso, &handle), 0);
+    struct t_instance b, again;
+    t_instance_start(&b, 1);
+    struct instance_handle handle = b.instance->handle;
+    t_instance_init(&again, 1);
+    T_EQ(instance_adopt(again.instance, &handle), 0);
     T_EQ(again.started, 0);
     run_until(&again.started);
     T_EQ(again.status, 0);
-    T_STR(box_ask(&again, "ping\n"), "pong 1");
-    box_stop(&again);
+    T_STR(t_instance_ask(&again, "ping\n"), "pong 1");
+    t_instance_stop(&again);
     run_until(&b.exited);
-    box_stop(&b);
+    t_instance_stop(&b);
 
     handle.start_time++;
-    box_init(&b, 1);
-    T_EQ(iso_adopt(b.iso, &handle), 0);
+    t_instance_init(&b, 1);
+    T_EQ(instance_adopt(b.instance, &handle), 0);
     run_until(&b.started);
     T_TRUE(b.status < 0);
-    box_stop(&b);
+    t_instance_stop(&b);
     traces_equal(before);
 }
 
@@ -368,36 +368,36 @@ static bool keep_two(void *ctx, const char *id)
 static void sweeping(void)
 {
     struct traces before = traces_now();
-    struct box a, b, c;
-    box_start(&a, 1);
-    box_start(&b, 2);
-    box_start(&c, 3);
-    iso_sweep(driver, keep_two, NULL);
+    struct t_instance a, b, c;
+    t_instance_start(&a, 1);
+    t_instance_start(&b, 2);
+    t_instance_start(&c, 3);
+    isolation_sweep(driver, keep_two, NULL);
     run_until(&a.exited);
     run_until(&c.exited);
-    T_STR(box_ask(&b, "ping\n"), "pong 1");
+    T_STR(t_instance_ask(&b, "ping\n"), "pong 1");
     T_EQ(b.exited, 0);
     T_TRUE(access(a.dir, F_OK) < 0);
     T_TRUE(access(b.dir, F_OK) == 0);
-    box_stop(&a);
-    box_stop(&b);
-    box_stop(&c);
+    t_instance_stop(&a);
+    t_instance_stop(&b);
+    t_instance_stop(&c);
     traces_equal(before);
 }
 
 /* Starts five sandboxes and is gone after `ms`, whatever they have come to by then. */
 static void server_that_crashes(const char *state, unsigned int ms, const char *program)
 {
-    static struct box boxes[5];
+    static struct t_instance instances[5];
     (void)snprintf(state_dir, sizeof(state_dir), "%s", state);
     (void)snprintf(rootfs, sizeof(rootfs), "%s/root,fs:x", state_dir);
     (void)snprintf(guest_dir, sizeof(guest_dir), "%s/guest", state_dir);
     id_suffix = (unsigned int)getppid();
     (void)uv_loop_init(&loop);
     driver = oci_driver_new(&loop, state_dir, program, NULL);
-    for (unsigned int i = 0; i < ARRAY_SIZE(boxes); i++) {
-        box_init(&boxes[i], i);
-        (void)iso_start(boxes[i].iso);
+    for (unsigned int i = 0; i < ARRAY_SIZE(instances); i++) {
+        t_instance_init(&instances[i], i);
+        (void)instance_start(instances[i].instance);
     }
     for (unsigned int waited = 0; waited < ms; waited += 2) {
         (void)uv_run(&loop, UV_RUN_NOWAIT);
@@ -425,7 +425,7 @@ static void crash_of_the_server(void)
         int status = 0;
         T_EQ(waitpid(pid, &status, 0), pid);
         T_TRUE(WIFSIGNALED(status));
-        iso_sweep(driver, keep_none, NULL);
+        isolation_sweep(driver, keep_none, NULL);
         traces_equal(before);
     }
 }
@@ -451,7 +451,7 @@ static void slow_runtime_of_a_crash(void)
         (void)usleep(10000);
     (void)kill(pid, SIGKILL);
     T_EQ(waitpid(pid, NULL, 0), pid);
-    iso_sweep(driver, keep_none, NULL);
+    isolation_sweep(driver, keep_none, NULL);
     traces_equal(before);
     (void)sleep(2);
     traces_equal(before);
@@ -463,8 +463,8 @@ static void refuses(void)
     T_TRUE(oci_driver_new(&loop, state_dir, "no-such-runtime", &err) == NULL);
     T_STR(err.message, "the OCI runtime no-such-runtime is not installed");
     T_TRUE(oci_driver_new(&loop, "relative", "runc", &err) == NULL);
-    struct iso_spec spec = {.id = "../../etc", .dir = "/", .rootfs = "/", .guest_dir = "/"};
-    T_TRUE(iso_new(driver, &spec, &events, NULL) == NULL);
+    struct instance_spec spec = {.id = "../../etc", .dir = "/", .rootfs = "/", .guest_dir = "/"};
+    T_TRUE(instance_new(driver, &spec, &events, NULL) == NULL);
 }
 
 static void copy_guest(void)
@@ -494,14 +494,14 @@ static void set_up(void)
         T_SKIP(err.message);
     }
     /* Opened once and kept by libuv; not a trace of a sandbox. */
-    struct box b;
-    box_init(&b, 0);
-    box_stop(&b);
+    struct t_instance b;
+    t_instance_init(&b, 0);
+    t_instance_stop(&b);
 }
 
 static void tear_down(void)
 {
-    iso_driver_free(driver);
+    isolation_driver_free(driver);
     T_EQ(uv_run(&loop, UV_RUN_DEFAULT), 0);
     T_EQ(uv_loop_close(&loop), 0);
     T_EQ(rmtree(state_dir), 0);
