@@ -11,68 +11,70 @@
 #include "vmm_ctl.h"
 #include "wire.h"
 
-#define AGENT_WAIT_MS     10u    /* between the first tries, then twice as long each time ... */
-#define AGENT_WAIT_MAX_MS 320u   /* ... up to this */
-#define AGENT_TRY_MS      10000u /* for one answer: a guest may lose what it got while it booted */
+#define AWAIT_AGENT_PAUSE_MS     10u /* between the first tries, then twice as long each time ... */
+#define AWAIT_AGENT_PAUSE_MAX_MS 320u /* ... up to this */
+#define AWAIT_AGENT_TRY_MS       10000u /* for one answer: a guest may lose what it got while it booted \
+                                         */
 
 /* In time order. */
-static void agent_on_timer(uv_timer_t *timer);
-static int agent_try(struct kvm_agent *a);
-static void agent_on_readable(uv_poll_t *poll, int status, int events);
-static void agent_on_poll_close(uv_handle_t *h);
-static void agent_on_close(uv_handle_t *h);
+static void await_agent_on_timer(uv_timer_t *timer);
+static int await_agent_try(struct await_agent *a);
+static void await_agent_on_readable(uv_poll_t *poll, int status, int events);
+static void await_agent_on_poll_close(uv_handle_t *h);
+static void await_agent_on_close(uv_handle_t *h);
 
-void kvm_agent_wait(struct kvm_agent *a, uv_loop_t *loop, const char *dir, unsigned int timeout_ms)
+void await_agent_start(struct await_agent *a, uv_loop_t *loop, const char *dir,
+                       unsigned int timeout_ms)
 {
     a->loop = loop;
     a->dir = dir;
     a->fd = -1;
-    a->wait_ms = AGENT_WAIT_MS;
+    a->wait_ms = AWAIT_AGENT_PAUSE_MS;
     a->deadline = uv_now(loop) + timeout_ms;
     a->open = true;
     (void)uv_timer_init(loop, &a->timer);
     a->timer.data = a;
-    (void)uv_timer_start(&a->timer, agent_on_timer, 0, 0);
+    (void)uv_timer_start(&a->timer, await_agent_on_timer, 0, 0);
 }
 
 /* How long a step of at most `ms` may take. */
-static uint64_t agent_bound(const struct kvm_agent *a, uint64_t ms)
+static uint64_t await_agent_bound(const struct await_agent *a, uint64_t ms)
 {
     uint64_t now = uv_now(a->loop);
     return MIN(ms, a->deadline > now ? a->deadline - now : 0);
 }
 
-static void agent_end_try(struct kvm_agent *a)
+static void await_agent_end_try(struct await_agent *a)
 {
     if (a->polling && !uv_is_closing((uv_handle_t *)&a->poll))
-        uv_close((uv_handle_t *)&a->poll, agent_on_poll_close);
+        uv_close((uv_handle_t *)&a->poll, await_agent_on_poll_close);
 }
 
-static void agent_done(struct kvm_agent *a, int status)
+static void await_agent_done(struct await_agent *a, int status)
 {
     a->over = true;
     (void)uv_timer_stop(&a->timer);
-    agent_end_try(a);
+    await_agent_end_try(a);
     a->done(a, status);
 }
 
 /* The time of a try is over, or that between two. */
-static void agent_on_timer(uv_timer_t *timer)
+static void await_agent_on_timer(uv_timer_t *timer)
 {
-    struct kvm_agent *a = timer->data;
-    if (agent_bound(a, 1) == 0) {
-        agent_done(a, -ETIMEDOUT);
+    struct await_agent *a = timer->data;
+    if (await_agent_bound(a, 1) == 0) {
+        await_agent_done(a, -ETIMEDOUT);
         return;
     }
     if (a->polling) {
-        agent_end_try(a); /* the next follows when the handle has closed */
+        await_agent_end_try(a); /* the next follows when the handle has closed */
         return;
     }
-    uint64_t wait = agent_try(a) == 0 ? AGENT_TRY_MS : a->wait_ms;
-    (void)uv_timer_start(timer, agent_on_timer, agent_bound(a, wait), 0);
+    uint64_t wait = await_agent_try(a) == 0 ? AWAIT_AGENT_TRY_MS : a->wait_ms;
+    (void)uv_timer_start(timer, await_agent_on_timer, await_agent_bound(a, wait), 0);
 }
 
-static int agent_try(struct kvm_agent *a)
+static int await_agent_try(struct await_agent *a)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     char greeting[24];
@@ -92,12 +94,12 @@ static int agent_try(struct kvm_agent *a)
     a->polling = true;
     a->fd = TAKE_FD(fd);
     a->answer_len = 0;
-    return uv_poll_start(&a->poll, UV_READABLE, agent_on_readable);
+    return uv_poll_start(&a->poll, UV_READABLE, await_agent_on_readable);
 }
 
-static void agent_on_readable(uv_poll_t *poll, int status, int events)
+static void await_agent_on_readable(uv_poll_t *poll, int status, int events)
 {
-    struct kvm_agent *a = poll->data;
+    struct await_agent *a = poll->data;
     (void)events;
     ssize_t n = status < 0
                     ? status
@@ -107,41 +109,41 @@ static void agent_on_readable(uv_poll_t *poll, int status, int events)
     a->answer_len += n > 0 ? (size_t)n : 0;
     bool whole = memchr(a->answer, '\n', a->answer_len) != NULL;
     if (whole && memcmp(a->answer, "OK ", 3) == 0)
-        agent_done(a, 0);
+        await_agent_done(a, 0);
     else if (n <= 0 || whole || a->answer_len == sizeof(a->answer))
-        agent_end_try(a);
+        await_agent_end_try(a);
 }
 
-static void agent_on_poll_close(uv_handle_t *h)
+static void await_agent_on_poll_close(uv_handle_t *h)
 {
-    struct kvm_agent *a = h->data;
+    struct await_agent *a = h->data;
     base_close_p(&a->fd);
     a->fd = -1;
     a->polling = false;
     if (a->closing) {
-        uv_close((uv_handle_t *)&a->timer, agent_on_close);
+        uv_close((uv_handle_t *)&a->timer, await_agent_on_close);
     } else if (!a->over) {
-        (void)uv_timer_start(&a->timer, agent_on_timer, agent_bound(a, a->wait_ms), 0);
-        a->wait_ms = MIN(a->wait_ms * 2, (uint64_t)AGENT_WAIT_MAX_MS);
+        (void)uv_timer_start(&a->timer, await_agent_on_timer, await_agent_bound(a, a->wait_ms), 0);
+        a->wait_ms = MIN(a->wait_ms * 2, (uint64_t)AWAIT_AGENT_PAUSE_MAX_MS);
     }
 }
 
-bool kvm_agent_close(struct kvm_agent *a)
+bool await_agent_close(struct await_agent *a)
 {
     if (!a->open || a->closing)
         return false;
     a->closing = true;
     (void)uv_timer_stop(&a->timer);
     if (a->polling)
-        agent_end_try(a);
+        await_agent_end_try(a);
     else
-        uv_close((uv_handle_t *)&a->timer, agent_on_close);
+        uv_close((uv_handle_t *)&a->timer, await_agent_on_close);
     return true;
 }
 
-static void agent_on_close(uv_handle_t *h)
+static void await_agent_on_close(uv_handle_t *h)
 {
-    struct kvm_agent *a = h->data;
+    struct await_agent *a = h->data;
     a->open = false;
     a->closed(a);
 }

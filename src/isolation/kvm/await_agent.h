@@ -9,11 +9,11 @@
 #include <stdbool.h>
 #include <uv.h>
 
-struct kvm_agent {
+struct await_agent {
     const char *dir;
     /* 0: it listens. -ETIMEDOUT: it did not in time. Never from inside a call; once. */
-    void (*done)(struct kvm_agent *a, int status);
-    void (*closed)(struct kvm_agent *a);
+    void (*done)(struct await_agent *a, int status);
+    void (*closed)(struct await_agent *a);
     uv_loop_t *loop;
     uv_timer_t timer;
     uv_poll_t poll; /* of one try; exists while `polling` */
@@ -26,9 +26,10 @@ struct kvm_agent {
 };
 
 /* `dir` stays the caller's, as do the two callbacks, which are set before. */
-void kvm_agent_wait(struct kvm_agent *a, uv_loop_t *loop, const char *dir, unsigned int timeout_ms);
+void await_agent_start(struct await_agent *a, uv_loop_t *loop, const char *dir,
+                       unsigned int timeout_ms);
 
 /* False when it never waited or is closing: `closed` will not come. */
-bool kvm_agent_close(struct kvm_agent *a);
+bool await_agent_close(struct await_agent *a);
 
 #endif

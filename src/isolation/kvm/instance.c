@@ -229,7 +229,7 @@ static void kvm_instance_close(struct kvm_instance *o)
     if (o->has_poll)
         uv_close((uv_handle_t *)&o->poll, kvm_instance_on_close);
     (void)kvm_ctl_close(&o->ctl);
-    (void)kvm_agent_close(&o->agent);
+    (void)await_agent_close(&o->agent);
     uv_close((uv_handle_t *)&o->timer, kvm_instance_on_close);
 }
 

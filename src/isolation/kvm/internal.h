@@ -75,7 +75,7 @@ struct kvm_instance {
     bool has_poll;
     uv_timer_t timer;
     struct kvm_ctl ctl;
-    struct kvm_agent agent;
+    struct await_agent agent;
     bool dead;                      /* its process has ended */
     bool ctl_over;                  /* nothing more comes from its control socket */
     char reason[KVM_CTL_TEXT + 64]; /* why it ended; "" when it did not say */

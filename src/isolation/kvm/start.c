@@ -22,9 +22,9 @@ static void start_on_launched(struct helper *run);
 static void start_on_adopt(uv_timer_t *timer);
 static void start_watch(struct kvm_instance *o, int pidfd);
 static void start_on_hello(struct kvm_ctl *c, enum ctl_state state);
-static void start_on_agent(struct kvm_agent *a, int status);
+static void start_on_agent(struct await_agent *a, int status);
 static void start_on_ctl_closed(struct kvm_ctl *c);
-static void start_on_agent_closed(struct kvm_agent *a);
+static void start_on_agent_closed(struct await_agent *a);
 
 static const struct kvm_ctl_events start_ctl_events = {
     .hello = start_on_hello,
@@ -212,11 +212,11 @@ static void start_on_hello(struct kvm_ctl *c, enum ctl_state state)
     o->agent.done = start_on_agent;
     o->agent.closed = start_on_agent_closed;
     o->open++;
-    kvm_agent_wait(&o->agent, o->base.driver->loop, o->launch.dir,
-                   o->launch.restored ? RESTORE_TIMEOUT_MS : BOOT_TIMEOUT_MS);
+    await_agent_start(&o->agent, o->base.driver->loop, o->launch.dir,
+                      o->launch.restored ? RESTORE_TIMEOUT_MS : BOOT_TIMEOUT_MS);
 }
 
-static void start_on_agent(struct kvm_agent *a, int status)
+static void start_on_agent(struct await_agent *a, int status)
 {
     struct kvm_instance *o = container_of(a, struct kvm_instance, agent);
     struct error err = {0};
@@ -235,7 +235,7 @@ static void start_on_ctl_closed(struct kvm_ctl *c)
     kvm_instance_unref(container_of(c, struct kvm_instance, ctl));
 }
 
-static void start_on_agent_closed(struct kvm_agent *a)
+static void start_on_agent_closed(struct await_agent *a)
 {
     kvm_instance_unref(container_of(a, struct kvm_instance, agent));
 }
