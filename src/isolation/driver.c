@@ -6,24 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "isolation/kvm/clean.h"
-#include "isolation/oci/exec.h"
+#include "isolation/type.h"
 
 bool driver_helper_main(int argc, char **argv, int *ret_status)
 {
-    static const struct {
-        const char *verb;
-        int (*run)(char **args);
-    } helpers[] = {
-        {OCI_VERB_LAUNCH, oci_launch_main},
-        {OCI_VERB_CLEAN, oci_clean_main},
-        {KVM_VERB_CLEAN, kvm_clean_main},
-    };
-
-    for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(helpers); i++) {
-        if (strcmp(argv[1], helpers[i].verb) == 0) {
-            *ret_status = helpers[i].run(argv + 2);
-            return true;
+    for (size_t i = 0; argc > 1 && isolation_types[i] != NULL; i++) {
+        const struct isolation_verb *v = isolation_types[i]->verbs;
+        for (; v != NULL && v->name != NULL; v++) {
+            if (strcmp(argv[1], v->name) == 0) {
+                *ret_status = v->run(argv + 2);
+                return true;
+            }
         }
     }
     return false;

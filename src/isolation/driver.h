@@ -112,16 +112,6 @@ struct instance {
     struct instance_handle handle;
 };
 
-/* NULL, with `err` filled, when the machine cannot run it (no runc, not root, ...). `state_dir` is
- * the server's; `runtime` is the OCI runtime's name or path ("runc"). */
-struct isolation_driver *oci_driver_new(uv_loop_t *loop, const char *state_dir, const char *runtime,
-                                        struct error *err);
-
-/* NULL, with `err` filled, when the machine cannot run it. `vmm` is the path of corral-vmm. Whether
- * /dev/kvm is any good is asked by kvm_probe, not here. */
-struct isolation_driver *kvm_driver_new(uv_loop_t *loop, const char *state_dir, const char *vmm,
-                                        struct error *err);
-
 /* The drivers' blocking work is done by this very program, started again with a verb of theirs. To
  * be called first in main: true when this process is one of those, which is then done and has to
  * exit with *ret_status. */

@@ -1,40 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * open.c - which driver a server gets: the one that --isolation names, or, for "auto", the first of
+ * the list that this machine can run. A fallback to the next of the list is logged with its reason.
+ * When none can be opened the error is that of the last one tried.
+ */
 #include "isolation/open.h"
 
-#include "base/log.h"
-#include "isolation/kvm/probe.h"
+#include <stdio.h>
 
-static struct isolation_driver *isolation_open_oci(uv_loop_t *loop, const struct config *config,
-                                                   struct error *err)
+#include "base/log.h"
+#include "isolation/type.h"
+
+static struct isolation_driver *isolation_open_type(const struct isolation_type *type,
+                                                    uv_loop_t *loop, const struct config *config,
+                                                    struct error *err)
 {
-    if (!config_is_loopback(&config->listen) && !config->allow_weak_isolation) {
-        error_set(
-            err, ERROR_INVALID_ARGUMENT,
-            "Containers are a weaker wall than microVMs: they are served on a loopback address "
-            "only, unless --allow-weak-isolation is given");
+    if (type->weak && !config_is_loopback(&config->listen) && !config->allow_weak_isolation) {
+        (void)error_set(err, ERROR_INVALID_ARGUMENT,
+                        "Sandboxes would be %s, a weaker wall than microVMs: these are served on a "
+                        "loopback address only, unless --allow-weak-isolation is given",
+                        type->plural);
         return NULL;
     }
-    return oci_driver_new(loop, config->state_dir, config->oci_runtime, err);
+    return type->open(loop, config, err);
 }
 
 struct isolation_driver *isolation_open(uv_loop_t *loop, const struct config *config,
                                         struct error *err)
 {
-    struct isolation_driver *driver = NULL;
-    struct kvm_probe_result probe;
+    const struct isolation_type *failed = NULL;
     struct error reason = {0};
-    char quoted[300];
-    if (config->isolation == ISOLATION_OCI)
-        return isolation_open_oci(loop, config, err);
-    if (kvm_probe(&probe, &reason) == 0)
-        driver = kvm_driver_new(loop, config->state_dir, config->vmm, &reason);
-    if (driver != NULL)
-        return driver;
-    if (config->isolation == ISOLATION_KVM) {
-        *err = reason;
-        return NULL;
+    char text[100], quoted[300];
+    for (size_t i = 0; isolation_types[i] != NULL; i++) {
+        const struct isolation_type *type = isolation_types[i];
+        if (config->isolation != ISOLATION_AUTO && config->isolation != type->choice)
+            continue;
+        if (failed != NULL) {
+            (void)snprintf(text, sizeof(text), "sandboxes are %s, not %s", type->plural,
+                           failed->plural);
+            log_warn(text, "reason=%s", log_quote(quoted, sizeof(quoted), reason.message));
+        }
+        struct isolation_driver *driver = isolation_open_type(type, loop, config, &reason);
+        if (driver != NULL)
+            return driver;
+        failed = type;
     }
-    log_warn("sandboxes are containers, not microVMs", "reason=%s",
-             log_quote(quoted, sizeof(quoted), reason.message));
-    return isolation_open_oci(loop, config, err);
+    *err = reason;
+    return NULL;
 }

@@ -20,6 +20,7 @@
 #include "base/timefmt.h"
 #include "core/file.h"
 #include "core/id.h"
+#include "isolation/kvm/driver.h"
 #include "isolation/rmtree.h"
 #include "template/images.h"
 #include "template/snapshot_call.h"

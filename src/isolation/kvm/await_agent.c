@@ -13,8 +13,9 @@
 
 #define AWAIT_AGENT_PAUSE_MS     10u /* between the first tries, then twice as long each time ... */
 #define AWAIT_AGENT_PAUSE_MAX_MS 320u /* ... up to this */
-#define AWAIT_AGENT_TRY_MS       10000u /* for one answer: a guest may lose what it got while it booted \
-                                         */
+#define AWAIT_AGENT_TRY_MS                                                                         \
+    10000u /* for one answer: a guest may lose what it got while it booted                         \
+            */
 
 /* In time order. */
 static void await_agent_on_timer(uv_timer_t *timer);

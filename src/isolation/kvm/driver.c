@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* driver.c - the driver object: checks of the machine, turns and user ids of the instances, the
- * sweep, the table of operations. */
+/* driver.c - the driver object and its type: checks of the machine, turns and user ids of the
+ * instances, the sweep, the table of operations. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,9 @@
 #include "base/log.h"
 #include "isolation/kvm/cgroup.h"
 #include "isolation/kvm/clean.h"
+#include "isolation/kvm/driver.h"
 #include "isolation/kvm/internal.h"
+#include "isolation/kvm/probe.h"
 
 #define SANDBOXES_DIR "sandboxes"
 #define BUILDS_DIR    "templates/.build" /* of `corrald template snapshot` */
@@ -101,6 +103,28 @@ struct isolation_driver *kvm_driver_new(uv_loop_t *loop, const char *state_dir, 
         find_cgroups(d);
     return &d->base;
 }
+
+static struct isolation_driver *kvm_open(uv_loop_t *loop, const struct config *config,
+                                         struct error *err)
+{
+    struct kvm_probe_result probe;
+    if (kvm_probe(&probe, err) < 0)
+        return NULL;
+    return kvm_driver_new(loop, config->state_dir, config->vmm, err);
+}
+
+static const struct isolation_verb kvm_verbs[] = {
+    {KVM_VERB_CLEAN, kvm_clean_main},
+    {0},
+};
+
+const struct isolation_type kvm_isolation = {
+    .ops = &kvm_ops,
+    .choice = ISOLATION_KVM,
+    .plural = "microVMs",
+    .open = kvm_open,
+    .verbs = kvm_verbs,
+};
 
 /* Turns. */
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* driver.c - the driver object: checks of the machine, the sweep, the table of operations. */
+/* driver.c - the driver object and its type: checks of the machine, the sweep, the table of
+ * operations. */
+#include "isolation/oci/driver.h"
 #include "isolation/oci/exec.h"
 #include "isolation/oci/internal.h"
 
@@ -123,6 +125,27 @@ struct isolation_driver *oci_driver_new(uv_loop_t *loop, const char *state_dir, 
     }
     return &d->base;
 }
+
+static struct isolation_driver *oci_open(uv_loop_t *loop, const struct config *config,
+                                         struct error *err)
+{
+    return oci_driver_new(loop, config->state_dir, config->oci_runtime, err);
+}
+
+static const struct isolation_verb oci_verbs[] = {
+    {OCI_VERB_LAUNCH, oci_launch_main},
+    {OCI_VERB_CLEAN, oci_clean_main},
+    {0},
+};
+
+const struct isolation_type oci_isolation = {
+    .ops = &oci_ops,
+    .choice = ISOLATION_OCI,
+    .plural = "containers",
+    .weak = true,
+    .open = oci_open,
+    .verbs = oci_verbs,
+};
 
 int oci_spec_init(struct oci_spec *ret, const struct oci_driver *d, const char *id)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kvm driver against a VMM that fails on purpose (fake_vmm.c). Real microVMs are for the
  * emulated host: see test/api. */
+#include "isolation/kvm/driver.h"
 #include "isolation/kvm/internal.h"
 #include "isolation/proc.h"
 #include "isolation/rmtree.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Real containers: needs root and runc, and is skipped elsewhere. */
+#include "isolation/oci/driver.h"
 #include "isolation/oci/exec.h"
 #include "isolation/proc.h"
 #include "isolation/rmtree.h"
