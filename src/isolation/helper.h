@@ -12,7 +12,8 @@
 
 #include "base/list.h"
 
-#define HELPER_TEXT 512
+#define HELPER_TEXT    512
+#define HELPER_PROGRAM "/proc/self/exe" /* this program itself */
 
 struct helper_runner {
     uv_loop_t *loop;

@@ -8,26 +8,24 @@
  *      |                          +------------------+          |   +------------------------+  |
  *      +------------------------> ADOPTING ---------------------+      EXITED, pidfd, or lost   |
  *                                                                           ENDED <-------------+
- *     any state, stop:   -> STOPPING -> KILLING -> CLEANING -> CLOSING -> freed
+ *     any state, stop:   -> STOPPING -> ENDING -> freed
  *
  * state        waits for                                    bounded by
  * WAITING      a place among those that start               the starts before it
  * PREPARING    directory and control groups (pool)          -
  * LAUNCHING    corral-vmm to print the pid and leave        LAUNCH_TIMEOUT_MS
  * ADOPTING     the next turn of the loop
- * CONNECTING   HELLO on ctl.sock                            kvm_ctl.c
+ * CONNECTING   HELLO on ctl.sock                            ctl.c
  * AGENT        the agent to listen                          BOOT_TIMEOUT_MS, RESTORE_TIMEOUT_MS
  * STOPPING     PREPARING or LAUNCHING to end                as there
- * KILLING      the process to end                           KILL_TIMEOUT_MS
- * CLEANING     the cleaner, a helper process                CLEAN_TIMEOUT_MS per try
+ * ENDING       the process, the cleaner, the handles        ending.c
  *
- * Every failure before RUNNING goes to ENDED. A VM is told as ended when both its process is dead
- * and its control socket has said all it had to say; EXIT_GRACE_MS after the first of the two the
- * other is not waited for any more. Nothing in a sandbox outlives it, so a stop kills the process
- * at once: there is nothing a STOP request could do better.
+ * Every failure before RUNNING goes to ENDED. A VM ends with two signs: its process dies, and its
+ * control socket says why and closes. The server reports the end when it has both, or
+ * EXIT_GRACE_MS after the first of them. A stop kills the process at once, without a STOP request:
+ * nothing in a sandbox outlives it, so there is nothing that the VMM would have to save.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -35,19 +33,24 @@
 #include "base/log.h"
 #include "isolation/kvm/clean.h"
 #include "isolation/kvm/internal.h"
-#include "isolation/proc.h"
 
-#define EXIT_GRACE_MS    300
-#define KILL_TIMEOUT_MS  10000
-#define CLEAN_TIMEOUT_MS 60000
-#define CLEAN_TRIES      3
+#define EXIT_GRACE_MS 300
 
 /* In time order. */
-static void kvm_instance_ending(struct kvm_instance *o);
+static void kvm_instance_sign(struct kvm_instance *o);
 static void kvm_instance_on_grace(uv_timer_t *timer);
-static void kvm_instance_on_kill_timeout(uv_timer_t *timer);
-static void kvm_instance_on_cleaned(struct helper *run);
+static void kvm_instance_died(struct ending *e);
+static char **kvm_instance_cleaner(const struct ending *e);
+static void kvm_instance_close(struct ending *e);
 static void kvm_instance_on_close(uv_handle_t *h);
+static void kvm_instance_gone(struct ending *e);
+
+static const struct ending_ops kvm_ending_ops = {
+    .died = kvm_instance_died,
+    .cleaner = kvm_instance_cleaner,
+    .close = kvm_instance_close,
+    .gone = kvm_instance_gone,
+};
 
 /* The last component of the directory is the id: it names the VM's files and control groups. */
 static bool spec_valid(const struct instance_spec *spec)
@@ -75,11 +78,11 @@ struct instance *kvm_instance_create(struct isolation_driver *base,
     o->launch.lock = !kvm_driver_adopts(d, o->launch.dir);
     o->launch.cgroups = d->cgroups.n > 0 ? &d->cgroups : NULL;
     o->base = (struct instance){.driver = base, .events = events, .ctx = ctx};
-    o->pidfd = -1;
+    ending_init(&o->ending, &kvm_ending_ops, &o->base, o->launch.id, &d->cleanings);
     list_init(&o->waiting);
     (void)uv_timer_init(base->loop, &o->timer);
     o->timer.data = o;
-    o->open = 1;
+    ending_ref(&o->ending);
     d->instances++;
     return &o->base;
 }
@@ -96,7 +99,7 @@ void kvm_instance_on_exited(struct kvm_ctl *c, const struct kvm_ctl_msg *m)
     struct kvm_instance *o = container_of(c, struct kvm_instance, ctl);
     (void)kvm_ctl_msg_reason(m, o->reason, sizeof(o->reason));
     o->ctl_over = true;
-    kvm_instance_ending(o);
+    kvm_instance_sign(o);
 }
 
 void kvm_instance_on_lost(struct kvm_ctl *c, const struct error *err)
@@ -104,18 +107,12 @@ void kvm_instance_on_lost(struct kvm_ctl *c, const struct error *err)
     struct kvm_instance *o = container_of(c, struct kvm_instance, ctl);
     o->lost = *err;
     o->ctl_over = true;
-    kvm_instance_ending(o);
+    kvm_instance_sign(o);
 }
 
-void kvm_instance_on_dead(uv_poll_t *poll, int status, int events)
+static void kvm_instance_died(struct ending *e)
 {
-    struct kvm_instance *o = poll->data;
-    (void)status;
-    (void)events;
-    (void)uv_poll_stop(poll);
-    proc_reap(o->pidfd);
-    o->dead = true;
-    kvm_instance_ending(o);
+    kvm_instance_sign(container_of(e, struct kvm_instance, ending));
 }
 
 static void kvm_instance_tell_end(struct kvm_instance *o)
@@ -124,7 +121,7 @@ static void kvm_instance_tell_end(struct kvm_instance *o)
     bool oom = o->launch.cgroups != NULL && cgroup_oom(o->launch.cgroups, o->launch.id);
     const char *reason = oom ? "out of memory" : o->reason;
     if (reason[0] == '\0')
-        reason = o->dead ? "the VMM was killed" : o->lost.message;
+        reason = o->ending.died ? "the VMM was killed" : o->lost.message;
     (void)uv_timer_stop(&o->timer);
     if (o->state == KVM_RUNNING) {
         o->state = KVM_ENDED;
@@ -136,15 +133,11 @@ static void kvm_instance_tell_end(struct kvm_instance *o)
 }
 
 /* The process has died, or its control socket has fallen silent. */
-static void kvm_instance_ending(struct kvm_instance *o)
+static void kvm_instance_sign(struct kvm_instance *o)
 {
-    if (o->state == KVM_KILLING && o->dead) {
-        (void)uv_timer_stop(&o->timer);
-        kvm_instance_clean(o);
-    }
     if (o->state != KVM_CONNECTING && o->state != KVM_AGENT && o->state != KVM_RUNNING)
         return;
-    if (o->dead && o->ctl_over)
+    if (o->ending.died && o->ctl_over)
         kvm_instance_tell_end(o);
     else
         (void)uv_timer_start(&o->timer, kvm_instance_on_grace, EXIT_GRACE_MS, 0);
@@ -154,8 +147,7 @@ static void kvm_instance_ending(struct kvm_instance *o)
 static void kvm_instance_on_grace(uv_timer_t *timer)
 {
     struct kvm_instance *o = timer->data;
-    if (!o->dead)
-        (void)proc_kill(o->pidfd, SIGKILL);
+    ending_kill(&o->ending);
     kvm_instance_tell_end(o);
 }
 
@@ -169,45 +161,35 @@ void kvm_instance_stop(struct instance *instance)
         break;
     case KVM_LAUNCHING:
         o->state = KVM_STOPPING;
-        helper_cancel(&o->run);
+        helper_cancel(&o->launcher);
         break;
+    case KVM_NEW:
+    case KVM_WAITING:
+    case KVM_ADOPTING: /* its process is not watched yet; the cleaner finds and ends it */
     case KVM_CONNECTING:
     case KVM_AGENT:
     case KVM_RUNNING:
     case KVM_ENDED:
         (void)uv_timer_stop(&o->timer);
-        if (o->has_poll && !o->dead) {
-            o->state = KVM_KILLING;
-            (void)proc_kill(o->pidfd, SIGKILL);
-            (void)uv_timer_start(&o->timer, kvm_instance_on_kill_timeout, KILL_TIMEOUT_MS, 0);
-            break;
-        }
-        kvm_instance_clean(o);
-        break;
-    case KVM_NEW:
-    case KVM_WAITING:
-    case KVM_ADOPTING: /* not watched yet; the cleaner ends it */
-        (void)uv_timer_stop(&o->timer);
-        kvm_instance_clean(o);
+        kvm_instance_end(o);
         break;
     case KVM_STOPPING:
-    case KVM_KILLING:
-    case KVM_CLEANING:
-    case KVM_CLOSING:
+    case KVM_ENDING:
         break;
     }
 }
 
-static void kvm_instance_on_kill_timeout(uv_timer_t *timer)
+void kvm_instance_end(struct kvm_instance *o)
 {
-    struct kvm_instance *o = timer->data;
-    log_warn("sandbox process does not end", "sandbox=%s pid=%d", o->launch.id, o->base.handle.pid);
-    kvm_instance_clean(o);
+    o->state = KVM_ENDING;
+    kvm_driver_end_turn(kvm_instance_driver(o), o);
+    ending_begin(&o->ending);
 }
 
-void kvm_instance_clean(struct kvm_instance *o)
+static char **kvm_instance_cleaner(const struct ending *e)
 {
-    char *args[] = {"/proc/self/exe", KVM_VERB_CLEAN, o->launch.id, o->launch.dir};
+    const struct kvm_instance *o = container_of(e, struct kvm_instance, ending);
+    const char *const args[] = {HELPER_PROGRAM, KVM_VERB_CLEAN, o->launch.id, o->launch.dir};
     char **argv = calloc(ARRAY_SIZE(args) + 1, sizeof(*argv));
     for (size_t i = 0; argv != NULL && i < ARRAY_SIZE(args); i++) {
         argv[i] = strdup(args[i]);
@@ -216,52 +198,30 @@ void kvm_instance_clean(struct kvm_instance *o)
             argv = NULL;
         }
     }
-    o->state = KVM_CLEANING;
-    o->tries++;
-    kvm_driver_end_turn(kvm_instance_driver(o), o);
-    helper_start(&o->run, &kvm_instance_driver(o)->cleanings, argv, CLEAN_TIMEOUT_MS,
-                 kvm_instance_on_cleaned);
+    return argv;
 }
 
-static void kvm_instance_close(struct kvm_instance *o)
+static void kvm_instance_close(struct ending *e)
 {
-    o->state = KVM_CLOSING;
-    if (o->has_poll)
-        uv_close((uv_handle_t *)&o->poll, kvm_instance_on_close);
+    struct kvm_instance *o = container_of(e, struct kvm_instance, ending);
     (void)kvm_ctl_close(&o->ctl);
     (void)await_agent_close(&o->agent);
     uv_close((uv_handle_t *)&o->timer, kvm_instance_on_close);
 }
 
-static void kvm_instance_on_cleaned(struct helper *run)
-{
-    struct kvm_instance *o = container_of(run, struct kvm_instance, run);
-    char quoted[256];
-    bool done = run->end == HELPER_EXITED && run->status == 0;
-    if (!done && o->tries < CLEAN_TRIES && run->end != HELPER_TIMED_OUT) {
-        kvm_instance_clean(o);
-        return;
-    }
-    if (!done)
-        log_error("sandbox not fully removed", "sandbox=%s status=%d error=%s", o->launch.id,
-                  run->status, log_quote(quoted, sizeof(quoted), run->text));
-    kvm_instance_close(o);
-}
-
 static void kvm_instance_on_close(uv_handle_t *h)
 {
-    kvm_instance_unref(h->data);
+    struct kvm_instance *o = h->data;
+    ending_unref(&o->ending);
 }
 
-void kvm_instance_unref(struct kvm_instance *o)
+static void kvm_instance_gone(struct ending *e)
 {
-    if (--o->open > 0)
-        return;
+    struct kvm_instance *o = container_of(e, struct kvm_instance, ending);
     struct kvm_driver *d = kvm_instance_driver(o);
     d->instances--;
     kvm_driver_drop_uid(d, o->launch.uid);
     o->base.events->stopped(o->base.ctx);
-    base_close_p(&o->pidfd);
     kvm_op_free(o);
     kvm_launch_done(&o->launch);
     free(o);

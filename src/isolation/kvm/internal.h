@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "isolation/cgroup.h"
 #include "isolation/driver.h"
+#include "isolation/ending.h"
 #include "isolation/helper.h"
 #include "isolation/kvm/await_agent.h"
 #include "isolation/kvm/ctl.h"
@@ -42,9 +43,7 @@ enum kvm_state {
     KVM_RUNNING,
     KVM_ENDED, /* by itself, or it never ran */
     KVM_STOPPING,
-    KVM_KILLING,
-    KVM_CLEANING,
-    KVM_CLOSING,
+    KVM_ENDING,
 };
 
 /* One operation of driver.h: pause, resume, snapshot, workset. */
@@ -69,22 +68,17 @@ struct kvm_instance {
     struct list waiting; /* for a place to start in */
     bool starting;       /* has one */
     bool adopted;
-    struct helper run;
-    int pidfd;
-    uv_poll_t poll; /* on pidfd */
-    bool has_poll;
-    uv_timer_t timer;
+    struct helper launcher;
+    struct ending ending; /* counts all handles and pool work of the instance */
+    uv_timer_t timer;     /* adopting; waiting for the other sign of the end */
     struct kvm_ctl ctl;
     struct await_agent agent;
-    bool dead;                      /* its process has ended */
     bool ctl_over;                  /* nothing more comes from its control socket */
     char reason[KVM_CTL_TEXT + 64]; /* why it ended; "" when it did not say */
     struct error lost;              /* why the socket is of no use any more */
     struct kvm_op op;
     uint64_t disk_read, disk_write; /* as last told */
     uint64_t disk_asked;            /* uv_now of the last question; 0: never */
-    unsigned int open;              /* handles and pool work of it that exist */
-    unsigned int tries;             /* of cleaning */
 };
 
 static inline struct kvm_driver *kvm_instance_driver(const struct kvm_instance *o)
@@ -92,7 +86,7 @@ static inline struct kvm_driver *kvm_instance_driver(const struct kvm_instance *
     return container_of(o->base.driver, struct kvm_driver, base);
 }
 
-/* kvm_start.c */
+/* start.c */
 int kvm_instance_start(struct instance *instance);
 int kvm_instance_adopt(struct instance *instance, const struct instance_handle *handle);
 /* Its turn to start has come. */
@@ -104,16 +98,13 @@ struct instance *kvm_instance_create(struct isolation_driver *d, const struct in
 void kvm_instance_stop(struct instance *instance);
 /* It will not run: tells why. */
 void kvm_instance_fail(struct kvm_instance *o, const struct error *err);
-/* Nothing of it runs any more, or nothing is known of what does. */
-void kvm_instance_clean(struct kvm_instance *o);
-/* Its process and its control socket have something to say. */
+/* Nothing but its process is at work for it: the rest is done by ending.c. */
+void kvm_instance_end(struct kvm_instance *o);
+/* Its control socket has something to say. */
 void kvm_instance_on_exited(struct kvm_ctl *c, const struct kvm_ctl_msg *m);
 void kvm_instance_on_lost(struct kvm_ctl *c, const struct error *err);
-void kvm_instance_on_dead(uv_poll_t *poll, int status, int events);
-/* One of what `open` counts is gone. */
-void kvm_instance_unref(struct kvm_instance *o);
 
-/* kvm_ops.c */
+/* ops.c */
 int kvm_op_pause(struct instance *instance, instance_done done);
 int kvm_op_resume(struct instance *instance, instance_done done);
 int kvm_op_snapshot(struct instance *instance, const char *dir, instance_done done);
@@ -123,12 +114,12 @@ void kvm_op_expect_code(struct instance *instance);
 void kvm_op_cancel(struct kvm_instance *o);
 void kvm_op_free(struct kvm_instance *o);
 
-/* kvm_stats.c */
+/* stats.c */
 /* Has the VMM tell the disk's counters, for the next question about them. */
 void kvm_instance_ask_disk(struct kvm_instance *o);
 int kvm_instance_stats(struct instance *instance, struct instance_stats *ret);
 
-/* kvm_driver.c */
+/* driver.c */
 void kvm_driver_wait_turn(struct kvm_driver *d, struct kvm_instance *o);
 void kvm_driver_end_turn(struct kvm_driver *d, struct kvm_instance *o);
 /* Whether a later server finds an instance in `dir` again: not those of template builds, which end

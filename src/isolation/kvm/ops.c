@@ -234,7 +234,7 @@ static void op_next(struct kvm_instance *o)
     }
     if (step->work != NULL) {
         op->work.data = o;
-        o->open++;
+        ending_ref(&o->ending);
         (void)uv_queue_work(o->base.driver->loop, &op->work, op_work, op_on_work);
         return;
     }
@@ -259,7 +259,7 @@ static void op_on_work(uv_work_t *work, int status)
 {
     struct kvm_instance *o = work->data;
     op_result(o, status);
-    kvm_instance_unref(o);
+    ending_unref(&o->ending);
 }
 
 static void op_on_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const struct error *err)

@@ -50,7 +50,7 @@ void kvm_instance_prepare(struct kvm_instance *o)
 {
     o->state = KVM_PREPARING;
     o->work.data = o;
-    o->open++;
+    ending_ref(&o->ending);
     (void)uv_queue_work(o->base.driver->loop, &o->work, start_work, start_on_prepared);
 }
 
@@ -64,14 +64,14 @@ static void start_work(uv_work_t *work)
 static void start_on_prepared(uv_work_t *work, int status)
 {
     struct kvm_instance *o = work->data;
-    o->open--;
+    ending_unref(&o->ending);
     if (o->state == KVM_STOPPING) {
-        kvm_instance_clean(o);
+        kvm_instance_end(o);
     } else if (status < 0 || o->err.code != ERROR_NONE) {
         kvm_instance_fail(o, &o->err);
     } else {
         o->state = KVM_LAUNCHING;
-        helper_start(&o->run, &kvm_instance_driver(o)->launches, TAKE_PTR(o->launch.argv),
+        helper_start(&o->launcher, &kvm_instance_driver(o)->launches, TAKE_PTR(o->launch.argv),
                      LAUNCH_TIMEOUT_MS, start_on_launched);
     }
 }
@@ -101,12 +101,12 @@ static int launch_result(const struct helper *run, struct error *err)
 
 static void start_on_launched(struct helper *run)
 {
-    struct kvm_instance *o = container_of(run, struct kvm_instance, run);
+    struct kvm_instance *o = container_of(run, struct kvm_instance, launcher);
     struct error err = {0};
     char quoted[300];
     int pid = launch_result(run, &err);
     if (o->state == KVM_STOPPING) {
-        kvm_instance_clean(o);
+        kvm_instance_end(o);
         return;
     }
     if (pid < 0 && o->launch.restored && o->launch.snapshot_dir == NULL &&
@@ -156,14 +156,7 @@ static void start_watch(struct kvm_instance *o, int pidfd)
 {
     struct error err = {0};
     uv_loop_t *loop = o->base.driver->loop;
-    o->pidfd = pidfd;
-    int rv = pidfd < 0 ? pidfd : uv_poll_init(loop, &o->poll, pidfd);
-    if (rv == 0) {
-        o->has_poll = true;
-        o->open++;
-        o->poll.data = o;
-        rv = uv_poll_start(&o->poll, UV_READABLE, kvm_instance_on_dead);
-    }
+    int rv = ending_watch(&o->ending, pidfd);
     if (rv == 0)
         rv = kvm_ctl_open(&o->ctl, loop, o->launch.dir, &start_ctl_events);
     if (rv < 0) {
@@ -174,7 +167,7 @@ static void start_watch(struct kvm_instance *o, int pidfd)
         kvm_instance_fail(o, &err);
         return;
     }
-    o->open++;
+    ending_ref(&o->ending);
     o->state = KVM_CONNECTING;
 }
 
@@ -211,7 +204,7 @@ static void start_on_hello(struct kvm_ctl *c, enum ctl_state state)
     o->state = KVM_AGENT;
     o->agent.done = start_on_agent;
     o->agent.closed = start_on_agent_closed;
-    o->open++;
+    ending_ref(&o->ending);
     await_agent_start(&o->agent, o->base.driver->loop, o->launch.dir,
                       o->launch.restored ? RESTORE_TIMEOUT_MS : BOOT_TIMEOUT_MS);
 }
@@ -232,10 +225,10 @@ static void start_on_agent(struct await_agent *a, int status)
 
 static void start_on_ctl_closed(struct kvm_ctl *c)
 {
-    kvm_instance_unref(container_of(c, struct kvm_instance, ctl));
+    ending_unref(&container_of(c, struct kvm_instance, ctl)->ending);
 }
 
 static void start_on_agent_closed(struct await_agent *a)
 {
-    kvm_instance_unref(container_of(a, struct kvm_instance, agent));
+    ending_unref(&container_of(a, struct kvm_instance, agent)->ending);
 }

@@ -2,18 +2,18 @@
 /*
  * instance.c - the life of one container.
  *
- *            start              launcher: ok             pidfd readable
+ *            start              launcher: ok             the agent's process ends
  *     NEW ----------> STARTING --------------> RUNNING ------------------> ENDED
  *      |  adopt          | launcher: error        ^                          ^
  *      +--------> ADOPTING --------------------->-+--------------------------+
  *
- *     any state, stop:   -> STOPPING -> KILLING -> CLEANING -> CLOSING -> freed
+ *     any state, stop:   -> STOPPING -> ENDING -> freed
  *
  * STARTING waits for the launcher (at most LAUNCH_TIMEOUT_MS once it runs), ADOPTING for the next
- * turn of the loop, STOPPING for a cancelled launcher to die, KILLING for the process to end (at
- * most KILL_TIMEOUT_MS: a process in uninterruptible sleep does not), CLEANING for the cleaner (at
- * most CLEAN_TIMEOUT_MS per try). What a failed cleaner leaves, the sweep at the next start
- * removes.
+ * turn of the loop, STOPPING for a cancelled launcher to die. ENDING is the work of ending.c: it
+ * kills the agent, which is process 1 of its pid namespace and takes every other process of the
+ * sandbox with it. An instance that is adopted and stopped in the same turn has no watched process;
+ * the cleaner ends it through its control group.
  */
 #include "isolation/oci/exec.h"
 #include "isolation/oci/internal.h"
@@ -25,14 +25,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #define LAUNCH_TIMEOUT_MS 30000
-#define KILL_TIMEOUT_MS   10000
-#define CLEAN_TIMEOUT_MS  60000
-#define CLEAN_TRIES       3
 
 enum oci_state {
     OCI_NEW,
@@ -41,33 +37,33 @@ enum oci_state {
     OCI_RUNNING,
     OCI_ENDED, /* by itself, or it never ran */
     OCI_STOPPING,
-    OCI_KILLING,
-    OCI_CLEANING,
-    OCI_CLOSING,
+    OCI_ENDING,
 };
 
 struct oci_instance {
     struct instance base;
     enum oci_state state;
     struct oci_spec spec;
-    int pidfd;
-    struct helper run;
-    uv_timer_t timer; /* adopting, killing */
-    uv_poll_t poll;   /* on pidfd */
-    bool has_poll;
-    unsigned int open;  /* of the two handles */
-    unsigned int tries; /* of cleaning */
+    struct helper launcher;
+    uv_timer_t timer; /* adopting */
+    struct ending ending;
 };
 
 static void oci_instance_on_launched(struct helper *run);
 static void oci_instance_on_adopt(uv_timer_t *timer);
-static void oci_instance_on_end(uv_poll_t *poll, int status, int events);
-static void oci_instance_kill(struct oci_instance *o);
-static void oci_instance_on_kill_timeout(uv_timer_t *timer);
-static void oci_instance_clean(struct oci_instance *o);
-static void oci_instance_on_cleaned(struct helper *run);
-static void oci_instance_close(struct oci_instance *o);
+static void oci_instance_end(struct oci_instance *o);
+static void oci_instance_died(struct ending *e);
+static char **oci_instance_cleaner(const struct ending *e);
+static void oci_instance_close(struct ending *e);
 static void oci_instance_on_close(uv_handle_t *h);
+static void oci_instance_gone(struct ending *e);
+
+static const struct ending_ops oci_ending_ops = {
+    .died = oci_instance_died,
+    .cleaner = oci_instance_cleaner,
+    .close = oci_instance_close,
+    .gone = oci_instance_gone,
+};
 
 static struct oci_driver *oci_instance_driver(const struct oci_instance *o)
 {
@@ -99,10 +95,10 @@ struct instance *oci_instance_create(struct isolation_driver *base,
     o->spec.memory_mb = spec->memory_mb;
     o->spec.pids_max = spec->pids_max;
     o->base = (struct instance){.driver = base, .events = events, .ctx = ctx};
-    o->pidfd = -1;
+    ending_init(&o->ending, &oci_ending_ops, &o->base, o->spec.id, &d->cleanings);
     (void)uv_timer_init(base->loop, &o->timer);
     o->timer.data = o;
-    o->open = 1;
+    ending_ref(&o->ending);
     d->instances++;
     return &o->base;
 }
@@ -117,14 +113,7 @@ static void oci_instance_fail(struct oci_instance *o, const struct error *err)
 static void oci_instance_watch(struct oci_instance *o)
 {
     struct error err = {0};
-    o->pidfd = proc_open_same(o->base.handle.pid, o->base.handle.start_time);
-    int r = o->pidfd < 0 ? o->pidfd : uv_poll_init(o->base.driver->loop, &o->poll, o->pidfd);
-    if (r == 0) {
-        o->has_poll = true;
-        o->open++;
-        o->poll.data = o;
-        r = uv_poll_start(&o->poll, UV_READABLE, oci_instance_on_end);
-    }
+    int r = ending_watch(&o->ending, proc_open_same(o->base.handle.pid, o->base.handle.start_time));
     if (r < 0) {
         (void)error_set_errno(&err, ERROR_SANDBOX_FAILED, r, "the agent's process");
         oci_instance_fail(o, &err);
@@ -139,11 +128,11 @@ int oci_instance_start(struct instance *instance)
     struct oci_instance *o = container_of(instance, struct oci_instance, base);
     struct oci_driver *d = oci_instance_driver(o);
     assert(o->state == OCI_NEW);
-    char **argv = oci_spec_to_argv(&o->spec, OCI_PROGRAM, OCI_VERB_LAUNCH);
+    char **argv = oci_spec_to_argv(&o->spec, HELPER_PROGRAM, OCI_VERB_LAUNCH);
     if (argv == NULL)
         return -ENOMEM;
     o->state = OCI_STARTING;
-    helper_start(&o->run, &d->launches, argv, LAUNCH_TIMEOUT_MS, oci_instance_on_launched);
+    helper_start(&o->launcher, &d->launches, argv, LAUNCH_TIMEOUT_MS, oci_instance_on_launched);
     return 0;
 }
 
@@ -175,11 +164,11 @@ static int launch_result(struct oci_instance *o, const struct helper *run, struc
 
 static void oci_instance_on_launched(struct helper *run)
 {
-    struct oci_instance *o = container_of(run, struct oci_instance, run);
+    struct oci_instance *o = container_of(run, struct oci_instance, launcher);
     struct error err = {0};
     int r = launch_result(o, run, &err);
     if (o->state == OCI_STOPPING)
-        oci_instance_kill(o);
+        oci_instance_end(o);
     else if (r < 0)
         oci_instance_fail(o, &err);
     else
@@ -211,19 +200,18 @@ static void oci_instance_on_adopt(uv_timer_t *timer)
         oci_instance_watch(o);
 }
 
-static void oci_instance_on_end(uv_poll_t *poll, int status, int events)
+static void oci_instance_died(struct ending *e)
 {
-    struct oci_instance *o = poll->data;
-    (void)uv_poll_stop(poll);
-    proc_reap(o->pidfd);
-    if (o->state == OCI_KILLING) {
-        (void)uv_timer_stop(&o->timer);
-        oci_instance_clean(o);
-        return;
-    }
+    struct oci_instance *o = container_of(e, struct oci_instance, ending);
     o->state = OCI_ENDED;
     bool oom = cgroup_oom(&oci_instance_driver(o)->cgroups, o->spec.id);
     o->base.events->exited(o->base.ctx, oom ? "out of memory" : "the agent ended");
+}
+
+static void oci_instance_end(struct oci_instance *o)
+{
+    o->state = OCI_ENDING;
+    ending_begin(&o->ending);
 }
 
 void oci_instance_stop(struct instance *instance)
@@ -232,88 +220,44 @@ void oci_instance_stop(struct instance *instance)
     switch (o->state) {
     case OCI_STARTING:
         o->state = OCI_STOPPING;
-        helper_cancel(&o->run);
-        break;
-    case OCI_ADOPTING:
-        /* Not watched yet; the cleaner ends it through its control group. */
-        (void)uv_timer_stop(&o->timer);
-        oci_instance_clean(o);
-        break;
-    case OCI_RUNNING:
-        oci_instance_kill(o);
+        helper_cancel(&o->launcher);
         break;
     case OCI_NEW:
+    case OCI_ADOPTING:
+    case OCI_RUNNING:
     case OCI_ENDED:
-        oci_instance_clean(o);
+        (void)uv_timer_stop(&o->timer);
+        oci_instance_end(o);
         break;
     case OCI_STOPPING:
-    case OCI_KILLING:
-    case OCI_CLEANING:
-    case OCI_CLOSING:
+    case OCI_ENDING:
         break;
     }
 }
 
-/* Process 1 of the pid namespace takes every other process of the sandbox with it. */
-static void oci_instance_kill(struct oci_instance *o)
+static char **oci_instance_cleaner(const struct ending *e)
 {
-    if (o->pidfd < 0 || !o->has_poll) {
-        oci_instance_clean(o);
-        return;
-    }
-    o->state = OCI_KILLING;
-    (void)proc_kill(o->pidfd, SIGKILL);
-    (void)uv_timer_start(&o->timer, oci_instance_on_kill_timeout, KILL_TIMEOUT_MS, 0);
+    const struct oci_instance *o = container_of(e, struct oci_instance, ending);
+    return oci_spec_to_argv(&o->spec, HELPER_PROGRAM, OCI_VERB_CLEAN);
 }
 
-static void oci_instance_on_kill_timeout(uv_timer_t *timer)
+static void oci_instance_close(struct ending *e)
 {
-    struct oci_instance *o = timer->data;
-    log_warn("sandbox process does not end", "sandbox=%s pid=%d", o->spec.id, o->base.handle.pid);
-    (void)uv_poll_stop(&o->poll);
-    oci_instance_clean(o);
-}
-
-static void oci_instance_clean(struct oci_instance *o)
-{
-    o->state = OCI_CLEANING;
-    o->tries++;
-    char **argv = oci_spec_to_argv(&o->spec, OCI_PROGRAM, OCI_VERB_CLEAN);
-    helper_start(&o->run, &oci_instance_driver(o)->cleanings, argv, CLEAN_TIMEOUT_MS,
-                 oci_instance_on_cleaned);
-}
-
-static void oci_instance_on_cleaned(struct helper *run)
-{
-    struct oci_instance *o = container_of(run, struct oci_instance, run);
-    char quoted[256];
-    if (run->end == HELPER_EXITED && run->status == 0) {
-        oci_instance_close(o);
-    } else if (o->tries < CLEAN_TRIES && run->end != HELPER_TIMED_OUT) {
-        oci_instance_clean(o);
-    } else {
-        log_error("sandbox not fully removed", "sandbox=%s status=%d error=%s", o->spec.id,
-                  run->status, log_quote(quoted, sizeof(quoted), run->text));
-        oci_instance_close(o);
-    }
-}
-
-static void oci_instance_close(struct oci_instance *o)
-{
-    o->state = OCI_CLOSING;
-    if (o->has_poll)
-        uv_close((uv_handle_t *)&o->poll, oci_instance_on_close);
+    struct oci_instance *o = container_of(e, struct oci_instance, ending);
     uv_close((uv_handle_t *)&o->timer, oci_instance_on_close);
 }
 
 static void oci_instance_on_close(uv_handle_t *h)
 {
     struct oci_instance *o = h->data;
-    if (--o->open > 0)
-        return;
+    ending_unref(&o->ending);
+}
+
+static void oci_instance_gone(struct ending *e)
+{
+    struct oci_instance *o = container_of(e, struct oci_instance, ending);
     oci_instance_driver(o)->instances--;
     o->base.events->stopped(o->base.ctx);
-    base_close_p(&o->pidfd);
     oci_spec_done(&o->spec);
     free(o);
 }

@@ -5,10 +5,9 @@
 
 #include "isolation/cgroup.h"
 #include "isolation/driver.h"
+#include "isolation/ending.h"
 #include "isolation/helper.h"
 #include "isolation/oci/spec.h"
-
-#define OCI_PROGRAM "/proc/self/exe"
 
 struct oci_driver {
     struct isolation_driver base;
