@@ -2,8 +2,6 @@
 #include "wire/call.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 static void call_opened(struct stream *s, int status);
 static void call_data(struct stream *s, const uint8_t *data, size_t len);
@@ -80,7 +78,7 @@ static void call_opened(struct stream *s, int status)
 {
     struct agent_call *call = container_of(s, struct agent_call, stream);
     struct error err;
-    char greeting[32];
+    char greeting[WIRE_GREETING_SIZE];
     if (call->state != AGENT_CALL_CONNECTING)
         return;
     if (status < 0) {
@@ -88,31 +86,24 @@ static void call_opened(struct stream *s, int status)
         call_fail(call, &err);
         return;
     }
-    int n = snprintf(greeting, sizeof(greeting), "CONNECT %u\n", WIRE_AGENT_PORT);
+    size_t n = wire_greeting_print(greeting, WIRE_AGENT_PORT);
     call->state = AGENT_CALL_GREETING;
-    (void)stream_write(s, greeting, (size_t)n); /* a failure comes through `ended` */
+    (void)stream_write(s, greeting, n); /* a failure comes through `ended` */
     stream_read_start(s);
 }
 
 /* Takes bytes of the greeting's answer; the number used, or -EPROTO. */
 static ssize_t call_greeting(struct agent_call *call, const uint8_t *data, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        if (call->greeting_len == sizeof(call->greeting))
-            return -EPROTO;
-        call->greeting[call->greeting_len++] = (char)data[i];
-        if (data[i] != '\n')
-            continue;
-        if (call->greeting_len < 3 || memcmp(call->greeting, "OK ", 3) != 0)
-            return -EPROTO;
+    ssize_t used = wire_greeting_feed(&call->greeting, data, len);
+    if (used >= 0 && call->greeting.done) {
         call->state = AGENT_CALL_OPEN;
         agent_call_set_deadline(call, call->deadline_ms);
         (void)stream_write_buf(&call->stream, &call->request);
         if (call->handler->opened != NULL)
             call->handler->opened(call);
-        return (ssize_t)i + 1;
     }
-    return (ssize_t)len;
+    return used;
 }
 
 static void call_protocol_error(struct agent_call *call, const char *what)

@@ -23,6 +23,7 @@
 #include "base/list.h"
 #include "base/wire_codec.h"
 #include "net/stream.h"
+#include "wire/greeting.h"
 
 #define AGENT_CONNECT_TIMEOUT_MS 20000 /* connection and greeting; a guest may be slow */
 
@@ -54,7 +55,7 @@ enum agent_call_state {
     AGENT_CALL_CLOSING,    /* waits for libuv */
 };
 
-/* Embedded in its owner; fields are agent_call.c's alone. */
+/* Embedded in its owner; the fields are call.c's alone. */
 struct agent_call {
     struct stream stream;
     uv_timer_t timer;
@@ -63,8 +64,7 @@ struct agent_call {
     const struct agent_call_handler *handler;
     struct wire_reader reader;
     struct buf request; /* sent after the greeting */
-    char greeting[32];
-    size_t greeting_len;
+    struct wire_greeting greeting;
     enum agent_call_state state;
     uint64_t deadline_ms; /* for the OPEN state, 0: none */
     bool stream_closed, timer_closed, paused, in_frames;

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -78,15 +77,15 @@ static void await_agent_on_timer(uv_timer_t *timer)
 static int await_agent_try(struct await_agent *a)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    char greeting[24];
+    char greeting[WIRE_GREETING_SIZE];
     int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" CTL_VSOCK_NAME, a->dir);
     if (n >= (int)sizeof(addr.sun_path))
         return -ENAMETOOLONG;
     cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
         return -errno;
-    n = snprintf(greeting, sizeof(greeting), "CONNECT %u\n", WIRE_AGENT_PORT);
-    if (send(fd, greeting, (size_t)n, MSG_NOSIGNAL) != n)
+    size_t len = wire_greeting_print(greeting, WIRE_AGENT_PORT);
+    if (send(fd, greeting, len, MSG_NOSIGNAL) != (ssize_t)len)
         return -EIO;
     int rv = uv_poll_init(a->loop, &a->poll, fd);
     if (rv < 0)
@@ -94,7 +93,7 @@ static int await_agent_try(struct await_agent *a)
     a->poll.data = a;
     a->polling = true;
     a->fd = TAKE_FD(fd);
-    a->answer_len = 0;
+    a->answer = (struct wire_greeting){0};
     return uv_poll_start(&a->poll, UV_READABLE, await_agent_on_readable);
 }
 
@@ -102,17 +101,14 @@ static void await_agent_on_readable(uv_poll_t *poll, int status, int events)
 {
     struct await_agent *a = poll->data;
     (void)events;
-    ssize_t n = status < 0
-                    ? status
-                    : recv(a->fd, a->answer + a->answer_len, sizeof(a->answer) - a->answer_len, 0);
+    char bytes[WIRE_GREETING_SIZE];
+    ssize_t n = status < 0 ? status : recv(a->fd, bytes, sizeof(bytes), 0);
     if (n < 0 && status == 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    a->answer_len += n > 0 ? (size_t)n : 0;
-    bool whole = memchr(a->answer, '\n', a->answer_len) != NULL;
-    if (whole && memcmp(a->answer, "OK ", 3) == 0)
-        await_agent_done(a, 0);
-    else if (n <= 0 || whole || a->answer_len == sizeof(a->answer))
+    if (n <= 0 || wire_greeting_feed(&a->answer, bytes, (size_t)n) < 0)
         await_agent_end_try(a);
+    else if (a->answer.done)
+        await_agent_done(a, 0);
 }
 
 static void await_agent_on_poll_close(uv_handle_t *h)

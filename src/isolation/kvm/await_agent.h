@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "wire/greeting.h"
+
 struct await_agent {
     const char *dir;
     /* 0: it listens. -ETIMEDOUT: it did not in time. Never from inside a call; once. */
@@ -21,8 +23,7 @@ struct await_agent {
     int fd;
     uint64_t deadline; /* uv_now */
     uint64_t wait_ms;  /* before the next try */
-    char answer[24];
-    size_t answer_len;
+    struct wire_greeting answer;
 };
 
 /* `dir` stays the caller's, as do the two callbacks, which are set before. */
