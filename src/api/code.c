@@ -5,6 +5,8 @@
 
 #include "api/code_result.h"
 #include "api/op.h"
+#include "wire/reply.h"
+#include "wire/request.h"
 
 #define CODE_TIMEOUT_S   30
 #define CODE_GRACE_MS    300000 /* interrupt, start of a kernel, the wait behind another run */
@@ -64,13 +66,12 @@ static int parse_run(struct api_call *call, struct run *run, struct run_args *a,
 
 static void encode_run(struct buf *request, const struct run *run, const struct run_args *a)
 {
-    size_t start = wire_begin(request, WIRE_CODE_RUN);
-    wire_put_str(request, a->context);
-    wire_put_str(request, a->language);
-    wire_put_str(request, a->code);
-    (void)buf_u32(request, (uint32_t)run->timeout_s * 1000);
-    wire_put_list(request, (const char *const *)a->env);
-    wire_end(request, start);
+    const struct wire_code_params params = {.context = a->context,
+                                            .language = a->language,
+                                            .code = a->code,
+                                            .env = a->env,
+                                            .timeout_ms = (uint32_t)run->timeout_s * 1000};
+    wire_request_code(request, &params);
 }
 
 void api_code_run(struct api_call *call)
@@ -116,22 +117,20 @@ static void reply_timed_out(struct api_call *call, struct run *run, bool restart
 
 static void run_finished(struct run *run, const struct wire_frame *frame)
 {
-    struct cursor c = cursor_on(frame->payload, frame->len);
     struct buf body = {0};
-    uint32_t status = cursor_u32(&c);
-    (void)cursor_u32(&c); /* the execution count, which the result has */
-    if (!cursor_end(&c) || status > WIRE_CODE_KERNEL_DIED) {
+    struct wire_code_done done;
+    if (!wire_reply_code_done(frame, &done)) {
         api_op_bad_frame(&run->op);
         return;
     }
     struct api_call *call = api_op_close(&run->op);
     if (call == NULL)
         return;
-    if (status == WIRE_CODE_TIMED_OUT || status == WIRE_CODE_RESTARTED) {
-        reply_timed_out(call, run, status == WIRE_CODE_RESTARTED);
+    if (done.status == WIRE_CODE_TIMED_OUT || done.status == WIRE_CODE_RESTARTED) {
+        reply_timed_out(call, run, done.status == WIRE_CODE_RESTARTED);
         return;
     }
-    if (status == WIRE_CODE_KERNEL_DIED)
+    if (done.status == WIRE_CODE_KERNEL_DIED)
         code_result_set_error(&run->result, "KernelDied",
                               "The kernel died during this run; the next run starts a new one");
     code_result_print(&run->result, &body, run->execution_id, run->with_displays);

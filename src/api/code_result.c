@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define STREAM_STDOUT 1
+#include "wire/reply.h"
 
 void code_result_init(struct code_result *r, size_t limit)
 {
@@ -95,66 +95,45 @@ static void code_data(struct code_result *r, struct span text, bool is_result)
     }
 }
 
-static void code_error(struct code_result *r, struct span name, struct span value,
-                       struct span traceback)
+static void code_error(struct code_result *r, const struct wire_code_error *raised)
 {
     struct jsonw w = {.out = &r->error};
     buf_reset(&r->error);
     jsonw_object(&w);
     jsonw_key(&w, "name");
-    jsonw_strn(&w, name.data, name.len);
+    jsonw_strn(&w, raised->name.data, raised->name.len);
     jsonw_key(&w, "value");
-    jsonw_strn(&w, value.data, value.len);
+    jsonw_strn(&w, raised->value.data, raised->value.len);
     jsonw_key(&w, "traceback");
-    jsonw_strn(&w, traceback.data, traceback.len);
+    jsonw_strn(&w, raised->traceback.data, raised->traceback.len);
     jsonw_object_end(&w);
 }
 
 void code_result_set_error(struct code_result *r, const char *name, const char *value)
 {
-    code_error(r, (struct span){name, strlen(name)}, (struct span){value, strlen(value)},
-               (struct span){"", 0});
+    const struct wire_code_error raised = {
+        .name = {name, strlen(name)}, .value = {value, strlen(value)}, .traceback = {"", 0}};
+    code_error(r, &raised);
 }
 
 int code_result_add(struct code_result *r, const struct wire_frame *frame)
 {
-    struct cursor c = cursor_on(frame->payload, frame->len);
-    switch (frame->type) {
-    case WIRE_CODE_STREAM: {
-        uint8_t which = cursor_u8(&c);
-        int64_t ms = (int64_t)cursor_u64(&c);
-        struct span text = wire_get_span(&c);
-        if (cursor_end(&c))
-            code_text(r, which == STREAM_STDOUT ? &r->out : &r->err, text.data, text.len, ms);
-        break;
-    }
-    case WIRE_CODE_RESULT: {
-        uint32_t count = cursor_u32(&c);
-        struct span text = wire_get_span(&c);
-        if (cursor_end(&c)) {
-            r->execution_count = count;
-            code_data(r, text, true);
-        }
-        break;
-    }
-    case WIRE_CODE_DISPLAY: {
-        struct span text = wire_get_span(&c);
-        if (cursor_end(&c))
-            code_data(r, text, false);
-        break;
-    }
-    case WIRE_CODE_ERROR: {
-        struct span name = wire_get_span(&c);
-        struct span value = wire_get_span(&c);
-        struct span traceback = wire_get_span(&c);
-        if (cursor_end(&c))
-            code_error(r, name, value, traceback);
-        break;
-    }
-    default:
+    struct wire_code_stream stream;
+    struct wire_code_data data;
+    struct wire_code_error raised;
+    if (wire_reply_code_stream(frame, &stream)) {
+        code_text(r, stream.is_stderr ? &r->err : &r->out, stream.text.data, stream.text.len,
+                  stream.time_ms);
+    } else if (wire_reply_code_data(frame, &data)) {
+        if (frame->type == WIRE_CODE_RESULT)
+            r->execution_count = data.execution_count;
+        code_data(r, data.bundle, frame->type == WIRE_CODE_RESULT);
+    } else if (wire_reply_code_error(frame, &raised)) {
+        code_error(r, &raised);
+    } else {
         return -EPROTO;
     }
-    return cursor_end(&c) ? 0 : -EPROTO;
+    return 0;
 }
 
 static void code_stream_finish(struct code_stream *s)

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "api/op.h"
+#include "wire/reply.h"
+#include "wire/request.h"
 
 #define COMMAND_TIMEOUT_MS 30000 /* when the client names none */
 #define COMMAND_GRACE_MS   5000  /* the agent's own time-out comes first */
@@ -51,23 +53,14 @@ static int parse_command(struct api_call *call, struct command_args *a, struct e
     return rv;
 }
 
-/* Without arguments the command is a line for the shell; with them it is a program. */
 static void encode_command(struct buf *request, const struct command_args *a)
 {
-    uint32_t n = 0;
-    while (a->args[n] != NULL)
-        n++;
-    size_t start = wire_begin(request, WIRE_EXEC);
-    (void)buf_u32(request, n == 0 ? WIRE_EXEC_SHELL : 0);
-    (void)buf_u32(request, (uint32_t)a->timeout_ms);
-    wire_put_str(request, a->cwd);
-    wire_put_str(request, "");
-    (void)buf_u32(request, n + 1);
-    wire_put_str(request, a->command);
-    for (uint32_t i = 0; i < n; i++)
-        wire_put_str(request, a->args[i]);
-    wire_put_list(request, (const char *const *)a->env);
-    wire_end(request, start);
+    const struct wire_exec_params params = {.command = a->command,
+                                            .args = a->args,
+                                            .cwd = a->cwd,
+                                            .env = a->env,
+                                            .timeout_ms = (uint32_t)a->timeout_ms};
+    wire_request_exec(request, &params);
 }
 
 void api_command_run(struct api_call *call)
@@ -114,14 +107,12 @@ static void write_capture(struct jsonw *w, const char *key, struct capture *c)
     jsonw_strn(w, (const char *)c->bytes.data, c->bytes.len);
 }
 
-struct exit {
-    int32_t code;
-    uint32_t signal;
-    bool timed_out;
-    int64_t duration_ms;
-};
+static int64_t exit_duration_ms(const struct wire_exit *e)
+{
+    return (int64_t)(e->duration_us / 1000);
+}
 
-static void reply_timed_out(struct api_call *call, struct command *cmd, const struct exit *e)
+static void reply_timed_out(struct api_call *call, struct command *cmd, const struct wire_exit *e)
 {
     struct error err;
     cleanup_buf struct buf details = {0};
@@ -129,14 +120,14 @@ static void reply_timed_out(struct api_call *call, struct command *cmd, const st
     jsonw_object(&w);
     write_capture(&w, "stdout", &cmd->out);
     write_capture(&w, "stderr", &cmd->err);
-    jsonw_key_int(&w, "duration_ms", e->duration_ms);
+    jsonw_key_int(&w, "duration_ms", exit_duration_ms(e));
     jsonw_object_end(&w);
     error_set(&err, ERROR_TIMEOUT, "Command execution timed out after %" PRId64 " ms",
-              e->duration_ms);
+              exit_duration_ms(e));
     api_fail_details(call, &err, buf_cstr(&details));
 }
 
-static void reply_exit(struct api_call *call, struct command *cmd, const struct exit *e)
+static void reply_exit(struct api_call *call, struct command *cmd, const struct wire_exit *e)
 {
     struct buf body = {0};
     struct jsonw w = {.out = &body};
@@ -144,7 +135,7 @@ static void reply_exit(struct api_call *call, struct command *cmd, const struct 
     write_capture(&w, "stdout", &cmd->out);
     write_capture(&w, "stderr", &cmd->err);
     jsonw_key_int(&w, "exit_code", e->code);
-    jsonw_key_int(&w, "duration_ms", e->duration_ms);
+    jsonw_key_int(&w, "duration_ms", exit_duration_ms(e));
     jsonw_key_bool(&w, "success", e->code == 0);
     if (e->signal != 0) {
         char text[64];
@@ -157,13 +148,8 @@ static void reply_exit(struct api_call *call, struct command *cmd, const struct 
 
 static void command_exit(struct command *cmd, const struct wire_frame *frame)
 {
-    struct cursor c = cursor_on(frame->payload, frame->len);
-    struct exit e;
-    e.code = (int32_t)cursor_u32(&c);
-    e.signal = cursor_u32(&c);
-    e.timed_out = cursor_u32(&c) != 0;
-    e.duration_ms = (int64_t)(cursor_u64(&c) / 1000);
-    if (!cursor_end(&c)) {
+    struct wire_exit e;
+    if (!wire_reply_exit(frame, &e)) {
         api_op_bad_frame(&cmd->op);
         return;
     }

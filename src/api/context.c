@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "api/op.h"
+#include "wire/reply.h"
+#include "wire/request.h"
 
 #define CONTEXT_LIFETIME_S 3600
 #define CONTEXT_TIMEOUT_MS 60000 /* a create starts a kernel */
@@ -52,16 +54,15 @@ void api_context_create(struct api_call *call)
         return;
     }
     id_new(id + 4);
-    size_t start = wire_begin(&request, WIRE_CONTEXT_CREATE);
-    wire_put_str(&request, id);
-    wire_put_str(&request, language);
-    wire_put_str(&request, cwd);
-    (void)buf_u32(&request, CONTEXT_LIFETIME_S);
-    wire_end(&request, start);
+    wire_request_context_create(
+        &request,
+        &(struct wire_context_params){
+            .id = id, .language = language, .cwd = cwd, .lifetime_s = CONTEXT_LIFETIME_S});
     context_start(call, id, &context_ops, 201, false, &request);
 }
 
-static void context_by_id(struct api_call *call, enum wire_type type, const struct api_op_ops *ops)
+static void context_by_id(struct api_call *call, void (*encode)(struct buf *b, const char *id),
+                          const struct api_op_ops *ops)
 {
     struct buf request = {0};
     const char *id = call->params[1];
@@ -69,20 +70,18 @@ static void context_by_id(struct api_call *call, enum wire_type type, const stru
         api_fail_code(call, ERROR_CONTEXT_NOT_FOUND, "Context not found");
         return;
     }
-    size_t start = wire_begin(&request, type);
-    wire_put_str(&request, id);
-    wire_end(&request, start);
+    encode(&request, id);
     context_start(call, id, ops, 200, true, &request);
 }
 
 void api_context_get(struct api_call *call)
 {
-    context_by_id(call, WIRE_CONTEXT_GET, &context_ops);
+    context_by_id(call, wire_request_context_get, &context_ops);
 }
 
 void api_context_delete(struct api_call *call)
 {
-    context_by_id(call, WIRE_CONTEXT_DELETE, &delete_ops);
+    context_by_id(call, wire_request_context_delete, &delete_ops);
 }
 
 static void write_span(struct jsonw *w, const char *key, struct span s)
@@ -94,15 +93,8 @@ static void write_span(struct jsonw *w, const char *key, struct span s)
 static void context_frame(struct api_op *base, const struct wire_frame *frame)
 {
     struct context_op *op = container_of(base, struct context_op, op);
-    struct cursor c = cursor_on(frame->payload, frame->len);
-    (void)wire_get_span(&c); /* the id, which is known */
-    struct span language = wire_get_span(&c);
-    struct span cwd = wire_get_span(&c);
-    struct span status = wire_get_span(&c);
-    int64_t created = (int64_t)cursor_u64(&c);
-    int64_t expires = (int64_t)cursor_u64(&c);
-    int64_t last_used = (int64_t)cursor_u64(&c);
-    if (frame->type != WIRE_CONTEXT || !cursor_end(&c)) {
+    struct wire_context context;
+    if (!wire_reply_context(frame, &context)) {
         api_op_bad_frame(base);
         return;
     }
@@ -110,14 +102,14 @@ static void context_frame(struct api_op *base, const struct wire_frame *frame)
     struct jsonw w = {.out = &body};
     jsonw_object(&w);
     jsonw_key_str(&w, "context_id", op->id);
-    write_span(&w, "language", language);
-    write_span(&w, "cwd", cwd);
+    write_span(&w, "language", context.language);
+    write_span(&w, "cwd", context.cwd);
     if (op->details)
-        write_span(&w, "status", status);
-    jsonw_key_time(&w, "created_at", created);
-    jsonw_key_time(&w, "expires_at", expires);
+        write_span(&w, "status", context.status);
+    jsonw_key_time(&w, "created_at", context.created_ms);
+    jsonw_key_time(&w, "expires_at", context.expires_ms);
     if (op->details)
-        jsonw_key_time(&w, "last_used", last_used);
+        jsonw_key_time(&w, "last_used", context.last_used_ms);
     jsonw_object_end(&w);
     struct api_call *call = api_op_close(base);
     if (call != NULL)
@@ -129,7 +121,7 @@ static void context_frame(struct api_op *base, const struct wire_frame *frame)
 static void deleted_frame(struct api_op *base, const struct wire_frame *frame)
 {
     struct context_op *op = container_of(base, struct context_op, op);
-    if (frame->type != WIRE_OK || frame->len != 0) {
+    if (!wire_reply_is(frame, WIRE_OK)) {
         api_op_bad_frame(base);
         return;
     }

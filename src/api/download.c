@@ -15,6 +15,8 @@
 #include "api/op.h"
 #include "api/path.h"
 #include "base/num.h"
+#include "wire/reply.h"
+#include "wire/request.h"
 
 #define DOWNLOAD_STALL_MS 60000 /* for the first frame */
 
@@ -78,11 +80,8 @@ static struct range parse_range(const struct http_str *header)
 static void encode_read(struct buf *request, const struct download *d)
 {
     const struct range *r = &d->range;
-    size_t start = wire_begin(request, WIRE_READ);
-    wire_put_str(request, d->path);
-    (void)buf_u64(request, r->suffix ? r->first | WIRE_READ_LAST : r->first);
-    (void)buf_u64(request, r->last == UINT64_MAX ? UINT64_MAX : r->last - r->first + 1);
-    wire_end(request, start);
+    wire_request_read(request, d->path, r->suffix ? r->first | WIRE_READ_LAST : r->first,
+                      r->last == UINT64_MAX ? UINT64_MAX : r->last - r->first + 1);
 }
 
 void api_download(struct api_call *call)
@@ -175,17 +174,11 @@ static void download_begin(struct download *d, uint64_t size)
 
 static void download_stat(struct download *d, const struct wire_frame *frame)
 {
-    struct cursor c = cursor_on(frame->payload, frame->len);
-    (void)wire_get_span(&c);
-    (void)wire_get_span(&c);
-    uint64_t size = cursor_u64(&c);
-    (void)cursor_u32(&c);
-    (void)cursor_u32(&c);
-    (void)cursor_u64(&c);
-    if (!cursor_end(&c) || size > INT64_MAX)
+    struct wire_stat stat;
+    if (!wire_reply_stat(frame, &stat) || stat.size > INT64_MAX)
         api_op_bad_frame(&d->op);
     else
-        download_begin(d, size);
+        download_begin(d, stat.size);
 }
 
 static void download_data(struct download *d, const struct wire_frame *frame)
@@ -223,7 +216,7 @@ static void download_frame(struct api_op *op, const struct wire_frame *frame)
         download_stat(d, frame);
     else if (frame->type == WIRE_DATA && d->started)
         download_data(d, frame);
-    else if (frame->type == WIRE_END && frame->len == 0 && d->started)
+    else if (wire_reply_is(frame, WIRE_END) && d->started)
         download_end(d);
     else
         api_op_bad_frame(op);

@@ -8,6 +8,8 @@
 #include "api/path.h"
 #include "base/base64.h"
 #include "base/utf8.h"
+#include "wire/reply.h"
+#include "wire/request.h"
 
 #define FILE_TIMEOUT_MS 60000
 #define FILE_READ_MAX   (32u << 20) /* bytes of a file read as JSON */
@@ -128,14 +130,15 @@ static void file_too_large(struct file_op *f)
 static void read_frame(struct api_op *op, const struct wire_frame *frame)
 {
     struct file_op *f = container_of(op, struct file_op, op);
-    if (frame->type == WIRE_STAT && !f->started) {
+    struct wire_stat stat;
+    if (frame->type == WIRE_STAT && wire_reply_stat(frame, &stat) && !f->started) {
         f->started = true;
     } else if (frame->type == WIRE_DATA && f->started) {
         if (frame->len > FILE_READ_MAX - f->data.len)
             file_too_large(f);
         else
             (void)buf_append(&f->data, frame->payload, frame->len);
-    } else if (frame->type == WIRE_END && frame->len == 0 && f->started) {
+    } else if (wire_reply_is(frame, WIRE_END) && f->started) {
         read_reply(f);
     } else {
         api_op_bad_frame(op);
@@ -154,11 +157,7 @@ void api_file_read(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    size_t start = wire_begin(&request, WIRE_READ);
-    wire_put_str(&request, f->path);
-    (void)buf_u64(&request, 0);
-    (void)buf_u64(&request, UINT64_MAX);
-    wire_end(&request, start);
+    wire_request_read(&request, f->path, 0, UINT64_MAX);
     api_op_start(&f->op, call, &read_ops, &request, FILE_TIMEOUT_MS);
 }
 
@@ -183,7 +182,8 @@ static void write_pump(struct api_op *op)
 static void write_frame(struct api_op *op, const struct wire_frame *frame)
 {
     struct file_op *f = container_of(op, struct file_op, op);
-    if (frame->type != WIRE_WRITTEN || !f->ended)
+    struct wire_written written;
+    if (!wire_reply_written(frame, &written) || !f->ended)
         api_op_bad_frame(op);
     else
         file_reply_done(f, "File written successfully", "bytes_written", f->data.len);
@@ -222,11 +222,7 @@ void api_file_write(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    size_t start = wire_begin(&request, WIRE_WRITE);
-    wire_put_str(&request, f->path);
-    (void)buf_u32(&request, 0);
-    (void)buf_u32(&request, WIRE_WRITE_PARENTS);
-    wire_end(&request, start);
+    wire_request_write(&request, f->path, 0, WIRE_WRITE_PARENTS);
     api_op_start(&f->op, call, &write_ops, &request, FILE_TIMEOUT_MS);
 }
 
@@ -234,24 +230,18 @@ void api_file_write(struct api_call *call)
 
 static int list_entry_add(struct file_op *f, const struct wire_frame *frame)
 {
-    struct cursor c = cursor_on(frame->payload, frame->len);
+    struct wire_stat stat;
     struct jsonw w = {.out = &f->data, .comma = f->data.len > 0};
-    struct span name = wire_get_span(&c);
-    struct span path = wire_get_span(&c);
-    uint64_t size = cursor_u64(&c);
-    uint32_t kind = cursor_u32(&c);
-    (void)cursor_u32(&c); /* mode */
-    int64_t mtime_ns = (int64_t)cursor_u64(&c);
-    if (!cursor_end(&c))
+    if (!wire_reply_stat(frame, &stat))
         return -EPROTO;
     jsonw_object(&w);
     jsonw_key(&w, "name");
-    jsonw_strn(&w, name.data, name.len);
+    jsonw_strn(&w, stat.name.data, stat.name.len);
     jsonw_key(&w, "path");
-    jsonw_strn(&w, path.data, path.len);
-    jsonw_key_int(&w, "size", (int64_t)MIN(size, (uint64_t)INT64_MAX));
-    jsonw_key_bool(&w, "is_dir", kind == WIRE_KIND_DIRECTORY);
-    jsonw_key_time(&w, "modified_at", MAX(mtime_ns / 1000000, 1)); /* 0 would print as null */
+    jsonw_strn(&w, stat.path.data, stat.path.len);
+    jsonw_key_int(&w, "size", (int64_t)MIN(stat.size, (uint64_t)INT64_MAX));
+    jsonw_key_bool(&w, "is_dir", stat.kind == WIRE_KIND_DIRECTORY);
+    jsonw_key_time(&w, "modified_at", MAX(stat.mtime_ns / 1000000, 1)); /* 0 would print as null */
     jsonw_object_end(&w);
     return 0;
 }
@@ -280,7 +270,7 @@ static void list_frame(struct api_op *op, const struct wire_frame *frame)
         file_too_large(f);
     else if (frame->type == WIRE_ENTRY && list_entry_add(f, frame) == 0)
         return;
-    else if (frame->type == WIRE_END && frame->len == 0)
+    else if (wire_reply_is(frame, WIRE_END))
         list_reply(f);
     else
         api_op_bad_frame(op);
@@ -293,7 +283,7 @@ static const struct api_op_ops list_ops = {.frame = list_frame, .release = file_
 static void delete_frame(struct api_op *op, const struct wire_frame *frame)
 {
     struct file_op *f = container_of(op, struct file_op, op);
-    if (frame->type == WIRE_OK && frame->len == 0)
+    if (wire_reply_is(frame, WIRE_OK))
         file_reply_done(f, "File deleted successfully", NULL, 0);
     else
         api_op_bad_frame(op);
@@ -302,7 +292,7 @@ static void delete_frame(struct api_op *op, const struct wire_frame *frame)
 static void mkdir_frame(struct api_op *op, const struct wire_frame *frame)
 {
     struct file_op *f = container_of(op, struct file_op, op);
-    if (frame->type == WIRE_OK && frame->len == 0)
+    if (wire_reply_is(frame, WIRE_OK))
         file_reply_done(f, "Directory created successfully", NULL, 0);
     else
         api_op_bad_frame(op);
@@ -311,39 +301,44 @@ static void mkdir_frame(struct api_op *op, const struct wire_frame *frame)
 static const struct api_op_ops delete_ops = {.frame = delete_frame, .release = file_release};
 static const struct api_op_ops mkdir_ops = {.frame = mkdir_frame, .release = file_release};
 
-/* --- the requests of a path and a few numbers --- */
+/* --- the requests that need nothing but the body's path --- */
 
-static void path_request(struct api_call *call, const struct api_op_ops *ops, enum wire_type type,
-                         const uint32_t *numbers, size_t n)
+/* NULL: the request has its answer. */
+static struct file_op *file_begin(struct api_call *call)
 {
     struct error err;
-    struct buf request = {0};
     struct file_op *f = file_new(call, &err);
-    if (f == NULL) {
+    if (f == NULL)
         api_fail(call, &err);
-        return;
-    }
-    size_t start = wire_begin(&request, type);
-    wire_put_str(&request, f->path);
-    for (size_t i = 0; i < n; i++)
-        (void)buf_u32(&request, numbers[i]);
-    wire_end(&request, start);
-    api_op_start(&f->op, call, ops, &request, FILE_TIMEOUT_MS);
+    return f;
 }
 
 void api_file_list(struct api_call *call)
 {
-    path_request(call, &list_ops, WIRE_LIST, NULL, 0);
+    struct buf request = {0};
+    struct file_op *f = file_begin(call);
+    if (f == NULL)
+        return;
+    wire_request_list(&request, f->path);
+    api_op_start(&f->op, call, &list_ops, &request, FILE_TIMEOUT_MS);
 }
 
 void api_file_delete(struct api_call *call)
 {
-    const uint32_t flags = WIRE_REMOVE_RECURSIVE;
-    path_request(call, &delete_ops, WIRE_REMOVE, &flags, 1);
+    struct buf request = {0};
+    struct file_op *f = file_begin(call);
+    if (f == NULL)
+        return;
+    wire_request_remove(&request, f->path, WIRE_REMOVE_RECURSIVE);
+    api_op_start(&f->op, call, &delete_ops, &request, FILE_TIMEOUT_MS);
 }
 
 void api_file_mkdir(struct api_call *call)
 {
-    const uint32_t mode_and_flags[] = {0, WIRE_MKDIR_PARENTS};
-    path_request(call, &mkdir_ops, WIRE_MKDIR, mode_and_flags, 2);
+    struct buf request = {0};
+    struct file_op *f = file_begin(call);
+    if (f == NULL)
+        return;
+    wire_request_mkdir(&request, f->path, 0, WIRE_MKDIR_PARENTS);
+    api_op_start(&f->op, call, &mkdir_ops, &request, FILE_TIMEOUT_MS);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/op.h"
 
-#include <string.h>
+#include "wire/reply.h"
 
 static void on_opened(struct agent_call *agent);
 static void on_frame(struct agent_call *agent, const struct wire_frame *frame);
@@ -93,7 +93,7 @@ struct api_call *api_op_close(struct api_op *op)
 void api_op_error(struct api_op *op, const struct wire_frame *frame)
 {
     struct error err;
-    agent_error_decode(frame, &err);
+    wire_reply_error(frame, &err);
     /* Published clients send a request again after 502, and code must not run twice. */
     if (err.code == ERROR_BAD_GATEWAY)
         err.code = ERROR_SANDBOX_FAILED;

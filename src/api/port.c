@@ -22,6 +22,8 @@
 #include "api/port_host.h"
 #include "base/num.h"
 #include "wire/call.h"
+#include "wire/reply.h"
+#include "wire/request.h"
 
 #define PORT_OPEN_MS 15000 /* the agent's own limit comes first */
 
@@ -166,9 +168,7 @@ static void write_head(struct proxy *p)
 static int proxy_open(struct proxy *p, struct sandbox *sb, uint16_t port)
 {
     struct buf request = {0};
-    size_t start = wire_begin(&request, WIRE_PORT);
-    (void)buf_u16(&request, port);
-    wire_end(&request, start);
+    wire_request_port(&request, port);
     return agent_call_start(&p->agent, &sb->target, &proxy_agent, &request, PORT_OPEN_MS);
 }
 
@@ -265,9 +265,9 @@ static void on_agent_frame(struct agent_call *agent, const struct wire_frame *fr
     struct proxy *p = container_of(agent, struct proxy, agent);
     struct error err;
     if (frame->type == WIRE_ERROR) {
-        agent_error_decode(frame, &err);
+        wire_reply_error(frame, &err);
         proxy_fail(p, &err);
-    } else if (frame->type != WIRE_OK || frame->len != 0) {
+    } else if (!wire_reply_is(frame, WIRE_OK)) {
         agent_call_bad_frame(agent);
     } else {
         agent_call_turn_raw(agent);

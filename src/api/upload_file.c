@@ -5,6 +5,8 @@
  */
 #include "api/path.h"
 #include "api/upload.h"
+#include "wire/reply.h"
+#include "wire/request.h"
 
 #define UPLOAD_STALL_MS 120000 /* for WRITTEN, after END */
 
@@ -39,11 +41,7 @@ void upload_file_failed(struct upload *u, const struct error *err)
 int upload_open(struct upload *u)
 {
     struct buf request = {0};
-    size_t start = wire_begin(&request, WIRE_WRITE);
-    wire_put_str(&request, u->target);
-    (void)buf_u32(&request, u->mode);
-    (void)buf_u32(&request, WIRE_WRITE_PARENTS);
-    wire_end(&request, start);
+    wire_request_write(&request, u->target, u->mode, WIRE_WRITE_PARENTS);
     int rv = agent_call_start(&u->agent, &u->call->sandbox->target, &upload_agent, &request, 0);
     if (rv < 0)
         return rv;
@@ -54,13 +52,11 @@ int upload_open(struct upload *u)
 
 void upload_end_file(struct upload *u, const char *path)
 {
-    struct buf payload = {0};
-    if (path != NULL)
-        wire_put_str(&payload, path);
+    struct buf end = {0};
+    wire_request_write_end(&end, path);
     u->state = UPLOAD_ENDING;
-    (void)agent_call_send(&u->agent, WIRE_END, payload.data, payload.len);
+    (void)agent_call_send_buf(&u->agent, &end);
     agent_call_set_deadline(&u->agent, UPLOAD_STALL_MS);
-    buf_done(&payload);
 }
 
 static void on_agent_opened(struct agent_call *agent)
@@ -105,13 +101,13 @@ static void on_agent_failed(struct agent_call *agent, const struct error *err)
 
 static void upload_written(struct upload *u, const struct wire_frame *frame)
 {
-    struct cursor c = cursor_on(frame->payload, frame->len);
-    (void)wire_get_span(&c); /* where links lead; the client gets its own path back */
-    u->size = cursor_u64(&c);
-    if (!cursor_end(&c)) {
+    struct wire_written written;
+    if (!wire_reply_written(frame, &written)) {
         agent_call_bad_frame(&u->agent);
         return;
     }
+    /* Not its path, which is where links lead: the client gets its own back. */
+    u->size = written.size;
     if (u->many) {
         struct jsonw w = {.out = &u->entries, .comma = u->entries.len > 0};
         jsonw_object(&w);
@@ -128,7 +124,7 @@ static void on_agent_frame(struct agent_call *agent, const struct wire_frame *fr
     struct upload *u = container_of(agent, struct upload, agent);
     struct error err;
     if (frame->type == WIRE_ERROR) {
-        agent_error_decode(frame, &err);
+        wire_reply_error(frame, &err);
         upload_agent_failed(u, &err);
     } else if (frame->type == WIRE_WRITTEN && u->state == UPLOAD_ENDING) {
         upload_written(u, frame);

@@ -11,6 +11,8 @@
 #include "base/timefmt.h"
 #include "sandbox/configure.h"
 #include "sandbox/rest.h"
+#include "wire/reply.h"
+#include "wire/request.h"
 
 /* In time order. */
 static void on_instance_started(void *ctx, int status, const struct error *err);
@@ -144,7 +146,7 @@ static void sandbox_op(struct sandbox *sb, struct buf *request, uint64_t timeout
 static void sandbox_handshake(struct sandbox *sb)
 {
     struct buf request = {0};
-    (void)wire_put_frame(&request, WIRE_PING, NULL, 0);
+    wire_request_ping(&request);
     sandbox_move(sb, SANDBOX_HANDSHAKE);
     sandbox_op(sb, &request, SANDBOX_HANDSHAKE_MS);
 }
@@ -152,7 +154,7 @@ static void sandbox_handshake(struct sandbox *sb)
 static void sandbox_ask_ready(struct sandbox *sb)
 {
     struct buf request = {0};
-    (void)wire_put_frame(&request, WIRE_CODE_READY, NULL, 0);
+    wire_request_code_ready(&request);
     sb->bridge_started = true;
     sandbox_op(sb, &request, SANDBOX_WARMUP_MS);
 }
@@ -193,17 +195,24 @@ static void on_instance_started(void *ctx, int status, const struct error *err)
     sandbox_handshake(sb);
 }
 
+/* Whether the frame is the answer to what the phase has sent. */
+static bool sandbox_take_answer(struct sandbox *sb, const struct wire_frame *frame)
+{
+    enum wire_type clock = sb->clock_tries == 0 ? WIRE_CONFIGURED : WIRE_OK;
+    if (sb->phase == SANDBOX_HANDSHAKE)
+        return wire_reply_pong(frame);
+    if (sb->phase == SANDBOX_CONFIGURING)
+        return frame->type == clock && sandbox_take_clock_age(sb, frame);
+    return wire_reply_is(frame, WIRE_OK);
+}
+
 static void on_op_frame(struct agent_call *call, const struct wire_frame *frame)
 {
     struct sandbox *sb = container_of(call, struct sandbox, op);
-    bool configuring = sb->phase == SANDBOX_CONFIGURING;
-    enum wire_type want = configuring && sb->clock_tries == 0 ? WIRE_CONFIGURED : WIRE_OK;
-    if (sb->phase == SANDBOX_HANDSHAKE)
-        want = WIRE_PONG;
     if (frame->type == WIRE_ERROR) {
-        agent_error_decode(frame, &sb->op_error);
+        wire_reply_error(frame, &sb->op_error);
         sb->op_status = -EREMOTEIO;
-    } else if (frame->type != want || (configuring && !sandbox_take_clock_age(sb, frame))) {
+    } else if (!sandbox_take_answer(sb, frame)) {
         agent_call_bad_frame(call);
         return;
     }

@@ -25,6 +25,7 @@
 #include "template/images.h"
 #include "template/snapshot_call.h"
 #include "vmm_ctl.h"
+#include "wire/request.h"
 
 #define MAKER_PATH_SIZE 4096
 #define MAKER_DAY_NS    (86400ull * 1000000000u)
@@ -146,7 +147,7 @@ static int step_configure_now(struct maker *m)
 static int step_warm(struct maker *m)
 {
     struct buf request = {0};
-    (void)wire_put_frame(&request, WIRE_CODE_READY, NULL, 0);
+    wire_request_code_ready(&request);
     return maker_call(m, &request, MAKER_WARM_MS);
 }
 
@@ -166,7 +167,7 @@ static int step_first_code(struct maker *m)
 {
     struct buf request = {0};
     if (!snapshot_put_first_code(&request, m->shape.language))
-        (void)wire_put_frame(&request, WIRE_PING, NULL, 0);
+        wire_request_ping(&request);
     return maker_call(m, &request, MAKER_WARM_MS);
 }
 

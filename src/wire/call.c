@@ -198,16 +198,22 @@ void agent_call_set_deadline(struct agent_call *call, uint64_t timeout_ms)
         uv_timer_stop(&call->timer);
 }
 
+int agent_call_send_buf(struct agent_call *call, struct buf *frames)
+{
+    int rv = -ECANCELED;
+    if (call->state == AGENT_CALL_OPEN)
+        rv = frames->failed ? -ENOMEM : stream_write_buf(&call->stream, frames);
+    buf_done(frames);
+    return rv;
+}
+
 int agent_call_send(struct agent_call *call, enum wire_type type, const void *payload, size_t len)
 {
     struct buf frame = {0};
     if (call->state != AGENT_CALL_OPEN)
         return -ECANCELED;
-    int rv = wire_put_frame(&frame, type, payload, len);
-    if (rv == 0)
-        rv = stream_write_buf(&call->stream, &frame);
-    buf_done(&frame);
-    return rv;
+    (void)wire_put_frame(&frame, type, payload, len);
+    return agent_call_send_buf(call, &frame);
 }
 
 void agent_call_turn_raw(struct agent_call *call)
@@ -287,34 +293,4 @@ static void call_timer_closed(uv_handle_t *handle)
     struct agent_call *call = container_of((uv_timer_t *)handle, struct agent_call, timer);
     call->timer_closed = true;
     call_maybe_closed(call);
-}
-
-/* What a wire error means to a client. */
-static const enum error_code agent_error_codes[] = {
-    [WIRE_E_PROTOCOL] = ERROR_INTERNAL,
-    [WIRE_E_INVALID] = ERROR_INVALID_ARGUMENT,
-    [WIRE_E_NOT_FOUND] = ERROR_FILE_NOT_FOUND,
-    [WIRE_E_PERMISSION] = ERROR_PERMISSION_DENIED,
-    [WIRE_E_IS_DIRECTORY] = ERROR_INVALID_PATH,
-    [WIRE_E_NOT_DIRECTORY] = ERROR_INVALID_PATH,
-    [WIRE_E_EXISTS] = ERROR_INVALID_PATH,
-    [WIRE_E_NO_SPACE] = ERROR_NO_SPACE,
-    [WIRE_E_TOO_LARGE] = ERROR_BODY_TOO_LARGE,
-    [WIRE_E_BUSY] = ERROR_QUOTA_EXCEEDED,
-    [WIRE_E_UNAVAILABLE] = ERROR_BAD_GATEWAY,
-    [WIRE_E_CONTEXT] = ERROR_CONTEXT_NOT_FOUND,
-    [WIRE_E_LANGUAGE] = ERROR_UNSUPPORTED_LANGUAGE,
-    [WIRE_E_INTERNAL] = ERROR_INTERNAL,
-};
-
-void agent_error_decode(const struct wire_frame *frame, struct error *ret)
-{
-    struct cursor c = cursor_on(frame->payload, frame->len);
-    uint32_t code = cursor_u32(&c);
-    struct span message = wire_get_span(&c);
-    if (!cursor_end(&c) || code == 0 || code >= ARRAY_SIZE(agent_error_codes)) {
-        error_set(ret, ERROR_INTERNAL, "The sandbox's agent failed");
-        return;
-    }
-    error_set(ret, agent_error_codes[code], "%.*s", (int)MIN(message.len, 200u), message.data);
 }

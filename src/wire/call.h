@@ -75,8 +75,8 @@ void agent_target_init(struct agent_target *t, uv_loop_t *loop, const char *sock
  * own events, never from inside an owner's callback. */
 void agent_target_fail(struct agent_target *t, const struct error *err);
 
-/* Starts an operation. `request` holds its whole request frame (wire_begin ... wire_end); its
- * memory is taken over. `timeout_ms` bounds the operation after the greeting; 0 for none. 0, or a
+/* Starts an operation. `request` holds its whole request (request.h), and its memory is
+ * taken over. `timeout_ms` bounds the operation after the greeting; 0 for none. 0, or a
  * negative errno and nothing was started (and `closed` will not come). */
 int agent_call_start(struct agent_call *call, struct agent_target *target,
                      const struct agent_call_handler *handler, struct buf *request,
@@ -84,8 +84,10 @@ int agent_call_start(struct agent_call *call, struct agent_target *target,
 
 /* Bounds what is left of an open operation; 0 for no bound. */
 void agent_call_set_deadline(struct agent_call *call, uint64_t timeout_ms);
-/* Sends a further frame (STDIN, DATA, END, SIGNAL). */
+/* Sends a further frame whose payload is raw bytes or nothing (STDIN, DATA, END). */
 int agent_call_send(struct agent_call *call, enum wire_type type, const void *payload, size_t len);
+/* Sends further frames that request.h has made; takes over their memory, whatever the result. */
+int agent_call_send_buf(struct agent_call *call, struct buf *frames);
 /* From now on bytes come through `raw` and go out through agent_call_send_raw (PORT, after OK). To
  * be called inside `frame`. */
 void agent_call_turn_raw(struct agent_call *call);
@@ -101,8 +103,5 @@ void agent_call_resume(struct agent_call *call);
 /* The owner met a frame that cannot be here: fails the call. Inside `frame` only. */
 void agent_call_bad_frame(struct agent_call *call);
 void agent_call_close(struct agent_call *call);
-
-/* The error of a WIRE_ERROR frame, as clients are told; ERROR_INTERNAL for a malformed one. */
-void agent_error_decode(const struct wire_frame *frame, struct error *ret);
 
 #endif

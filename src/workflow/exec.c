@@ -1,26 +1,64 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "workflow/exec_internal.h"
+#include "workflow/exec.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
+#include "wire/reply.h"
+#include "wire/request.h"
+
 #define EXEC_GRACE_MS   35000 /* the agent's own time-out, interrupt and restart come first */
 #define EXEC_MIN_RUN_MS 1000  /* left for the run when the wait took all of the time */
+#define EXEC_CONTEXT_S  86400 /* lifetime of a kernel that nobody deletes */
+#define EXEC_KEEP       16    /* times the text that is kept: a result is one form of many */
+
+enum exec_phase {
+    EXEC_WAITING,
+    EXEC_ATTACHING,
+    EXEC_CONTEXT,
+    EXEC_RUNNING,
+    EXEC_CANCELLING,
+    EXEC_DELETING,
+    EXEC_CLOSING
+};
+
+struct wf_exec {
+    enum exec_phase phase;
+    struct sandbox *sb; /* not touched in CLOSING */
+    struct sandbox_wait wait;
+    uv_timer_t timer; /* of WAITING; later the wake-up that starts or ends a phase */
+    bool timer_open;
+    struct agent_call agent;
+    bool agent_open;
+    bool code, own_context, has_context;
+    bool attach;                    /* it may have been started before */
+    char key[WIRE_MAX_KEY + 1];     /* "": the agent does not keep it */
+    char context[WIRE_MAX_KEY + 1]; /* id of the kernel of its own */
+    char *language;                 /* owned; of the context */
+    struct buf request;             /* the run's frames; their time-out is set when they leave */
+    unsigned int timeout_ms;
+    unsigned int wait_ms; /* 0: part of timeout_ms */
+    uint64_t started_ns, run_ns;
+    size_t limit;
+    struct wf_exec_result r;
+    void (*done)(void *ctx, struct wf_exec_result *r); /* NULL once called or cancelled */
+    void *ctx;
+};
 
 /* In time order. */
-static void on_sandbox(struct sandbox_wait *w, struct sandbox *sb, const struct error *err);
-static void on_timer(uv_timer_t *timer);
-static void on_frame(struct agent_call *agent, const struct wire_frame *frame);
-static void on_failed(struct agent_call *agent, const struct error *err);
-static void on_closed(struct agent_call *agent);
-static void on_timer_closed(uv_handle_t *handle);
+static void exec_on_sandbox(struct sandbox_wait *w, struct sandbox *sb, const struct error *err);
+static void exec_on_timer(uv_timer_t *timer);
+static void exec_on_frame(struct agent_call *agent, const struct wire_frame *frame);
+static void exec_on_failed(struct agent_call *agent, const struct error *err);
+static void exec_on_closed(struct agent_call *agent);
+static void exec_on_timer_closed(uv_handle_t *handle);
 static void exec_finish(struct wf_exec *x);
 
 static const struct agent_call_handler exec_handler = {
-    .frame = on_frame,
-    .failed = on_failed,
-    .closed = on_closed,
+    .frame = exec_on_frame,
+    .failed = exec_on_failed,
+    .closed = exec_on_closed,
 };
 
 static void exec_free(struct wf_exec *x)
@@ -34,6 +72,34 @@ static void exec_free(struct wf_exec *x)
     buf_done(&x->r.traceback);
     free(x->language);
     free(x);
+}
+
+/* The whole request of the run. Its time-out is the full one until exec_run knows what is left. */
+static int exec_encode(struct wf_exec *x, const struct wf_exec_params *p, struct error *err)
+{
+    const struct wire_code_params code = {.context = x->context,
+                                          .language = p->language,
+                                          .code = p->code,
+                                          .env = p->env,
+                                          .timeout_ms = p->timeout_ms};
+    const struct wire_exec_params command = {.command = p->command,
+                                             .args = p->args,
+                                             .cwd = p->cwd,
+                                             .env = p->env,
+                                             .timeout_ms = p->timeout_ms};
+    size_t max = x->code ? WIRE_MAX_PAYLOAD : WIRE_MAX_REQUEST;
+    x->language = strdup(p->language != NULL ? p->language : "");
+    if (x->key[0] != '\0')
+        wire_request_keep(&x->request, x->key, p->limit * EXEC_KEEP);
+    if (x->code)
+        wire_request_code(&x->request, &code);
+    else
+        wire_request_exec(&x->request, &command);
+    if (x->request.failed || x->language == NULL)
+        return error_set(err, ERROR_INTERNAL, "Out of memory");
+    if (x->request.len > max)
+        return error_set(err, ERROR_BODY_TOO_LARGE, "The code or command exceeds %zu bytes", max);
+    return 0;
 }
 
 struct wf_exec *wf_exec_start(struct sandbox *sb, const struct wf_exec_params *p,
@@ -60,7 +126,7 @@ struct wf_exec *wf_exec_start(struct sandbox *sb, const struct wf_exec_params *p
         memcpy(x->context, x->key, sizeof(x->context));
     else if (x->own_context)
         id_new(x->context);
-    if (wf_exec_encode(x, p, err) < 0) {
+    if (exec_encode(x, p, err) < 0) {
         exec_free(x);
         return NULL;
     }
@@ -71,15 +137,16 @@ struct wf_exec *wf_exec_start(struct sandbox *sb, const struct wf_exec_params *p
     x->done = done;
     x->ctx = ctx;
     x->started_ns = uv_hrtime();
-    x->wait.done = on_sandbox;
+    x->wait.done = exec_on_sandbox;
     list_init(&x->wait.node);
     (void)uv_timer_init(sb->target.loop, &x->timer);
     x->timer_open = true;
     if (sandbox_is_live(sb)) {
-        (void)uv_timer_start(&x->timer, on_timer, 0, 0);
+        (void)uv_timer_start(&x->timer, exec_on_timer, 0, 0);
     } else {
         list_add_tail(&sb->run_waits, &x->wait.node);
-        (void)uv_timer_start(&x->timer, on_timer, x->wait_ms > 0 ? x->wait_ms : x->timeout_ms, 0);
+        (void)uv_timer_start(&x->timer, exec_on_timer, x->wait_ms > 0 ? x->wait_ms : x->timeout_ms,
+                             0);
     }
     return x;
 }
@@ -119,21 +186,23 @@ static void exec_call(struct wf_exec *x, enum exec_phase phase, struct buf *requ
 static void exec_context(struct wf_exec *x)
 {
     struct buf request = {0};
-    wf_exec_put_context(&request, x);
+    const struct wire_context_params params = {
+        .id = x->context, .language = x->language, .lifetime_s = EXEC_CONTEXT_S};
+    wire_request_context_create(&request, &params);
     exec_call(x, EXEC_CONTEXT, &request, WF_EXEC_CONTEXT_MS);
 }
 
 static void exec_delete(struct wf_exec *x)
 {
     struct buf request = {0};
-    wf_exec_put(&request, WIRE_CONTEXT_DELETE, x->context);
+    wire_request_context_delete(&request, x->context);
     exec_call(x, EXEC_DELETING, &request, WF_EXEC_CONTEXT_MS);
 }
 
 static void exec_attach(struct wf_exec *x)
 {
     struct buf request = {0};
-    wf_exec_put(&request, WIRE_ATTACH, x->key);
+    wire_request_attach(&request, x->key);
     exec_call(x, EXEC_ATTACHING, &request, WF_EXEC_ANSWER_MS);
 }
 
@@ -150,8 +219,7 @@ static void exec_run(struct wf_exec *x)
     uint32_t left = waited + EXEC_MIN_RUN_MS < x->timeout_ms ? x->timeout_ms - (uint32_t)waited
                                                              : EXEC_MIN_RUN_MS;
     left = MIN(left, x->timeout_ms);
-    for (size_t i = 0; i < 4; i++)
-        request.data[x->timeout_at + i] = (uint8_t)(left >> (8 * i));
+    wire_request_set_timeout(&request, left);
     x->request = (struct buf){0};
     x->run_ns = uv_hrtime();
     exec_call(x, EXEC_RUNNING, &request, exec_deadline(x, left));
@@ -168,11 +236,11 @@ static void exec_begin(struct wf_exec *x)
         exec_run(x);
 }
 
-static void on_sandbox(struct sandbox_wait *w, struct sandbox *sb, const struct error *err)
+static void exec_on_sandbox(struct sandbox_wait *w, struct sandbox *sb, const struct error *err)
 {
     struct wf_exec *x = container_of(w, struct wf_exec, wait);
     if (err == NULL) {
-        (void)uv_timer_start(&x->timer, on_timer, 0, 0);
+        (void)uv_timer_start(&x->timer, exec_on_timer, 0, 0);
         return;
     }
     exec_fail(x, err);
@@ -180,7 +248,7 @@ static void on_sandbox(struct sandbox_wait *w, struct sandbox *sb, const struct 
 }
 
 /* Either the sandbox runs and the turn that told so is over, or the wait has been too long. */
-static void on_timer(uv_timer_t *timer)
+static void exec_on_timer(uv_timer_t *timer)
 {
     struct wf_exec *x = container_of(timer, struct wf_exec, timer);
     struct error err;
@@ -201,15 +269,13 @@ static void on_timer(uv_timer_t *timer)
 /* The run goes on since before this server: as if it had been started so long ago. */
 static void exec_attached(struct wf_exec *x, const struct wire_frame *frame)
 {
-    struct cursor c = cursor_on(frame->payload, frame->len);
-    uint64_t now = uv_hrtime(), ran = cursor_u64(&c);
-    (void)cursor_u32(&c);
-    if (frame->type != WIRE_KEPT || !cursor_end(&c)) {
+    struct wire_kept kept;
+    if (!wire_reply_kept(frame, &kept)) {
         agent_call_bad_frame(&x->agent);
         return;
     }
-    uint64_t total = exec_deadline(x, x->timeout_ms);
-    ran = MIN(ran / 1000, MIN(total - 1, now / 1000000));
+    uint64_t now = uv_hrtime(), total = exec_deadline(x, x->timeout_ms);
+    uint64_t ran = MIN(kept.ran_us / 1000, MIN(total - 1, now / 1000000));
     x->run_ns = now - ran * 1000000;
     x->has_context = x->own_context;
     x->phase = EXEC_RUNNING;
@@ -219,24 +285,129 @@ static void exec_attached(struct wf_exec *x, const struct wire_frame *frame)
 /* Errors of the agent that are no failure. */
 static bool exec_error_is_fine(struct wf_exec *x, const struct wire_frame *frame)
 {
-    struct cursor c = cursor_on(frame->payload, frame->len);
-    uint32_t code = cursor_u32(&c);
-    if (x->phase == EXEC_ATTACHING && code == WIRE_E_NOT_FOUND) { /* it has never begun */
+    struct wire_failure failure;
+    bool known = wire_reply_failure(frame, &failure);
+    if (known && x->phase == EXEC_ATTACHING &&
+        failure.code == WIRE_E_NOT_FOUND) { /* it has never begun */
         x->attach = false;
         return true;
     }
-    if (x->phase == EXEC_CONTEXT && code == WIRE_E_EXISTS && x->key[0] != '\0') {
+    if (known && x->phase == EXEC_CONTEXT && failure.code == WIRE_E_EXISTS && x->key[0] != '\0') {
         x->has_context = true; /* the server before this one came as far as that */
         return true;
     }
     return x->phase == EXEC_CANCELLING;
 }
 
+static void exec_keep(struct wf_exec *x, struct buf *to, const void *data, size_t len)
+{
+    size_t take = MIN(len, x->limit - MIN(x->limit, to->len));
+    (void)buf_append(to, data, take);
+}
+
+static void exec_timed_out(struct wf_exec *x)
+{
+    error_set(&x->r.err, ERROR_TIMEOUT, "The run took longer than its time-out");
+    x->r.failed = true;
+}
+
+static bool exec_code_done(struct wf_exec *x, const struct wire_frame *frame)
+{
+    struct wire_code_done done;
+    if (!wire_reply_code_done(frame, &done))
+        return false;
+    if (done.status == WIRE_CODE_TIMED_OUT || done.status == WIRE_CODE_RESTARTED)
+        exec_timed_out(x);
+    if (done.status == WIRE_CODE_KERNEL_DIED) {
+        buf_reset(&x->r.name);
+        (void)buf_append_str(&x->r.name, "KernelDied");
+        (void)buf_append_str(&x->r.value, "The kernel died during this run");
+    }
+    x->r.exit_code = done.status == WIRE_CODE_OK ? 0 : 1;
+    x->r.duration_ms = (int64_t)((uv_hrtime() - x->run_ns) / 1000000);
+    return true;
+}
+
+static bool exec_command_done(struct wf_exec *x, const struct wire_frame *frame)
+{
+    struct wire_exit e;
+    if (!wire_reply_exit(frame, &e))
+        return false;
+    if (e.timed_out)
+        exec_timed_out(x);
+    x->r.exit_code = e.code;
+    x->r.duration_ms = (int64_t)(e.duration_us / 1000);
+    return true;
+}
+
+/* The value's text. Its bytes come from the sandbox: what is not a JSON object has none. */
+static void exec_code_value(struct wf_exec *x, struct span bundle)
+{
+    const char *text = NULL;
+    cleanup_json json *j = json_parse_object(bundle.data, bundle.len, NULL);
+    if (j == NULL || json_get_str(j, "text/plain", NULL, &text, NULL) < 0 || text == NULL)
+        return;
+    buf_reset(&x->r.result);
+    exec_keep(x, &x->r.result, text, strlen(text));
+    x->r.has_result = true;
+}
+
+static void exec_code_raised(struct wf_exec *x, const struct wire_code_error *raised)
+{
+    buf_reset(&x->r.name);
+    buf_reset(&x->r.value);
+    buf_reset(&x->r.traceback);
+    exec_keep(x, &x->r.name, raised->name.data, raised->name.len);
+    exec_keep(x, &x->r.value, raised->value.data, raised->value.len);
+    exec_keep(x, &x->r.traceback, raised->traceback.data, raised->traceback.len);
+}
+
+/* Takes one frame of a command in. 1: it has ended, 0: more follows, -1: it cannot be here. */
+static int exec_command_frame(struct wf_exec *x, const struct wire_frame *frame)
+{
+    switch (frame->type) {
+    case WIRE_STARTED:
+        return 0;
+    case WIRE_STDOUT:
+        exec_keep(x, &x->r.out, frame->payload, frame->len);
+        return 0;
+    case WIRE_STDERR:
+        exec_keep(x, &x->r.err_out, frame->payload, frame->len);
+        return 0;
+    default:
+        return exec_command_done(x, frame) ? 1 : -1;
+    }
+}
+
+/* The same for code. What is only displayed is no part of the result. */
+static int exec_code_frame(struct wf_exec *x, const struct wire_frame *frame)
+{
+    struct wire_code_stream stream;
+    struct wire_code_data data;
+    struct wire_code_error raised;
+    if (wire_reply_code_stream(frame, &stream)) {
+        exec_keep(x, stream.is_stderr ? &x->r.err_out : &x->r.out, stream.text.data,
+                  stream.text.len);
+        return 0;
+    }
+    if (wire_reply_code_data(frame, &data)) {
+        if (frame->type == WIRE_CODE_RESULT)
+            exec_code_value(x, data.bundle);
+        return 0;
+    }
+    if (wire_reply_code_error(frame, &raised)) {
+        exec_code_raised(x, &raised);
+        return 0;
+    }
+    return exec_code_done(x, frame) ? 1 : -1;
+}
+
 static void exec_run_frame(struct wf_exec *x, const struct wire_frame *frame)
 {
-    if (frame->type == WIRE_KEPT && x->key[0] != '\0')
+    struct wire_kept kept;
+    if (x->key[0] != '\0' && wire_reply_kept(frame, &kept))
         return;
-    int rv = wf_exec_frame(x, frame);
+    int rv = x->code ? exec_code_frame(x, frame) : exec_command_frame(x, frame);
     if (rv < 0) {
         agent_call_bad_frame(&x->agent);
     } else if (rv > 0) {
@@ -245,12 +416,12 @@ static void exec_run_frame(struct wf_exec *x, const struct wire_frame *frame)
     }
 }
 
-static void on_frame(struct agent_call *agent, const struct wire_frame *frame)
+static void exec_on_frame(struct agent_call *agent, const struct wire_frame *frame)
 {
     struct wf_exec *x = container_of(agent, struct wf_exec, agent);
     if (frame->type == WIRE_ERROR) {
         struct error err;
-        agent_error_decode(frame, &err);
+        wire_reply_error(frame, &err);
         if (!exec_error_is_fine(x, frame))
             exec_fail(x, &err);
         agent_call_close(agent);
@@ -265,14 +436,14 @@ static void on_frame(struct agent_call *agent, const struct wire_frame *frame)
     }
 }
 
-static void on_failed(struct agent_call *agent, const struct error *err)
+static void exec_on_failed(struct agent_call *agent, const struct error *err)
 {
     struct wf_exec *x = container_of(agent, struct wf_exec, agent);
     exec_fail(x, err);
     agent_call_close(agent);
 }
 
-static void on_closed(struct agent_call *agent)
+static void exec_on_closed(struct agent_call *agent)
 {
     struct wf_exec *x = container_of(agent, struct wf_exec, agent);
     bool wanted = x->done != NULL;
@@ -302,10 +473,10 @@ static void exec_finish(struct wf_exec *x)
     if (x->agent_open)
         agent_call_close(&x->agent);
     else if (x->timer_open && !uv_is_closing((uv_handle_t *)&x->timer))
-        uv_close((uv_handle_t *)&x->timer, on_timer_closed);
+        uv_close((uv_handle_t *)&x->timer, exec_on_timer_closed);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void exec_on_timer_closed(uv_handle_t *handle)
 {
     struct wf_exec *x = container_of((uv_timer_t *)handle, struct wf_exec, timer);
     exec_free(x);
@@ -315,9 +486,9 @@ static void on_timer_closed(uv_handle_t *handle)
  * nothing was sent yet. */
 static bool exec_send_forget(struct wf_exec *x)
 {
-    cleanup_buf struct buf b = {0};
-    wire_put_str(&b, x->key);
-    if (b.failed || agent_call_send(&x->agent, WIRE_FORGET, b.data, b.len) < 0)
+    struct buf forget = {0};
+    wire_request_forget(&forget, x->key);
+    if (agent_call_send_buf(&x->agent, &forget) < 0)
         return false;
     x->phase = EXEC_CANCELLING;
     agent_call_set_deadline(&x->agent, WF_EXEC_ANSWER_MS);
@@ -348,4 +519,40 @@ void wf_exec_leave(struct wf_exec *x)
         agent_call_close(&x->agent);
     else
         exec_finish(x);
+}
+
+/* A call of its own, whatever comes of it: an agent that does not hear it drops the record when it
+ * needs the room. */
+static void forget_on_frame(struct agent_call *agent, const struct wire_frame *frame)
+{
+    agent_call_close(agent);
+}
+
+static void forget_on_failed(struct agent_call *agent, const struct error *err)
+{
+    agent_call_close(agent);
+}
+
+static void forget_on_closed(struct agent_call *agent)
+{
+    free(agent);
+}
+
+static const struct agent_call_handler forget_handler = {
+    .frame = forget_on_frame,
+    .failed = forget_on_failed,
+    .closed = forget_on_closed,
+};
+
+void wf_exec_forget(struct sandbox *sb, const char *key)
+{
+    struct buf request = {0};
+    if (!sandbox_is_live(sb))
+        return;
+    struct agent_call *agent = malloc(sizeof(*agent));
+    if (agent == NULL)
+        return;
+    wire_request_forget(&request, key);
+    if (agent_call_start(agent, &sb->target, &forget_handler, &request, WF_EXEC_ANSWER_MS) < 0)
+        free(agent);
 }

@@ -311,25 +311,7 @@ static void close_in_a_callback(void)
     tear_down();
 }
 
-static void errors_of_the_agent(void)
-{
-    struct buf b = {0};
-    struct error err;
-    T_EQ(wire_put_error(&b, WIRE_E_NOT_FOUND, "x: No such file"), 0);
-    struct wire_frame f = {WIRE_ERROR, b.data + WIRE_HEADER_SIZE, b.len - WIRE_HEADER_SIZE};
-    agent_error_decode(&f, &err);
-    T_EQ(err.code, ERROR_FILE_NOT_FOUND);
-    T_STR(err.message, "x: No such file");
-    f.len--;
-    agent_error_decode(&f, &err);
-    T_EQ(err.code, ERROR_INTERNAL);
-    f = (struct wire_frame){WIRE_ERROR, (const uint8_t *)"\xff\0\0\0\0\0\0\0", 8};
-    agent_error_decode(&f, &err);
-    T_EQ(err.code, ERROR_INTERNAL);
-    buf_done(&b);
-}
-
 T_MAIN(T_CASE(a_whole_operation), T_CASE(frames_in_single_bytes), T_CASE(garbage),
        T_CASE(nobody_listens), T_CASE(a_silent_agent_meets_the_deadline),
        T_CASE(paused_calls_hold_frames_back), T_CASE(the_end_of_the_sandbox_fails_every_call),
-       T_CASE(close_after_turns), T_CASE(close_in_a_callback), T_CASE(errors_of_the_agent))
+       T_CASE(close_after_turns), T_CASE(close_in_a_callback))

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire/reply.h"
+
+static struct cursor fields_of(const struct wire_frame *frame)
+{
+    return cursor_on(frame->payload, frame->len);
+}
+
+static bool get_bool(struct cursor *c)
+{
+    uint32_t v = cursor_u32(c);
+    if (v > 1)
+        c->bad = true;
+    return v == 1;
+}
+
+bool wire_reply_is(const struct wire_frame *frame, enum wire_type type)
+{
+    return frame->type == type && frame->len == 0;
+}
+
+bool wire_reply_pong(const struct wire_frame *frame)
+{
+    struct cursor c = fields_of(frame);
+    (void)cursor_u32(&c); /* the version: the server installs the agent that it talks to */
+    (void)cursor_u64(&c); /* uptime */
+    return frame->type == WIRE_PONG && cursor_end(&c);
+}
+
+bool wire_reply_configured(const struct wire_frame *frame, uint64_t *age_us)
+{
+    struct cursor c = fields_of(frame);
+    *age_us = cursor_u64(&c);
+    return frame->type == WIRE_CONFIGURED && cursor_end(&c);
+}
+
+bool wire_reply_exit(const struct wire_frame *frame, struct wire_exit *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->code = (int32_t)cursor_u32(&c);
+    ret->signal = cursor_u32(&c);
+    ret->timed_out = get_bool(&c);
+    ret->duration_us = cursor_u64(&c);
+    return frame->type == WIRE_EXIT && cursor_end(&c);
+}
+
+bool wire_reply_kept(const struct wire_frame *frame, struct wire_kept *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->ran_us = cursor_u64(&c);
+    ret->ended = get_bool(&c);
+    return frame->type == WIRE_KEPT && cursor_end(&c);
+}
+
+bool wire_reply_stat(const struct wire_frame *frame, struct wire_stat *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->name = wire_get_span(&c);
+    ret->path = wire_get_span(&c);
+    ret->size = cursor_u64(&c);
+    uint32_t kind = cursor_u32(&c);
+    ret->kind = (enum wire_kind)kind;
+    ret->mode = cursor_u32(&c);
+    ret->mtime_ns = (int64_t)cursor_u64(&c);
+    return (frame->type == WIRE_STAT || frame->type == WIRE_ENTRY) && cursor_end(&c) &&
+           kind >= WIRE_KIND_FILE && kind <= WIRE_KIND_OTHER;
+}
+
+bool wire_reply_written(const struct wire_frame *frame, struct wire_written *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->path = wire_get_span(&c);
+    ret->size = cursor_u64(&c);
+    return frame->type == WIRE_WRITTEN && cursor_end(&c);
+}
+
+bool wire_reply_code_stream(const struct wire_frame *frame, struct wire_code_stream *ret)
+{
+    struct cursor c = fields_of(frame);
+    uint8_t which = cursor_u8(&c);
+    ret->is_stderr = which == 2;
+    ret->time_ms = (int64_t)cursor_u64(&c);
+    ret->text = wire_get_span(&c);
+    return frame->type == WIRE_CODE_STREAM && cursor_end(&c) && (which == 1 || which == 2);
+}
+
+bool wire_reply_code_data(const struct wire_frame *frame, struct wire_code_data *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->execution_count = frame->type == WIRE_CODE_RESULT ? cursor_u32(&c) : 0;
+    ret->bundle = wire_get_span(&c);
+    return (frame->type == WIRE_CODE_RESULT || frame->type == WIRE_CODE_DISPLAY) && cursor_end(&c);
+}
+
+bool wire_reply_code_error(const struct wire_frame *frame, struct wire_code_error *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->name = wire_get_span(&c);
+    ret->value = wire_get_span(&c);
+    ret->traceback = wire_get_span(&c);
+    return frame->type == WIRE_CODE_ERROR && cursor_end(&c);
+}
+
+bool wire_reply_code_done(const struct wire_frame *frame, struct wire_code_done *ret)
+{
+    struct cursor c = fields_of(frame);
+    uint32_t status = cursor_u32(&c);
+    ret->status = (enum wire_code_status)status;
+    ret->execution_count = cursor_u32(&c);
+    return frame->type == WIRE_CODE_DONE && cursor_end(&c) && status <= WIRE_CODE_KERNEL_DIED;
+}
+
+bool wire_reply_context(const struct wire_frame *frame, struct wire_context *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->id = wire_get_span(&c);
+    ret->language = wire_get_span(&c);
+    ret->cwd = wire_get_span(&c);
+    ret->status = wire_get_span(&c);
+    ret->created_ms = (int64_t)cursor_u64(&c);
+    ret->expires_ms = (int64_t)cursor_u64(&c);
+    ret->last_used_ms = (int64_t)cursor_u64(&c);
+    return frame->type == WIRE_CONTEXT && cursor_end(&c);
+}
+
+bool wire_reply_failure(const struct wire_frame *frame, struct wire_failure *ret)
+{
+    struct cursor c = fields_of(frame);
+    uint32_t code = cursor_u32(&c);
+    ret->code = (enum wire_error)code;
+    ret->message = wire_get_span(&c);
+    return frame->type == WIRE_ERROR && cursor_end(&c) && code >= WIRE_E_PROTOCOL &&
+           code <= WIRE_E_INTERNAL;
+}
+
+/* What an error of the agent is to a client of the API. */
+static const enum error_code reply_error_codes[] = {
+    [WIRE_E_PROTOCOL] = ERROR_INTERNAL,
+    [WIRE_E_INVALID] = ERROR_INVALID_ARGUMENT,
+    [WIRE_E_NOT_FOUND] = ERROR_FILE_NOT_FOUND,
+    [WIRE_E_PERMISSION] = ERROR_PERMISSION_DENIED,
+    [WIRE_E_IS_DIRECTORY] = ERROR_INVALID_PATH,
+    [WIRE_E_NOT_DIRECTORY] = ERROR_INVALID_PATH,
+    [WIRE_E_EXISTS] = ERROR_INVALID_PATH,
+    [WIRE_E_NO_SPACE] = ERROR_NO_SPACE,
+    [WIRE_E_TOO_LARGE] = ERROR_BODY_TOO_LARGE,
+    [WIRE_E_BUSY] = ERROR_QUOTA_EXCEEDED,
+    [WIRE_E_UNAVAILABLE] = ERROR_BAD_GATEWAY,
+    [WIRE_E_CONTEXT] = ERROR_CONTEXT_NOT_FOUND,
+    [WIRE_E_LANGUAGE] = ERROR_UNSUPPORTED_LANGUAGE,
+    [WIRE_E_INTERNAL] = ERROR_INTERNAL,
+};
+_Static_assert(ARRAY_SIZE(reply_error_codes) == WIRE_E_INTERNAL + 1,
+               "an error of the agent has no meaning to clients");
+
+void wire_reply_error(const struct wire_frame *frame, struct error *ret)
+{
+    struct wire_failure f;
+    if (wire_reply_failure(frame, &f))
+        error_set(ret, reply_error_codes[f.code], "%.*s", (int)MIN(f.message.len, 200u),
+                  f.message.data);
+    else
+        error_set(ret, ERROR_INTERNAL, "The sandbox's agent failed");
+}

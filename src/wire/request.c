@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire/request.h"
+
+#include <string.h>
+
+static void put_str(struct buf *b, const char *s)
+{
+    wire_put_str(b, s != NULL ? s : "");
+}
+
+static void put_list(struct buf *b, char *const *items)
+{
+    wire_put_list(b, (const char *const *)items);
+}
+
+/* The many requests whose first field, or only one, is a string. */
+static size_t begin_str(struct buf *b, enum wire_type type, const char *s)
+{
+    size_t start = wire_begin(b, type);
+    wire_put_str(b, s);
+    return start;
+}
+
+static void put_one_str(struct buf *b, enum wire_type type, const char *s)
+{
+    wire_end(b, begin_str(b, type, s));
+}
+
+void wire_request_ping(struct buf *b)
+{
+    (void)wire_put_frame(b, WIRE_PING, NULL, 0);
+}
+
+void wire_request_configure(struct buf *b, const struct wire_configure_params *p)
+{
+    size_t start = wire_begin(b, WIRE_CONFIGURE);
+    (void)buf_u64(b, p->wall_ns);
+    wire_put_span(b, p->seed, p->seed_len);
+    put_str(b, p->hostname);
+    put_list(b, p->env);
+    wire_end(b, start);
+}
+
+void wire_request_clock(struct buf *b, uint64_t wall_ns)
+{
+    size_t start = wire_begin(b, WIRE_CLOCK);
+    (void)buf_u64(b, wall_ns);
+    wire_end(b, start);
+}
+
+static void put_argv(struct buf *b, const char *command, char *const *args, uint32_t n_args)
+{
+    (void)buf_u32(b, n_args + 1);
+    wire_put_str(b, command);
+    for (uint32_t i = 0; i < n_args; i++)
+        wire_put_str(b, args[i]);
+}
+
+void wire_request_exec(struct buf *b, const struct wire_exec_params *p)
+{
+    uint32_t n_args = 0;
+    while (p->args != NULL && p->args[n_args] != NULL)
+        n_args++;
+    size_t start = wire_begin(b, WIRE_EXEC);
+    (void)buf_u32(b, n_args == 0 ? WIRE_EXEC_SHELL : 0);
+    (void)buf_u32(b, p->timeout_ms);
+    put_str(b, p->cwd);
+    put_str(b, p->user);
+    put_argv(b, p->command, p->args, n_args);
+    put_list(b, p->env);
+    wire_end(b, start);
+}
+
+void wire_request_code(struct buf *b, const struct wire_code_params *p)
+{
+    size_t start = wire_begin(b, WIRE_CODE_RUN);
+    put_str(b, p->context);
+    put_str(b, p->language);
+    put_str(b, p->code);
+    (void)buf_u32(b, p->timeout_ms);
+    put_list(b, p->env);
+    wire_end(b, start);
+}
+
+void wire_request_set_timeout(struct buf *b, uint32_t timeout_ms)
+{
+    struct cursor c = cursor_on(b->data, b->len);
+    uint32_t len = cursor_u32(&c);
+    uint16_t type = cursor_u16(&c);
+    (void)cursor_u16(&c);
+    if (type == WIRE_KEEP) {
+        (void)cursor_bytes(&c, len);
+        (void)cursor_u32(&c);
+        type = cursor_u16(&c);
+        (void)cursor_u16(&c);
+    }
+    if (type == WIRE_EXEC) {
+        (void)cursor_u32(&c); /* flags */
+    } else {
+        (void)wire_get_span(&c); /* context */
+        (void)wire_get_span(&c); /* language */
+        (void)wire_get_span(&c); /* code */
+    }
+    size_t at = b->len - c.left;
+    (void)cursor_u32(&c);
+    if (!cursor_ok(&c))
+        return; /* a buffer that ran out of memory, which the call refuses */
+    for (size_t i = 0; i < 4; i++)
+        b->data[at + i] = (uint8_t)(timeout_ms >> (8 * i));
+}
+
+void wire_request_code_ready(struct buf *b)
+{
+    (void)wire_put_frame(b, WIRE_CODE_READY, NULL, 0);
+}
+
+void wire_request_keep(struct buf *b, const char *key, size_t record)
+{
+    size_t start = begin_str(b, WIRE_KEEP, key);
+    (void)buf_u32(b, (uint32_t)MIN(record, (size_t)WIRE_MAX_KEEP));
+    wire_end(b, start);
+}
+
+void wire_request_attach(struct buf *b, const char *key)
+{
+    put_one_str(b, WIRE_ATTACH, key);
+}
+
+void wire_request_forget(struct buf *b, const char *key)
+{
+    put_one_str(b, WIRE_FORGET, key);
+}
+
+void wire_request_context_create(struct buf *b, const struct wire_context_params *p)
+{
+    size_t start = begin_str(b, WIRE_CONTEXT_CREATE, p->id);
+    put_str(b, p->language);
+    put_str(b, p->cwd);
+    (void)buf_u32(b, p->lifetime_s);
+    wire_end(b, start);
+}
+
+void wire_request_context_get(struct buf *b, const char *id)
+{
+    put_one_str(b, WIRE_CONTEXT_GET, id);
+}
+
+void wire_request_context_delete(struct buf *b, const char *id)
+{
+    put_one_str(b, WIRE_CONTEXT_DELETE, id);
+}
+
+void wire_request_read(struct buf *b, const char *path, uint64_t offset, uint64_t length)
+{
+    size_t start = begin_str(b, WIRE_READ, path);
+    (void)buf_u64(b, offset);
+    (void)buf_u64(b, length);
+    wire_end(b, start);
+}
+
+void wire_request_write(struct buf *b, const char *path, uint32_t mode, uint32_t flags)
+{
+    size_t start = begin_str(b, WIRE_WRITE, path);
+    (void)buf_u32(b, mode);
+    (void)buf_u32(b, flags);
+    wire_end(b, start);
+}
+
+void wire_request_write_end(struct buf *b, const char *path)
+{
+    if (path != NULL)
+        put_one_str(b, WIRE_END, path);
+    else
+        (void)wire_put_frame(b, WIRE_END, NULL, 0);
+}
+
+void wire_request_list(struct buf *b, const char *path)
+{
+    put_one_str(b, WIRE_LIST, path);
+}
+
+void wire_request_remove(struct buf *b, const char *path, uint32_t flags)
+{
+    size_t start = begin_str(b, WIRE_REMOVE, path);
+    (void)buf_u32(b, flags);
+    wire_end(b, start);
+}
+
+void wire_request_mkdir(struct buf *b, const char *path, uint32_t mode, uint32_t flags)
+{
+    size_t start = begin_str(b, WIRE_MKDIR, path);
+    (void)buf_u32(b, mode);
+    (void)buf_u32(b, flags);
+    wire_end(b, start);
+}
+
+void wire_request_port(struct buf *b, uint16_t port)
+{
+    size_t start = wire_begin(b, WIRE_PORT);
+    (void)buf_u16(b, port);
+    wire_end(b, start);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * request.h - the requests of wire.h as frames: one encoder each, and no other place of the server
+ * knows their fields. Pure functions, no I/O.
+ *
+ * Each appends a whole frame to a buffer, for agent_call_start or, when it is a later frame of an
+ * open call, for agent_call_send_buf. The buffer remembers when memory ran out, and both refuse it
+ * then. What the caller must check is the size: the agent takes WIRE_MAX_REQUEST bytes of a request
+ * that it reads itself, and WIRE_MAX_PAYLOAD of one for the code bridge.
+ */
+#ifndef CORRAL_WIRE_REQUEST_H
+#define CORRAL_WIRE_REQUEST_H
+
+#include "base/wire_codec.h"
+
+/* In the structs below NULL is the default of a string, and an empty list. Lists end with NULL. */
+
+struct wire_exec_params {
+    const char *command; /* a program; without `args`, a line for the shell */
+    char *const *args;
+    const char *cwd, *user;
+    char *const *env;
+    uint32_t timeout_ms; /* 0: none */
+};
+
+struct wire_code_params {
+    const char *context; /* id */
+    const char *language, *code;
+    char *const *env;
+    uint32_t timeout_ms; /* 0: none */
+};
+
+struct wire_configure_params {
+    uint64_t wall_ns; /* since 1970; 0 leaves the clock */
+    const uint8_t *seed;
+    size_t seed_len;
+    const char *hostname;
+    char *const *env;
+};
+
+struct wire_context_params {
+    const char *id, *language, *cwd;
+    uint32_t lifetime_s;
+};
+
+void wire_request_ping(struct buf *b);
+void wire_request_configure(struct buf *b, const struct wire_configure_params *p);
+void wire_request_clock(struct buf *b, uint64_t wall_ns);
+
+void wire_request_exec(struct buf *b, const struct wire_exec_params *p);
+void wire_request_code(struct buf *b, const struct wire_code_params *p);
+/* Gives the EXEC or CODE_RUN at the end of `b` (a KEEP may stand before it) another time-out. The
+ * encoder runs while the parameters are there; a run that first waits for its sandbox learns only
+ * later how much of its time is left. */
+void wire_request_set_timeout(struct buf *b, uint32_t timeout_ms);
+void wire_request_code_ready(struct buf *b);
+
+/* Comes before the EXEC or CODE_RUN that is to be kept, in the same buffer. `record` is cut to
+ * WIRE_MAX_KEEP. */
+void wire_request_keep(struct buf *b, const char *key, size_t record);
+void wire_request_attach(struct buf *b, const char *key);
+void wire_request_forget(struct buf *b, const char *key);
+
+void wire_request_context_create(struct buf *b, const struct wire_context_params *p);
+void wire_request_context_get(struct buf *b, const char *id);
+void wire_request_context_delete(struct buf *b, const char *id);
+
+/* `length` UINT64_MAX: to the end. With WIRE_READ_LAST set, `offset` counts bytes before the end.
+ */
+void wire_request_read(struct buf *b, const char *path, uint64_t offset, uint64_t length);
+/* `flags` are WIRE_WRITE_*, WIRE_REMOVE_* and WIRE_MKDIR_*; a mode of 0 is the agent's default. */
+void wire_request_write(struct buf *b, const char *path, uint32_t mode, uint32_t flags);
+/* The last frame of a WRITE. `path` replaces the path of the request; NULL leaves that one. */
+void wire_request_write_end(struct buf *b, const char *path);
+void wire_request_list(struct buf *b, const char *path);
+void wire_request_remove(struct buf *b, const char *path, uint32_t flags);
+void wire_request_mkdir(struct buf *b, const char *path, uint32_t mode, uint32_t flags);
+
+void wire_request_port(struct buf *b, uint16_t port);
+
+#endif
