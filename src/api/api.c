@@ -63,7 +63,7 @@ static void api_error_body(struct buf *out, const struct error *err)
 static void api_over(struct api_call *call)
 {
     call->cancel = NULL;
-    call->op = NULL;
+    call->state = NULL;
 }
 
 void api_reply(struct api_call *call, int status, struct buf *body)
@@ -170,7 +170,7 @@ static int api_resolve_sandbox(struct api_call *call, struct error *err)
         return error_set(err, ERROR_SANDBOX_NOT_FOUND, "Sandbox not found");
     if (strcmp(sb->owner.account, call->principal.account) != 0)
         return error_set(err, ERROR_FORBIDDEN, "The sandbox belongs to another account");
-    if ((call->route->flags & API_LIVE) != 0 && !sandbox_is_live(sb))
+    if ((call->route->flags & API_RUNNING) != 0 && !sandbox_is_running(sb))
         return error_set(err, ERROR_INVALID_STATE, "Sandbox is not running (%s)",
                          sandbox_status_str(sb->status));
     call->sandbox = sb;

@@ -47,7 +47,7 @@ enum api_flag {
     API_AGENTS = 1,  /* also reachable with the prefix /v1/agents */
     API_PUBLIC = 2,  /* no credential */
     API_SANDBOX = 4, /* the first parameter is a sandbox id: `sandbox` is set, of this account */
-    API_LIVE = 8,    /* and the sandbox must be running */
+    API_RUNNING = 8, /* and the sandbox must be running */
     API_JSON = 16,   /* the body is a JSON object: `body` is set */
     API_NUL = 64,    /* API_JSON, with U+0000 in strings */
     API_STREAM = 32, /* the handler runs at the head, then `data` and `end` with the body */
@@ -76,7 +76,7 @@ struct api_call {
     struct sandbox *sandbox;
     json *body; /* owned */
     unsigned int retry_after_s;
-    void *op; /* for `cancel` */
+    void *state; /* of the handler, between its steps; `cancel` releases what it holds */
     void (*cancel)(struct api_call *call);
     void (*committed)(struct api_call *call); /* api_when_committed's */
     struct store_wait wait;

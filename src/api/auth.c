@@ -92,7 +92,7 @@ static int auth_field(struct api_call *call, const char *name, const char *fallb
 
 static void tokens_committed(struct api_call *call)
 {
-    struct issued *issued = call->op;
+    struct issued *issued = call->state;
     struct buf body = {0};
     struct jsonw w = {.out = &body};
     if (issued->failed) {
@@ -112,14 +112,14 @@ static void tokens_committed(struct api_call *call)
 
 static void tokens_cancel(struct api_call *call)
 {
-    struct issued *issued = call->op;
+    struct issued *issued = call->state;
     free(TAKE_PTR(issued->pair.access));
 }
 
 /* Answers once the session's change is on disk. */
 static void answer_tokens(struct api_call *call, struct issued *issued)
 {
-    call->op = issued;
+    call->state = issued;
     call->cancel = tokens_cancel;
     api_when_committed(call, tokens_committed);
 }
@@ -152,7 +152,7 @@ static void sign_in_free(struct sign_in *s)
 
 static void sign_in_cancel(struct api_call *call)
 {
-    struct sign_in *s = call->op;
+    struct sign_in *s = call->state;
     s->call = NULL;
 }
 
@@ -209,7 +209,7 @@ static void grant_password(struct api_call *call)
     }
     throttle_count(&api->throttle, "user", name, now_ms());
     throttle_count(&api->throttle, "address", peer, now_ms());
-    call->op = s;
+    call->state = s;
     call->cancel = sign_in_cancel;
 }
 

@@ -103,7 +103,7 @@ void api_code_run(struct api_call *call)
                  (uint64_t)run->timeout_s * 2000 + CODE_GRACE_MS);
 }
 
-static void reply_timed_out(struct api_call *call, struct run *run, bool restarted)
+static void code_timed_out(struct api_call *call, struct run *run, bool restarted)
 {
     struct error err;
     cleanup_buf struct buf details = {0};
@@ -127,7 +127,7 @@ static void run_finished(struct run *run, const struct wire_frame *frame)
     if (call == NULL)
         return;
     if (done.status == WIRE_CODE_TIMED_OUT || done.status == WIRE_CODE_RESTARTED) {
-        reply_timed_out(call, run, done.status == WIRE_CODE_RESTARTED);
+        code_timed_out(call, run, done.status == WIRE_CODE_RESTARTED);
         return;
     }
     if (done.status == WIRE_CODE_KERNEL_DIED)

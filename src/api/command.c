@@ -112,7 +112,7 @@ static int64_t exit_duration_ms(const struct wire_exit *e)
     return (int64_t)(e->duration_us / 1000);
 }
 
-static void reply_timed_out(struct api_call *call, struct command *cmd, const struct wire_exit *e)
+static void command_timed_out(struct api_call *call, struct command *cmd, const struct wire_exit *e)
 {
     struct error err;
     cleanup_buf struct buf details = {0};
@@ -127,7 +127,7 @@ static void reply_timed_out(struct api_call *call, struct command *cmd, const st
     api_fail_details(call, &err, buf_cstr(&details));
 }
 
-static void reply_exit(struct api_call *call, struct command *cmd, const struct wire_exit *e)
+static void command_reply(struct api_call *call, struct command *cmd, const struct wire_exit *e)
 {
     struct buf body = {0};
     struct jsonw w = {.out = &body};
@@ -157,9 +157,9 @@ static void command_exit(struct command *cmd, const struct wire_frame *frame)
     if (call == NULL)
         return;
     if (e.timed_out)
-        reply_timed_out(call, cmd, &e);
+        command_timed_out(call, cmd, &e);
     else
-        reply_exit(call, cmd, &e);
+        command_reply(call, cmd, &e);
 }
 
 static void command_frame(struct api_op *op, const struct wire_frame *frame)

@@ -194,7 +194,7 @@ static void download_data(struct download *d, const struct wire_frame *frame)
 static void download_writable(struct http_request *req)
 {
     struct api_call *call = req->app;
-    struct api_op *op = call->op;
+    struct api_op *op = call->state;
     if (op != NULL)
         agent_call_resume(&op->agent);
 }

@@ -61,8 +61,8 @@ static int parse_name(struct api_call *call, const char **ret, struct error *err
     return rv;
 }
 
-static int parse_create(struct api_call *call, struct sandbox_params *p,
-                        const struct template **template, struct error *err)
+static int parse_environment(struct api_call *call, struct sandbox_params *p,
+                             const struct template **template, struct error *err)
 {
     const struct config *config = call->api->config;
     const char *name = NULL;
@@ -91,9 +91,9 @@ struct created {
 };
 
 /* "creating" whatever became of it meanwhile: clients that poll start from there. */
-static void create_committed(struct api_call *call)
+static void environment_committed(struct api_call *call)
 {
-    const struct created *c = call->op;
+    const struct created *c = call->state;
     struct buf body = {0};
     struct jsonw w = {.out = &body};
     jsonw_object(&w);
@@ -111,7 +111,7 @@ void api_environment_create(struct api_call *call)
     const struct template *template = NULL;
     struct sandbox *sb = NULL;
     struct created *c = arena_alloc(&call->req->arena, sizeof(*c));
-    int rv = c != NULL ? parse_create(call, &params, &template, &err)
+    int rv = c != NULL ? parse_environment(call, &params, &template, &err)
                        : error_set(&err, ERROR_INTERNAL, "Out of memory");
     if (rv == 0)
         sb = sandbox_table_create(call->api->sandboxes, template, &params, NULL, &err);
@@ -121,8 +121,8 @@ void api_environment_create(struct api_call *call)
     }
     (void)environment_id(c->id, sb->id);
     c->created_ms = sb->created_ms;
-    call->op = c;
-    api_when_committed(call, create_committed);
+    call->state = c;
+    api_when_committed(call, environment_committed);
 }
 
 void api_environment_list(struct api_call *call)
@@ -150,13 +150,13 @@ struct removal {
 
 static void delete_cancel(struct api_call *call)
 {
-    struct removal *d = call->op;
+    struct removal *d = call->state;
     list_del(&d->wait.node);
 }
 
 static void delete_committed(struct api_call *call)
 {
-    const struct removal *d = call->op;
+    const struct removal *d = call->state;
     struct buf body = {0};
     struct jsonw w = {.out = &body};
     jsonw_object(&w);
@@ -192,12 +192,12 @@ void api_environment_delete(struct api_call *call)
     d->call = call;
     d->wait.done = delete_ended;
     (void)environment_id(d->id, sb->id);
-    call->op = d;
+    call->state = d;
     call->cancel = delete_cancel;
     sandbox_end(sb, SANDBOX_STATUS_TERMINATED, NULL, &d->wait);
 }
 
-static void write_text(struct jsonw *w, const char *key, const struct buf *text)
+static void write_output_text(struct jsonw *w, const char *key, const struct buf *text)
 {
     jsonw_key(w, key);
     jsonw_strn(w, (const char *)text->data, text->len);
@@ -211,15 +211,15 @@ static void write_raised(struct jsonw *w, const struct wf_exec_result *r)
         return;
     }
     jsonw_object(w);
-    write_text(w, "name", &r->name);
-    write_text(w, "value", &r->value);
-    write_text(w, "traceback", &r->traceback);
+    write_output_text(w, "name", &r->name);
+    write_output_text(w, "value", &r->value);
+    write_output_text(w, "traceback", &r->traceback);
     jsonw_object_end(w);
 }
 
 static void execute_cancel(struct api_call *call)
 {
-    wf_exec_cancel(call->op);
+    wf_exec_cancel(call->state);
 }
 
 static void execute_done(void *ctx, struct wf_exec_result *r)
@@ -236,10 +236,10 @@ static void execute_done(void *ctx, struct wf_exec_result *r)
     jsonw_object(&w);
     jsonw_key_str(&w, "execution_id", id);
     jsonw_key_str(&w, "status", r->exit_code == 0 ? "completed" : "failed");
-    write_text(&w, "stdout", &r->out);
-    write_text(&w, "stderr", &r->err_out);
+    write_output_text(&w, "stdout", &r->out);
+    write_output_text(&w, "stderr", &r->err_out);
     if (r->has_result) {
-        write_text(&w, "result", &r->result);
+        write_output_text(&w, "result", &r->result);
     } else {
         jsonw_key(&w, "result");
         jsonw_null(&w);
@@ -280,6 +280,6 @@ void api_environment_execute(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    call->op = x;
+    call->state = x;
     call->cancel = execute_cancel;
 }

@@ -92,7 +92,7 @@ static int parse_encoding(struct api_call *call, enum file_encoding *ret, struct
     return 0;
 }
 
-static void read_reply(struct file_op *f)
+static void file_read_reply(struct file_op *f)
 {
     struct buf body = {0}, text = {0};
     struct jsonw w = {.out = &body};
@@ -127,7 +127,7 @@ static void file_too_large(struct file_op *f)
                       "The file is too large for this route; download it");
 }
 
-static void read_frame(struct api_op *op, const struct wire_frame *frame)
+static void file_read_frame(struct api_op *op, const struct wire_frame *frame)
 {
     struct file_op *f = container_of(op, struct file_op, op);
     struct wire_stat stat;
@@ -139,13 +139,13 @@ static void read_frame(struct api_op *op, const struct wire_frame *frame)
         else
             (void)buf_append(&f->data, frame->payload, frame->len);
     } else if (wire_reply_is(frame, WIRE_END) && f->started) {
-        read_reply(f);
+        file_read_reply(f);
     } else {
         api_op_bad_frame(op);
     }
 }
 
-static const struct api_op_ops read_ops = {.frame = read_frame, .release = file_release};
+static const struct api_op_ops read_ops = {.frame = file_read_frame, .release = file_release};
 
 void api_file_read(struct api_call *call)
 {
@@ -164,7 +164,7 @@ void api_file_read(struct api_call *call)
 /* --- write --- */
 
 /* Hands data to the connection as long as it takes some. */
-static void write_pump(struct api_op *op)
+static void file_write_pump(struct api_op *op)
 {
     struct file_op *f = container_of(op, struct file_op, op);
     while (f->sent < f->data.len && agent_call_writable(&op->agent)) {
@@ -179,7 +179,7 @@ static void write_pump(struct api_op *op)
     }
 }
 
-static void write_frame(struct api_op *op, const struct wire_frame *frame)
+static void file_write_frame(struct api_op *op, const struct wire_frame *frame)
 {
     struct file_op *f = container_of(op, struct file_op, op);
     struct wire_written written;
@@ -189,8 +189,10 @@ static void write_frame(struct api_op *op, const struct wire_frame *frame)
         file_reply_done(f, "File written successfully", "bytes_written", f->data.len);
 }
 
-static const struct api_op_ops write_ops = {
-    .frame = write_frame, .ready = write_pump, .drained = write_pump, .release = file_release};
+static const struct api_op_ops write_ops = {.frame = file_write_frame,
+                                            .ready = file_write_pump,
+                                            .drained = file_write_pump,
+                                            .release = file_release};
 
 static int parse_content(struct api_call *call, struct file_op *f, struct error *err)
 {
@@ -228,7 +230,7 @@ void api_file_write(struct api_call *call)
 
 /* --- list --- */
 
-static int list_entry_add(struct file_op *f, const struct wire_frame *frame)
+static int file_list_entry_add(struct file_op *f, const struct wire_frame *frame)
 {
     struct wire_stat stat;
     struct jsonw w = {.out = &f->data, .comma = f->data.len > 0};
@@ -246,7 +248,7 @@ static int list_entry_add(struct file_op *f, const struct wire_frame *frame)
     return 0;
 }
 
-static void list_reply(struct file_op *f)
+static void file_list_reply(struct file_op *f)
 {
     struct buf body = {0};
     struct jsonw w = {.out = &body};
@@ -263,24 +265,24 @@ static void list_reply(struct file_op *f)
     api_reply(call, 200, &body);
 }
 
-static void list_frame(struct api_op *op, const struct wire_frame *frame)
+static void file_list_frame(struct api_op *op, const struct wire_frame *frame)
 {
     struct file_op *f = container_of(op, struct file_op, op);
     if (frame->type == WIRE_ENTRY && f->data.len > FILE_LIST_MAX)
         file_too_large(f);
-    else if (frame->type == WIRE_ENTRY && list_entry_add(f, frame) == 0)
+    else if (frame->type == WIRE_ENTRY && file_list_entry_add(f, frame) == 0)
         return;
     else if (wire_reply_is(frame, WIRE_END))
-        list_reply(f);
+        file_list_reply(f);
     else
         api_op_bad_frame(op);
 }
 
-static const struct api_op_ops list_ops = {.frame = list_frame, .release = file_release};
+static const struct api_op_ops list_ops = {.frame = file_list_frame, .release = file_release};
 
 /* --- delete, mkdir: a path and flags, answered by OK --- */
 
-static void delete_frame(struct api_op *op, const struct wire_frame *frame)
+static void file_delete_frame(struct api_op *op, const struct wire_frame *frame)
 {
     struct file_op *f = container_of(op, struct file_op, op);
     if (wire_reply_is(frame, WIRE_OK))
@@ -289,7 +291,7 @@ static void delete_frame(struct api_op *op, const struct wire_frame *frame)
         api_op_bad_frame(op);
 }
 
-static void mkdir_frame(struct api_op *op, const struct wire_frame *frame)
+static void file_mkdir_frame(struct api_op *op, const struct wire_frame *frame)
 {
     struct file_op *f = container_of(op, struct file_op, op);
     if (wire_reply_is(frame, WIRE_OK))
@@ -298,8 +300,8 @@ static void mkdir_frame(struct api_op *op, const struct wire_frame *frame)
         api_op_bad_frame(op);
 }
 
-static const struct api_op_ops delete_ops = {.frame = delete_frame, .release = file_release};
-static const struct api_op_ops mkdir_ops = {.frame = mkdir_frame, .release = file_release};
+static const struct api_op_ops delete_ops = {.frame = file_delete_frame, .release = file_release};
+static const struct api_op_ops mkdir_ops = {.frame = file_mkdir_frame, .release = file_release};
 
 /* --- the requests that need nothing but the body's path --- */
 

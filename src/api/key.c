@@ -21,21 +21,21 @@ struct key_change {
 
 static void key_committed(struct api_call *call)
 {
-    struct key_change *change = call->op;
+    struct key_change *change = call->state;
     api_reply(call, call->req->method == METHOD_POST ? 201 : 200, &change->body);
 }
 
 /* The client went away: it will never know a new key's text. */
 static void key_create_cancel(struct api_call *call)
 {
-    struct key_change *change = call->op;
+    struct key_change *change = call->state;
     (void)apikey_revoke(call->api->keys, change->id, NULL);
     buf_done(&change->body);
 }
 
 static void key_revoke_cancel(struct api_call *call)
 {
-    struct key_change *change = call->op;
+    struct key_change *change = call->state;
     buf_done(&change->body);
 }
 
@@ -76,7 +76,7 @@ void api_key_create(struct api_call *call)
     jsonw_key_str(&w, "key", text);
     jsonw_object_end(&w);
     memcpy(change->id, key->id, sizeof(change->id));
-    call->op = change;
+    call->state = change;
     call->cancel = key_create_cancel;
     api_when_committed(call, key_committed);
 }
@@ -119,7 +119,7 @@ void api_key_revoke(struct api_call *call)
     jsonw_key_str(&w, "message", "Key revoked successfully");
     jsonw_key_str(&w, "id", call->params[0]);
     jsonw_object_end(&w);
-    call->op = change;
+    call->state = change;
     call->cancel = key_revoke_cancel;
     api_when_committed(call, key_committed);
 }

@@ -3,19 +3,19 @@
 
 #include "wire/reply.h"
 
-static void on_opened(struct agent_call *agent);
-static void on_frame(struct agent_call *agent, const struct wire_frame *frame);
-static void on_drained(struct agent_call *agent);
-static void on_failed(struct agent_call *agent, const struct error *err);
-static void on_closed(struct agent_call *agent);
-static void on_client_gone(struct api_call *call);
+static void op_on_opened(struct agent_call *agent);
+static void op_on_frame(struct agent_call *agent, const struct wire_frame *frame);
+static void op_on_drained(struct agent_call *agent);
+static void op_on_failed(struct agent_call *agent, const struct error *err);
+static void op_on_closed(struct agent_call *agent);
+static void op_on_client_gone(struct api_call *call);
 
 static const struct agent_call_handler api_op_handler = {
-    .opened = on_opened,
-    .frame = on_frame,
-    .drained = on_drained,
-    .failed = on_failed,
-    .closed = on_closed,
+    .opened = op_on_opened,
+    .frame = op_on_frame,
+    .drained = op_on_drained,
+    .failed = op_on_failed,
+    .closed = op_on_closed,
 };
 
 void api_op_start(struct api_op *op, struct api_call *call, const struct api_op_ops *ops,
@@ -32,34 +32,47 @@ void api_op_start(struct api_op *op, struct api_call *call, const struct api_op_
         api_fail(call, &err);
         return;
     }
-    call->op = op;
-    call->cancel = on_client_gone;
+    call->state = op;
+    call->cancel = op_on_client_gone;
 }
 
-static void on_frame(struct agent_call *agent, const struct wire_frame *frame)
+/* Ends it with the error that the agent sent. */
+static void op_error(struct api_op *op, const struct wire_frame *frame)
+{
+    struct error err;
+    wire_reply_error(frame, &err);
+    /* Published clients send a request again after 502, and code must not run twice. */
+    if (err.code == ERROR_BAD_GATEWAY)
+        err.code = ERROR_SANDBOX_FAILED;
+    struct api_call *call = api_op_close(op);
+    if (call != NULL)
+        api_fail(call, &err);
+}
+
+static void op_on_frame(struct agent_call *agent, const struct wire_frame *frame)
 {
     struct api_op *op = container_of(agent, struct api_op, agent);
     if (frame->type == WIRE_ERROR)
-        api_op_error(op, frame);
+        op_error(op, frame);
     else
         op->ops->frame(op, frame);
 }
 
-static void on_opened(struct agent_call *agent)
+static void op_on_opened(struct agent_call *agent)
 {
     struct api_op *op = container_of(agent, struct api_op, agent);
     if (op->ops->ready != NULL)
         op->ops->ready(op);
 }
 
-static void on_drained(struct agent_call *agent)
+static void op_on_drained(struct agent_call *agent)
 {
     struct api_op *op = container_of(agent, struct api_op, agent);
     if (op->ops->drained != NULL)
         op->ops->drained(op);
 }
 
-static void on_failed(struct agent_call *agent, const struct error *err)
+static void op_on_failed(struct agent_call *agent, const struct error *err)
 {
     struct api_op *op = container_of(agent, struct api_op, agent);
     struct api_call *call = api_op_close(op);
@@ -67,12 +80,12 @@ static void on_failed(struct agent_call *agent, const struct error *err)
         api_fail(call, err);
 }
 
-static void on_client_gone(struct api_call *call)
+static void op_on_client_gone(struct api_call *call)
 {
-    (void)api_op_close(call->op);
+    (void)api_op_close(call->state);
 }
 
-static void on_closed(struct agent_call *agent)
+static void op_on_closed(struct agent_call *agent)
 {
     struct api_op *op = container_of(agent, struct api_op, agent);
     op->ops->release(op);
@@ -84,22 +97,10 @@ struct api_call *api_op_close(struct api_op *op)
     op->call = NULL;
     if (call != NULL) {
         call->cancel = NULL;
-        call->op = NULL;
+        call->state = NULL;
     }
     agent_call_close(&op->agent);
     return call;
-}
-
-void api_op_error(struct api_op *op, const struct wire_frame *frame)
-{
-    struct error err;
-    wire_reply_error(frame, &err);
-    /* Published clients send a request again after 502, and code must not run twice. */
-    if (err.code == ERROR_BAD_GATEWAY)
-        err.code = ERROR_SANDBOX_FAILED;
-    struct api_call *call = api_op_close(op);
-    if (call != NULL)
-        api_fail(call, &err);
 }
 
 void api_op_bad_frame(struct api_op *op)

@@ -38,8 +38,6 @@ void api_op_start(struct api_op *op, struct api_call *call, const struct api_op_
  */
 struct api_call *api_op_close(struct api_op *op);
 
-/* Ends it with the error that the agent sent. */
-void api_op_error(struct api_op *op, const struct wire_frame *frame);
 /* Ends it because the frame cannot be here. */
 void api_op_bad_frame(struct api_op *op);
 

@@ -27,7 +27,7 @@
 
 #define PORT_OPEN_MS 15000 /* the agent's own limit comes first */
 
-/* Where a request under a port URL goes; `call->op` until proxy_start. */
+/* Where a request under a port URL goes; `call->state` until proxy_start. */
 struct port_target {
     char id[ID_SIZE];
     uint16_t port;
@@ -44,24 +44,25 @@ struct proxy {
     bool raw;              /* the client's connection has left HTTP */
 };
 
-static void on_agent_frame(struct agent_call *agent, const struct wire_frame *frame);
-static void on_agent_raw(struct agent_call *agent, const uint8_t *data, size_t len);
-static void on_agent_failed(struct agent_call *agent, const struct error *err);
-static void on_agent_drained(struct agent_call *agent);
-static void on_agent_closed(struct agent_call *agent);
-static void on_client_writable(struct http_request *req);
-static void on_client_data(struct http_request *req, const uint8_t *data, size_t len);
-static void on_client_ended(struct http_request *req);
+static void proxy_on_agent_frame(struct agent_call *agent, const struct wire_frame *frame);
+static void proxy_on_agent_raw(struct agent_call *agent, const uint8_t *data, size_t len);
+static void proxy_on_agent_failed(struct agent_call *agent, const struct error *err);
+static void proxy_on_agent_drained(struct agent_call *agent);
+static void proxy_on_agent_closed(struct agent_call *agent);
+static void proxy_on_client_writable(struct http_request *req);
+static void proxy_on_client_data(struct http_request *req, const uint8_t *data, size_t len);
+static void proxy_on_client_ended(struct http_request *req);
 
 static const struct agent_call_handler proxy_agent = {
-    .frame = on_agent_frame,
-    .failed = on_agent_failed,
-    .drained = on_agent_drained,
-    .raw = on_agent_raw,
-    .closed = on_agent_closed,
+    .frame = proxy_on_agent_frame,
+    .failed = proxy_on_agent_failed,
+    .drained = proxy_on_agent_drained,
+    .raw = proxy_on_agent_raw,
+    .closed = proxy_on_agent_closed,
 };
 
-static const struct http_raw proxy_client = {.data = on_client_data, .ended = on_client_ended};
+static const struct http_raw proxy_client = {.data = proxy_on_client_data,
+                                             .ended = proxy_on_client_ended};
 
 void api_host_url(struct api_call *call)
 {
@@ -98,7 +99,7 @@ static void proxy_detach(struct proxy *p)
 {
     if (p->call != NULL) {
         p->call->cancel = NULL;
-        p->call->op = NULL;
+        p->call->state = NULL;
         p->call->req->writable = NULL;
     }
     p->call = NULL;
@@ -109,7 +110,7 @@ static void proxy_detach(struct proxy *p)
 
 static void proxy_cancel(struct api_call *call)
 {
-    proxy_detach(call->op);
+    proxy_detach(call->state);
 }
 
 static void proxy_fail(struct proxy *p, const struct error *err)
@@ -174,14 +175,14 @@ static int proxy_open(struct proxy *p, struct sandbox *sb, uint16_t port)
 
 static void proxy_start(struct api_call *call)
 {
-    const struct port_target *target = call->op;
+    const struct port_target *target = call->state;
     struct sandbox *sb = sandbox_table_find(call->api->sandboxes, target->id);
-    call->op = NULL;
+    call->state = NULL;
     if (sb == NULL) {
         api_fail_code(call, ERROR_SANDBOX_NOT_FOUND, "Sandbox not found");
         return;
     }
-    if (!sandbox_is_live(sb)) {
+    if (!sandbox_is_running(sb)) {
         api_fail_code(call, ERROR_SANDBOX_GONE, "The sandbox has ended");
         return;
     }
@@ -194,9 +195,9 @@ static void proxy_start(struct api_call *call)
     p->call = call;
     p->agent_open = true;
     p->chunked = http_header(call->req, "Transfer-Encoding") != NULL;
-    call->op = p;
+    call->state = p;
     call->cancel = proxy_cancel;
-    call->req->writable = on_client_writable;
+    call->req->writable = proxy_on_client_writable;
     write_head(p);
 }
 
@@ -218,7 +219,7 @@ static void proxy_flush(struct proxy *p)
 
 static void proxy_data(struct api_call *call, const uint8_t *data, size_t len)
 {
-    struct proxy *p = call->op;
+    struct proxy *p = call->state;
     if (p == NULL)
         return;
     if (p->chunked)
@@ -249,7 +250,7 @@ static void proxy_go_raw(struct proxy *p)
 
 static void proxy_end(struct api_call *call)
 {
-    struct proxy *p = call->op;
+    struct proxy *p = call->state;
     if (p == NULL)
         return;
     if (p->chunked)
@@ -260,7 +261,7 @@ static void proxy_end(struct api_call *call)
     proxy_go_raw(p);
 }
 
-static void on_agent_frame(struct agent_call *agent, const struct wire_frame *frame)
+static void proxy_on_agent_frame(struct agent_call *agent, const struct wire_frame *frame)
 {
     struct proxy *p = container_of(agent, struct proxy, agent);
     struct error err;
@@ -282,7 +283,7 @@ static void on_agent_frame(struct agent_call *agent, const struct wire_frame *fr
     }
 }
 
-static void on_agent_raw(struct agent_call *agent, const uint8_t *data, size_t len)
+static void proxy_on_agent_raw(struct agent_call *agent, const uint8_t *data, size_t len)
 {
     struct proxy *p = container_of(agent, struct proxy, agent);
     if (p->call == NULL)
@@ -292,40 +293,40 @@ static void on_agent_raw(struct agent_call *agent, const uint8_t *data, size_t l
         agent_call_pause(agent);
 }
 
-static void on_client_writable(struct http_request *req)
+static void proxy_on_client_writable(struct http_request *req)
 {
     struct api_call *call = req->app;
-    struct proxy *p = call->op;
+    struct proxy *p = call->state;
     if (p != NULL && p->raw)
         agent_call_resume(&p->agent);
 }
 
-static void on_client_data(struct http_request *req, const uint8_t *data, size_t len)
+static void proxy_on_client_data(struct http_request *req, const uint8_t *data, size_t len)
 {
     struct api_call *call = req->app;
-    struct proxy *p = call->op;
+    struct proxy *p = call->state;
     if (p == NULL)
         return;
     (void)agent_call_send_raw(&p->agent, data, len);
     proxy_throttle(p);
 }
 
-static void on_client_ended(struct http_request *req)
+static void proxy_on_client_ended(struct http_request *req)
 {
     struct api_call *call = req->app;
-    struct proxy *p = call->op;
+    struct proxy *p = call->state;
     if (p != NULL)
         agent_call_shutdown(&p->agent);
 }
 
-static void on_agent_drained(struct agent_call *agent)
+static void proxy_on_agent_drained(struct agent_call *agent)
 {
     struct proxy *p = container_of(agent, struct proxy, agent);
     if (p->call != NULL && p->connected)
         proxy_throttle(p);
 }
 
-static void on_agent_failed(struct agent_call *agent, const struct error *err)
+static void proxy_on_agent_failed(struct agent_call *agent, const struct error *err)
 {
     struct error gateway = *err;
     /* Whatever went wrong lies behind us. */
@@ -334,7 +335,7 @@ static void on_agent_failed(struct agent_call *agent, const struct error *err)
     proxy_fail(container_of(agent, struct proxy, agent), &gateway);
 }
 
-static void on_agent_closed(struct agent_call *agent)
+static void proxy_on_agent_closed(struct agent_call *agent)
 {
     struct proxy *p = container_of(agent, struct proxy, agent);
     p->agent_open = false;
@@ -360,6 +361,6 @@ const struct api_route *api_port_route(struct api_call *call)
     if (copy == NULL)
         return NULL;
     *copy = target;
-    call->op = copy;
+    call->state = copy;
     return &proxy_route;
 }

@@ -3,7 +3,7 @@
 #include "api/api.h"
 
 #define SB   (API_AGENTS | API_SANDBOX)
-#define RUN  (SB | API_LIVE)
+#define RUN  (SB | API_RUNNING)
 #define BODY API_JSON
 #define UP   (RUN | API_STREAM)
 #define ENV  "/api/v1/sandbox/environments"

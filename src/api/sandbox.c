@@ -32,7 +32,7 @@ static void reply_sandbox(struct api_call *call, int status, const struct sandbo
     api_reply(call, status, &body);
 }
 
-/* A create under way. In the request's arena; `call->op` points to it. */
+/* A create under way. In the request's arena; `call->state` points to it. */
 struct create {
     struct sandbox_wait wait;
     struct api_call *call;
@@ -45,7 +45,7 @@ static void create_committed(struct api_call *call);
 /* The client went away: nobody will ever know the id, unless it asks again with the same key. */
 static void create_cancel(struct api_call *call)
 {
-    struct create *c = call->op;
+    struct create *c = call->state;
     list_del(&c->wait.node);
     if (c->sb->owner.idempotency_key == NULL)
         sandbox_end(c->sb, SANDBOX_STATUS_TERMINATED, "The client went away", NULL);
@@ -143,9 +143,9 @@ static bool create_repeats(struct create *c, struct sandbox_params *params)
         return false;
     if (c->sb->owner.request_hash != params->request_hash) {
         api_fail_code(call, ERROR_CONFLICT, "The Idempotency-Key was used for another request");
-    } else if (c->sb->phase < SANDBOX_LIVE) {
+    } else if (c->sb->phase < SANDBOX_RUNNING) {
         list_add_tail(&c->sb->run_waits, &c->wait.node);
-        call->op = c;
+        call->state = c;
         call->cancel = create_cancel;
     } else {
         reply_sandbox(call, 201, c->sb);
@@ -177,7 +177,7 @@ void api_sandbox_create(struct api_call *call)
     if (c->sb == NULL) {
         api_fail(call, &err);
     } else if (call->req->status == 0) { /* it may have failed, and been answered, already */
-        call->op = c;
+        call->state = c;
         call->cancel = create_cancel;
     }
 }
@@ -193,7 +193,7 @@ static void create_running(struct sandbox_wait *w, struct sandbox *sb, const str
 
 static void create_committed(struct api_call *call)
 {
-    struct create *c = call->op;
+    struct create *c = call->state;
     reply_sandbox(call, 201, c->sb);
 }
 
@@ -202,7 +202,7 @@ struct listed {
     void (*write)(struct jsonw *w, const struct sandbox *sb);
 };
 
-static void write_listed(void *ctx, struct sandbox *sb)
+static void write_listed_sandbox(void *ctx, struct sandbox *sb)
 {
     struct listed *l = ctx;
     l->write(&l->list.w, sb);
@@ -214,7 +214,7 @@ void api_list_sandboxes(struct api_call *call, const char *field,
     struct listed l = {.write = write};
     api_list_begin(call, &l.list, field);
     unsigned int total = sandbox_table_list(call->api->sandboxes, call->principal.account,
-                                            l.list.offset, l.list.limit, write_listed, &l);
+                                            l.list.offset, l.list.limit, write_listed_sandbox, &l);
     api_list_end(call, &l.list, total);
 }
 
@@ -228,7 +228,8 @@ void api_sandbox_get(struct api_call *call)
     reply_sandbox(call, 200, call->sandbox);
 }
 
-/* A kill under way; `call->op` points to it. The sandbox ends whether or not the client waits. */
+/* A kill under way; `call->state` points to it. The sandbox ends whether or not the client waits.
+ */
 struct kill {
     struct sandbox_wait wait;
     struct api_call *call;
@@ -237,13 +238,13 @@ struct kill {
 
 static void kill_cancel(struct api_call *call)
 {
-    struct kill *k = call->op;
+    struct kill *k = call->state;
     list_del(&k->wait.node);
 }
 
 static void kill_committed(struct api_call *call)
 {
-    struct kill *k = call->op;
+    struct kill *k = call->state;
     struct buf body = {0};
     struct jsonw w = {.out = &body};
     jsonw_object(&w);
@@ -277,7 +278,7 @@ void api_sandbox_kill(struct api_call *call)
     k->call = call;
     k->wait.done = kill_ended;
     memcpy(k->id, sb->id, sizeof(k->id));
-    call->op = k;
+    call->state = k;
     call->cancel = kill_cancel;
     sandbox_end(sb, SANDBOX_STATUS_TERMINATED, NULL, &k->wait);
 }
@@ -286,7 +287,7 @@ static void timeout_committed(struct api_call *call)
 {
     struct buf body = {0};
     struct jsonw w = {.out = &body};
-    const int64_t *seconds = call->op;
+    const int64_t *seconds = call->state;
     jsonw_object(&w);
     jsonw_key_str(&w, "message", "Timeout updated successfully");
     jsonw_key_int(&w, "timeout", *seconds);
@@ -310,7 +311,7 @@ void api_sandbox_timeout(struct api_call *call)
         return;
     }
     *kept = seconds;
-    call->op = kept;
+    call->state = kept;
     sandbox_set_timeout(call->sandbox, seconds);
     api_when_committed(call, timeout_committed);
 }

@@ -15,17 +15,69 @@
 #include <errno.h>
 #include <string.h>
 
+#include "api/api.h"
 #include "api/path.h"
-#include "api/upload.h"
+#include "http/multipart.h"
+#include "wire/call.h"
+#include "wire/reply.h"
+#include "wire/request.h"
 
 #define UPLOAD_MAX_FILES 1000
+#define UPLOAD_STALL_MS  120000 /* for WRITTEN, after END */
 
-static int on_part(struct multipart *m, const char *name, const char *filename);
-static int on_part_data(struct multipart *m, const uint8_t *data, size_t len);
-static int on_part_end(struct multipart *m);
-static const struct multipart_handler upload_parts = {on_part, on_part_data, on_part_end};
+enum upload_state {
+    UPLOAD_IDLE,     /* between parts, or in a plain field */
+    UPLOAD_OPENING,  /* waits for the WRITE's connection; the body is paused */
+    UPLOAD_WRITING,  /* DATA goes to the sandbox */
+    UPLOAD_SKIPPING, /* the file failed; its bytes are dropped */
+    UPLOAD_HOLDING,  /* the file's bytes are complete, END waits for `path` */
+    UPLOAD_ENDING,   /* waits for WRITTEN; the body is paused */
+    UPLOAD_CLOSING,  /* waits for the connection's close before the next part; the body is paused */
+};
 
-void upload_maybe_free(struct upload *u)
+struct upload {
+    struct api_call *call; /* NULL once the request is answered or gone */
+    struct multipart multipart;
+    struct agent_call agent;
+    enum upload_state state;
+    bool agent_open;    /* `agent` has not closed */
+    bool many;          /* the route takes many files and answers with a list */
+    bool complete;      /* the body is over */
+    bool in_path;       /* the part is the field `path` */
+    bool skip;          /* after the close: the part's bytes are not over */
+    struct buf path;    /* the field or query parameter, as a C string when not empty */
+    struct buf held;    /* of the body, not parsed yet */
+    const char *target; /* of the file being written; in the request's arena */
+    uint32_t mode;
+    unsigned int files, failures;
+    uint64_t size;      /* as written, of the last file */
+    struct buf entries; /* JSON of the answer's list */
+    struct error error; /* of the last file that failed */
+};
+
+static int upload_on_part(struct multipart *m, const char *name, const char *filename);
+static int upload_on_part_data(struct multipart *m, const uint8_t *data, size_t len);
+static int upload_on_part_end(struct multipart *m);
+static void upload_pump(struct upload *u);
+static void upload_on_opened(struct agent_call *agent);
+static void upload_on_frame(struct agent_call *agent, const struct wire_frame *frame);
+static void upload_on_failed(struct agent_call *agent, const struct error *err);
+static void upload_on_drained(struct agent_call *agent);
+static void upload_on_closed(struct agent_call *agent);
+
+static const struct agent_call_handler upload_agent = {
+    .opened = upload_on_opened,
+    .frame = upload_on_frame,
+    .failed = upload_on_failed,
+    .drained = upload_on_drained,
+    .closed = upload_on_closed,
+};
+
+static const struct multipart_handler upload_parts = {upload_on_part, upload_on_part_data,
+                                                      upload_on_part_end};
+
+/* Frees it once it is detached and its connection has closed. */
+static void upload_maybe_free(struct upload *u)
 {
     if (u->call != NULL || u->agent_open)
         return;
@@ -36,12 +88,13 @@ void upload_maybe_free(struct upload *u)
     free(u);
 }
 
-struct api_call *upload_detach(struct upload *u)
+/* The request is over: an unfinished file goes with its connection. The caller answers. */
+static struct api_call *upload_detach(struct upload *u)
 {
     struct api_call *call = u->call;
     u->call = NULL;
     call->cancel = NULL;
-    call->op = NULL;
+    call->state = NULL;
     if (u->agent_open)
         agent_call_close(&u->agent);
     upload_maybe_free(u);
@@ -50,7 +103,7 @@ struct api_call *upload_detach(struct upload *u)
 
 static void upload_cancel(struct api_call *call)
 {
-    (void)upload_detach(call->op);
+    (void)upload_detach(call->state);
 }
 
 static void upload_fail(struct upload *u, enum error_code code, const char *message)
@@ -91,7 +144,7 @@ static void upload_start(struct api_call *call, bool many)
     u->mode = parse_mode(http_query(call->req, "mode"));
     if (path != NULL)
         (void)buf_append_str(&u->path, path);
-    call->op = u;
+    call->state = u;
     call->cancel = upload_cancel;
 }
 
@@ -103,6 +156,130 @@ void api_upload(struct api_call *call)
 void api_upload_many(struct api_call *call)
 {
     upload_start(call, true);
+}
+
+/* Counts a failure; with many files, writes its entry. */
+static void upload_file_failed(struct upload *u, const struct error *err)
+{
+    u->failures++;
+    u->error = *err;
+    if (u->many) {
+        struct jsonw w = {.out = &u->entries, .comma = u->entries.len > 0};
+        jsonw_object(&w);
+        jsonw_key_str(&w, "path", u->target != NULL ? u->target : "");
+        jsonw_key_str(&w, "name", u->target != NULL ? api_path_name(u->target) : "");
+        jsonw_key_str(&w, "error", err->message);
+        jsonw_object_end(&w);
+    }
+}
+
+/* Begins to write `target`: 1, for the parser to wait until it is open, or a negative errno. */
+static int upload_open(struct upload *u)
+{
+    struct buf request = {0};
+    wire_request_write(&request, u->target, u->mode, WIRE_WRITE_PARENTS);
+    int rv = agent_call_start(&u->agent, &u->call->sandbox->target, &upload_agent, &request, 0);
+    if (rv < 0)
+        return rv;
+    u->agent_open = true;
+    u->state = UPLOAD_OPENING;
+    return 1; /* parse on when the connection is there */
+}
+
+/* All bytes are sent; `path` is where the file goes, NULL: to `target`. WRITTEN follows. */
+static void upload_end_file(struct upload *u, const char *path)
+{
+    struct buf end = {0};
+    wire_request_write_end(&end, path);
+    u->state = UPLOAD_ENDING;
+    (void)agent_call_send_buf(&u->agent, &end);
+    agent_call_set_deadline(&u->agent, UPLOAD_STALL_MS);
+}
+
+static void upload_on_opened(struct agent_call *agent)
+{
+    struct upload *u = container_of(agent, struct upload, agent);
+    u->state = UPLOAD_WRITING;
+    upload_pump(u);
+}
+
+static void upload_on_drained(struct agent_call *agent)
+{
+    struct upload *u = container_of(agent, struct upload, agent);
+    if (u->state == UPLOAD_WRITING)
+        upload_pump(u);
+}
+
+/* This file's connection is done with; the next event is its close. */
+static void upload_close_agent(struct upload *u, bool skip)
+{
+    u->state = UPLOAD_CLOSING;
+    u->skip = skip;
+    agent_call_close(&u->agent);
+}
+
+/* One file failed. Alone it is the request's failure; among many the rest of its bytes are dropped.
+ */
+static void upload_agent_failed(struct upload *u, const struct error *err)
+{
+    if (u->many) {
+        upload_file_failed(u, err);
+        upload_close_agent(u, u->state == UPLOAD_WRITING || u->state == UPLOAD_OPENING);
+    } else {
+        const struct error copy = *err;
+        api_fail(upload_detach(u), &copy);
+    }
+}
+
+static void upload_on_failed(struct agent_call *agent, const struct error *err)
+{
+    upload_agent_failed(container_of(agent, struct upload, agent), err);
+}
+
+static void upload_written(struct upload *u, const struct wire_frame *frame)
+{
+    struct wire_written written;
+    if (!wire_reply_written(frame, &written)) {
+        agent_call_bad_frame(&u->agent);
+        return;
+    }
+    /* Not its path, which is where links lead: the client gets its own back. */
+    u->size = written.size;
+    if (u->many) {
+        struct jsonw w = {.out = &u->entries, .comma = u->entries.len > 0};
+        jsonw_object(&w);
+        jsonw_key_str(&w, "path", u->target);
+        jsonw_key_str(&w, "name", api_path_name(u->target));
+        jsonw_key_str(&w, "type", "file");
+        jsonw_object_end(&w);
+    }
+    upload_close_agent(u, false);
+}
+
+static void upload_on_frame(struct agent_call *agent, const struct wire_frame *frame)
+{
+    struct upload *u = container_of(agent, struct upload, agent);
+    struct error err;
+    if (frame->type == WIRE_ERROR) {
+        wire_reply_error(frame, &err);
+        upload_agent_failed(u, &err);
+    } else if (frame->type == WIRE_WRITTEN && u->state == UPLOAD_ENDING) {
+        upload_written(u, frame);
+    } else {
+        agent_call_bad_frame(agent);
+    }
+}
+
+static void upload_on_closed(struct agent_call *agent)
+{
+    struct upload *u = container_of(agent, struct upload, agent);
+    u->agent_open = false;
+    if (u->call == NULL) {
+        upload_maybe_free(u);
+        return;
+    }
+    u->state = u->skip ? UPLOAD_SKIPPING : UPLOAD_IDLE;
+    upload_pump(u);
 }
 
 /* Where a file goes. Without a path it is named like the client's file; a path that ends in a slash
@@ -123,7 +300,7 @@ static const char *upload_target(struct upload *u, const char *filename, struct 
     return api_path_absolute(arena, path != NULL ? path : "", err);
 }
 
-static int on_part(struct multipart *m, const char *name, const char *filename)
+static int upload_on_part(struct multipart *m, const char *name, const char *filename)
 {
     struct upload *u = container_of(m, struct upload, multipart);
     struct error err;
@@ -144,7 +321,7 @@ static int on_part(struct multipart *m, const char *name, const char *filename)
     return upload_open(u);
 }
 
-static int on_part_data(struct multipart *m, const uint8_t *data, size_t len)
+static int upload_on_part_data(struct multipart *m, const uint8_t *data, size_t len)
 {
     struct upload *u = container_of(m, struct upload, multipart);
     if (u->in_path)
@@ -161,7 +338,7 @@ static int on_part_data(struct multipart *m, const uint8_t *data, size_t len)
     return 0;
 }
 
-static int on_part_end(struct multipart *m)
+static int upload_on_part_end(struct multipart *m)
 {
     struct upload *u = container_of(m, struct upload, multipart);
     if (u->in_path) {
@@ -236,7 +413,8 @@ static void upload_release_held(struct upload *u)
     upload_end_file(u, path);
 }
 
-void upload_pump(struct upload *u)
+/* Parses what is there until an event must be waited for; pauses or resumes the body to match. */
+static void upload_pump(struct upload *u)
 {
     while (u->held.len > 0 && (u->state < UPLOAD_ENDING && u->state != UPLOAD_OPENING) &&
            (u->state != UPLOAD_WRITING || agent_call_writable(&u->agent))) {
@@ -264,7 +442,7 @@ void upload_pump(struct upload *u)
 
 void api_upload_data(struct api_call *call, const uint8_t *data, size_t len)
 {
-    struct upload *u = call->op;
+    struct upload *u = call->state;
     if (u == NULL)
         return;
     if (buf_append(&u->held, data, len) < 0)
@@ -275,7 +453,7 @@ void api_upload_data(struct api_call *call, const uint8_t *data, size_t len)
 
 void api_upload_end(struct api_call *call)
 {
-    struct upload *u = call->op;
+    struct upload *u = call->state;
     if (u == NULL)
         return;
     u->complete = true;

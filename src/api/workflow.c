@@ -50,13 +50,13 @@ struct answer {
 
 static void answer_committed(struct api_call *call)
 {
-    struct answer *a = call->op;
+    struct answer *a = call->state;
     api_reply(call, a->status, &a->body);
 }
 
 static void answer_cancel(struct api_call *call)
 {
-    struct answer *a = call->op;
+    struct answer *a = call->state;
     buf_done(&a->body);
 }
 
@@ -72,7 +72,7 @@ static struct answer *answer_new(struct api_call *call, int status)
 
 static void answer_later(struct api_call *call, struct answer *a)
 {
-    call->op = a;
+    call->state = a;
     call->cancel = answer_cancel;
     api_when_committed(call, answer_committed);
 }
@@ -122,7 +122,7 @@ void api_workflow_create(struct api_call *call)
     answer_later(call, a);
 }
 
-static void write_listed(void *ctx, struct workflow *wf)
+static void write_listed_workflow(void *ctx, struct workflow *wf)
 {
     struct jsonw *w = ctx;
     jsonw_object(w);
@@ -137,7 +137,7 @@ void api_workflow_list(struct api_call *call)
     struct api_list list;
     api_list_begin(call, &list, "workflows");
     unsigned int total = wf_list(&call->api->workflows, call->principal.account, list.offset,
-                                 list.limit, write_listed, &list.w);
+                                 list.limit, write_listed_workflow, &list.w);
     api_list_end(call, &list, total);
 }
 

@@ -161,7 +161,8 @@ static void pool_changed(struct sandbox *sb)
 
 static void pool_warmed(struct sandbox *sb)
 {
-    (void)sb; /* sandbox_warm_live is not for unclaimed ones, which warm up on their way to READY */
+    (void)sb; /* sandbox_warm_kernels is not for unclaimed ones, which warm up on their way to READY
+               */
 }
 
 static void pool_ended(struct sandbox *sb)

@@ -9,16 +9,16 @@
 
 #include "base/log.h"
 
-static void on_paused(void *ctx, int status, const struct error *err);
-static void on_resumed(void *ctx, int status, const struct error *err);
+static void rest_on_paused(void *ctx, int status, const struct error *err);
+static void rest_on_resumed(void *ctx, int status, const struct error *err);
 
 void sandbox_rest(struct sandbox *sb)
 {
-    if (instance_pause(sb->instance, on_paused) == 0)
+    if (instance_pause(sb->instance, rest_on_paused) == 0)
         sb->rest = SANDBOX_PAUSING;
 }
 
-static void on_paused(void *ctx, int status, const struct error *err)
+static void rest_on_paused(void *ctx, int status, const struct error *err)
 {
     struct sandbox *sb = ctx;
     char quoted[256];
@@ -35,13 +35,13 @@ void sandbox_wake(struct sandbox *sb, void (*awake)(struct sandbox *sb))
     sb->awake = awake;
     if (sb->rest == SANDBOX_AWAKE)
         awake(sb);
-    else if (sb->rest == SANDBOX_RESTING && instance_resume(sb->instance, on_resumed) == 0)
+    else if (sb->rest == SANDBOX_RESTING && instance_resume(sb->instance, rest_on_resumed) == 0)
         sb->rest = SANDBOX_RESUMING;
     else if (sb->rest == SANDBOX_RESTING)
         sandbox_end(sb, SANDBOX_STATUS_FAILED, "The sandbox cannot be resumed", NULL);
 }
 
-static void on_resumed(void *ctx, int status, const struct error *err)
+static void rest_on_resumed(void *ctx, int status, const struct error *err)
 {
     struct sandbox *sb = ctx;
     if (sb->phase != SANDBOX_READY)

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -15,29 +16,29 @@
 #include "wire/request.h"
 
 /* In time order. */
-static void on_instance_started(void *ctx, int status, const struct error *err);
-static void on_op_frame(struct agent_call *call, const struct wire_frame *frame);
-static void on_op_failed(struct agent_call *call, const struct error *err);
-static void on_op_closed(struct agent_call *call);
-static void on_expiry(uv_timer_t *timer);
-static void on_instance_exited(void *ctx, const char *reason);
-static void on_instance_stopped(void *ctx);
-static void on_expiry_closed(uv_handle_t *handle);
+static void sandbox_on_instance_started(void *ctx, int status, const struct error *err);
+static void sandbox_on_op_frame(struct agent_call *call, const struct wire_frame *frame);
+static void sandbox_on_op_failed(struct agent_call *call, const struct error *err);
+static void sandbox_on_op_closed(struct agent_call *call);
+static void sandbox_on_expiry(uv_timer_t *timer);
+static void sandbox_on_instance_exited(void *ctx, const char *reason);
+static void sandbox_on_instance_stopped(void *ctx);
+static void sandbox_on_expiry_closed(uv_handle_t *handle);
 static void sandbox_ready(struct sandbox *sb);
 static void sandbox_maybe_ended(struct sandbox *sb);
 static void sandbox_notify_ended(struct sandbox *sb);
 
 static const struct instance_events sandbox_instance_events = {
-    .started = on_instance_started,
-    .exited = on_instance_exited,
-    .stopped = on_instance_stopped,
+    .started = sandbox_on_instance_started,
+    .exited = sandbox_on_instance_exited,
+    .stopped = sandbox_on_instance_stopped,
 };
 
 static const struct agent_call_handler sandbox_op_handler = {
     .opened = sandbox_configure_opened,
-    .frame = on_op_frame,
-    .failed = on_op_failed,
-    .closed = on_op_closed,
+    .frame = sandbox_on_op_frame,
+    .failed = sandbox_on_op_failed,
+    .closed = sandbox_on_op_closed,
 };
 
 #define BIT(phase) (1u << (phase))
@@ -50,14 +51,69 @@ static const struct {
     [SANDBOX_STARTING] = {"starting", BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_ADOPTING] = {"adopting", BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_HANDSHAKE] = {"handshake", BIT(SANDBOX_WARMING) | BIT(SANDBOX_READY) |
-                                            BIT(SANDBOX_LIVE) | BIT(SANDBOX_STOPPING)},
+                                            BIT(SANDBOX_RUNNING) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_WARMING] = {"warming", BIT(SANDBOX_READY) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_READY] = {"ready", BIT(SANDBOX_CONFIGURING) | BIT(SANDBOX_STOPPING)},
-    [SANDBOX_CONFIGURING] = {"configuring", BIT(SANDBOX_LIVE) | BIT(SANDBOX_STOPPING)},
-    [SANDBOX_LIVE] = {"live", BIT(SANDBOX_STOPPING)},
+    [SANDBOX_CONFIGURING] = {"configuring", BIT(SANDBOX_RUNNING) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_RUNNING] = {"running", BIT(SANDBOX_STOPPING)},
     [SANDBOX_STOPPING] = {"stopping", BIT(SANDBOX_ENDED)},
     [SANDBOX_ENDED] = {"ended", 0},
 };
+
+static const char *const sandbox_status_names[SANDBOX_STATUS_COUNT] = {
+    "creating", "running", "stopped", "failed", "terminated", "timed_out",
+};
+
+const char *sandbox_status_str(enum sandbox_status status)
+{
+    return sandbox_status_names[status];
+}
+
+struct sandbox *sandbox_alloc(const struct sandbox_events *events, void *table)
+{
+    struct sandbox *sb = calloc(1, sizeof(*sb));
+    if (sb == NULL)
+        return NULL;
+    sb->events = events;
+    sb->table = table;
+    sb->born_ns = uv_hrtime();
+    list_init(&sb->run_waits);
+    list_init(&sb->end_waits);
+    list_init(&sb->by_hash);
+    list_init(&sb->by_age);
+    list_init(&sb->in_pool);
+    list_init(&sb->target.calls);
+    return sb;
+}
+
+struct sandbox *sandbox_new(const struct template *t, const struct sandbox_events *events,
+                            void *table)
+{
+    struct sandbox *sb = sandbox_alloc(events, table);
+    if (sb == NULL)
+        return NULL;
+    id_new(sb->id);
+    memcpy(sb->template_id, t->id, sizeof(sb->template_id));
+    sb->vcpus = t->vcpus;
+    sb->memory_mb = t->memory_mb;
+    sb->disk_mb = t->disk_mb;
+    sb->template_name = strdup(t->name);
+    if (sb->template_name == NULL) {
+        sandbox_free(sb);
+        return NULL;
+    }
+    return sb;
+}
+
+void sandbox_free(struct sandbox *sb)
+{
+    free(sb->template_name);
+    sandbox_owner_done(&sb->owner);
+    free(sb->reason);
+    free(sb->dir);
+    free(sb->socket_path);
+    free(sb);
+}
 
 static void sandbox_move(struct sandbox *sb, enum sandbox_phase next)
 {
@@ -165,7 +221,7 @@ static void sandbox_warm(struct sandbox *sb)
     sandbox_ask_ready(sb);
 }
 
-void sandbox_warm_live(struct sandbox *sb)
+void sandbox_warm_kernels(struct sandbox *sb)
 {
     sb->warming = true;
     sandbox_ask_ready(sb);
@@ -182,7 +238,7 @@ static void sandbox_configure(struct sandbox *sb)
     sandbox_op(sb, &none, SANDBOX_HANDSHAKE_MS);
 }
 
-static void on_instance_started(void *ctx, int status, const struct error *err)
+static void sandbox_on_instance_started(void *ctx, int status, const struct error *err)
 {
     struct sandbox *sb = ctx;
     if (sb->phase == SANDBOX_STOPPING)
@@ -206,7 +262,7 @@ static bool sandbox_take_answer(struct sandbox *sb, const struct wire_frame *fra
     return wire_reply_is(frame, WIRE_OK);
 }
 
-static void on_op_frame(struct agent_call *call, const struct wire_frame *frame)
+static void sandbox_on_op_frame(struct agent_call *call, const struct wire_frame *frame)
 {
     struct sandbox *sb = container_of(call, struct sandbox, op);
     if (frame->type == WIRE_ERROR) {
@@ -219,7 +275,7 @@ static void on_op_frame(struct agent_call *call, const struct wire_frame *frame)
     agent_call_close(call);
 }
 
-static void on_op_failed(struct agent_call *call, const struct error *err)
+static void sandbox_on_op_failed(struct agent_call *call, const struct error *err)
 {
     struct sandbox *sb = container_of(call, struct sandbox, op);
     sb->op_status = -EIO;
@@ -227,11 +283,11 @@ static void on_op_failed(struct agent_call *call, const struct error *err)
     agent_call_close(call);
 }
 
-static void sandbox_live(struct sandbox *sb)
+static void sandbox_runs(struct sandbox *sb)
 {
     free((void *)sb->owner.env);
     sb->owner.env = NULL;
-    sandbox_move(sb, SANDBOX_LIVE);
+    sandbox_move(sb, SANDBOX_RUNNING);
     sb->status = SANDBOX_STATUS_RUNNING;
     uv_timer_init(sb->target.loop, &sb->expiry);
     sb->expiry_active = true;
@@ -242,7 +298,7 @@ static void sandbox_live(struct sandbox *sb)
                  (double)(uv_hrtime() - sb->born_ns) / 1e6);
         sb->events->changed(sb);
     }
-    on_expiry(&sb->expiry);
+    sandbox_on_expiry(&sb->expiry);
     list_for_each_safe (it, &sb->run_waits) {
         struct sandbox_wait *w = list_entry(it, struct sandbox_wait, node);
         list_del(it);
@@ -250,7 +306,7 @@ static void sandbox_live(struct sandbox *sb)
     }
 }
 
-static void on_op_closed(struct agent_call *call)
+static void sandbox_on_op_closed(struct agent_call *call)
 {
     struct sandbox *sb = container_of(call, struct sandbox, op);
     bool failed = sb->op_status < 0;
@@ -267,7 +323,7 @@ static void on_op_closed(struct agent_call *call)
         else if (sb->clock_late && sb->clock_tries < SANDBOX_CLOCK_TRIES)
             sandbox_configure(sb); /* the clock, once more */
         else if (sb->phase == SANDBOX_CONFIGURING || sb->adopted)
-            sandbox_live(sb);
+            sandbox_runs(sb);
         else if (sb->claimed)
             sandbox_ready(sb);
         else
@@ -313,22 +369,22 @@ void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds)
 {
     sb->timeout_at_ms = time_now_ms() + (int64_t)seconds * 1000;
     sb->events->changed(sb);
-    on_expiry(&sb->expiry);
+    sandbox_on_expiry(&sb->expiry);
 }
 
 /* Ends the sandbox or arms the timer for the rest of its time. The stored time is wall clock, the
  * timer monotonic: when they drift apart, the timer fires early and is armed again. */
-static void on_expiry(uv_timer_t *timer)
+static void sandbox_on_expiry(uv_timer_t *timer)
 {
     struct sandbox *sb = container_of(timer, struct sandbox, expiry);
     int64_t left = sb->timeout_at_ms - time_now_ms();
     if (left <= 0)
         sandbox_end(sb, SANDBOX_STATUS_TIMED_OUT, NULL, NULL);
     else
-        uv_timer_start(timer, on_expiry, (uint64_t)left, 0);
+        uv_timer_start(timer, sandbox_on_expiry, (uint64_t)left, 0);
 }
 
-static void on_instance_exited(void *ctx, const char *reason)
+static void sandbox_on_instance_exited(void *ctx, const char *reason)
 {
     sandbox_end(ctx, SANDBOX_STATUS_FAILED, reason, NULL);
 }
@@ -367,21 +423,21 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
     }
     agent_target_fail(&sb->target, &err);
     if (sb->expiry_active)
-        uv_close((uv_handle_t *)&sb->expiry, on_expiry_closed);
+        uv_close((uv_handle_t *)&sb->expiry, sandbox_on_expiry_closed);
     if (sb->instance != NULL)
         instance_stop(sb->instance);
     else
         sandbox_maybe_ended(sb);
 }
 
-static void on_expiry_closed(uv_handle_t *handle)
+static void sandbox_on_expiry_closed(uv_handle_t *handle)
 {
     struct sandbox *sb = container_of((uv_timer_t *)handle, struct sandbox, expiry);
     sb->expiry_active = false;
     sandbox_maybe_ended(sb);
 }
 
-static void on_instance_stopped(void *ctx)
+static void sandbox_on_instance_stopped(void *ctx)
 {
     struct sandbox *sb = ctx;
     sb->instance = NULL;

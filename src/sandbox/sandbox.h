@@ -50,7 +50,7 @@ enum sandbox_phase {
     SANDBOX_WARMING,
     SANDBOX_READY,
     SANDBOX_CONFIGURING,
-    SANDBOX_LIVE,
+    SANDBOX_RUNNING,
     SANDBOX_STOPPING,
     SANDBOX_ENDED,
     SANDBOX_PHASE_COUNT
@@ -85,7 +85,7 @@ struct sandbox_wait {
 struct sandbox_events {
     void (*phase)(struct sandbox *sb, enum sandbox_phase old);
     void (*changed)(struct sandbox *sb); /* a stored field changed: write the record */
-    void (*warmed)(struct sandbox *sb);  /* what sandbox_warm_live started is over */
+    void (*warmed)(struct sandbox *sb);  /* what sandbox_warm_kernels started is over */
     void (*ended)(struct sandbox *sb);   /* the last thing that happens; may free it */
 };
 
@@ -161,7 +161,7 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
                  struct sandbox_wait *w);
 
 /* Has the kernels of a live sandbox started ahead of its first code; `warmed` follows. */
-void sandbox_warm_live(struct sandbox *sb);
+void sandbox_warm_kernels(struct sandbox *sb);
 
 /* Sets the expiry to `seconds` from now; only while it runs. */
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds);
@@ -174,9 +174,9 @@ static inline void sandbox_expect_code(struct sandbox *sb)
     sb->code_expected = true;
 }
 
-static inline bool sandbox_is_live(const struct sandbox *sb)
+static inline bool sandbox_is_running(const struct sandbox *sb)
 {
-    return sb->phase == SANDBOX_LIVE;
+    return sb->phase == SANDBOX_RUNNING;
 }
 
 /* Only in NEW and ENDED, off every list. */

@@ -187,7 +187,7 @@ struct sandbox *sandbox_table_lookup(struct sandbox_table *t, const char *id)
 struct sandbox *sandbox_table_find(struct sandbox_table *t, const char *id)
 {
     struct sandbox *sb = sandbox_table_lookup(t, id);
-    if (sb != NULL && sb->phase == SANDBOX_LIVE && sb->timeout_at_ms <= time_now_ms())
+    if (sb != NULL && sb->phase == SANDBOX_RUNNING && sb->timeout_at_ms <= time_now_ms())
         sandbox_end(sb, SANDBOX_STATUS_TIMED_OUT, NULL, NULL);
     return sb;
 }
@@ -233,7 +233,7 @@ static void table_warm(struct sandbox_table *t)
         struct sandbox *sb = list_first(&t->to_warm, struct sandbox, in_pool);
         list_del(&sb->in_pool);
         t->warming++;
-        sandbox_warm_live(sb);
+        sandbox_warm_kernels(sb);
     }
 }
 
@@ -259,10 +259,10 @@ static void table_warmed(struct sandbox *sb)
 static void table_phase(struct sandbox *sb, enum sandbox_phase old)
 {
     struct sandbox_table *t = sb->table;
-    bool was_running = old == SANDBOX_LIVE || sb->adopted;
-    if (sb->phase != SANDBOX_LIVE && sb->phase != SANDBOX_STOPPING)
+    bool was_running = old == SANDBOX_RUNNING || sb->adopted;
+    if (sb->phase != SANDBOX_RUNNING && sb->phase != SANDBOX_STOPPING)
         return;
-    if (sb->adopted && (sb->phase == SANDBOX_LIVE || old < SANDBOX_LIVE))
+    if (sb->adopted && (sb->phase == SANDBOX_RUNNING || old < SANDBOX_RUNNING))
         t->adopting--;
     if (!was_running) {
         t->starting--;

@@ -141,7 +141,7 @@ struct wf_exec *wf_exec_start(struct sandbox *sb, const struct wf_exec_params *p
     list_init(&x->wait.node);
     (void)uv_timer_init(sb->target.loop, &x->timer);
     x->timer_open = true;
-    if (sandbox_is_live(sb)) {
+    if (sandbox_is_running(sb)) {
         (void)uv_timer_start(&x->timer, exec_on_timer, 0, 0);
     } else {
         list_add_tail(&sb->run_waits, &x->wait.node);
@@ -252,7 +252,7 @@ static void exec_on_timer(uv_timer_t *timer)
 {
     struct wf_exec *x = container_of(timer, struct wf_exec, timer);
     struct error err;
-    if (sandbox_is_live(x->sb)) {
+    if (sandbox_is_running(x->sb)) {
         exec_begin(x);
         return;
     }
@@ -448,7 +448,7 @@ static void exec_on_closed(struct agent_call *agent)
     struct wf_exec *x = container_of(agent, struct wf_exec, agent);
     bool wanted = x->done != NULL;
     x->agent_open = false;
-    if (x->phase >= EXEC_DELETING || !sandbox_is_live(x->sb))
+    if (x->phase >= EXEC_DELETING || !sandbox_is_running(x->sb))
         exec_finish(x);
     else if (x->phase == EXEC_ATTACHING && wanted && !x->attach)
         exec_begin(x);
@@ -547,7 +547,7 @@ static const struct agent_call_handler forget_handler = {
 void wf_exec_forget(struct sandbox *sb, const char *key)
 {
     struct buf request = {0};
-    if (!sandbox_is_live(sb))
+    if (!sandbox_is_running(sb))
         return;
     struct agent_call *agent = malloc(sizeof(*agent));
     if (agent == NULL)

@@ -12,9 +12,9 @@
 
 #define RUN_SAVE_RETRY_MS 1000
 
-static void on_saved(struct store_wait *w, int status);
-static void on_timer(uv_timer_t *timer);
-static void on_timer_closed(uv_handle_t *handle);
+static void run_on_saved(struct store_wait *w, int status);
+static void run_on_timer(uv_timer_t *timer);
+static void run_on_timer_closed(uv_handle_t *handle);
 
 struct wf_run *wf_run_new(struct wf_engine *e, struct workflow *wf, unsigned int n_steps)
 {
@@ -160,26 +160,26 @@ static void run_save(struct wf_run *run)
     run->dirty = false;
     if (wf_run_put(run) < 0) {
         run->dirty = true;
-        (void)uv_timer_start(&run->timer, on_timer, RUN_SAVE_RETRY_MS, 0);
+        (void)uv_timer_start(&run->timer, run_on_timer, RUN_SAVE_RETRY_MS, 0);
         return;
     }
     run->saving = true;
-    store_flush(run->engine->store, &run->wait, on_saved);
+    store_flush(run->engine->store, &run->wait, run_on_saved);
 }
 
-static void on_saved(struct store_wait *w, int status)
+static void run_on_saved(struct store_wait *w, int status)
 {
     struct wf_run *run = container_of(w, struct wf_run, wait);
     run->saving = false;
     if (status < 0) { /* nothing is acted on that is not written */
         run->dirty = true;
-        (void)uv_timer_start(&run->timer, on_timer, RUN_SAVE_RETRY_MS, 0);
+        (void)uv_timer_start(&run->timer, run_on_timer, RUN_SAVE_RETRY_MS, 0);
         return;
     }
     wf_run_tick(run);
 }
 
-static void on_timer(uv_timer_t *timer)
+static void run_on_timer(uv_timer_t *timer)
 {
     wf_run_tick(container_of(timer, struct wf_run, timer));
 }
@@ -209,10 +209,10 @@ static void run_over(struct wf_run *run)
     run_cancel_execs(run);
     wf_run_release(run);
     if (!uv_is_closing((uv_handle_t *)&run->timer))
-        uv_close((uv_handle_t *)&run->timer, on_timer_closed);
+        uv_close((uv_handle_t *)&run->timer, run_on_timer_closed);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void run_on_timer_closed(uv_handle_t *handle)
 {
     struct wf_run *run = container_of((uv_timer_t *)handle, struct wf_run, timer);
     run->active = false;
@@ -230,7 +230,7 @@ static void run_arm(struct wf_run *run)
             due = MIN(due, run->steps[i].due_ms);
     }
     if (due != INT64_MAX)
-        (void)uv_timer_start(&run->timer, on_timer, due > now ? (uint64_t)(due - now) : 1, 0);
+        (void)uv_timer_start(&run->timer, run_on_timer, due > now ? (uint64_t)(due - now) : 1, 0);
 }
 
 /* Everything that was decided is on disk: starts what is to run. */

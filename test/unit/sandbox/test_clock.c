@@ -80,12 +80,12 @@ static bool accepted(void)
     return peer >= 0;
 }
 
-/* Until the connection is made, or with `or_live` none is needed any more: false. Its greeting is
- * not answered. */
-static bool take_connection(bool or_live)
+/* Until the connection is made, or with `or_running` none is needed any more: false. Its greeting
+ * is not answered. */
+static bool take_connection(bool or_running)
 {
     char greeting[32];
-    T_UNTIL(&loop, (or_live && sb->phase == SANDBOX_LIVE) || accepted());
+    T_UNTIL(&loop, (or_running && sb->phase == SANDBOX_RUNNING) || accepted());
     if (peer < 0)
         return false;
     T_UNTIL(&loop, recv(peer, greeting, sizeof(greeting), 0) > 0);
@@ -160,7 +160,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-    T_EQ(sb->phase, SANDBOX_LIVE);
+    T_EQ(sb->phase, SANDBOX_RUNNING);
     close(listener);
     T_EQ(unlink(sb->socket_path), 0);
     T_EQ(rmdir(sb->dir), 0);
@@ -178,7 +178,7 @@ static void the_clock_is_that_of_the_sending(void)
     t_loop_run_ms(&loop, LATE_MS); /* a busy machine takes its time to accept */
     assert_fresh(take_request(WIRE_CONFIGURE));
     answer_configured(LONG_US);
-    T_UNTIL(&loop, sb->phase == SANDBOX_LIVE);
+    T_UNTIL(&loop, sb->phase == SANDBOX_RUNNING);
     T_EQ(sb->clock_tries, 0);
     tear_down();
 }
@@ -209,7 +209,7 @@ static void the_time_of_the_work_is_not_that_of_the_way(void)
     (void)take_request(WIRE_CONFIGURE);
     t_loop_run_ms(&loop, LATE_MS);
     answer_configured(LONG_US);
-    T_UNTIL(&loop, sb->phase == SANDBOX_LIVE);
+    T_UNTIL(&loop, sb->phase == SANDBOX_RUNNING);
     T_EQ(sb->clock_tries, 0);
     tear_down();
 }
@@ -220,7 +220,7 @@ static void a_clock_that_cannot_be_set_is_left(void)
     (void)take_request(WIRE_CONFIGURE);
     t_loop_run_ms(&loop, LATE_MS);
     answer_configured(0);
-    T_UNTIL(&loop, sb->phase == SANDBOX_LIVE);
+    T_UNTIL(&loop, sb->phase == SANDBOX_RUNNING);
     T_EQ(sb->clock_tries, 0);
     tear_down();
 }
@@ -237,7 +237,7 @@ static void a_way_that_stays_slow_ends_the_tries(void)
         t_loop_run_ms(&loop, LATE_MS);
         answer(WIRE_OK, NULL, 0);
     }
-    T_UNTIL(&loop, sb->phase == SANDBOX_LIVE);
+    T_UNTIL(&loop, sb->phase == SANDBOX_RUNNING);
     tear_down();
 }
 
