@@ -6,7 +6,7 @@
  * the sandbox's `vsock.sock` with the greeting "CONNECT <port>\n" / "OK <n>\n"), sends exactly one
  * request frame, and both sides then exchange the frames that the operation allows. Closing the
  * connection cancels the operation: the agent kills the process group, interrupts the kernel run,
- * removes the partial file. Only an operation under KEEP goes on without its connection.
+ * removes the partial file. Only an operation under KEEP outlives its connection.
  *
  * A frame is an 8-byte header and `length` bytes of payload. Integers are little-endian. A payload
  * is a fixed sequence of fields without padding:
@@ -18,8 +18,8 @@
  *
  * A receiver rejects a frame whose fields do not exactly fill its payload.
  *
- * Both ends treat the other as hostile: a frame that is too long, of an unknown type or in the
- * wrong state ends the connection.
+ * Each end treats the other as hostile: a frame that is too long, has an unknown type or comes in
+ * the wrong state ends the connection.
  */
 #ifndef CORRAL_WIRE_H
 #define CORRAL_WIRE_H
@@ -58,7 +58,7 @@ enum wire_type {
                               STDIN or of a CODE_RUN, with a time-out
                                                  -> KEPT, then what that request answers | ERROR */
     WIRE_ATTACH = 0x13,    /* str key   -> KEPT, then what was answered, from its beginning | ERROR
-                              (NOT_FOUND: never begun; EXISTS: its record had to make room) */
+                              (NOT_FOUND: it never began; EXISTS: its record had to make room) */
     WIRE_FORGET = 0x14,    /* str key: ends the kept operation if it runs and drops its record; also
                               a later frame of KEEP and ATTACH  -> OK | ERROR */
     WIRE_READ = 0x20,      /* str path, u64 offset, u64 length (max: to the end); an offset with
@@ -67,7 +67,7 @@ enum wire_type {
     WIRE_WRITE = 0x21,     /* str path, u32 mode (0: 0644), u32 flags (WIRE_WRITE_*)
                               then DATA* END from the server     -> WRITTEN | ERROR
                               END may carry a str: the path to use instead of the request's, for a
-                              client that tells it after the data */
+                              client that names the path after the data */
     WIRE_LIST = 0x22,      /* str path                           -> ENTRY* END | ERROR */
     WIRE_REMOVE = 0x23,    /* str path, u32 flags (WIRE_REMOVE_*)  -> OK | ERROR */
     WIRE_MKDIR = 0x24, /* str path, u32 mode (0: 0755), u32 flags (WIRE_MKDIR_*)  -> OK | ERROR */
@@ -75,7 +75,7 @@ enum wire_type {
     WIRE_PORT = 0x30,      /* u16 TCP port on the sandbox's loopback
                               -> OK, then the connection carries raw bytes both ways | ERROR */
 
-    /* Requests the agent hands to the code bridge byte for byte, and their replies back. */
+    /* Requests that the agent hands to the code bridge byte for byte, as it does the replies. */
     WIRE_CODE_FIRST = 0x40,
     WIRE_CODE_RUN = 0x40,       /* str context id ("": the default of the language), str language,
                                    str code, u32 timeout ms (0: none), list env "K=V"
@@ -99,24 +99,24 @@ enum wire_type {
     WIRE_SIGNAL = 0x52,    /* u32 signal number, to the process group */
 
     /* Replies, agent to server (DATA and END also server to agent, for WRITE). */
-    WIRE_OK = 0x80,          /* - */
-    WIRE_ERROR = 0x81,       /* u32 code (enum wire_error), str message; ends the operation */
-    WIRE_PONG = 0x82,        /* u32 WIRE_VERSION, u64 agent uptime ms */
-    WIRE_STARTED = 0x83,     /* u32 pid inside the sandbox */
-    WIRE_EXIT = 0x84,        /* i32 exit code (128+n after signal n), u32 signal or 0,
-                                u32 timed out 0|1, u64 duration us. After the last output byte. */
-    WIRE_STAT = 0x85,        /* str name, str absolute path, u64 size, u32 kind (enum wire_kind),
-                                u32 mode, i64 mtime ns */
-    WIRE_ENTRY = 0x86,       /* like STAT */
-    WIRE_WRITTEN = 0x87,     /* str absolute path, u64 bytes */
-    WIRE_KEPT = 0x88,        /* u64 us the operation has run, u32 ended 0|1 */
-    WIRE_CONFIGURED = 0x89,  /* u64 us since the agent has set the clock, 0: it is not its to set */
-    WIRE_STDOUT = 0x90,      /* raw, at most WIRE_CHUNK */
-    WIRE_STDERR = 0x91,      /* raw, at most WIRE_CHUNK */
-    WIRE_DATA = 0x92,        /* raw, at most WIRE_CHUNK */
-    WIRE_END = 0x93,         /* - (see WRITE for one exception) */
-    WIRE_CODE_STREAM = 0xa0, /* u8 1 stdout | 2 stderr, i64 wall clock ms, str UTF-8 text */
-    WIRE_CODE_RESULT = 0xa1, /* u32 execution count, str JSON object mime type -> data */
+    WIRE_OK = 0x80,           /* - */
+    WIRE_ERROR = 0x81,        /* u32 code (enum wire_error), str message; ends the operation */
+    WIRE_PONG = 0x82,         /* u32 WIRE_VERSION, u64 agent uptime ms */
+    WIRE_STARTED = 0x83,      /* u32 pid inside the sandbox */
+    WIRE_EXIT = 0x84,         /* i32 exit code (128+n after signal n), u32 signal or 0,
+                                 u32 timed out 0|1, u64 duration us. After the last output byte. */
+    WIRE_STAT = 0x85,         /* str name, str absolute path, u64 size, u32 kind (enum wire_kind),
+                                 u32 mode, i64 mtime ns */
+    WIRE_ENTRY = 0x86,        /* like STAT */
+    WIRE_WRITTEN = 0x87,      /* str absolute path, u64 bytes */
+    WIRE_KEPT = 0x88,         /* u64 us the operation has run, u32 ended 0|1 */
+    WIRE_CONFIGURED = 0x89,   /* u64 us since the agent set the clock, 0: it cannot set one */
+    WIRE_STDOUT = 0x90,       /* raw, at most WIRE_CHUNK */
+    WIRE_STDERR = 0x91,       /* raw, at most WIRE_CHUNK */
+    WIRE_DATA = 0x92,         /* raw, at most WIRE_CHUNK */
+    WIRE_END = 0x93,          /* - (see WRITE for one exception) */
+    WIRE_CODE_STREAM = 0xa0,  /* u8 1 stdout | 2 stderr, i64 wall clock ms, str UTF-8 text */
+    WIRE_CODE_RESULT = 0xa1,  /* u32 execution count, str JSON object mime type -> data */
     WIRE_CODE_DISPLAY = 0xa2, /* str JSON object mime type -> data */
     WIRE_CODE_ERROR = 0xa3,   /* str name, str value, str traceback */
     WIRE_CODE_DONE = 0xa4,    /* u32 status (enum wire_code_status), u32 execution count */
@@ -132,7 +132,7 @@ enum wire_type {
 #define WIRE_MKDIR_PARENTS    0x1u /* create missing parents, an existing directory is fine */
 #define WIRE_REMOVE_RECURSIVE 0x1u /* a directory goes with its contents */
 
-/* Numbers are part of the protocol: only append. */
+/* The numbers are part of the protocol: only append. */
 enum wire_error {
     WIRE_E_PROTOCOL = 1,
     WIRE_E_INVALID = 2, /* bad argument: path with NUL, empty argv, ... */

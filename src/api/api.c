@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api.c - what happens to a request before and after its handler.
+ *
+ * The happy path is: api_head finds the route and the credential before any body is read, so that a
+ * request that is refused costs no memory; api_ready resolves the sandbox and the JSON; the handler
+ * answers. The sandbox is looked up only when the body is complete: it may have ended while a slow
+ * client was sending. Possible failure modes are: each check's own answer; the client goes away
+ * (api_gone, which calls `cancel`); an error after the answer began, which can only cut it off.
+ */
 #include "api/api.h"
 
 #include <errno.h>
@@ -59,7 +68,7 @@ static void api_error_body(struct buf *out, const struct error *err)
     api_error_json(out, err, NULL);
 }
 
-/* The call has its answer: what is still under way for it goes on without it. */
+/* The call has its answer. What is still under way for it must not be cancelled with it. */
 static void api_over(struct api_call *call)
 {
     call->cancel = NULL;
@@ -81,7 +90,7 @@ void api_fail_details(struct api_call *call, const struct error *err, const char
 {
     struct buf body = {0};
     api_over(call);
-    if (call->req->status != 0) { /* the answer has begun: the client notices by its end */
+    if (call->req->status != 0) { /* the answer has begun: cutting it off tells the client */
         http_reply_abort(call->req);
         return;
     }
@@ -177,7 +186,7 @@ static int api_resolve_sandbox(struct api_call *call, struct error *err)
     return 0;
 }
 
-/* The route and its parameters; false when there is none, which is answered. */
+/* Finds the route and its parameters; false when there is none, and the request has its answer. */
 static bool api_find_route(struct api_call *call)
 {
     struct router_match match;
@@ -200,7 +209,7 @@ static bool api_find_route(struct api_call *call)
     return true;
 }
 
-/* A streamed request meets its handler now, the others when their body is there. */
+/* A streamed request goes to its handler now, the others when their body is complete. */
 static void api_take_body(struct api_call *call)
 {
     struct http_request *req = call->req;
@@ -232,7 +241,7 @@ static void api_head(struct http_request *req)
     call->api = req->ctx;
     call->metric = api_route_metrics[API_MAX_ROUTES];
     call->route = api_port_route(call);
-    if (call->route != NULL) { /* whose answers are the sandbox's own */
+    if (call->route != NULL) { /* a port URL: the answer is that of the sandbox's own server */
         api_take_body(call);
         return;
     }

@@ -2,10 +2,10 @@
 /*
  * api.h - the HTTP API: routes to handlers, handlers to answers.
  *
- * A request goes: api.c (head: route, credential, scope, body limit) -> api.c (ready: sandbox, JSON
- * body) -> the handler of its route (routes.c) -> api_reply or api_fail, now or later. Handlers
- * keep no state of their own; what outlives the handler is a `struct api_op` (api_op.h) or a wait,
- * which `cancel` ends when the client goes away.
+ * A request passes api_head (route, credential, scope, body limit), api_ready (sandbox, JSON body),
+ * the handler of its route (routes.c), and ends with api_reply or api_fail, now or later. A handler
+ * that answers later leaves what it needs in `state`: most often a `struct api_op` (op.h), or a
+ * wait in the request's arena. `cancel` ends that when the client goes away first.
  */
 #ifndef CORRAL_API_API_H
 #define CORRAL_API_API_H
@@ -21,8 +21,9 @@
 #include "store/store.h"
 #include "workflow/engine.h"
 
-#define API_MAX_PARAMS 2     /* variable segments of a path */
-#define API_SMALL_BODY 65536 /* what clients may send where no body is wanted; it is ignored */
+#define API_MAX_PARAMS 2 /* variable segments of a path */
+#define API_SMALL_BODY                                                                             \
+    65536 /* bytes that a client may send where no body is wanted; they are ignored */
 
 /* Everything handlers may use. One per server. */
 struct api {
@@ -90,19 +91,20 @@ struct http_app api_app(struct api *api);
 
 /* Answers with JSON and takes over the buffer's memory; the call is over. */
 void api_reply(struct api_call *call, int status, struct buf *body);
-/* Answers with an error; the call is over. `details` is a JSON object's text, or NULL. */
+/* Answers with an error; the call is over. `details` is the text of a JSON object, or NULL. */
 void api_fail(struct api_call *call, const struct error *err);
 void api_fail_details(struct api_call *call, const struct error *err, const char *details);
 void api_fail_code(struct api_call *call, enum error_code code, const char *message);
 
-/* Calls `then` once everything put into the store so far is durable; answers 500 when it fails. */
+/* Calls `then` once everything that was put into the store so far is durable. A failure to write is
+ * answered instead. */
 void api_when_committed(struct api_call *call, void (*then)(struct api_call *call));
 
-/* `limit` and `offset` of the query. What is not a number is the default, since published clients
- * send "NaN"; what is out of range is the nearest number in it. */
+/* `limit` and `offset` of the query. A value that is no number counts as the default, since
+ * published clients send "NaN"; one out of range counts as the nearest number inside. */
 void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset);
 
-/* An answer that lists what has a total: {"<field>": [...], "total": N}. */
+/* An answer that is a page of a list: {"<field>": [...], "total": N}. */
 struct api_list {
     struct buf body;
     struct jsonw w; /* for the elements, between begin and end */

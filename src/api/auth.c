@@ -12,7 +12,8 @@
 
 #define AUTH_FORM "application/x-www-form-urlencoded"
 
-/* A password being checked. It goes on when the client leaves: the pool has it. */
+/* A password that is being checked. A thread of the pool uses it, so it outlives a client that goes
+ * away. */
 struct sign_in {
     struct password_check check;
     struct api_call *call; /* NULL: the client went away */
@@ -213,8 +214,8 @@ static void grant_password(struct api_call *call)
     call->cancel = sign_in_cancel;
 }
 
-/* The right password: failures of this user are forgiven, those of the address are not, or one
- * account would open the way to guess at others. */
+/* The password is right: failures of this user are forgiven. Those of the address are not, or the
+ * owner of one account could guess at others without end. */
 static void sign_in_matched(struct sign_in *s)
 {
     throttle_forgive(&s->api->throttle, "user", s->name, true);
@@ -242,7 +243,7 @@ static void sign_in_checked(struct password_check *check)
     struct sign_in *s = container_of(check, struct sign_in, check);
     bool matches = check->matches && s->known;
     struct user now;
-    /* It may have been deleted or have got another password meanwhile. */
+    /* The user may have been deleted, or got another password, while the thread was busy. */
     if (matches &&
         (user_get(s->api->store, s->user.name, &now) < 0 || now.generation != s->user.generation))
         matches = false;
@@ -289,8 +290,7 @@ static void revoked(struct api_call *call)
     api_reply(call, 200, &body);
 }
 
-/* As RFC 7009 has it, whoever holds a token may revoke it, and an unknown one is revoked already.
- */
+/* RFC 7009: whoever holds a token may revoke it, and an unknown token counts as revoked. */
 void api_auth_revoke(struct api_call *call)
 {
     struct error err;

@@ -35,7 +35,7 @@ static int parse_flags(struct api_call *call, struct run *run, struct error *err
 {
     static const char *const flags[] = {"on_stdout", "on_stderr", "on_error", "on_result"};
     int rv = 0;
-    /* The answer always has the events of output and error; only displayed data is extra. */
+    /* The answer always has the output and the error; displayed data is there only on request. */
     for (size_t i = 0; i < ARRAY_SIZE(flags) && rv == 0; i++)
         rv = json_get_bool(call->body, flags[i], false, &run->with_displays, err);
     return rv;

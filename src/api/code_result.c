@@ -64,7 +64,7 @@ static void code_text(struct code_result *r, struct code_stream *s, const char *
     }
 }
 
-/* The mime bundle of a frame. Its bytes come from the sandbox: what is not a JSON object becomes
+/* The mime bundle of a frame. Its bytes come from the sandbox: anything but a JSON object becomes
  * an empty bundle. */
 static json *code_bundle(struct span text)
 {
@@ -72,8 +72,9 @@ static json *code_bundle(struct span text)
     return bundle != NULL ? bundle : json_parse_object(NULL, 0, NULL);
 }
 
-/* A result stands before displayed data; what a type is missing in, later bundles fill. So a figure
- * is found under image/png whether it was the value of the last line or was only shown. */
+/* The result has precedence over displayed data, and types that it lacks are filled from there: so
+ * a client finds a figure under image/png whether it was the value of the last line or only shown.
+ */
 static void code_data(struct code_result *r, struct span text, bool is_result)
 {
     json *bundle = code_bundle(text);

@@ -2,8 +2,8 @@
 /*
  * code_result.h - the events of one code run, collected into the answer's JSON.
  *
- * Output is cut into lines as it comes. Text and its JSON are bounded by `limit` for each stream;
- * what exceeds it is counted and told in a last line.
+ * Output is cut into lines as it comes. `limit` bounds the text and the JSON of each stream; bytes
+ * beyond it are counted, and a last line says how many there were.
  */
 #ifndef CORRAL_API_CODE_RESULT_H
 #define CORRAL_API_CODE_RESULT_H
@@ -14,7 +14,7 @@
 
 struct code_stream {
     const char *name;   /* "stdout", "stderr" */
-    struct buf partial; /* of the line that has no end yet */
+    struct buf partial; /* the beginning of a line whose end has not come */
     struct buf events;  /* JSON of results.<name>, without brackets */
     struct buf lines;   /* JSON of logs.<name>, without brackets */
     int64_t last_ms;    /* time of the last piece */

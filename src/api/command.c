@@ -11,7 +11,7 @@
 #define COMMAND_TIMEOUT_MS 30000 /* when the client names none */
 #define COMMAND_GRACE_MS   5000  /* the agent's own time-out comes first */
 
-/* Output kept up to a limit; what follows is counted only. */
+/* Output, kept up to a limit; bytes beyond it are only counted. */
 struct capture {
     struct buf bytes;
     uint64_t dropped;
@@ -98,7 +98,7 @@ static void capture_add(struct capture *c, size_t limit, const struct wire_frame
     c->dropped += frame->len - take;
 }
 
-/* As the client reads it: with a last line that tells when something is missing. */
+/* Writes the output for the client, with a last line when some of it is missing. */
 static void write_capture(struct jsonw *w, const char *key, struct capture *c)
 {
     if (c->dropped > 0)

@@ -68,7 +68,8 @@ void cors_answer_options(struct http_request *req, const char *policy, const cha
         cors_allows(policy, http_header(req, "Origin"))) {
         bool names = wanted != NULL && cors_is_name_list(wanted);
         (void)http_add_header(req, "Access-Control-Allow-Methods", allow);
-        /* Published clients send headers of their own, which are ignored: let them. */
+        /* Published clients send headers of their own; the server ignores them, so they are
+         * allowed. */
         (void)http_add_header(req, "Access-Control-Allow-Headers",
                               names ? wanted->data : CORS_HEADERS);
         (void)http_add_header(req, "Access-Control-Max-Age", CORS_MAX_AGE);

@@ -40,7 +40,7 @@ static void download_writable(struct http_request *req);
 static const struct api_op_ops download_ops = {.frame = download_frame,
                                                .release = download_release};
 
-/* One number of a range; *p moves behind it. */
+/* Reads one number of a range and moves *p behind it. */
 static bool range_number(const char **p, uint64_t *ret)
 {
     char digits[20];
@@ -57,8 +57,8 @@ static bool range_number(const char **p, uint64_t *ret)
     return true;
 }
 
-/* One range of bytes (RFC 9110, section 14.1.2). What is not one, or several, is ignored as the RFC
- * allows: the whole file is sent. */
+/* One range of bytes (RFC 9110, section 14.1.2). A header that asks for several or is malformed is
+ * ignored, as the RFC allows: the whole file is sent. */
 static struct range parse_range(const struct http_str *header)
 {
     struct range none = {.last = UINT64_MAX}, r = {.wanted = true, .last = UINT64_MAX};
@@ -130,7 +130,7 @@ static void add_disposition(struct http_request *req, const char *name)
         (void)http_add_header(req, "Content-Disposition", (char *)value.data);
 }
 
-/* What of a file of `size` bytes is asked for; false when it lies outside. */
+/* Fits the range to a file of `size` bytes; false when it lies outside. */
 static bool range_resolve(struct range *r, uint64_t size)
 {
     if (r->suffix) {
@@ -206,7 +206,7 @@ static void download_end(struct download *d)
     if (whole)
         http_reply_end(call->req);
     else
-        http_reply_abort(call->req); /* it has shrunk */
+        http_reply_abort(call->req); /* the file has shrunk */
 }
 
 static void download_frame(struct api_op *op, const struct wire_frame *frame)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* environment.c - /api/v1/sandbox/environments: sandboxes as the second API calls them. The id
- * is env- and the digits of the sandbox's UUID. */
+/* environment.c - /api/v1/sandbox/environments: sandboxes under the name that the gateway's API
+ * gives them. The id is env- and the digits of the sandbox's UUID. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static void write_environment(struct jsonw *w, const struct sandbox *sb)
     jsonw_object_end(w);
 }
 
-/* The environment of the path, when it is the account's. NULL: answered. */
+/* The environment of the path, if it belongs to the account. NULL: the request has its answer. */
 static struct sandbox *find_environment(struct api_call *call)
 {
     char id[ID_SIZE];
@@ -90,7 +90,7 @@ struct created {
     int64_t created_ms;
 };
 
-/* "creating" whatever became of it meanwhile: clients that poll start from there. */
+/* Says "creating" even when it runs by now: clients that poll expect to start from there. */
 static void environment_committed(struct api_call *call)
 {
     const struct created *c = call->state;

@@ -17,7 +17,7 @@
 
 enum file_encoding { ENCODING_AUTO, ENCODING_TEXT, ENCODING_BASE64 };
 
-/* One of the operations; the fields of the others stay zero. */
+/* One operation; fields that belong to the others stay zero. */
 struct file_op {
     struct api_op op;
     const char *path; /* in the request's arena: valid while op.call is */
@@ -110,7 +110,8 @@ static void file_read_reply(struct file_op *f)
     jsonw_strn(&w, (const char *)content->data, content->len);
     jsonw_key_str(&w, "path", path);
     jsonw_key_int(&w, "size", (int64_t)f->data.len);
-    /* Strict clients reject keys they do not know: only who asks for an encoding is told it. */
+    /* Strict clients reject keys that they do not know, so only a client that asked for an encoding
+     * gets the key. */
     if (f->encoding != ENCODING_AUTO)
         jsonw_key_str(&w, "encoding", base64 ? "base64" : "utf-8");
     jsonw_object_end(&w);
@@ -163,7 +164,7 @@ void api_file_read(struct api_call *call)
 
 /* --- write --- */
 
-/* Hands data to the connection as long as it takes some. */
+/* Sends while the connection takes more, so that a large file is never queued whole. */
 static void file_write_pump(struct api_op *op)
 {
     struct file_op *f = container_of(op, struct file_op, op);

@@ -25,7 +25,7 @@ static void key_committed(struct api_call *call)
     api_reply(call, call->req->method == METHOD_POST ? 201 : 200, &change->body);
 }
 
-/* The client went away: it will never know a new key's text. */
+/* The client went away and will never know the text of its new key: the key is useless. */
 static void key_create_cancel(struct api_call *call)
 {
     struct key_change *change = call->state;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* metrics.c - what a sandbox uses: CPU, memory and disk from its driver, network as what went
- * through the agent's connections (a sandbox has no other network). */
+/* metrics.c - what a sandbox uses: CPU, memory and disk from its driver; network is the
+ * traffic of the agent's connections, as a sandbox has no other network. */
 #include <string.h>
 
 #include "api/api.h"
 #include "base/timefmt.h"
 
-/* CPU use since the last question, or since the start, of what the sandbox may use, in percent. */
+/* CPU use since the last question, or since the start, in percent of what the sandbox may use. */
 static double cpu_percent(struct sandbox *sb, uint64_t cpu_ns)
 {
     uint64_t now = uv_hrtime();

@@ -2,10 +2,10 @@
 /*
  * op.h - one operation of the agent on behalf of one request.
  *
- * The happy path is: api_op_start, `frame` for each reply; with the last one the handler's code
- * calls api_op_close and answers. Possible failure modes are: the agent or the sandbox fails (the
- * request is answered with that error), the client goes away (the operation is cancelled).
- * `release` comes last in each of them and frees the memory.
+ * The happy path is: api_op_start, `frame` for each reply; on the last one the handler calls
+ * api_op_close and answers. Possible failure modes are: the agent or the sandbox fails (the request
+ * is answered with that error), the client goes away (the operation is cancelled), the agent sends
+ * an error (it is the answer). `release` is the last call in every case and frees the memory.
  */
 #ifndef CORRAL_API_OP_H
 #define CORRAL_API_OP_H
@@ -29,16 +29,17 @@ struct api_op {
     const struct api_op_ops *ops;
 };
 
-/* Sends `request` (taken over) to the call's sandbox. When that fails the request is answered and
- * `release` was called. `timeout_ms` is a backstop behind the agent's own time-out; 0 for none. */
+/* Sends `request` (taken over) to the call's sandbox. When that fails, the request has its answer
+ * and `release` was called. `timeout_ms` is a backstop behind the agent's own time-out; 0 for none.
+ */
 void api_op_start(struct api_op *op, struct api_call *call, const struct api_op_ops *ops,
                   struct buf *request, uint64_t timeout_ms);
 
-/* Detaches the operation from its request and ends it; returns the request's call for the answer.
- */
+/* Ends the operation and detaches it from its request; returns the call that awaits the answer, or
+ * NULL when the client is gone. */
 struct api_call *api_op_close(struct api_op *op);
 
-/* Ends it because the frame cannot be here. */
+/* Ends it because the frame is malformed or not allowed here. */
 void api_op_bad_frame(struct api_op *op);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* openapi_json.h - the text of openapi.json, made into a C file by tools/embed.py. */
+/* openapi_json.h - the text of openapi.json, made into a C file by scripts/embed.py. */
 #ifndef CORRAL_API_OPENAPI_JSON_H
 #define CORRAL_API_OPENAPI_JSON_H
 

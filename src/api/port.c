@@ -10,9 +10,9 @@
  * (410), nothing listens (502), each with our error body; the sandbox closes or dies in the middle
  * (the client's connection is closed); either side reads slowly (the other is paused).
  *
- * Every request but an upgrade goes out with "Connection: close" on a connection of its own: there
- * is no pool of idle connections, so the first request after a pause meets no stale one, and the
- * end of the answer needs no parsing of what a hostile server sends.
+ * Every request but an upgrade is sent with "Connection: close" on a connection of its own. Without
+ * a pool of idle connections, the first request after a pause cannot hit a stale one, and the end
+ * of an answer is found without parsing what a hostile server sends.
  */
 #include <stdio.h>
 #include <string.h>
@@ -126,7 +126,8 @@ static void proxy_fail(struct proxy *p, const struct error *err)
         api_fail(call, err);
 }
 
-/* Headers that belong to one connection (RFC 9110, section 7.6.1), and those that are made anew. */
+/* Headers that belong to one connection (RFC 9110, section 7.6.1), and those that write_head makes.
+ */
 static bool header_is_ours(const char *name, bool upgrade)
 {
     static const char *const always[] = {
@@ -329,7 +330,7 @@ static void proxy_on_agent_drained(struct agent_call *agent)
 static void proxy_on_agent_failed(struct agent_call *agent, const struct error *err)
 {
     struct error gateway = *err;
-    /* Whatever went wrong lies behind us. */
+    /* Whatever failed, it is the server behind the proxy to the client. */
     if (gateway.code != ERROR_SANDBOX_GONE)
         gateway.code = ERROR_BAD_GATEWAY;
     proxy_fail(container_of(agent, struct proxy, agent), &gateway);

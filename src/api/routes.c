@@ -10,7 +10,7 @@
 #define FLOW "/api/v1/orchestrator/workflows"
 
 const struct api_route api_routes[] = {
-    /* agent-sandboxes-api.md */
+    /* The API of agent sandboxes. */
     {METHOD_POST, "/sandboxes", API_AGENTS | BODY, SCOPE_RUN, api_sandbox_create},
     {METHOD_GET, "/sandboxes", API_AGENTS, SCOPE_READ, api_sandbox_list},
     {METHOD_GET, "/sandboxes/:id", SB, SCOPE_READ, api_sandbox_get},
@@ -37,7 +37,7 @@ const struct api_route api_routes[] = {
     {METHOD_GET, "/sandboxes/:id/download", RUN, SCOPE_READ, api_download},
     {METHOD_GET, "/templates", API_AGENTS, SCOPE_READ, api_template_list},
 
-    /* gateway-orchestrator-api.md */
+    /* The API of the gateway: sign-in, environments, workflows. */
     {METHOD_POST, "/api/v1/auth/token", API_PUBLIC, SCOPE_READ, api_auth_token},
     {METHOD_POST, "/api/v1/auth/refresh", API_PUBLIC, SCOPE_READ, api_auth_refresh},
     {METHOD_POST, "/api/v1/auth/revoke", API_PUBLIC, SCOPE_READ, api_auth_revoke},
@@ -55,7 +55,7 @@ const struct api_route api_routes[] = {
     {METHOD_POST, FLOW "/:id/cancel", 0, SCOPE_RUN, api_workflow_cancel},
     {METHOD_GET, FLOW "/:id/runs", 0, SCOPE_READ, api_workflow_runs},
 
-    /* Corral's own */
+    /* Corral's own. */
     {METHOD_POST, "/v1/admin/tokens/rotate", 0, SCOPE_MANAGE, api_auth_rotate},
     {METHOD_POST, "/v1/admin/keys", BODY, SCOPE_MANAGE, api_key_create},
     {METHOD_GET, "/v1/admin/keys", 0, SCOPE_MANAGE, api_key_list},

@@ -42,7 +42,7 @@ struct create {
 static void create_running(struct sandbox_wait *w, struct sandbox *sb, const struct error *err);
 static void create_committed(struct api_call *call);
 
-/* The client went away: nobody will ever know the id, unless it asks again with the same key. */
+/* The client went away and will never know the id, unless it asks again with the same key. */
 static void create_cancel(struct api_call *call)
 {
     struct create *c = call->state;
@@ -51,7 +51,7 @@ static void create_cancel(struct api_call *call)
         sandbox_end(c->sb, SANDBOX_STATUS_TERMINATED, "The client went away", NULL);
 }
 
-/* 0 means no limit to the clients that send it: here, the longest there is. */
+/* Clients that send 0 mean no limit; they get the longest time-out there is. */
 static int parse_timeout(struct api_call *call, int64_t fallback, unsigned int *ret,
                          struct error *err)
 {
@@ -124,8 +124,8 @@ static uint64_t hash_bytes(const uint8_t *data, size_t len)
     return hash;
 }
 
-/* The header Idempotency-Key: a create that is sent again is answered with the sandbox of the first
- * time. True when that happened, or will once that sandbox runs. */
+/* The header Idempotency-Key: a create that is sent again gets the sandbox of the first one. True
+ * when that is the answer, now or when that sandbox runs. */
 static bool create_repeats(struct create *c, struct sandbox_params *params)
 {
     struct api_call *call = c->call;

@@ -3,10 +3,10 @@
  * upload.c - multipart uploads: one file (upload, files/upload) or many (files).
  *
  * The happy path is: the body is parsed as it arrives; each file part opens a WRITE in the sandbox
- * and its bytes go straight on; END and WRITTEN finish it; the last boundary is answered. Possible
- * failure modes are: the body is malformed or ends early (400); a file cannot be written (one: its
- * error; many: that file's entry, and 207); the sandbox does not take bytes as fast as they come
- * (the body pauses); the client goes away. A file that was not finished is never visible.
+ * and its bytes go straight there; END and WRITTEN finish it; the last boundary is answered.
+ * Possible failure modes are: the body is malformed or ends early (400); a file cannot be written
+ * (one: its error; many: that file's entry, and 207); the sandbox does not take bytes as fast as
+ * they come (the body pauses); the client goes away. A file that was not finished is never visible.
  *
  * Memory: the piece being parsed (one read of the socket) and the write queue of one connection.
  * Clients differ in the order of their parts. When the file comes before its `path`, its END waits
@@ -183,7 +183,7 @@ static int upload_open(struct upload *u)
         return rv;
     u->agent_open = true;
     u->state = UPLOAD_OPENING;
-    return 1; /* parse on when the connection is there */
+    return 1; /* the parser continues when the connection is open */
 }
 
 /* All bytes are sent; `path` is where the file goes, NULL: to `target`. WRITTEN follows. */
@@ -210,7 +210,7 @@ static void upload_on_drained(struct agent_call *agent)
         upload_pump(u);
 }
 
-/* This file's connection is done with; the next event is its close. */
+/* The connection of this file is not needed any more; the next event is its close. */
 static void upload_close_agent(struct upload *u, bool skip)
 {
     u->state = UPLOAD_CLOSING;
@@ -218,7 +218,7 @@ static void upload_close_agent(struct upload *u, bool skip)
     agent_call_close(&u->agent);
 }
 
-/* One file failed. Alone it is the request's failure; among many the rest of its bytes are dropped.
+/* One file failed. A single file fails the request; among many, the rest of its bytes are dropped.
  */
 static void upload_agent_failed(struct upload *u, const struct error *err)
 {
@@ -282,9 +282,8 @@ static void upload_on_closed(struct agent_call *agent)
     upload_pump(u);
 }
 
-/* Where a file goes. Without a path it is named like the client's file; a path that ends in a slash
- * is a directory. With many files the name is the whole path, unless a path was given for a single
- * one. */
+/* Where a file goes. Without `path` it gets the name of the client's file; a `path` that ends in a
+ * slash is a directory. With many files, the name of each is its whole path. */
 static const char *upload_target(struct upload *u, const char *filename, struct error *err)
 {
     struct arena *arena = &u->call->req->arena;
@@ -397,7 +396,7 @@ static void upload_finish(struct upload *u)
     }
 }
 
-/* The body is over and END was held back: now the file's place is known. */
+/* The body is over and END was held back: now the path of the file is known. */
 static void upload_release_held(struct upload *u)
 {
     struct error err;

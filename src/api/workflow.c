@@ -4,7 +4,7 @@
 
 #include "api/api.h"
 
-/* The workflow of the path, when it is the account's. NULL: answered. */
+/* The workflow of the path, if it belongs to the account. NULL: the request has its answer. */
 static struct workflow *find_workflow(struct api_call *call)
 {
     struct workflow *wf = wf_find(&call->api->workflows, call->params[0]);
@@ -17,7 +17,8 @@ static struct workflow *find_workflow(struct api_call *call)
     return NULL;
 }
 
-/* The run of ?run_id=, or the latest; NULL: there is none, which is answered when one was named. */
+/* The run of ?run_id=, or the latest. NULL: there is none; *ret_answered when that was the answer,
+ * because the client named one. */
 static struct wf_run *find_run(struct api_call *call, struct workflow *wf, bool *ret_answered)
 {
     const char *id = http_query(call->req, "run_id");
@@ -42,7 +43,7 @@ static void write_workflow(struct jsonw *w, struct workflow *wf)
     jsonw_key_time(w, "creation_time", wf->created_ms);
 }
 
-/* An answer made now and sent once what it tells is on disk. */
+/* An answer that is made now and sent when what it says is on disk. */
 struct answer {
     int status;
     struct buf body;
@@ -188,7 +189,7 @@ static void write_run(struct jsonw *w, const struct wf_run *run)
     jsonw_key_time(w, "completed_at", run->ended_ms);
 }
 
-/* The run as it is now, once that is on disk. */
+/* Answers with the run as it is now, when that is on disk. */
 static void answer_run(struct api_call *call, struct answer *a, const struct workflow *wf,
                        const struct wf_run *run)
 {

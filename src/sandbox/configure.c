@@ -40,7 +40,7 @@ void sandbox_configure_opened(struct agent_call *call)
         configure_encode(sb, &request);
     else
         wire_request_clock(&request, configure_wall_ns());
-    /* A failure comes as the end of the connection, or of the time. */
+    /* A failure shows as the end of the connection or as the time-out. */
     (void)agent_call_send_buf(call, &request);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* environment_id.h - a sandbox's id as the second API writes it: env- and 32 hex digits. */
+/* environment_id.h - a sandbox's id as the gateway's API writes it: env- and 32 hex digits. */
 #ifndef CORRAL_SANDBOX_ENVIRONMENT_ID_H
 #define CORRAL_SANDBOX_ENVIRONMENT_ID_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * owner.h - whom a sandbox belongs to and what they chose for it: the client's parameters
- * and the copy that the sandbox keeps of them.
+ * owner.h - the account that a sandbox belongs to and what the client chose for it: the parameters
+ * of a create, and the copy of them that the sandbox keeps.
  */
 #ifndef CORRAL_SANDBOX_OWNER_H
 #define CORRAL_SANDBOX_OWNER_H
@@ -20,7 +20,7 @@ struct sandbox_params {
     const char *name;            /* of an environment; NULL: none. Recorded while it is created */
 };
 
-/* The same, copied: what a sandbox has of its owner. */
+/* The copy. */
 struct sandbox_owner {
     char *account; /* owned, as are the strings below */
     char *provider, *region;

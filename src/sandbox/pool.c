@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pool.c - see pool.h.
+ *
+ * The pool owns a sandbox from sandbox_new to pool_take, or to its end. One that fails or is
+ * stopped stays in the list until it has ended: pool_is_empty must not be true before its instance
+ * is gone.
+ */
 #include "sandbox/pool.h"
 
 #include <string.h>
@@ -18,7 +25,7 @@ struct pool {
     unsigned int n_warm;
     struct list sandboxes; /* unclaimed, also those that end */
     uv_timer_t refill;
-    uint64_t retry_ms; /* 0: the last start went well */
+    uint64_t retry_ms; /* before the next start; 0: the last one succeeded */
     bool stopping;
 };
 
@@ -161,8 +168,7 @@ static void pool_changed(struct sandbox *sb)
 
 static void pool_warmed(struct sandbox *sb)
 {
-    (void)sb; /* sandbox_warm_kernels is not for unclaimed ones, which warm up on their way to READY
-               */
+    (void)sb; /* an unclaimed sandbox warms up on its way to READY */
 }
 
 static void pool_ended(struct sandbox *sb)

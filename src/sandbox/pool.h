@@ -2,9 +2,9 @@
 /*
  * pool.h - sandboxes started ahead of time, so that a create finds one that is warm.
  *
- * For the template given at start, and each template that was asked for since, the pool keeps
- * `size` sandboxes started and unclaimed. After a failed start it waits before it tries again,
- * twice as long each time up to POOL_RETRY_MAX_MS. A full pool does not wake the loop.
+ * For the template given at the start and for each template that a client has asked for since, the
+ * pool keeps `size` sandboxes started and unclaimed. After a failed start it waits before it tries
+ * again, twice as long each time up to POOL_RETRY_MAX_MS. A full pool does not wake the loop.
  */
 #ifndef CORRAL_SANDBOX_POOL_H
 #define CORRAL_SANDBOX_POOL_H
@@ -22,8 +22,8 @@ struct pool *pool_new(uv_loop_t *loop, const struct sandbox_host *host,
                       void *ctx);
 void pool_start(struct pool *p, const struct template *warm);
 
-/* The readiest sandbox of the template, or NULL; from now on it is the caller's, with the caller's
- * events. A replacement is started on the next turn of the loop. */
+/* The sandbox of the template that has come furthest, or NULL. It is the caller's from now on, with
+ * the caller's events. Its replacement is started on the next turn of the loop. */
 struct sandbox *pool_take(struct pool *p, const struct template *tpl,
                           const struct sandbox_events *events, void *table);
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* record.c - see record.h. A field that is appended raises the version, and a record of an older
+ * one is read with what it has: a new server meets the records of the one before it. */
 #include "sandbox/record.h"
 
 #include <errno.h>

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * recover.c - what a new server does with the sandboxes of the one before it: ended ones
- * are listed again, live ones adopted, ones that were being created failed, and what nobody owns
- * swept.
+ * recover.c - what a new server does with the sandboxes of the one before it: it lists ended ones
+ * again, adopts those that run, fails those that were being created, and sweeps what nobody owns.
+ *
+ * A server may have been killed at any moment, so the records alone decide: the sweep removes every
+ * instance that no record of a running sandbox names, those of the old pool among them.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,8 +14,8 @@
 #include "sandbox/record.h"
 #include "sandbox/table_internal.h"
 
-/* It was not ready when the server ended: nobody has run anything in it. The sweep removes what
- * there is of it. */
+/* It was not ready when the server ended, so nobody has run anything in it. The sweep removes what
+ * exists of it. */
 static void table_interrupted(struct sandbox *sb)
 {
     sb->status = SANDBOX_STATUS_FAILED;
@@ -37,8 +39,8 @@ static int table_load_record(void *ctx, const void *key, size_t keylen, const vo
     sb->claimed = true;
     if (sb->status == SANDBOX_STATUS_CREATING)
         table_interrupted(sb);
-    bool live = sb->status == SANDBOX_STATUS_RUNNING;
-    sb->phase = live ? SANDBOX_NEW : SANDBOX_ENDED;
+    bool runs = sb->status == SANDBOX_STATUS_RUNNING;
+    sb->phase = runs ? SANDBOX_NEW : SANDBOX_ENDED;
     metrics_add(sandbox_table_gauges[sb->status], 1);
     sandbox_table_insert(t, sb);
     return 0;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * rest.c - the states of a sandbox in READY.
+ *
  *   AWAKE ─▶ PAUSING ─▶ RESTING ─▶ RESUMING ─▶ AWAKE
  *
- * Both moves are operations of the driver, which bounds their time. A claim during PAUSING is acted
- * on when it is over. One that cannot be paused stays awake; one that cannot be resumed has failed.
+ * Both moves are operations of the driver, which bounds their time. A claim during PAUSING takes
+ * effect when the pause is done. A sandbox that cannot be paused stays awake; one that cannot be
+ * resumed has failed.
  */
 #include "sandbox/rest.h"
 

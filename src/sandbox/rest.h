@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rest.h - a sandbox that waits in the pool stands still, where the driver can do that: it
- * takes no processor time, and no more memory than it has. */
+/* rest.h - a sandbox in the pool is paused when the driver can pause: it uses no processor time,
+ * and its memory does not grow. */
 #ifndef CORRAL_SANDBOX_REST_H
 #define CORRAL_SANDBOX_REST_H
 

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sandbox.c - see sandbox.h for the phases and what each waits for.
+ *
+ * Four things can be under way for one sandbox: the driver's instance, the one call `op` of the
+ * server's own, the expiry timer, and calls of clients. ENDED comes when the first three are gone,
+ * whichever order they go in (sandbox_maybe_ended). Each event therefore looks at the phase first:
+ * what was asked for in an earlier phase may be answered in STOPPING.
+ *
+ * Waits are called from inside a move. They may release their owner and start other work, but the
+ * sandbox itself stays until the table frees it.
+ */
 #include "sandbox/sandbox.h"
 
 #include <assert.h>
@@ -125,7 +136,7 @@ static void sandbox_move(struct sandbox *sb, enum sandbox_phase next)
     sb->events->phase(sb, old);
 }
 
-/* Where the instance lives; the loop that its calls run on. */
+/* The directory of the instance, and the socket in it that leads to its agent. */
 static int sandbox_place(struct sandbox *sb, uv_loop_t *loop, const char *dir_root)
 {
     if (asprintf(&sb->dir, "%s/%s", dir_root, sb->id) < 0) {
@@ -140,7 +151,7 @@ static int sandbox_place(struct sandbox *sb, uv_loop_t *loop, const char *dir_ro
     return 0;
 }
 
-/* `t` is NULL for one that runs already. */
+/* `t` is NULL for an instance that already runs. */
 static struct instance *sandbox_instance(struct sandbox *sb, const struct sandbox_host *host,
                                          const struct template *t)
 {
@@ -189,7 +200,8 @@ void sandbox_adopt(struct sandbox *sb, const struct sandbox_host *host)
         sandbox_end(sb, SANDBOX_STATUS_FAILED, "The sandbox could not be adopted", NULL);
 }
 
-/* The one-frame operations of the start. Their result arrives in sandbox_op_done. */
+/* The operations of the start, each answered by one frame. Their result is acted on in
+ * sandbox_on_op_closed: the next one needs the same call object. */
 static void sandbox_op(struct sandbox *sb, struct buf *request, uint64_t timeout_ms)
 {
     sb->op_status = agent_call_start(&sb->op, &sb->target, &sandbox_op_handler, request,
@@ -227,7 +239,8 @@ void sandbox_warm_kernels(struct sandbox *sb)
     sandbox_ask_ready(sb);
 }
 
-/* The request is made when it can leave: its clock would be late by the time of the connection. */
+/* The request is empty: sandbox_configure_opened sends it once the connection is open. A clock that
+ * was read now would be late by the time that the connection takes. */
 static void sandbox_configure(struct sandbox *sb)
 {
     struct buf none = {0};
@@ -321,7 +334,7 @@ static void sandbox_on_op_closed(struct agent_call *call)
         if (failed)
             sandbox_end(sb, SANDBOX_STATUS_FAILED, sb->op_error.message, NULL);
         else if (sb->clock_late && sb->clock_tries < SANDBOX_CLOCK_TRIES)
-            sandbox_configure(sb); /* the clock, once more */
+            sandbox_configure(sb); /* sends the clock once more */
         else if (sb->phase == SANDBOX_CONFIGURING || sb->adopted)
             sandbox_runs(sb);
         else if (sb->claimed)
@@ -329,7 +342,7 @@ static void sandbox_on_op_closed(struct agent_call *call)
         else
             sandbox_warm(sb);
         break;
-    case SANDBOX_WARMING: /* fine without kernels, and for a claim that did not wait */
+    case SANDBOX_WARMING: /* even when it failed: the first code starts its kernel itself */
         sandbox_ready(sb);
         break;
     case SANDBOX_STOPPING:
@@ -357,12 +370,12 @@ void sandbox_claim(struct sandbox *sb, struct sandbox_owner *owner, struct sandb
     sb->created_ms = time_now_ms();
     if (w != NULL)
         list_add_tail(&sb->run_waits, &w->node);
-    if (sb->owner.name != NULL) /* its owner knows it from now on: a restart must, too */
+    if (sb->owner.name != NULL) /* its owner learns the id now, so a restart must not lose it */
         sb->events->changed(sb);
     if (sb->phase == SANDBOX_READY)
         sandbox_wake(sb, sandbox_configure);
     else if (sb->phase == SANDBOX_WARMING && sb->op_active)
-        agent_call_close(&sb->op); /* commands can run now; code waits for its kernel by itself */
+        agent_call_close(&sb->op); /* commands need no kernel, and code waits for its own */
 }
 
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds)
@@ -372,8 +385,8 @@ void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds)
     sandbox_on_expiry(&sb->expiry);
 }
 
-/* Ends the sandbox or arms the timer for the rest of its time. The stored time is wall clock, the
- * timer monotonic: when they drift apart, the timer fires early and is armed again. */
+/* Ends the sandbox or arms the timer for the rest of its time. The stored time is wall clock and
+ * the timer monotonic: when the two drift apart, the timer fires early and is armed again. */
 static void sandbox_on_expiry(uv_timer_t *timer)
 {
     struct sandbox *sb = container_of(timer, struct sandbox, expiry);
@@ -444,8 +457,8 @@ static void sandbox_on_instance_stopped(void *ctx)
     sandbox_maybe_ended(sb);
 }
 
-/* Calls of clients were failed when STOPPING began; each leaves the target when it has closed. They
- * do not hold up the end: the object outlives them (sandbox_table.c keeps ended ones). */
+/* Calls of clients failed when STOPPING began, and each leaves the target when it has closed. They
+ * do not delay the end: the table frees an ended sandbox only when its target has no calls. */
 static void sandbox_maybe_ended(struct sandbox *sb)
 {
     if (sb->phase != SANDBOX_STOPPING || sb->instance != NULL || sb->op_active || sb->expiry_active)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sandbox.h - one sandbox: its identity, its phases, its end.
+ * sandbox.h - one sandbox, from its start to its end.
  *
  *   NEW ─▶ STARTING ─▶ HANDSHAKE ─▶ WARMING ─▶ READY ─▶ CONFIGURING ─▶ RUNNING
  *            ▲            │            │         │            │            │
@@ -13,16 +13,16 @@
  * ADOPTING     the driver's `started`                 the driver          HANDSHAKE
  * HANDSHAKE    PONG of the agent                      SANDBOX_HANDSHAKE   WARMING, READY, or
  *                                                                         RUNNING when adopted
- * WARMING      warm kernels (unclaimed only)          SANDBOX_WARMUP      READY, whatever comes
+ * WARMING      warm kernels (unclaimed only)          SANDBOX_WARMUP      READY, even on failure
  * READY        a claim (it is in the pool, paused)    -                   CONFIGURING
  * CONFIGURING  the agent's answer to CONFIGURE         SANDBOX_HANDSHAKE   RUNNING
  * RUNNING      a kill, the expiry, its own end        timeout_at          STOPPING
  * STOPPING     the driver's `stopped`, open calls     the driver          ENDED
  *
- * Every phase before STOPPING goes to STOPPING on failure, kill or the death of the instance. A
- * claim during STARTING to WARMING is remembered and acted on in READY.
+ * Every phase before STOPPING moves to STOPPING on a failure, on a kill and when the instance dies.
+ * A claim during STARTING to WARMING takes effect in READY.
  *
- * Clients see `status`; it turns to its final value when STOPPING begins.
+ * Clients see `status`: "running" in RUNNING, and its final value from the beginning of STOPPING.
  */
 #ifndef CORRAL_SANDBOX_SANDBOX_H
 #define CORRAL_SANDBOX_SANDBOX_H
@@ -73,20 +73,20 @@ struct sandbox;
 
 const char *sandbox_status_str(enum sandbox_status status);
 
-/* Someone who waits for a sandbox to run or to have ended. Embedded in its owner; taken off the
- * list before it is called, so the owner may release it in the call. Cancel with list_del. */
+/* A wait for a sandbox to run or to have ended. Embedded in its owner, and taken off the list
+ * before `done` is called, so that `done` may release it. Cancel it with list_del. */
 struct sandbox_wait {
     struct list node;
     /* `err` is NULL on success. */
     void (*done)(struct sandbox_wait *w, struct sandbox *sb, const struct error *err);
 };
 
-/* Told about changes; the table is the only implementor. */
+/* What its owner hears of it: the pool while it is unclaimed, the table from then on. */
 struct sandbox_events {
     void (*phase)(struct sandbox *sb, enum sandbox_phase old);
     void (*changed)(struct sandbox *sb); /* a stored field changed: write the record */
     void (*warmed)(struct sandbox *sb);  /* what sandbox_warm_kernels started is over */
-    void (*ended)(struct sandbox *sb);   /* the last thing that happens; may free it */
+    void (*ended)(struct sandbox *sb);   /* the last event; may free it */
 };
 
 struct sandbox {
@@ -108,8 +108,8 @@ struct sandbox {
     bool adopted;
     bool bridge_started;               /* its kernels are warm, or on their way */
     bool warming;                      /* `warmed` is owed */
-    bool code_expected;                /* the driver knows */
-    enum sandbox_resting rest;         /* in READY; see sandbox_rest.c */
+    bool code_expected;                /* the driver was told */
+    enum sandbox_resting rest;         /* in READY; see rest.h */
     void (*awake)(struct sandbox *sb); /* what follows */
     char *dir;                         /* owned; the instance's directory */
     char *socket_path;
@@ -128,7 +128,7 @@ struct sandbox {
     uint64_t cpu_asked_ns, cpu_used_ns; /* of the last answer about its use */
     uint64_t born_ns;                   /* uv_hrtime() when it was made */
 
-    /* The table's. */
+    /* For its owner, the pool or the table. */
     const struct sandbox_events *events;
     void *table;
     struct list by_hash, by_age, in_pool;
@@ -151,22 +151,23 @@ int sandbox_start(struct sandbox *sb, const struct sandbox_host *host, const str
 /* Takes over the instance that the record's handle names. A failure ends it as `failed`. */
 void sandbox_adopt(struct sandbox *sb, const struct sandbox_host *host);
 
-/* Gives it to an account; `w` hears when it runs (after `started_ms`, `timeout_at_ms` and status
- * are set) or failed; it may be NULL. Takes over `owner`. */
+/* Gives it to an account and takes over `owner`. `w`, which may be NULL, is called when the sandbox
+ * runs (`started_ms`, `timeout_at_ms` and `status` are set by then) or has failed. */
 void sandbox_claim(struct sandbox *sb, struct sandbox_owner *owner, struct sandbox_wait *w);
 
-/* Ends it with that final status; `w` may be NULL and hears when nothing is left of it. On a
- * sandbox that is ending already only `w` is added. */
+/* Ends it with that final status. `w`, which may be NULL, is called when nothing is left of the
+ * instance. A sandbox that is already ending keeps its first status and only gains `w`. */
 void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *reason,
                  struct sandbox_wait *w);
 
-/* Has the kernels of a live sandbox started ahead of its first code; `warmed` follows. */
+/* Starts the kernels of a running sandbox ahead of its first code; `warmed` follows. */
 void sandbox_warm_kernels(struct sandbox *sb);
 
 /* Sets the expiry to `seconds` from now; only while it runs. */
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds);
 
-/* Code is about to run in a live sandbox: once it has, this does nothing. */
+/* Tells the driver that code is about to run, once: it brings the memory of the kernels in ahead.
+ */
 static inline void sandbox_expect_code(struct sandbox *sb)
 {
     if (!sb->code_expected && sb->instance != NULL)

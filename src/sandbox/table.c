@@ -1,4 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * table.c - see table.h.
+ *
+ * The table follows its sandboxes by their events (table_phase, table_ended) and never looks for
+ * changes. It keeps a sandbox after its end as long as the retention says, because clients ask what
+ * became of it, and frees it when no call of a client hangs on it any more.
+ *
+ * Lookups by id go through the hash; everything else walks by_age. A host has at most some thousand
+ * sandboxes, so an index for each question would cost more than it saves.
+ */
 #include "sandbox/table_internal.h"
 
 #include <errno.h>
@@ -51,7 +61,7 @@ struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
     return t;
 }
 
-/* Ids are random: any of their digits make a hash. */
+/* Ids are random, so any of their digits make a hash. */
 static struct list *table_bucket(struct sandbox_table *t, const char *id)
 {
     unsigned int hash = 0;
@@ -87,7 +97,8 @@ const enum metric sandbox_table_gauges[SANDBOX_STATUS_COUNT] = {
 static void table_drop(struct sandbox_table *t, struct sandbox *sb)
 {
     metrics_add(sandbox_table_gauges[sb->status], -1);
-    (void)store_del(t->store, STORE_SANDBOXES, sb->id, ID_SIZE - 1); /* tried again at next start */
+    (void)store_del(t->store, STORE_SANDBOXES, sb->id,
+                    ID_SIZE - 1); /* a record that stays is dropped at the next start */
     list_del(&sb->by_age);
     list_del(&sb->by_hash);
     t->ended--;
@@ -226,7 +237,7 @@ unsigned int sandbox_table_live(const struct sandbox_table *t)
     return t->live;
 }
 
-/* Starts the next warm-ups, if it is time. */
+/* Starts the next warm-ups unless a create still waits. */
 static void table_warm(struct sandbox_table *t)
 {
     while (t->starting == 0 && t->warming < TABLE_WARM_MAX && !list_empty(&t->to_warm)) {
@@ -255,7 +266,8 @@ static void table_warmed(struct sandbox *sb)
     uv_timer_start(&t->later, sandbox_table_later, 0, 0);
 }
 
-/* Statuses change where phases do: the gauges follow by counting out the old and in the new. */
+/* A status changes only together with a phase: the gauges count the old one out and the new one in.
+ * An adopted sandbox counts as running from its record on. */
 static void table_phase(struct sandbox *sb, enum sandbox_phase old)
 {
     struct sandbox_table *t = sb->table;
@@ -326,7 +338,7 @@ void sandbox_table_stop(struct sandbox_table *t, bool all, void (*done)(void *ct
     table_maybe_stopped(t);
 }
 
-/* What is being stopped must be gone; what lives on belongs to the next server. */
+/* Waits for what is stopping; what still runs belongs to the next server. */
 static void table_maybe_stopped(struct sandbox_table *t)
 {
     if (!t->stopping || t->stopped == NULL || !pool_is_empty(t->pool))

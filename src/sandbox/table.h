@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * table.h - every sandbox of the server: by id, by age, with its record in the store; what
- * is created, what is recovered after a restart, and how long ended ones stay listed.
+ * table.h - every sandbox of the server, by id and by age, with its record in the store: creates
+ * them, recovers them after a restart, and decides how long ended ones stay listed.
  *
- * The table is the authority while the server runs; the store is its durable copy. A record is
- * written when a sandbox runs, when its time-out changes and when it ends.
+ * The table is the authority while the server runs, and the store is its durable copy. A record is
+ * written when a sandbox runs, when its time-out changes and when it ends; that of one
+ * with a name also when it is created.
  */
 #ifndef CORRAL_SANDBOX_TABLE_H
 #define CORRAL_SANDBOX_TABLE_H
@@ -17,7 +18,7 @@
 struct sandbox_limits {
     unsigned int max_live;    /* sandboxes of clients at once */
     unsigned int max_account; /* of one account */
-    uint64_t max_memory_mb;   /* sum of what live sandboxes may use; 0: no limit */
+    uint64_t max_memory_mb;   /* sum over all that have not ended; 0: no limit */
     unsigned int pool_size;   /* started ones kept ready per template in use */
     int64_t retention_ms;     /* how long ended ones stay listed */
 };
@@ -29,14 +30,14 @@ struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
                                         struct template_set *templates,
                                         const struct sandbox_host *host,
                                         const struct sandbox_limits *limits);
-/* Reads the records, sweeps what nobody owns (blocking), adopts what lives and then fills the pool
- * with sandboxes of `warm` (may be NULL). `recovered` is called from the loop once every sandbox is
- * adopted or failed. Start-up only. */
+/* Reads the records, sweeps what nobody owns (blocking), adopts what still runs and then fills the
+ * pool with sandboxes of `warm` (may be NULL). `recovered` is called from the loop once every
+ * sandbox is adopted or failed. Start-up only. */
 int sandbox_table_recover(struct sandbox_table *t, const struct template *warm,
                           void (*recovered)(void *ctx), void *ctx, struct error *err);
 
-/* A new sandbox for an account, from the pool or started now; `w` (may be NULL) hears when it runs.
- * NULL with `err` filled when it cannot be had. */
+/* A new sandbox for an account, from the pool or started now; `w` as for sandbox_claim.
+ * NULL with `err` filled when there can be none. */
 struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct template *tpl,
                                      const struct sandbox_params *params, struct sandbox_wait *w,
                                      struct error *err);
@@ -44,7 +45,7 @@ struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct templ
 /* By lower-case id; NULL when unknown or in the pool. One whose time is over is ended first. */
 struct sandbox *sandbox_table_find(struct sandbox_table *t, const char *id);
 
-/* The sandbox that was created with this key, however it ended since. NULL: none. */
+/* The sandbox that was created with this key, also when it has ended. NULL: none. */
 struct sandbox *sandbox_table_find_key(struct sandbox_table *t, const char *account,
                                        const char *idempotency_key);
 
@@ -57,8 +58,8 @@ unsigned int sandbox_table_list(struct sandbox_table *t, const char *account, un
 /* Sandboxes of clients that have not ended. */
 unsigned int sandbox_table_live(const struct sandbox_table *t);
 
-/* Ends the pool, and with `all` every sandbox (else those of clients live on for the next server);
- * `done` is called once nothing that was to end is left. */
+/* Ends the pool, and with `all` every sandbox; without it those of clients stay for the next
+ * server. `done` is called once everything that had to end has ended. */
 void sandbox_table_stop(struct sandbox_table *t, bool all, void (*done)(void *ctx), void *ctx);
 
 #endif

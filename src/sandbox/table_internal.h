@@ -19,14 +19,15 @@ struct sandbox_table {
     struct list by_age; /* newest first */
     unsigned int live;  /* claimed and not ended */
     unsigned int ended; /* retained */
-    /* Sandboxes that were created cold get their kernels started once no create waits any more: a
-     * burst of creates is not slowed down by what it has already given out. */
+    /* A sandbox that was created cold gets its kernels started once no create waits any more: a
+     * burst of creates must not be slowed down by the sandboxes that it has already handed out. */
     struct list to_warm;   /* by in_pool, oldest first */
-    unsigned int starting; /* claimed and not live yet */
+    unsigned int starting; /* claimed and not running yet */
     unsigned int warming;
-    uv_timer_t later; /* fires on the loop's next turn: not from inside a phase change */
+    uv_timer_t
+        later; /* for the next turn of the loop: a move of a sandbox must not start another */
     uv_timer_t retention;
-    unsigned int adopting; /* adopted and not live yet */
+    unsigned int adopting; /* adopted and not running yet */
     void (*recovered)(void *ctx);
     void *recovered_ctx;
     bool stopping;
@@ -45,10 +46,10 @@ struct sandbox *sandbox_table_lookup(struct sandbox_table *t, const char *id);
 /* Writes the record; a failure is logged. */
 void sandbox_table_write(struct sandbox *sb);
 
-/* Of the timer `later`: says that all are adopted, starts warm-ups. */
+/* Of the timer `later`: reports that every sandbox is adopted, and starts warm-ups. */
 void sandbox_table_later(uv_timer_t *timer);
-/* Of the timer `retention`: drops ended sandboxes whose time is over or that are too many, oldest
- * first, and arms the timer for the next one. */
+/* Of the timer `retention`: drops ended sandboxes, oldest first, whose time is over or that exceed
+ * SANDBOX_RETAINED_MAX, and arms the timer for the next one. */
 void sandbox_table_retention(uv_timer_t *timer);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * snapshot_call.h - the few operations of the agent that making a snapshot needs, each to its end,
- * with one verdict.
+ * snapshot_call.h - the few operations of the agent that the making of a snapshot needs. Each runs
+ * to its end and has one verdict.
  */
 #ifndef CORRAL_TEMPLATE_SNAPSHOT_CALL_H
 #define CORRAL_TEMPLATE_SNAPSHOT_CALL_H
@@ -26,7 +26,7 @@ int snapshot_call_start(struct snapshot_call *sc, struct agent_target *target, s
 void snapshot_put_configure(struct buf *b, uint64_t wall_ns, const char *hostname);
 /* A shell command of the superuser. */
 void snapshot_put_command(struct buf *b, const char *command);
-/* What a first request may look like in a language; false when none is known. */
+/* Typical first code in a language; false when none is known. */
 bool snapshot_put_first_code(struct buf *b, const char *language);
 
 #endif

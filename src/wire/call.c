@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * call.c - see call.h for the life of a call.
+ *
+ * A call has two libuv handles, the stream and the timer, and `closed` comes when both are gone.
+ * The timer has one meaning a state: the connection's time-out at first, the caller's deadline
+ * later. That is why agent_call_set_deadline does nothing before the call is open.
+ */
 #include "wire/call.h"
 
 #include <errno.h>
@@ -69,7 +76,7 @@ int agent_call_start(struct agent_call *call, struct agent_target *target,
     call->state = AGENT_CALL_CONNECTING;
     uv_timer_start(&call->timer, call_timer, AGENT_CONNECT_TIMEOUT_MS, 0);
     rv = stream_connect_pipe(&call->stream, target->socket_path);
-    if (rv < 0) /* reported from the loop: the handles exist, so they must be closed anyway */
+    if (rv < 0) /* the handles exist and must close: the failure is told from the loop */
         uv_timer_start(&call->timer, call_timer, 0, 0);
     return 0;
 }

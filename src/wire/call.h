@@ -8,8 +8,9 @@
  * before the owner closed it, the deadline passes, the sandbox ends (agent_target_fail). Each calls
  * `failed` once; the owner then calls agent_call_close.
  *
- * What comes out of a sandbox is hostile. This file checks framing and sizes only; the owner checks
- * that a frame is allowed where it comes and reports one that is not with agent_call_bad_frame.
+ * What comes out of a sandbox is hostile. This module checks the greeting, framing and sizes. The
+ * owner decodes each frame (reply.h), checks that it is allowed at this point, and reports one that
+ * is not with agent_call_bad_frame.
  *
  * `frame` and `failed` are never called from inside agent_call_start. After agent_call_close only
  * `closed` is called. Closing a running operation cancels it in the sandbox.
@@ -27,7 +28,7 @@
 
 #define AGENT_CONNECT_TIMEOUT_MS 20000 /* connection and greeting; a guest may be slow */
 
-/* A sandbox as the place that calls go to. Embedded in its owner. */
+/* A sandbox, as a destination of calls. Embedded in its owner. */
 struct agent_target {
     uv_loop_t *loop;
     const char *socket_path;      /* owned by the owner of the target */
@@ -92,15 +93,15 @@ int agent_call_send_buf(struct agent_call *call, struct buf *frames);
  * be called inside `frame`. */
 void agent_call_turn_raw(struct agent_call *call);
 int agent_call_send_raw(struct agent_call *call, const void *data, size_t len);
-/* No more bytes will be sent; what comes is still read. */
+/* Ends our direction of the raw bytes; the other direction stays open. */
 void agent_call_shutdown(struct agent_call *call);
 bool agent_call_writable(const struct agent_call *call);
 
-/* Back-pressure on what comes from the sandbox. Frames already read are held back too. */
+/* Back-pressure on the sandbox. Frames that were already read are held back, too. */
 void agent_call_pause(struct agent_call *call);
 void agent_call_resume(struct agent_call *call);
 
-/* The owner met a frame that cannot be here: fails the call. Inside `frame` only. */
+/* Fails the call because the frame at hand is not allowed here. Inside `frame` only. */
 void agent_call_bad_frame(struct agent_call *call);
 void agent_call_close(struct agent_call *call);
 

@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * def.c - see def.h.
+ *
+ * The parser does not stop at a fault: whoever writes a definition wants to see all of them. It
+ * takes three passes, each of which needs the one before it: the steps with their fields, then the
+ * names in `depends_on` (a step may name a later one), then what holds between steps: their order,
+ * and the references in their variables. A step that is wrong in one pass still counts in the next
+ * ones, with what could be read of it.
+ */
 #include "workflow/def.h"
 
 #include <ctype.h>

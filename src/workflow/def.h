@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * def.h - the definition of a workflow: JSON text checked and taken apart. Pure.
+ * def.h - the definition of a workflow: parses and checks its JSON. Pure.
  *
  * A definition that is accepted can be run: names are unique, dependencies exist and have no cycle,
- * references name steps that come before. Every fault found is told with its JSON path.
+ * and references name steps that come before. Every fault is reported with its JSON path.
  *
  * A reference is ${steps.NAME.FIELD} in the value of a variable, FIELD one of stdout, result and
- * exit_code; $${ stands for ${. References are data: they are never part of code or of a command.
+ * exit_code; $${ stands for ${. References stand in variables only, never in code or a command:
+ * what a step printed must not become part of what another runs.
  */
 #ifndef CORRAL_WORKFLOW_DEF_H
 #define CORRAL_WORKFLOW_DEF_H
@@ -28,7 +29,7 @@
 #define WF_MAX_DELAY_S    300
 #define WF_MAX_PARALLEL   16
 #define WF_MAX_TIMEOUT_S  86400
-#define WF_MAX_FAULTS     50 /* told at most */
+#define WF_MAX_FAULTS     50 /* reported at most */
 #define WF_PARALLEL       4  /* steps side by side when the definition does not say */
 #define WF_STEP_TIMEOUT_S 300
 #define WF_RETRY_DELAY_S  1
@@ -55,7 +56,7 @@ struct wf_step_def {
     struct wf_var *vars; /* owned */
     unsigned int n_vars;
     uint64_t needs[WF_MAX_STEPS / 64];  /* bits of the steps it depends on */
-    uint64_t behind[WF_MAX_STEPS / 64]; /* and those these depend on */
+    uint64_t behind[WF_MAX_STEPS / 64]; /* of these and of all that they depend on */
 };
 
 struct wf_def {

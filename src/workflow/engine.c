@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine.c - see engine.h.
+ *
+ * A run has the key "<workflow id> NUL <run id>", so a run whose workflow is gone is found, and
+ * dropped, while the records are read. Both lists are sorted by age on insertion, since the store
+ * gives records in the order of their keys.
+ */
 #include "workflow/engine.h"
 
 #include <errno.h>
@@ -29,7 +36,7 @@ static struct workflow *workflow_new(void)
     return wf;
 }
 
-/* The fields in memory; *ret_text is a view of the definition. */
+/* Fills what is kept in memory; *ret_text is a view of the definition in `val`. */
 static int workflow_decode(struct workflow *wf, const void *key, size_t keylen, const void *val,
                            size_t len, struct span *ret_text)
 {
@@ -162,7 +169,7 @@ static void engine_resume(struct wf_engine *e, struct wf_run *run)
         wf_def_done(&def);
         return;
     }
-    log_info("workflow run goes on", "workflow=%s run=%s", run->workflow->id, run->id);
+    log_info("workflow run resumed", "workflow=%s run=%s", run->workflow->id, run->id);
     wf_run_interrupted(run);
     wf_run_activate(run, &def);
 }
@@ -180,7 +187,7 @@ int wf_engine_load(struct wf_engine *e, struct error *err)
         list_for_each (r, &wf->runs) {
             struct wf_run *run = list_entry(r, struct wf_run, node);
             if (wf_run_is_over(run->status))
-                wf_run_release(run); /* killed between its end and that of its sandboxes */
+                wf_run_release(run); /* the server was killed between the two ends */
             else
                 engine_resume(e, run);
         }

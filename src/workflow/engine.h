@@ -2,8 +2,8 @@
 /*
  * engine.h - every workflow of the server with its runs.
  *
- * Definitions stay in the store (table WORKFLOWS) and are read when a run begins; states of runs
- * are in memory. Changes are put into the store; the caller flushes before it answers.
+ * Definitions stay in the store (table WORKFLOWS) and are read when a run begins; the states of
+ * runs are in memory. Changes are put into the store, and the caller flushes before it answers.
  */
 #ifndef CORRAL_WORKFLOW_ENGINE_H
 #define CORRAL_WORKFLOW_ENGINE_H
@@ -13,7 +13,7 @@
 #define WF_ID_SIZE       24    /* "workflow-" and 12 characters, with its NUL */
 #define WF_MAX_WORKFLOWS 10000 /* of one server */
 #define WF_MAX_ACTIVE    100   /* runs under way at once */
-#define WF_MAX_RUNS      100   /* kept of one workflow; the oldest that are over go first */
+#define WF_MAX_RUNS      100 /* kept of one workflow; the oldest that are over are dropped first */
 
 struct workflow {
     struct list node; /* in the engine, newest first */
@@ -38,9 +38,9 @@ struct wf_engine {
     bool stopping;
 };
 
-/* Reads the records and goes on with runs that were under way; after sandbox_table_recover. */
+/* Reads the records and resumes the runs that were under way; after sandbox_table_recover. */
 int wf_engine_load(struct wf_engine *e, struct error *err);
-/* Stops every run where it is: the next server goes on. */
+/* Stops every run where it is: the next server resumes it. */
 void wf_engine_stop(struct wf_engine *e);
 
 /* Takes over `def`; `text` is its JSON. NULL with `err` filled. */
@@ -57,8 +57,8 @@ int wf_load(struct wf_engine *e, const struct workflow *wf, struct wf_def *ret);
 struct wf_run *wf_start(struct wf_engine *e, struct workflow *wf, bool parallel, struct error *err);
 /* By id; NULL: the latest. */
 struct wf_run *wf_find_run(struct workflow *wf, const char *id);
-/* Calls `visit` for those of the account after the first `offset`, newest first; returns how many
- * it has. */
+/* Calls `visit` for the account's workflows after the first `offset`, newest first; returns how
+ * many there are. */
 unsigned int wf_list(struct wf_engine *e, const char *account, unsigned int offset,
                      unsigned int limit, void (*visit)(void *ctx, struct workflow *wf), void *ctx);
 

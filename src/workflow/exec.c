@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * exec.c - see exec.h for the phases.
+ *
+ * A run makes up to three calls of the agent one after the other, all with the one call object:
+ * attach or create the kernel, run, delete the kernel. exec_on_closed picks the next, since the
+ * object is free only then. `done` may have been called long before: a cancelled run still deletes
+ * its kernel, and the object frees itself after that.
+ *
+ * The caller's strings are gone when the sandbox runs at last, so the request is encoded at the
+ * start, and exec_run only puts in how much of the time is left.
+ */
 #include "workflow/exec.h"
 
 #include <stdio.h>
@@ -32,8 +43,8 @@ struct wf_exec {
     struct agent_call agent;
     bool agent_open;
     bool code, own_context, has_context;
-    bool attach;                    /* it may have been started before */
-    char key[WIRE_MAX_KEY + 1];     /* "": the agent does not keep it */
+    bool attach;                    /* an earlier server may have started it */
+    char key[WIRE_MAX_KEY + 1];     /* "": the agent does not keep the run */
     char context[WIRE_MAX_KEY + 1]; /* id of the kernel of its own */
     char *language;                 /* owned; of the context */
     struct buf request;             /* the run's frames; their time-out is set when they leave */
@@ -121,7 +132,7 @@ struct wf_exec *wf_exec_start(struct sandbox *sb, const struct wf_exec_params *p
     x->attach = p->key != NULL && p->attach;
     if (p->key != NULL)
         (void)snprintf(x->key, sizeof(x->key), "%s", p->key);
-    /* The kernel of a kept run must be found again, too. */
+    /* A later server must find the kernel of a kept run, too. */
     if (x->own_context && p->key != NULL)
         memcpy(x->context, x->key, sizeof(x->context));
     else if (x->own_context)
@@ -247,7 +258,8 @@ static void exec_on_sandbox(struct sandbox_wait *w, struct sandbox *sb, const st
     exec_finish(x);
 }
 
-/* Either the sandbox runs and the turn that told so is over, or the wait has been too long. */
+/* Either the sandbox runs and its wait was called in an earlier turn of the loop, or the wait has
+ * taken too long. */
 static void exec_on_timer(uv_timer_t *timer)
 {
     struct wf_exec *x = container_of(timer, struct wf_exec, timer);
@@ -266,7 +278,7 @@ static void exec_on_timer(uv_timer_t *timer)
     exec_finish(x);
 }
 
-/* The run goes on since before this server: as if it had been started so long ago. */
+/* The run began under an earlier server: counts its time from then. */
 static void exec_attached(struct wf_exec *x, const struct wire_frame *frame)
 {
     struct wire_kept kept;
@@ -282,18 +294,18 @@ static void exec_attached(struct wf_exec *x, const struct wire_frame *frame)
     agent_call_set_deadline(&x->agent, total - ran);
 }
 
-/* Errors of the agent that are no failure. */
+/* Whether this error of the agent is no failure in this phase. */
 static bool exec_error_is_fine(struct wf_exec *x, const struct wire_frame *frame)
 {
     struct wire_failure failure;
     bool known = wire_reply_failure(frame, &failure);
     if (known && x->phase == EXEC_ATTACHING &&
-        failure.code == WIRE_E_NOT_FOUND) { /* it has never begun */
+        failure.code == WIRE_E_NOT_FOUND) { /* it never began */
         x->attach = false;
         return true;
     }
     if (known && x->phase == EXEC_CONTEXT && failure.code == WIRE_E_EXISTS && x->key[0] != '\0') {
-        x->has_context = true; /* the server before this one came as far as that */
+        x->has_context = true; /* an earlier server created it */
         return true;
     }
     return x->phase == EXEC_CANCELLING;
@@ -482,7 +494,7 @@ static void exec_on_timer_closed(uv_handle_t *handle)
     exec_free(x);
 }
 
-/* In its place behind the request on the same connection: it cannot come before it. False when
+/* Sends FORGET on the run's own connection, so that it cannot overtake the request. False when
  * nothing was sent yet. */
 static bool exec_send_forget(struct wf_exec *x)
 {
@@ -500,7 +512,7 @@ void wf_exec_cancel(struct wf_exec *x)
     bool begun = x->phase == EXEC_RUNNING || x->phase == EXEC_ATTACHING;
     x->done = NULL;
     if (x->attach && x->own_context)
-        x->has_context = true; /* or not: deleting it does no harm */
+        x->has_context = true; /* perhaps; deleting one that is not there does no harm */
     if (x->agent_open && begun && x->key[0] != '\0' && exec_send_forget(x))
         return;
     if (x->attach)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exec.h - one piece of code or one command in a sandbox, its output as text: what a step of a
- * workflow and an environment's execute have in common.
+ * exec.h - runs one piece of code or one command in a sandbox and collects its output as text, for
+ * a step of a workflow and for the execute route of an environment.
  *
  * WAITING ─▶ [ATTACHING ─▶] [CONTEXT ─▶] RUNNING ─▶ [DELETING ─▶] CLOSING
  *                │                          ▲  └──▶ CANCELLING ─▶ [DELETING ─▶] CLOSING
@@ -16,8 +16,8 @@
  * DELETING   the kernel to be gone               WF_EXEC_CONTEXT_MS
  * CLOSING    libuv                               -
  *
- * A run with a key is kept by the agent (WIRE_KEEP): it goes on when this server is gone, and the
- * next one attaches to it. One that the agent never heard of is started then. The agent holds on to
+ * The agent keeps a run that has a key (WIRE_KEEP): it continues when this server is gone, and the
+ * next server attaches to it. A run that the agent does not know is started then. The agent keeps
  * its record until wf_exec_forget.
  *
  * `done` is called once, when RUNNING has ended or cannot be reached; never from inside
@@ -34,11 +34,11 @@
 struct wf_exec;
 
 struct wf_exec_result {
-    bool failed;      /* it could not be run, or its end is not known: `err` says why */
+    bool failed;      /* it did not run, or its end is not known: `err` says why */
     struct error err; /* ERROR_TIMEOUT when it took too long */
     struct buf out, err_out, result;
     bool has_result;                   /* the code had a value: `result` is its text */
-    struct buf name, value, traceback; /* of what the code raised; empty: nothing */
+    struct buf name, value, traceback; /* of what the code raised; empty: it raised nothing */
     int32_t exit_code;                 /* of the command; of code 0 or 1 */
     int64_t duration_ms;               /* of the run itself */
 };
@@ -54,19 +54,19 @@ struct wf_exec_params {
     size_t limit;         /* bytes kept of each stream and of the result */
     bool own_context;     /* code runs in a kernel of its own, which is ended with it */
     const char *key; /* the agent keeps the run; at most WIRE_MAX_KEY bytes; NULL: it does not */
-    bool attach;     /* with a key: it may have been started before */
+    bool attach;     /* with a key: an earlier server may have started it */
 };
 
-/* Copies what it needs of `p`. The result is valid in the call only. NULL with `err` filled when
- * it cannot be started: the sandbox has ended, the code is too large. */
+/* Copies what it needs of `p`. `done` may use the result only inside the call. NULL with `err`
+ * filled when the run cannot be started: the sandbox has ended, the code is too large. */
 struct wf_exec *wf_exec_start(struct sandbox *sb, const struct wf_exec_params *p,
                               void (*done)(void *ctx, struct wf_exec_result *r), void *ctx,
                               struct error *err);
 /* Stops the run. */
 void wf_exec_cancel(struct wf_exec *x);
-/* Lets go of a run with a key, which goes on. */
+/* Leaves a run with a key to the next server: it continues. */
 void wf_exec_leave(struct wf_exec *x);
-/* The result of a run with this key is not needed any more. A run that goes on is stopped. */
+/* Drops the record of the run with this key; the agent stops the run if it has not ended. */
 void wf_exec_forget(struct sandbox *sb, const char *key);
 
 #endif

@@ -7,7 +7,7 @@
 
 static const char *const ref_fields[] = {"stdout", "result", "exit_code"};
 
-/* NAME.FIELD} behind the start. A malformed one ends where it began to be one. */
+/* NAME.FIELD} behind the start. A malformed one ends right there: what follows may hold another. */
 static void ref_parse(const char *p, struct wf_ref *ret)
 {
     size_t len = strcspn(p, ".}$");

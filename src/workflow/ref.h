@@ -13,7 +13,7 @@ struct wf_ref {
     bool literal;            /* $${, which stands for ${ */
     const char *name;        /* of the step */
     size_t name_len;
-    const char *field; /* a name of the list in wf_ref.c; NULL: malformed */
+    const char *field; /* one of the names in ref.c; NULL: malformed */
 };
 
 /* The first reference in `text`; false: there is none. */

@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * run.c - see run.h for what a killed server finds.
+ *
+ * wf_run_tick is the only place where a run advances, and everything that happens calls it: the end
+ * of a step, a timer, a flush. It decides, then either acts or saves, never both: what is dirty is
+ * saved first, and the flush calls it again. While a flush is under way it does nothing, so events
+ * that come meanwhile are decided together.
+ */
 #include "workflow/run.h"
 
 #include <assert.h>
@@ -90,7 +98,7 @@ void wf_run_activate(struct wf_run *run, struct wf_def *def)
     wf_run_tick(run);
 }
 
-/* A dependency is met by success, or by a failure that the definition lets pass. */
+/* A dependency is met by success, or by a failure that the definition tolerates. */
 static bool step_is_met(const struct wf_run *run, unsigned int i)
 {
     enum wf_step_status s = run->steps[i].status;
@@ -171,7 +179,7 @@ static void run_on_saved(struct store_wait *w, int status)
 {
     struct wf_run *run = container_of(w, struct wf_run, wait);
     run->saving = false;
-    if (status < 0) { /* nothing is acted on that is not written */
+    if (status < 0) { /* what is not written must not be acted on */
         run->dirty = true;
         (void)uv_timer_start(&run->timer, run_on_timer, RUN_SAVE_RETRY_MS, 0);
         return;
@@ -203,7 +211,7 @@ static void run_cancel_execs(struct wf_run *run)
     }
 }
 
-/* Its end is on disk: lets go of everything but the states. */
+/* The end of the run is on disk: releases everything but the states. */
 static void run_over(struct wf_run *run)
 {
     run_cancel_execs(run);
@@ -233,7 +241,7 @@ static void run_arm(struct wf_run *run)
         (void)uv_timer_start(&run->timer, run_on_timer, due > now ? (uint64_t)(due - now) : 1, 0);
 }
 
-/* Everything that was decided is on disk: starts what is to run. */
+/* Everything that was decided is on disk: starts the steps that were moved to RUNNING. */
 static void run_act(struct wf_run *run)
 {
     for (unsigned int i = 0; i < run->n_steps; i++)

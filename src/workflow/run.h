@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * run.h - one run of a workflow: its steps, its sandboxes, its record.
+ * run.h - one run of a workflow, with its steps, its sandboxes and its record.
  *
- * Every move is written before it is acted on: a turn decides all moves that are due (wf_run_tick),
- * writes the run's record, and when that is on disk starts what the moves asked for. So a server
- * that is killed finds in the record at least what had begun:
+ * Every move is written before it is acted on: a turn (wf_run_tick) makes all moves that are due,
+ * writes the run's record, and starts what the moves ask for when the record is on disk. So when a
+ * server is killed, the record tells the next one at least what had begun:
  *
  * - a step in RUNNING may have begun. The agent of its sandbox has kept it under the key of the
- *   attempt: the new server attaches to it and hears everything from its beginning. An attempt that
- *   the agent has never heard of is begun now. When the sandbox has ended in which it ran, it is
- *   tried again when it has retries left, else it fails.
- * - a step that is over is never run again. Only when its end is written the agent may forget it.
- * - the sandboxes of a run are adopted with all others and go on being used. When one has ended in
- *   which a step had completed, the steps that still need it fail: an empty one is no replacement.
+ *   attempt: the new server attaches to it and hears everything from its beginning. It begins an
+ *   attempt that the agent does not know. When the sandbox of the attempt has ended, the step is
+ *   tried again while it has retries left, and fails otherwise.
+ * - a step that is over never runs again. The agent may forget it only when its end is written.
+ * - the sandboxes of a run are adopted with all others, and the run keeps using them. When one has
+ *   ended after a step completed in it, the steps that still need it fail: an empty sandbox is no
+ *   replacement.
  *
- * Outputs of steps have records of their own (table STEPS), written with the move that ends the
- * step; they are in memory as long as the run is under way.
+ * The output of a step has a record of its own (table STEPS), which is written with the move that
+ * ends the step. It is in memory while the run is under way.
  */
 #ifndef CORRAL_WORKFLOW_RUN_H
 #define CORRAL_WORKFLOW_RUN_H
@@ -35,7 +36,7 @@
 struct wf_output {
     struct buf out, err, result;
     bool has_result;
-    bool loaded; /* it is in memory */
+    bool loaded; /* the output is in memory */
 };
 
 struct wf_step {
@@ -48,9 +49,9 @@ struct wf_step {
     bool has_output; /* there is a record in STEPS */
     char *error;     /* owned; why it failed, NULL: it did not */
     struct wf_output output;
-    struct wf_exec *exec; /* not NULL: it is being run */
-    bool attach;          /* RUNNING since before this server: it may have begun */
-    unsigned int forget;  /* this attempt has ended, which its agent still keeps; 0: none */
+    struct wf_exec *exec; /* not NULL: it runs now */
+    bool attach;          /* it was RUNNING under the server before this one, and may have begun */
+    unsigned int forget;  /* an attempt that has ended and that its agent still keeps; 0: none */
     struct wf_run *run;
 };
 
@@ -90,21 +91,21 @@ struct wf_run *wf_run_new(struct wf_engine *e, struct workflow *wf, unsigned int
 /* Not while it is active. */
 void wf_run_free(struct wf_run *run);
 
-/* Begins or goes on; takes over `def`. */
+/* Begins or resumes it; takes over `def`. */
 void wf_run_activate(struct wf_run *run, struct wf_def *def);
-/* After a restart: what was RUNNING is to be attached to. Before wf_run_activate. */
+/* After a restart, before wf_run_activate: steps that were RUNNING will be attached to. */
 void wf_run_interrupted(struct wf_run *run);
 void wf_run_cancel(struct wf_run *run);
-/* Stops without a move, as if the server was killed; for its end. */
+/* Stops it without a move, as a kill of the server would; for the end of the server. */
 void wf_run_stop(struct wf_run *run);
 void wf_run_tick(struct wf_run *run);
 
 /* Fails the run before it is activated; puts the record. */
 void wf_run_fail(struct wf_run *run, const char *reason);
-/* Ends the run's sandboxes that still live. */
+/* Ends the run's sandboxes that have not ended. */
 void wf_run_release(struct wf_run *run);
 
-/* wf_record.c: the record of a run, and of a step's output. */
+/* record.c: the record of a run, and of a step's output. */
 int wf_run_put(struct wf_run *run);
 int wf_run_del(struct wf_run *run);
 int wf_run_decode(struct wf_run *run, const void *val, size_t len);
@@ -113,14 +114,15 @@ int wf_output_put(struct wf_run *run, unsigned int step);
 int wf_output_load(struct wf_run *run, unsigned int step);
 void wf_output_done(struct wf_output *o);
 
-/* wf_step.c: the environment variables of a step, expanded; one allocation. NULL: out of memory. */
+/* step.c: the environment variables of a step, expanded; one allocation. NULL: out of memory. */
 char **wf_step_env(struct wf_run *run, unsigned int step);
-/* Starts the attempt that was counted. May create a sandbox, and then sets run->dirty: call again
- * once that is written. A failure has moved the step on. */
+/* Starts the attempt that was counted. When it has to create a sandbox, it sets run->dirty instead
+ * and must be called again once that is written. On failure it moves the step. */
 void wf_step_start(struct wf_run *run, unsigned int step);
 /* The end of the attempt is on disk: its agent may forget it. */
 void wf_step_forget(struct wf_run *run, unsigned int step);
-/* The attempt has failed: RETRYING or FAILED. `final`: whatever the policy says. */
+/* The attempt has failed: moves to RETRYING or FAILED. `final`: no retry, whatever the definition
+ * says. */
 void wf_step_failed(struct wf_run *run, unsigned int step, const struct wf_step_def *def,
                     const char *reason, bool final);
 void wf_step_move(struct wf_run *run, unsigned int step, enum wf_step_status to);

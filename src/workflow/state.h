@@ -28,7 +28,7 @@ enum wf_step_status {
     WF_STEP_PENDING,   /* waits for the steps it depends on, or for a place */
     WF_STEP_RUNNING,   /* an attempt was counted; it may have begun */
     WF_STEP_RETRYING,  /* waits for the next attempt */
-    WF_STEP_COMPLETED, /* never runs again, as the next four */
+    WF_STEP_COMPLETED, /* this and what follows: it never runs again */
     WF_STEP_FAILED,
     WF_STEP_SKIPPED,
     WF_STEP_CANCELLED,

@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* step.c - one attempt at a step: its variables, its sandbox, its end. */
+/*
+ * step.c - one attempt at a step: its variables, its sandbox, its end.
+ *
+ * The happy path is: wf_step_start finds or creates the sandbox, starts the attempt under a key
+ * that is unique to it, step_done takes the output and moves the step. Possible failure modes are:
+ * the sandbox has ended or cannot be had (final when a retry cannot change that), the attempt
+ * failed by its own exit code, it could not be run or ran too long, the server was killed meanwhile
+ * (`attach`).
+ */
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -56,8 +64,8 @@ void wf_step_failed(struct wf_run *run, unsigned int step, const struct wf_step_
     }
 }
 
-/* As a shell does it, one line break at the end of an output is left out. Variables cannot hold a
- * NUL: the text ends there. */
+/* Leaves one line break at the end of an output out, as a shell does. Variables cannot hold a NUL,
+ * so the text ends at the first one. */
 static void append_output(struct buf *out, const struct buf *text)
 {
     size_t len = text->len > 0 ? strnlen((const char *)text->data, text->len) : 0;
@@ -163,8 +171,8 @@ static struct sandbox *box_sandbox(const struct wf_run *run, const struct wf_box
                                    : NULL;
 }
 
-/* The sandbox has ended: whether the step may have begun in it. One that was still being made when
- * the server ended has never run anything. */
+/* Whether a step may have begun in this sandbox, which has ended. One that was still being created
+ * when the server ended has never run anything. */
 static bool box_has_run(const struct wf_box *box, const struct sandbox *sb)
 {
     return box->sandbox[0] != '\0' && (sb == NULL || sb->started_ms != 0);
@@ -212,14 +220,14 @@ static struct sandbox *step_sandbox(struct wf_run *run, unsigned int step, struc
     return NULL;
 }
 
-/* What its agent keeps an attempt under: never the same for two. */
+/* The key under which the agent keeps the attempt; no two attempts share one. */
 static void step_key(const struct wf_run *run, unsigned int step, unsigned int attempt,
                      char key[STEP_KEY_SIZE])
 {
     (void)snprintf(key, STEP_KEY_SIZE, "%s.%u.%u", run->id, step, attempt);
 }
 
-/* It could not be run, for no reason of its own. */
+/* The attempt failed for a reason that lies outside the step. */
 static void step_not_run(struct wf_run *run, unsigned int step, const struct error *why, bool final)
 {
     char reason[REASON_SIZE];
