@@ -21,9 +21,8 @@
 #include "store/store.h"
 #include "workflow/engine.h"
 
-#define API_MAX_PARAMS 2 /* variable segments of a path */
-#define API_SMALL_BODY                                                                             \
-    65536 /* bytes that a client may send where no body is wanted; they are ignored */
+#define API_MAX_PARAMS 2     /* variable segments of a path */
+#define API_SMALL_BODY 65536 /* bytes of a body that nobody wants: taken and ignored */
 
 /* Everything handlers may use. One per server. */
 struct api {

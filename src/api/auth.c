@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* auth.c - /api/v1/auth: a password or a refresh token becomes tokens, and tokens are revoked.
+/*
+ * auth.c - /api/v1/auth: a password or a refresh token becomes tokens, and tokens are revoked.
+ *
+ * The happy path is: the throttle lets the name and the address pass, a thread of the password pool
+ * hashes the password, the session is stored, and the tokens leave once that is on disk. Possible
+ * failure modes are: a wrong password or an unknown name, which take the same time and get the same
+ * answer; too many of them (429); a full pool (503); a user that changed while the thread was busy.
+ * Each attempt counts as a failure before it is checked, so that many at once cannot slip through.
  */
 #include <ctype.h>
 #include <errno.h>

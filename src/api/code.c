@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* code.c - code/run: code in a Jupyter kernel of the sandbox. */
+/*
+ * code.c - code/run: code in a Jupyter kernel of the sandbox.
+ *
+ * The happy path is: CODE_RUN, events into the result (code_result.h), CODE_DONE, the answer. Code
+ * that raises is a success of the route, with the error in the body. Possible failure modes are:
+ * the time-out (the bridge interrupts the kernel and, when it ignores that, restarts it: 408 with
+ * the output so far); the kernel dies (an error in the body, as the client's state is lost).
+ *
+ * The deadline of the call is far beyond the time-out: a run waits its turn behind other runs of
+ * its context, and a kernel may have to start first. The time-out counts from when the code starts.
+ */
 #include <inttypes.h>
 #include <string.h>
 

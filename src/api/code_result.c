@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * code_result.c - see code_result.h.
+ *
+ * The JSON of each line is written as the line ends, so that the memory of a run is its text and
+ * its JSON, both of which the limit counts. A line that comes in several frames stays in `partial`.
+ */
 #include "api/code_result.h"
 
 #include <errno.h>

@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* command.c - commands/run: a command line or an argument vector, its output and exit code. */
+/*
+ * command.c - commands/run: a command line or an argument vector, its output and exit code.
+ *
+ * The happy path is: EXEC, STARTED, output into the two captures, EXIT, the answer. A command that
+ * fails is a success of the route. Possible failure modes are: the agent's time-out ends the
+ * command (408 with the output so far); a command writes more than the limit (the rest is read and
+ * counted, never kept, so that it does not block); the agent is silent beyond its own time-out by
+ * COMMAND_GRACE_MS (the call's deadline).
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* context.c - code/contexts: a kernel of its own for a client. Contexts live in the sandbox;
- * the server keeps nothing of them. */
+/*
+ * context.c - code/contexts: a kernel of its own for a client.
+ *
+ * Contexts are the bridge's, inside the sandbox, and the server keeps nothing of them: they end
+ * with the sandbox, survive a restart of the server, and an id means nothing outside its sandbox.
+ * That is why an id is not checked here beyond its length.
+ */
 #include <string.h>
 
 #include "api/op.h"

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* cors.c - see cors.h. Credentials travel in a header that a page must set itself, never in a
+ * cookie: an origin that is allowed gains nothing without a key, so "*" is a safe policy. */
 #include "api/cors.h"
 
 #include <ctype.h>
@@ -68,8 +70,7 @@ void cors_answer_options(struct http_request *req, const char *policy, const cha
         cors_allows(policy, http_header(req, "Origin"))) {
         bool names = wanted != NULL && cors_is_name_list(wanted);
         (void)http_add_header(req, "Access-Control-Allow-Methods", allow);
-        /* Published clients send headers of their own; the server ignores them, so they are
-         * allowed. */
+        /* Published clients send headers of their own, which the server ignores. */
         (void)http_add_header(req, "Access-Control-Allow-Headers",
                               names ? wanted->data : CORS_HEADERS);
         (void)http_add_header(req, "Access-Control-Max-Age", CORS_MAX_AGE);

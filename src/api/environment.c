@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* environment.c - /api/v1/sandbox/environments: sandboxes under the name that the gateway's API
- * gives them. The id is env- and the digits of the sandbox's UUID. */
+/*
+ * environment.c - /api/v1/sandbox/environments: sandboxes under the name that the gateway's API
+ * gives them. The id is env- and the digits of the sandbox's UUID, so no table maps one to the
+ * other.
+ *
+ * A create is answered before the sandbox runs, because clients of this API poll. Execute waits for
+ * it instead of refusing, as part of its time-out.
+ */
 #include <ctype.h>
 #include <inttypes.h>
 #include <string.h>

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* file.c - files/read, write, list, delete, mkdir: JSON in, JSON out. Large files go through
- * upload and download instead. */
+/*
+ * file.c - files/read, write, list, delete, mkdir: JSON in, JSON out.
+ *
+ * JSON cannot be streamed to a client that wants it whole, so what is read or listed is collected
+ * up to a limit; large files go through upload and download instead. Paths are made absolute here
+ * and passed on: the agent opens them as the sandbox's user, and its kernel says what is permitted.
+ */
 #include <errno.h>
 #include <string.h>
 

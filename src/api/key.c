@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* key.c - /v1/admin/keys: API keys of every account. */
+/*
+ * key.c - /v1/admin/keys: API keys of every account.
+ *
+ * The answer to a change is made at once and sent when the change is on disk: a key that a crash
+ * would take back must not reach a client. The text of a key exists in that answer only.
+ */
 #include <string.h>
 
 #include "api/api.h"

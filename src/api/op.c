@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* op.c - see op.h. The call closes in its own time after the answer, so the operation outlives the
+ * request: every way from here to there goes through op->call, which is NULL by then. */
 #include "api/op.h"
 
 #include "wire/reply.h"

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* path.c - see path.h. ".." is resolved in the text, as URLs do it, not through links: this decides
+ * what a client meant. What it may touch is decided by the sandbox's kernel. */
 #include "api/path.h"
 
 #include <string.h>

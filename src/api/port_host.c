@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* port_host.c - see port_host.h. Anyone may send any Host header, so a name that does not match to
+ * the last byte is not ours, and the request goes to the API like any other. */
 #include "api/port_host.h"
 
 #include <string.h>

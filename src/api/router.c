@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* router.c - see router.h. Every pattern is tried in turn: there are some fifty, and a comparison
+ * ends at the first byte that differs. */
 #include "api/router.h"
 
 #include <string.h>

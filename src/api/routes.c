@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* routes.c - every route of the server, one line each. */
+/* routes.c - every route of the server, one line each. What a route needs checked stands in its
+ * flags and its scope, so that no handler can forget it. */
 #include "api/api.h"
 
 #define SB   (API_AGENTS | API_SANDBOX)

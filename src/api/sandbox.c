@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sandbox.c - sandboxes: create, list, get, kill, timeout. */
+/*
+ * sandbox.c - sandboxes: create, list, get, kill, timeout.
+ *
+ * A create is answered when the sandbox runs and its record is on disk. The client may be gone by
+ * then: its sandbox is ended unless an Idempotency-Key lets the client come back for it.
+ */
 #include <string.h>
 
 #include "api/api.h"

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* workflow.c - /api/v1/orchestrator/workflows: definitions, their runs and their states. */
+/*
+ * workflow.c - /api/v1/orchestrator/workflows: definitions, their runs and their states.
+ *
+ * The engine changes its memory first and the store after it. What a client is told must survive a
+ * crash, so answers to changes wait for the flush (answer_later), and answers to questions do not.
+ */
 #include <string.h>
 
 #include "api/api.h"

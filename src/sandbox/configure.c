@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* configure.c - see configure.h. A restored guest continues with the clock of its snapshot, and one
+ * that was paused in the pool with that of its pause; programs inside must never see either. */
 #include "sandbox/configure.h"
 
 #include <stdio.h>

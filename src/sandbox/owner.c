@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* owner.c - see owner.h. Strings are copied: a create outlives its request when the client leaves.
+ */
 #include "sandbox/owner.h"
 
 #include <errno.h>

@@ -166,8 +166,8 @@ void sandbox_warm_kernels(struct sandbox *sb);
 /* Sets the expiry to `seconds` from now; only while it runs. */
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds);
 
-/* Tells the driver that code is about to run, once: it brings the memory of the kernels in ahead.
- */
+/* Tells the driver that code is about to run, once: a restored
+ * sandbox then reads the memory of its kernels from disk ahead of it. */
 static inline void sandbox_expect_code(struct sandbox *sb)
 {
     if (!sb->code_expected && sb->instance != NULL)

@@ -97,8 +97,8 @@ const enum metric sandbox_table_gauges[SANDBOX_STATUS_COUNT] = {
 static void table_drop(struct sandbox_table *t, struct sandbox *sb)
 {
     metrics_add(sandbox_table_gauges[sb->status], -1);
-    (void)store_del(t->store, STORE_SANDBOXES, sb->id,
-                    ID_SIZE - 1); /* a record that stays is dropped at the next start */
+    /* After a failure the record stays; the next start drops it again. */
+    (void)store_del(t->store, STORE_SANDBOXES, sb->id, ID_SIZE - 1);
     list_del(&sb->by_age);
     list_del(&sb->by_hash);
     t->ended--;

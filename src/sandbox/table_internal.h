@@ -24,8 +24,7 @@ struct sandbox_table {
     struct list to_warm;   /* by in_pool, oldest first */
     unsigned int starting; /* claimed and not running yet */
     unsigned int warming;
-    uv_timer_t
-        later; /* for the next turn of the loop: a move of a sandbox must not start another */
+    uv_timer_t later; /* next turn of the loop: one move must not start another */
     uv_timer_t retention;
     unsigned int adopting; /* adopted and not running yet */
     void (*recovered)(void *ctx);

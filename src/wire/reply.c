@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* reply.c - see reply.h. Each decoder reads all fields first and judges once at its end: a cursor
+ * that has run out gives zeros and remembers that it has. */
 #include "wire/reply.h"
 
 static struct cursor fields_of(const struct wire_frame *frame)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* request.c - see request.h. Fields are written in the order of the table in wire.h. */
 #include "wire/request.h"
 
 #include <string.h>

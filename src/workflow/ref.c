@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* ref.c - see ref.h. A lone $ is text: commands and prices have them. */
 #include "workflow/ref.h"
 
 #include <string.h>

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* state.c - see state.h. The tables are the only place where moves are listed; a move that is not
+ * in them is a bug of the server and ends it by an assertion. */
 #include "workflow/state.h"
 
 #define BIT(state) (1u << (state))
