@@ -37,11 +37,11 @@ int wf_run_put(struct wf_run *run)
     record_i64(&b, run->started_ms);
     record_i64(&b, run->ended_ms);
     record_str(&b, run->error);
-    (void)buf_u32(&b, run->n_boxes);
-    for (unsigned int i = 0; i < run->n_boxes; i++) {
-        record_str(&b, run->boxes[i].template);
-        record_str(&b, run->boxes[i].sandbox);
-        record_bool(&b, run->boxes[i].used);
+    (void)buf_u32(&b, run->n_slots);
+    for (unsigned int i = 0; i < run->n_slots; i++) {
+        record_str(&b, run->slots[i].template);
+        record_str(&b, run->slots[i].sandbox);
+        record_bool(&b, run->slots[i].used);
     }
     (void)buf_u32(&b, run->n_steps);
     for (unsigned int i = 0; i < run->n_steps; i++) {
@@ -96,14 +96,14 @@ int wf_run_decode(struct wf_run *run, const void *val, size_t len)
     run->started_ms = record_get_i64(&c);
     run->ended_ms = record_get_i64(&c);
     run->error = record_get_str(&c);
-    run->n_boxes = cursor_u32(&c);
-    if (status >= WF_RUN_STATUS_COUNT || run->n_boxes > WF_MAX_BOXES)
+    run->n_slots = cursor_u32(&c);
+    if (status >= WF_RUN_STATUS_COUNT || run->n_slots > WF_MAX_SLOTS)
         return -EPROTO;
     run->status = (enum wf_run_status)status;
-    for (unsigned int i = 0; i < run->n_boxes; i++) {
-        record_get_text(&c, run->boxes[i].template, sizeof(run->boxes[i].template));
-        record_get_text(&c, run->boxes[i].sandbox, sizeof(run->boxes[i].sandbox));
-        run->boxes[i].used = record_get_bool(&c);
+    for (unsigned int i = 0; i < run->n_slots; i++) {
+        record_get_text(&c, run->slots[i].template, sizeof(run->slots[i].template));
+        record_get_text(&c, run->slots[i].sandbox, sizeof(run->slots[i].sandbox));
+        run->slots[i].used = record_get_bool(&c);
     }
     if (cursor_u32(&c) != run->n_steps)
         return -EPROTO;

@@ -194,10 +194,10 @@ static void run_on_timer(uv_timer_t *timer)
 
 void wf_run_release(struct wf_run *run)
 {
-    for (unsigned int i = 0; i < run->n_boxes; i++) {
+    for (unsigned int i = 0; i < run->n_slots; i++) {
         struct sandbox *sb = NULL;
-        if (run->boxes[i].sandbox[0] != '\0')
-            sb = sandbox_table_find(run->engine->sandboxes, run->boxes[i].sandbox);
+        if (run->slots[i].sandbox[0] != '\0')
+            sb = sandbox_table_find(run->engine->sandboxes, run->slots[i].sandbox);
         if (sb != NULL && sb->phase < SANDBOX_STOPPING)
             sandbox_end(sb, SANDBOX_STATUS_TERMINATED, NULL, NULL);
     }

@@ -28,7 +28,7 @@
 #include "workflow/state.h"
 
 #define WF_RUN_ID_SIZE 24     /* "run-" and 12 characters, with its NUL */
-#define WF_MAX_BOXES   8      /* sandboxes of one run */
+#define WF_MAX_SLOTS   8      /* sandboxes of one run */
 #define WF_MAX_OUTPUT  65536  /* bytes kept of each output of a step */
 #define WF_READY_MS    120000 /* for a sandbox to be ready */
 
@@ -55,10 +55,11 @@ struct wf_step {
     struct wf_run *run;
 };
 
-struct wf_box {
-    char template[129]; /* "": the default one */
-    char sandbox[ID_SIZE];
-    bool used; /* a step has completed in it */
+/* A sandbox of the run: its steps that name the same template share one. */
+struct wf_slot {
+    char template[129];    /* "": the default one */
+    char sandbox[ID_SIZE]; /* "": not created yet */
+    bool used;             /* a step has completed in it */
 };
 
 struct wf_engine;
@@ -74,8 +75,8 @@ struct wf_run {
     char *error; /* owned; why it failed */
     struct wf_step *steps;
     unsigned int n_steps;
-    struct wf_box boxes[WF_MAX_BOXES];
-    unsigned int n_boxes;
+    struct wf_slot slots[WF_MAX_SLOTS];
+    unsigned int n_slots;
 
     /* While it is under way. */
     struct wf_def def;

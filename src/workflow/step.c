@@ -115,30 +115,30 @@ static const char *step_template(const struct wf_run *run, const struct wf_step_
     return run->def.template != NULL ? run->def.template : run->engine->template_default;
 }
 
-static struct wf_box *step_box(struct wf_run *run, const struct wf_step_def *def)
+static struct wf_slot *step_slot(struct wf_run *run, const struct wf_step_def *def)
 {
     const char *name = step_template(run, def);
-    for (unsigned int i = 0; i < run->n_boxes; i++) {
-        if (strcmp(run->boxes[i].template, name) == 0)
-            return &run->boxes[i];
+    for (unsigned int i = 0; i < run->n_slots; i++) {
+        if (strcmp(run->slots[i].template, name) == 0)
+            return &run->slots[i];
     }
-    if (run->n_boxes == WF_MAX_BOXES)
+    if (run->n_slots == WF_MAX_SLOTS)
         return NULL;
-    struct wf_box *box = &run->boxes[run->n_boxes++];
-    *box = (struct wf_box){0};
-    (void)snprintf(box->template, sizeof(box->template), "%s", name);
-    return box;
+    struct wf_slot *slot = &run->slots[run->n_slots++];
+    *slot = (struct wf_slot){0};
+    (void)snprintf(slot->template, sizeof(slot->template), "%s", name);
+    return slot;
 }
 
-static struct sandbox *box_create(struct wf_run *run, struct wf_box *box, struct error *err)
+static struct sandbox *slot_create(struct wf_run *run, struct wf_slot *slot, struct error *err)
 {
     struct wf_engine *e = run->engine;
     cleanup_buf struct buf metadata = {0};
     struct jsonw w = {.out = &metadata};
-    const struct template *tpl = template_find(e->templates, box->template);
+    const struct template *tpl = template_find(e->templates, slot->template);
     if (tpl == NULL) {
         (void)error_set(err, ERROR_TEMPLATE_NOT_FOUND, "Template '%.100s' not found",
-                        box->template);
+                        slot->template);
         return NULL;
     }
     jsonw_object(&w);
@@ -159,50 +159,50 @@ static struct sandbox *box_create(struct wf_run *run, struct wf_box *box, struct
     }
     struct sandbox *sb = sandbox_table_create(e->sandboxes, tpl, &params, NULL, err);
     if (sb != NULL) {
-        memcpy(box->sandbox, sb->id, sizeof(box->sandbox));
+        memcpy(slot->sandbox, sb->id, sizeof(slot->sandbox));
         run->dirty = true;
     }
     return sb;
 }
 
-static struct sandbox *box_sandbox(const struct wf_run *run, const struct wf_box *box)
+static struct sandbox *slot_sandbox(const struct wf_run *run, const struct wf_slot *slot)
 {
-    return box->sandbox[0] != '\0' ? sandbox_table_find(run->engine->sandboxes, box->sandbox)
-                                   : NULL;
+    return slot->sandbox[0] != '\0' ? sandbox_table_find(run->engine->sandboxes, slot->sandbox)
+                                    : NULL;
 }
 
 /* Whether a step may have begun in this sandbox, which has ended. One that was still being created
  * when the server ended has never run anything. */
-static bool box_has_run(const struct wf_box *box, const struct sandbox *sb)
+static bool slot_has_run(const struct wf_slot *slot, const struct sandbox *sb)
 {
-    return box->sandbox[0] != '\0' && (sb == NULL || sb->started_ms != 0);
+    return slot->sandbox[0] != '\0' && (sb == NULL || sb->started_ms != 0);
 }
 
-static struct sandbox *step_box_sandbox(struct wf_run *run, unsigned int step, struct error *err,
-                                        bool *ret_final)
+static struct sandbox *step_slot_sandbox(struct wf_run *run, unsigned int step, struct error *err,
+                                         bool *ret_final)
 {
     struct wf_step *s = &run->steps[step];
-    struct wf_box *box = step_box(run, &run->def.steps[step]);
-    if (box == NULL) {
+    struct wf_slot *slot = step_slot(run, &run->def.steps[step]);
+    if (slot == NULL) {
         (void)error_set(err, ERROR_QUOTA_EXCEEDED, "The run uses more than %d templates",
-                        WF_MAX_BOXES);
+                        WF_MAX_SLOTS);
         return NULL;
     }
-    struct sandbox *sb = box_sandbox(run, box);
+    struct sandbox *sb = slot_sandbox(run, slot);
     if (sb != NULL && sb->phase < SANDBOX_STOPPING)
         return sb;
     const char *status = sb != NULL ? sandbox_status_str(sb->status) : "unknown";
-    if (box->used) {
+    if (slot->used) {
         (void)error_set(err, ERROR_INVALID_STATE, "The sandbox of the run has ended (%s)", status);
         return NULL;
     }
     *ret_final = false;
-    if (s->attach && box_has_run(box, sb)) {
+    if (s->attach && slot_has_run(slot, sb)) {
         (void)error_set(err, ERROR_INVALID_STATE, "The sandbox of the step has ended (%s)", status);
         return NULL;
     }
     s->attach = false;
-    return box_create(run, box, err);
+    return slot_create(run, slot, err);
 }
 
 /* Where the step runs. NULL with `err`; `*ret_final` when trying again cannot help. */
@@ -212,7 +212,7 @@ static struct sandbox *step_sandbox(struct wf_run *run, unsigned int step, struc
     const struct wf_step_def *def = &run->def.steps[step];
     *ret_final = true;
     if (def->sandbox[0] == '\0')
-        return step_box_sandbox(run, step, err, ret_final);
+        return step_slot_sandbox(run, step, err, ret_final);
     struct sandbox *sb = sandbox_table_find(run->engine->sandboxes, def->sandbox);
     if (sb != NULL && strcmp(sb->owner.account, run->workflow->account) == 0)
         return sb;
@@ -284,9 +284,9 @@ void wf_step_forget(struct wf_run *run, unsigned int step)
         return;
     step_key(run, step, s->forget, key);
     s->forget = 0;
-    struct wf_box *box = def->sandbox[0] == '\0' ? step_box(run, def) : NULL;
-    struct sandbox *sb = box != NULL ? box_sandbox(run, box)
-                                     : sandbox_table_find(run->engine->sandboxes, def->sandbox);
+    struct wf_slot *slot = def->sandbox[0] == '\0' ? step_slot(run, def) : NULL;
+    struct sandbox *sb = slot != NULL ? slot_sandbox(run, slot)
+                                      : sandbox_table_find(run->engine->sandboxes, def->sandbox);
     if (sb != NULL)
         wf_exec_forget(sb, key);
 }
@@ -333,9 +333,9 @@ static void step_done(void *ctx, struct wf_exec_result *r)
     } else {
         free(TAKE_PTR(s->error));
         if (run->def.steps[i].sandbox[0] == '\0') {
-            struct wf_box *box = step_box(run, &run->def.steps[i]);
-            if (box != NULL)
-                box->used = true;
+            struct wf_slot *slot = step_slot(run, &run->def.steps[i]);
+            if (slot != NULL)
+                slot->used = true;
         }
         wf_step_move(run, i, WF_STEP_COMPLETED);
     }
