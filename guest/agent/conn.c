@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 #include "agent/agent.h"
-#include "agent/ops.h"
+#include "agent/ops/ops.h"
 #include "base/log.h"
 
 static void conn_timed_out(struct timer *t);

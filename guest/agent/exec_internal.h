@@ -5,7 +5,7 @@
 
 #include "agent/account.h"
 #include "agent/conn.h"
-#include "agent/exec.h"
+#include "agent/ops/exec.h"
 #include "agent/request.h"
 #include "wire.h"
 

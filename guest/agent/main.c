@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 
 #include "agent/agent.h"
-#include "agent/init.h"
+#include "agent/pid1.h"
 #include "agent/spawn.h"
 #include "base/log.h"
 
@@ -78,7 +78,7 @@ int main(int argc, char **argv)
     if (parse_options(argc, argv, &options) < 0)
         return usage();
     shed_inheritance();
-    init_start();
+    pid1_start();
     spawn_init();
     int rv = agent_init(&agent, &options);
     if (rv == 0) {
@@ -86,6 +86,6 @@ int main(int argc, char **argv)
         rv = agent_run(&agent);
     }
     agent_done(&agent);
-    init_stop();
+    pid1_stop();
     return rv < 0 ? 1 : 0;
 }

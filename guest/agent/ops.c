@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/ops.h"
+#include "agent/ops/ops.h"
 
 static const struct op *const ops_table[] = {
     &op_ping,   &op_configure, &op_clock,     &op_exec, &op_read, &op_write,  &op_list,

@@ -15,7 +15,7 @@
 
 #include "agent/agent.h"
 #include "agent/conn.h"
-#include "agent/ops.h"
+#include "agent/ops/ops.h"
 #include "agent/relay.h"
 
 #define CODE_WAIT_US (30 * 1000000ull)

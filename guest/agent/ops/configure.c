@@ -18,7 +18,7 @@
 #include "agent/agent.h"
 #include "agent/bridge_call.h"
 #include "agent/identity.h"
-#include "agent/ops.h"
+#include "agent/ops/ops.h"
 #include "base/log.h"
 
 /* False when it is not ours to set: an agent that is not process 1 shares its machine. */

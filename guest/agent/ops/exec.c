@@ -28,7 +28,7 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 
-#include "agent/ops.h"
+#include "agent/ops/ops.h"
 #include "agent/spawn.h"
 
 #define EXEC_SPAWN_US   (30 * 1000000ull)

@@ -12,7 +12,7 @@
 
 #include "agent/agent.h"
 #include "agent/conn.h"
-#include "agent/ops.h"
+#include "agent/ops/ops.h"
 
 struct keeping {
     struct kept_view view;

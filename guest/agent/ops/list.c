@@ -15,7 +15,7 @@
 
 #include "agent/agent.h"
 #include "agent/fs.h"
-#include "agent/ops.h"
+#include "agent/ops/ops.h"
 
 #define LIST_MAX_NAMES 65536u
 #define LIST_SCAN      512 /* names per slice */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ping.c - PING: version and uptime, answered at once. */
 #include "agent/agent.h"
-#include "agent/ops.h"
+#include "agent/ops/ops.h"
 
 static void ping_start(struct conn *c, struct request *req)
 {

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 
 #include "agent/agent.h"
-#include "agent/ops.h"
+#include "agent/ops/ops.h"
 #include "agent/relay.h"
 
 #define PORT_CONNECT_US (5 * 1000000ull)

@@ -7,7 +7,7 @@
 
 #include "agent/agent.h"
 #include "agent/fs.h"
-#include "agent/ops.h"
+#include "agent/ops/ops.h"
 
 #define READ_CHUNKS_PER_TURN 4
 

@@ -15,7 +15,7 @@
 
 #include "agent/agent.h"
 #include "agent/fs.h"
-#include "agent/ops.h"
+#include "agent/ops/ops.h"
 
 #define REMOVE_US        (600 * 1000000ull)
 #define REMOVE_MAX_DEPTH 16384u

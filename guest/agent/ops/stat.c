@@ -5,7 +5,7 @@
 
 #include "agent/agent.h"
 #include "agent/fs.h"
-#include "agent/ops.h"
+#include "agent/ops/ops.h"
 
 #define MKDIR_DEFAULT_MODE 0755
 

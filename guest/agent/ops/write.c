@@ -17,7 +17,7 @@
 
 #include "agent/agent.h"
 #include "agent/fs.h"
-#include "agent/ops.h"
+#include "agent/ops/ops.h"
 
 #define WRITE_DEFAULT_MODE 0644
 #define WRITE_TEMP_MAX     40

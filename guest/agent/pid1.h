@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* init.h - the duties of process 1. Each step does only what is not done yet: an OCI runtime has
+/* pid1.h - the duties of process 1. Each step does only what is not done yet: an OCI runtime has
  * made the mounts, in a virtual machine nobody has. As any other process the agent only adopts and
  * reaps orphans. */
-#ifndef CORRAL_AGENT_INIT_H
-#define CORRAL_AGENT_INIT_H
+#ifndef CORRAL_AGENT_PID1_H
+#define CORRAL_AGENT_PID1_H
 
-void init_start(void);
+void pid1_start(void);
 /* Ends every process that is left. As process 1 of a machine this powers it off. */
-void init_stop(void);
+void pid1_stop(void);
 
 #endif

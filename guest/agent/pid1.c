@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/init.h"
+#include "agent/pid1.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,11 +22,11 @@
 #include "base/base.h"
 #include "base/log.h"
 
-#define INIT_TERM_MS 1000 /* between SIGTERM and SIGKILL */
-#define INIT_KILL_MS 2000 /* after SIGKILL */
-#define INIT_STEP_MS 10
+#define PID1_TERM_MS 1000 /* between SIGTERM and SIGKILL */
+#define PID1_KILL_MS 2000 /* after SIGKILL */
+#define PID1_STEP_MS 10
 
-struct init_mount {
+struct pid1_mount {
     const char *target;
     const char *type;
     const char *data;
@@ -36,7 +36,7 @@ struct init_mount {
     mode_t mode;         /* of a mount point that must be made */
 };
 
-static const struct init_mount init_mounts[] = {
+static const struct pid1_mount pid1_mounts[] = {
     {"/proc", "proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, PROC_SUPER_MAGIC, NULL, 0555},
     {"/sys", "sysfs", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, SYSFS_MAGIC, NULL, 0555},
     {"/dev", "devtmpfs", "mode=0755", MS_NOSUID | MS_NOEXEC, 0, "/dev/null", 0755},
@@ -47,14 +47,14 @@ static const struct init_mount init_mounts[] = {
     {"/tmp", "tmpfs", "mode=1777", MS_NOSUID | MS_NODEV, TMPFS_MAGIC, NULL, 01777},
 };
 
-static const char *const init_dev_links[][2] = {
+static const char *const pid1_dev_links[][2] = {
     {"/proc/self/fd", "/dev/fd"},
     {"/proc/self/fd/0", "/dev/stdin"},
     {"/proc/self/fd/1", "/dev/stdout"},
     {"/proc/self/fd/2", "/dev/stderr"},
 };
 
-static bool is_mounted(const struct init_mount *m)
+static bool is_mounted(const struct pid1_mount *m)
 {
     struct statfs fs;
     if (m->probe != NULL)
@@ -70,8 +70,8 @@ static bool is_mounted(const struct init_mount *m)
 
 static void mount_missing(void)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(init_mounts); i++) {
-        const struct init_mount *m = &init_mounts[i];
+    for (size_t i = 0; i < ARRAY_SIZE(pid1_mounts); i++) {
+        const struct pid1_mount *m = &pid1_mounts[i];
         if (is_mounted(m))
             continue;
         (void)mkdir(m->target, m->mode);
@@ -80,8 +80,8 @@ static void mount_missing(void)
             log_warn("cannot mount, ignoring", "target=%s error=\"%s\"", m->target,
                      strerror(errno));
     }
-    for (size_t i = 0; i < ARRAY_SIZE(init_dev_links); i++)
-        (void)!symlink(init_dev_links[i][0], init_dev_links[i][1]);
+    for (size_t i = 0; i < ARRAY_SIZE(pid1_dev_links); i++)
+        (void)!symlink(pid1_dev_links[i][0], pid1_dev_links[i][1]);
 }
 
 /* A network namespace of one's own begins with its loopback down. */
@@ -121,7 +121,7 @@ static void protect_from_oom(void)
         log_debug("cannot lower the OOM score, ignoring");
 }
 
-void init_start(void)
+void pid1_start(void)
 {
     if (getpid() != 1) {
         fill_standard_fds();
@@ -157,8 +157,8 @@ static bool signal_rest(int sig)
 
 static bool reap_for(int ms)
 {
-    const struct timespec step = {.tv_nsec = INIT_STEP_MS * 1000000L};
-    for (int waited = 0; waited <= ms; waited += INIT_STEP_MS) {
+    const struct timespec step = {.tv_nsec = PID1_STEP_MS * 1000000L};
+    for (int waited = 0; waited <= ms; waited += PID1_STEP_MS) {
         pid_t pid;
         while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
             ;
@@ -169,12 +169,12 @@ static bool reap_for(int ms)
     return false;
 }
 
-void init_stop(void)
+void pid1_stop(void)
 {
-    if (signal_rest(SIGTERM) && !reap_for(INIT_TERM_MS)) {
+    if (signal_rest(SIGTERM) && !reap_for(PID1_TERM_MS)) {
         /* Children of the killed become ours: until nobody is left. */
-        for (int waited = 0; waited < INIT_KILL_MS && signal_rest(SIGKILL); waited += INIT_STEP_MS)
-            (void)reap_for(INIT_STEP_MS);
+        for (int waited = 0; waited < PID1_KILL_MS && signal_rest(SIGKILL); waited += PID1_STEP_MS)
+            (void)reap_for(PID1_STEP_MS);
     }
     if (getpid() != 1)
         return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ops.h - the table of operations. Each lives in its op_*.c. */
-#ifndef CORRAL_AGENT_OPS_H
-#define CORRAL_AGENT_OPS_H
+#ifndef CORRAL_AGENT_OPS_OPS_H
+#define CORRAL_AGENT_OPS_OPS_H
 
 #include "agent/conn.h"
 

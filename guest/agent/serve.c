@@ -11,7 +11,7 @@
 
 #include "agent/bridge_call.h"
 #include "agent/conn.h"
-#include "agent/exec.h"
+#include "agent/ops/exec.h"
 #include "agent/relay.h"
 #include "agent/spawn.h"
 #include "base/log.h"

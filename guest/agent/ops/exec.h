@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exec.h - what agent.c tells op_exec.c. */
-#ifndef CORRAL_AGENT_EXEC_H
-#define CORRAL_AGENT_EXEC_H
+#ifndef CORRAL_AGENT_OPS_EXEC_H
+#define CORRAL_AGENT_OPS_EXEC_H
 
 #include "agent/agent.h"
 
