@@ -19,23 +19,58 @@
  *
  * Caveat: background processes live on after EXIT; their pipes go to sink.c.
  */
-#include "agent/exec_internal.h"
+#include "agent/ops/exec.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 
+#include "agent/agent.h"
+#include "agent/env.h"
 #include "agent/ops/ops.h"
 #include "agent/spawn.h"
 
 #define EXEC_SPAWN_US   (30 * 1000000ull)
 #define EXEC_KILL_US    (10 * 1000000ull)
 #define EXEC_GRACE_US   (100 * 1000ull)
+#define EXEC_PIPE_SIZE  (256 * 1024)
 #define EXEC_TURN_BYTES (256u * 1024) /* read from one pipe per turn */
 #define EXEC_SIGNAL_MAX 64
+#define EXEC_NAME_MAX   256
+
+enum exec_state { EXEC_SPAWNING, EXEC_RUNNING, EXEC_DRAINING, EXEC_GRACE };
+
+struct exec;
+
+struct exec_output {
+    struct source source; /* first */
+    struct exec *exec;
+    enum wire_type type; /* STDOUT or STDERR */
+    size_t owed; /* bytes that were in the pipe when the main process ended, still to read */
+};
+
+struct exec {
+    struct conn *conn;
+    enum exec_state state;
+    struct list node; /* in agent->execs until reaped */
+    pid_t pid;
+    bool alive; /* not reaped */
+    bool has_stdin, stdin_ended;
+    bool limited; /* the request has a time-out */
+    bool killed;  /* it has passed */
+    int wait_status;
+    uint64_t started_at, duration; /* us */
+    struct source status;
+    struct source in;
+    struct buf in_pending; /* at most one frame */
+    struct exec_output out[2];
+    struct timer timer;
+    char name[EXEC_NAME_MAX];
+};
 
 static void exec_start(struct conn *c, struct request *req);
 static void exec_timer(struct timer *t);
@@ -76,6 +111,64 @@ static struct exec *exec_new(struct conn *c)
     timer_init(&e->timer, exec_timer);
     c->op_state = e;
     return e;
+}
+
+/* A pipe of which the agent keeps the end `mine` (0 or 1), non-blocking. */
+static int exec_open_pipe(int mine, struct source *ret_mine, int *ret_child)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -errno;
+    (void)fcntl(fds[mine], F_SETFL, O_NONBLOCK);
+    (void)fcntl(fds[0], F_SETPIPE_SZ, EXEC_PIPE_SIZE);
+    ret_mine->fd = fds[mine];
+    *ret_child = fds[1 - mine];
+    return 0;
+}
+
+static const char *exec_find_shell(void)
+{
+    static const char *const shells[] = {"/bin/bash", "/usr/bin/bash"};
+    for (size_t i = 0; i < ARRAY_SIZE(shells); i++) {
+        if (access(shells[i], X_OK) == 0)
+            return shells[i];
+    }
+    return "/bin/sh";
+}
+
+/* Makes the pipes and starts the process; `status` says what became of it. 0 or a negative errno.
+ */
+static int exec_spawn(struct exec *e, const struct request *req, const struct account *account)
+{
+    cleanup_free char **env = env_merge(account, e->conn->agent->env, req->env);
+    if (env == NULL)
+        return -ENOMEM;
+    cleanup_close int in = -1, out = -1, err = -1;
+    int rv = exec_open_pipe(0, &e->out[0].source, &out);
+    if (rv == 0)
+        rv = exec_open_pipe(0, &e->out[1].source, &err);
+    if (rv == 0 && e->has_stdin)
+        rv = exec_open_pipe(1, &e->in, &in);
+    if (rv < 0)
+        return rv;
+    const char *shell = exec_find_shell();
+    char *shell_argv[] = {(char *)(uintptr_t)(strrchr(shell, '/') + 1), (char *)(uintptr_t) "-c",
+                          req->argv[0], NULL};
+    bool by_shell = (req->flags & WIRE_EXEC_SHELL) != 0;
+    struct spawn s = {
+        .account = account,
+        .argv = by_shell ? shell_argv : req->argv,
+        .program = by_shell ? shell : NULL,
+        .env = env,
+        .cwd = req->cwd,
+        .stdin_fd = in,
+        .stdout_fd = out,
+        .stderr_fd = err,
+        .extra_fd = -1,
+    };
+    (void)snprintf(e->name, sizeof(e->name), "%s", s.argv[0]);
+    e->started_at = loop_now();
+    return spawn_start(&s, &e->pid, &e->status.fd);
 }
 
 static void exec_start(struct conn *c, struct request *req)
