@@ -6,24 +6,42 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
 #include "agent/agent.h"
-#include "agent/bridge_call.h"
-#include "agent/code.h"
 #include "agent/env.h"
 #include "agent/spawn.h"
 #include "base/log.h"
+#include "base/wire_codec.h"
 
-#define BRIDGE_BACKLOG   256
-#define BRIDGE_LOG_BYTES 16384 /* of its stderr, per start; the rest is dropped */
+#define BRIDGE_BACKLOG    256
+#define BRIDGE_LOG_BYTES  16384 /* of its stderr, per start; the rest is dropped */
+#define BRIDGE_SEED_BYTES 32
+
+struct bridge_call {
+    struct source source; /* first */
+    struct bridge *bridge;
+    struct list node;
+    struct timer timer;
+    struct deferred deferred;
+    struct buf out;
+    struct wire_reader reader;
+    void (*answered)(void *ctx, enum bridge_answer answer); /* NULL: nobody waits */
+    void *ctx;
+};
 
 static void bridge_start(struct bridge *b);
 static void bridge_timer(struct timer *t);
 static void bridge_ended(struct bridge *b);
+static void bridge_calls_fail(struct bridge *b);
+static void bridge_call_timed_out(struct timer *t);
+static void bridge_call_give_up(struct bridge_call *call);
+static void bridge_call_answer(struct bridge_call *call, enum bridge_answer answer);
+static void bridge_call_release(struct deferred *d);
 
 static bool bridge_is_there(const struct bridge *b)
 {
@@ -33,7 +51,7 @@ static bool bridge_is_there(const struct bridge *b)
 }
 
 /* The directory is the agent's alone, also when somebody has made it before. */
-static int make_run_dir(const char *dir)
+static int bridge_make_run_dir(const char *dir)
 {
     struct stat st;
     if (mkdir(dir, 0700) < 0 && errno != EEXIST)
@@ -57,7 +75,7 @@ void bridge_init(struct bridge *b, struct agent *agent, const char *const *comma
         log_info("no code bridge in this template", "command=%s", command[0]);
         return;
     }
-    int rv = n >= (int)sizeof(b->socket_path) ? -ENAMETOOLONG : make_run_dir(run_dir);
+    int rv = n >= (int)sizeof(b->socket_path) ? -ENAMETOOLONG : bridge_make_run_dir(run_dir);
     if (rv < 0) {
         log_error("cannot make the bridge's directory", "dir=%s error=\"%s\"", run_dir,
                   strerror(-rv));
@@ -107,6 +125,22 @@ static int bridge_spawn(struct bridge *b)
     return spawn_start(&s, &b->pid, &status);
 }
 
+/* Those who wait may wait again, so that each is called once only. */
+static void bridge_wake_waiters(struct bridge *b)
+{
+    struct list now = LIST_INIT(now);
+    while (!list_empty(&b->waiting)) {
+        struct list *n = b->waiting.next;
+        list_del(n);
+        list_add_tail(&now, n);
+    }
+    while (!list_empty(&now)) {
+        struct bridge_waiter *w = list_first(&now, struct bridge_waiter, node);
+        list_del(&w->node);
+        w->wake(w);
+    }
+}
+
 static void bridge_start(struct bridge *b)
 {
     b->state = BRIDGE_RUNNING;
@@ -122,7 +156,7 @@ static void bridge_start(struct bridge *b)
         return;
     }
     (void)bridge_call_env(b, b->agent->env, false, NULL, NULL, NULL);
-    code_bridge_changed(b);
+    bridge_wake_waiters(b);
 }
 
 static void bridge_timer(struct timer *t)
@@ -158,7 +192,7 @@ static void bridge_ended(struct bridge *b)
                   b->failures);
         b->state = BRIDGE_FAILED;
         b->failures--;
-        code_bridge_changed(b);
+        bridge_wake_waiters(b);
         return;
     }
     b->state = BRIDGE_BACKOFF;
@@ -183,9 +217,155 @@ int bridge_connect(struct bridge *b)
     return TAKE_FD(fd);
 }
 
+void bridge_wait(struct bridge *b, struct bridge_waiter *w)
+{
+    list_add_tail(&b->waiting, &w->node);
+}
+
+void bridge_wait_cancel(struct bridge_waiter *w)
+{
+    list_del(&w->node);
+}
+
 bool bridge_is_up(const struct bridge *b)
 {
     return b->state == BRIDGE_RUNNING && b->up;
+}
+
+static int bridge_put_seed(struct buf *b, bool reseed)
+{
+    unsigned char seed[BRIDGE_SEED_BYTES];
+    char hex[2 * BRIDGE_SEED_BYTES + 1] = "";
+    if (reseed && getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+        return -errno;
+    for (size_t i = 0; reseed && i < sizeof(seed); i++)
+        (void)snprintf(hex + 2 * i, 3, "%02x", seed[i]);
+    wire_put_str(b, hex);
+    return 0;
+}
+
+static int bridge_put_env(struct buf *b, char *const *env, bool reseed)
+{
+    size_t start = wire_begin(b, WIRE_CODE_ENV);
+    wire_put_list(b, (const char *const *)env);
+    int rv = bridge_put_seed(b, reseed);
+    wire_end(b, start);
+    return rv < 0 ? rv : b->failed ? -ENOMEM : 0;
+}
+
+static int bridge_call_send(struct bridge_call *call)
+{
+    return loop_send(&call->bridge->agent->loop, &call->source, &call->out);
+}
+
+int bridge_call_env(struct bridge *b, char *const *env, bool reseed,
+                    void (*answered)(void *ctx, enum bridge_answer answer), void *ctx,
+                    struct bridge_call **ret)
+{
+    if (b->state != BRIDGE_RUNNING)
+        return 0;
+    if (b->call_count >= BRIDGE_CALLS_MAX)
+        return -EAGAIN;
+    struct bridge_call *call = calloc(1, sizeof(*call));
+    if (call == NULL)
+        return -ENOMEM;
+    *call = (struct bridge_call){.bridge = b, .answered = answered, .ctx = ctx};
+    call->reader.max_payload = WIRE_CHUNK;
+    source_init(&call->source, SOURCE_BRIDGE_CALL, bridge_connect(b));
+    int rv = call->source.fd < 0 ? call->source.fd : bridge_put_env(&call->out, env, reseed);
+    if (rv == 0)
+        rv = bridge_call_send(call);
+    if (rv < 0) {
+        if (call->source.fd >= 0)
+            loop_close(&b->agent->loop, &call->source);
+        bridge_call_release(&call->deferred);
+        return rv;
+    }
+    timer_init(&call->timer, bridge_call_timed_out);
+    loop_timer_start(&b->agent->loop, &call->timer, b->up ? BRIDGE_CALL_US : BRIDGE_FIRST_CALL_US);
+    list_add_tail(&b->calls, &call->node);
+    b->call_count++;
+    if (ret != NULL)
+        *ret = call;
+    return 0;
+}
+
+void bridge_call_handle_event(struct source *s, uint32_t events)
+{
+    struct bridge_call *call = container_of(s, struct bridge_call, source);
+    struct wire_frame f;
+    uint8_t chunk[1024];
+    if ((events & EPOLLOUT) && bridge_call_send(call) < 0) {
+        bridge_call_give_up(call);
+        return;
+    }
+    if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+        return;
+    ssize_t n = recv(s->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        bridge_call_give_up(call);
+        return;
+    }
+    if (wire_reader_feed(&call->reader, chunk, (size_t)n) < 0) {
+        bridge_call_answer(call, BRIDGE_REFUSED);
+        return;
+    }
+    int rv = wire_reader_next(&call->reader, &f);
+    if (rv > 0)
+        call->bridge->up = true;
+    if (rv != 0)
+        bridge_call_answer(call, rv > 0 && f.type == WIRE_OK ? BRIDGE_AGREED : BRIDGE_REFUSED);
+}
+
+static void bridge_call_timed_out(struct timer *t)
+{
+    bridge_call_give_up(container_of(t, struct bridge_call, timer));
+}
+
+/* A bridge that hangs, or ends, or leaves without a word: the next one will have the variables. */
+static void bridge_call_give_up(struct bridge_call *call)
+{
+    log_warn("code bridge did not answer, ending it", "pid=%d", call->bridge->pid);
+    if (call->bridge->pid > 0)
+        spawn_kill(call->bridge->pid);
+    bridge_call_answer(call, BRIDGE_GONE);
+}
+
+static void bridge_call_answer(struct bridge_call *call, enum bridge_answer answer)
+{
+    struct bridge *b = call->bridge;
+    struct loop *loop = &b->agent->loop;
+    void (*answered)(void *, enum bridge_answer) = TAKE_PTR(call->answered);
+    if (answer == BRIDGE_REFUSED)
+        log_warn("code bridge did not take the variables");
+    timer_stop(&call->timer);
+    loop_close(loop, &call->source);
+    list_del(&call->node);
+    b->call_count--;
+    loop_defer(loop, &call->deferred, bridge_call_release);
+    if (answered != NULL)
+        answered(call->ctx, answer);
+}
+
+void bridge_call_forget(struct bridge_call *call)
+{
+    call->answered = NULL;
+}
+
+static void bridge_calls_fail(struct bridge *b)
+{
+    while (!list_empty(&b->calls))
+        bridge_call_answer(list_first(&b->calls, struct bridge_call, node), BRIDGE_GONE);
+}
+
+static void bridge_call_release(struct deferred *d)
+{
+    struct bridge_call *call = container_of(d, struct bridge_call, deferred);
+    buf_done(&call->out);
+    wire_reader_done(&call->reader);
+    free(call);
 }
 
 void bridge_done(struct bridge *b)

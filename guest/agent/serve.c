@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "agent/bridge_call.h"
 #include "agent/conn.h"
 #include "agent/ops/exec.h"
 #include "agent/relay.h"

@@ -8,8 +8,6 @@
  * RELAYING bytes; the end of either side is the   the request's own time-out, which is the
  *          end of both                            bridge's to keep
  */
-#include "agent/code.h"
-
 #include <errno.h>
 #include <string.h>
 
@@ -22,10 +20,11 @@
 
 struct code {
     struct relay relay; /* first */
-    struct list node;   /* in bridge->waiting */
+    struct bridge_waiter waiter;
 };
 
 static void code_connect(struct code *k);
+static void code_bridge_changed(struct bridge_waiter *w);
 
 static void code_start(struct conn *c, struct request *req)
 {
@@ -36,7 +35,8 @@ static void code_start(struct conn *c, struct request *req)
     }
     c->op_state = k;
     relay_init(&k->relay, c, true);
-    list_init(&k->node);
+    list_init(&k->waiter.node);
+    k->waiter.wake = code_bridge_changed;
     code_connect(k);
 }
 
@@ -50,7 +50,7 @@ static void code_connect(struct code *k)
         timer_stop(&k->relay.timer);
         relay_start(&k->relay);
     } else if (fd == -ENOTCONN) {
-        list_add_tail(&b->waiting, &k->node);
+        bridge_wait(b, &k->waiter);
         conn_pause_input(c, true);
         if (list_empty(&k->relay.timer.node))
             loop_timer_start(&c->agent->loop, &k->relay.timer, CODE_WAIT_US);
@@ -63,19 +63,9 @@ static void code_connect(struct code *k)
     }
 }
 
-void code_bridge_changed(struct bridge *b)
+static void code_bridge_changed(struct bridge_waiter *w)
 {
-    struct list now = LIST_INIT(now);
-    while (!list_empty(&b->waiting)) {
-        struct list *n = b->waiting.next;
-        list_del(n);
-        list_add_tail(&now, n);
-    }
-    while (!list_empty(&now)) {
-        struct code *k = list_first(&now, struct code, node);
-        list_del(&k->node);
-        code_connect(k);
-    }
+    code_connect(container_of(w, struct code, waiter));
 }
 
 static void code_raw_event(struct conn *c, uint32_t events)
@@ -89,7 +79,7 @@ static void code_stop(struct conn *c)
     struct code *k = c->op_state;
     if (k == NULL)
         return;
-    list_del(&k->node);
+    bridge_wait_cancel(&k->waiter);
     relay_done(&k->relay);
 }
 

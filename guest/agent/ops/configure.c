@@ -16,7 +16,6 @@
 #include <time.h>
 
 #include "agent/agent.h"
-#include "agent/bridge_call.h"
 #include "agent/identity.h"
 #include "agent/ops/ops.h"
 #include "base/log.h"
