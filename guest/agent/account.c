@@ -74,7 +74,7 @@ static void read_groups(struct account *a)
 }
 
 /* Finds by name, or by uid when `name` is NULL. */
-static int find(const char *name, uid_t uid, struct account *ret)
+static int account_search(const char *name, uid_t uid, struct account *ret)
 {
     char line[LINE_MAX_BYTES], *fields[PASSWD_FIELDS];
     FILE *f = fopen("/etc/passwd", "re");
@@ -98,12 +98,12 @@ static int find(const char *name, uid_t uid, struct account *ret)
 
 int account_find(const char *name, struct account *ret)
 {
-    return find(name, 0, ret);
+    return account_search(name, 0, ret);
 }
 
 void account_self(struct account *ret)
 {
-    if (find(NULL, geteuid(), ret) == 0)
+    if (account_search(NULL, geteuid(), ret) == 0)
         return;
     *ret = (struct account){.uid = geteuid(), .gid = getegid(), .group_count = 1};
     ret->groups[0] = ret->gid;

@@ -8,15 +8,12 @@
 #include <sys/socket.h>
 
 #include "agent/agent.h"
-#include "agent/ops/ops.h"
 #include "base/log.h"
 
 static void conn_timed_out(struct timer *t);
 static void conn_read(struct conn *c);
 static void conn_greet(struct conn *c, const uint8_t *data, size_t len);
 static void conn_take_input(struct conn *c);
-static void conn_start_request(struct conn *c, const struct wire_frame *f);
-static void conn_start_code(struct conn *c);
 static void conn_flush(struct conn *c);
 static void conn_update(struct conn *c);
 static void conn_release(struct deferred *d);
@@ -137,7 +134,7 @@ static void conn_take_input(struct conn *c)
     while ((c->state == CONN_REQUEST || c->state == CONN_OPERATION) && !c->input_paused &&
            !c->raw) {
         if (c->state == CONN_REQUEST && conn_has_code_header(c)) {
-            conn_start_code(c);
+            c->agent->dispatch->code_request(c);
             return;
         }
         int rv = wire_reader_next(&c->reader, &f);
@@ -146,7 +143,7 @@ static void conn_take_input(struct conn *c)
         if (rv < 0)
             conn_error(c, WIRE_E_PROTOCOL, "the frame header is not valid");
         else if (c->state == CONN_REQUEST)
-            conn_start_request(c, &f);
+            c->agent->dispatch->request(c, &f);
         else if (c->op->frame == NULL)
             conn_error(c, WIRE_E_PROTOCOL, "frame 0x%x is not allowed here", (unsigned)f.type);
         else
@@ -155,35 +152,12 @@ static void conn_take_input(struct conn *c)
     conn_update(c);
 }
 
-static void conn_start_request(struct conn *c, const struct wire_frame *f)
+void conn_start(struct conn *c, const struct op *op, struct request *req)
 {
-    cleanup_request struct request req = {0};
-    const char *why = NULL;
-    const struct op *op = ops_find(f->type);
-    int rv = op == NULL ? -EPROTO : request_parse(f, &req, &why);
-    if (rv == -EPROTO) {
-        conn_error(c, WIRE_E_PROTOCOL, "frame 0x%x is not a valid request", (unsigned)f->type);
-        return;
-    }
-    if (rv < 0) {
-        conn_error(c, WIRE_E_INVALID, "%s", why);
-        return;
-    }
     timer_stop(&c->timer);
     c->state = CONN_OPERATION;
     c->op = op;
-    c->reader.max_payload = WIRE_CHUNK;
-    op->start(c, &req);
-}
-
-/* Code requests are the bridge's to read: they pass through as they arrive. */
-static void conn_start_code(struct conn *c)
-{
-    struct request none = {0};
-    timer_stop(&c->timer);
-    c->state = CONN_OPERATION;
-    c->op = &op_code;
-    c->op->start(c, &none);
+    op->start(c, req);
 }
 
 /* Sends what it can. False when the connection was closed. */
@@ -269,7 +243,7 @@ static void conn_stop_op(struct conn *c)
     const struct op *op = c->op;
     c->op = NULL;
     c->raw = false;
-    if (op != NULL)
+    if (op != NULL && op->stop != NULL)
         op->stop(c);
 }
 
@@ -386,7 +360,7 @@ void conn_close(struct conn *c)
     list_del(&c->node);
     c->agent->conn_count--;
     loop_defer(&c->agent->loop, &c->deferred, conn_release);
-    agent_conn_closed(c->agent);
+    c->agent->dispatch->closed(c->agent);
 }
 
 static void conn_release(struct deferred *d)

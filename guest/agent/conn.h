@@ -37,7 +37,7 @@
 struct agent;
 struct conn;
 
-/* What an operation does at each event. All but start and stop may be NULL. */
+/* What an operation does at each event. All but start may be NULL. */
 struct op {
     enum wire_type type;
     /* The request has arrived. Fields of `req` may be taken (set them NULL). c->op_state is what
@@ -51,6 +51,16 @@ struct op {
     void (*raw_event)(struct conn *c, uint32_t events);
     /* The operation ends, whatever the reason: release everything but op_state. Called once. */
     void (*stop)(struct conn *c);
+};
+
+/* What serve.c does for connections. conn.c itself knows no operation. */
+struct conn_dispatch {
+    /* The first frame. Calls conn_start or conn_error. */
+    void (*request)(struct conn *c, const struct wire_frame *f);
+    /* The same for a code request, of which only the header has arrived; c->reader has it. */
+    void (*code_request)(struct conn *c);
+    /* There is room for one more connection. */
+    void (*closed)(struct agent *a);
 };
 
 enum conn_state {
@@ -86,6 +96,9 @@ struct conn {
 int conn_new(struct agent *agent, int fd, bool greeted);
 void conn_handle_event(struct conn *c, uint32_t events);
 void conn_close(struct conn *c); /* idempotent; freed at the end of the turn */
+
+/* From REQUEST to OPERATION, by op->start. */
+void conn_start(struct conn *c, const struct op *op, struct request *req);
 
 /* For operations. */
 void conn_kick(struct conn *c);     /* sends what was appended to c->out; may close */

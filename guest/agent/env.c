@@ -98,21 +98,3 @@ const char *env_get(char *const *env, const char *name)
     }
     return NULL;
 }
-
-char **env_copy(char *const *env)
-{
-    size_t count = env_count(env), bytes = 0;
-    for (size_t i = 0; i < count; i++)
-        bytes += strlen(env[i]) + 1;
-    size_t vector = (count + 1) * sizeof(char *);
-    char **copy = malloc(vector + bytes);
-    if (copy == NULL)
-        return NULL;
-    char *text = (char *)copy + vector;
-    for (size_t i = 0; i < count; i++) {
-        copy[i] = text;
-        text = stpcpy(text, env[i]) + 1;
-    }
-    copy[count] = NULL;
-    return copy;
-}

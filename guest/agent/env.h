@@ -13,7 +13,5 @@
 char **env_merge(const struct account *a, char *const *configured, char *const *requested);
 /* The value of `name` in `env`, or NULL. */
 const char *env_get(char *const *env, const char *name);
-/* A copy in one allocation; NULL when memory ran out. */
-char **env_copy(char *const *env);
 
 #endif

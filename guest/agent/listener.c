@@ -12,7 +12,7 @@
 
 #define LISTENER_BACKLOG 512
 
-static int open_fd(struct listener *l, const char *arg)
+static int listener_open_fd(struct listener *l, const char *arg)
 {
     int64_t fd;
     int listening = 0;
@@ -30,7 +30,7 @@ static int open_fd(struct listener *l, const char *arg)
     return (int)fd;
 }
 
-static int bind_and_listen(int family, const void *addr, socklen_t len)
+static int listener_bind(int family, const void *addr, socklen_t len)
 {
     cleanup_close int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || bind(fd, addr, len) < 0 || listen(fd, LISTENER_BACKLOG) < 0)
@@ -38,19 +38,19 @@ static int bind_and_listen(int family, const void *addr, socklen_t len)
     return TAKE_FD(fd);
 }
 
-static int open_unix(struct listener *l, const char *path)
+static int listener_open_unix(struct listener *l, const char *path)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     if (path[0] == '\0' || strlen(path) >= sizeof(addr.sun_path))
         return -EINVAL;
     strcpy(addr.sun_path, path);
-    int fd = bind_and_listen(AF_UNIX, &addr, sizeof(addr));
+    int fd = listener_bind(AF_UNIX, &addr, sizeof(addr));
     if (fd >= 0)
         l->path = path;
     return fd;
 }
 
-static int open_vsock(struct listener *l, const char *arg)
+static int listener_open_vsock(struct listener *l, const char *arg)
 {
     int64_t port;
     if (num_parse(arg, 1, UINT32_MAX - 1, &port) < 0)
@@ -58,13 +58,14 @@ static int open_vsock(struct listener *l, const char *arg)
     struct sockaddr_vm addr = {
         .svm_family = AF_VSOCK, .svm_port = (unsigned int)port, .svm_cid = VMADDR_CID_ANY};
     l->vsock = true;
-    return bind_and_listen(AF_VSOCK, &addr, sizeof(addr));
+    return listener_bind(AF_VSOCK, &addr, sizeof(addr));
 }
 
 static const struct {
     const char *prefix;
     int (*open)(struct listener *l, const char *arg);
-} listener_kinds[] = {{"fd:", open_fd}, {"unix:", open_unix}, {"vsock:", open_vsock}};
+} listener_kinds[] = {
+    {"fd:", listener_open_fd}, {"unix:", listener_open_unix}, {"vsock:", listener_open_vsock}};
 
 int listener_open(struct listener *l, const char *spec)
 {

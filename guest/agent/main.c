@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "agent/agent.h"
 #include "agent/pid1.h"
+#include "agent/serve.h"
 #include "agent/spawn.h"
 #include "base/log.h"
 
@@ -35,9 +35,9 @@ static int usage(void)
 }
 
 /* --bridge takes the rest of the line: the command's own options are not ours. */
-static int parse_options(int argc, char **argv, struct agent_options *ret)
+static int parse_options(int argc, char **argv, struct serve_options *ret)
 {
-    *ret = (struct agent_options){
+    *ret = (struct serve_options){
         .user = "user", .run_dir = "/run/corral", .bridge = default_bridge};
     for (int id; (id = getopt_long(argc, argv, "+", option_table, NULL)) != -1;) {
         switch (id) {
@@ -74,18 +74,18 @@ static void shed_inheritance(void)
 int main(int argc, char **argv)
 {
     static struct agent agent;
-    struct agent_options options;
+    struct serve_options options;
     if (parse_options(argc, argv, &options) < 0)
         return usage();
     shed_inheritance();
     pid1_start();
     spawn_init();
-    int rv = agent_init(&agent, &options);
+    int rv = serve_init(&agent, &options);
     if (rv == 0) {
         log_info("agent ready", "listen=%s user=%s", options.listen, agent.account.name);
-        rv = agent_run(&agent);
+        rv = serve_run(&agent);
     }
-    agent_done(&agent);
+    serve_done(&agent);
     pid1_stop();
     return rv < 0 ? 1 : 0;
 }

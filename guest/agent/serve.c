@@ -1,5 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/agent.h"
+/*
+ * serve.c - the agent's one loop. It alone knows all parts: it accepts connections, finds the
+ * operation for the request of each, and hands every event to the part that owns its source.
+ *
+ * The happy path is: serve_init opens the listener, serve_run takes a batch of events per turn, a
+ * connection reads its request and asks serve_dispatch for the operation, a signal ends the loop,
+ * serve_done stops what still runs.
+ * Possible failure modes are: the listener cannot be opened (the program ends); all connections are
+ * taken (the listener is not watched until one closes: the rest wait in its queue); there is no
+ * memory for a connection (it is closed, the others live on).
+ *
+ * Calls go downwards only: serve -> operations -> kept, bridge, relay -> conn -> loop. What must go
+ * upwards is a function pointer that the upper part has set: conn_dispatch, struct op, the `fire`
+ * of a timer. So a new operation is a new file and a line in serve_ops.
+ */
+#include "agent/serve.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -11,13 +26,64 @@
 
 #include "agent/conn.h"
 #include "agent/ops/exec.h"
+#include "agent/ops/ops.h"
 #include "agent/relay.h"
-#include "agent/spawn.h"
 #include "base/log.h"
 
-#define AGENT_ACCEPTS_PER_TURN 32
+#define SERVE_ACCEPTS_PER_TURN 32
 
-static int agent_open_signals(struct agent *a)
+static const struct op *const serve_ops[] = {
+    &op_ping,   &op_configure, &op_clock,     &op_exec, &op_read, &op_write,  &op_list,
+    &op_remove, &op_mkdir,     &op_stat_path, &op_port, &op_keep, &op_attach, &op_forget,
+};
+
+static const struct op *serve_find_op(enum wire_type type)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(serve_ops); i++) {
+        if (serve_ops[i]->type == type)
+            return serve_ops[i];
+    }
+    return NULL;
+}
+
+static void serve_request(struct conn *c, const struct wire_frame *f)
+{
+    cleanup_request struct request req = {0};
+    const char *why = NULL;
+    const struct op *op = serve_find_op(f->type);
+    int rv = op == NULL ? -EPROTO : request_parse(f, &req, &why);
+    if (rv == -EPROTO) {
+        conn_error(c, WIRE_E_PROTOCOL, "frame 0x%x is not a valid request", (unsigned)f->type);
+        return;
+    }
+    if (rv < 0) {
+        conn_error(c, WIRE_E_INVALID, "%s", why);
+        return;
+    }
+    c->reader.max_payload = WIRE_CHUNK;
+    conn_start(c, op, &req);
+}
+
+/* The bridge reads code requests, not the agent: they pass through as they arrive. */
+static void serve_code_request(struct conn *c)
+{
+    struct request none = {0};
+    conn_start(c, &op_code, &none);
+}
+
+static void serve_conn_closed(struct agent *a)
+{
+    if (!a->stopping)
+        (void)loop_watch(&a->loop, &a->listener.source, EPOLLIN);
+}
+
+static const struct conn_dispatch serve_dispatch = {
+    .request = serve_request,
+    .code_request = serve_code_request,
+    .closed = serve_conn_closed,
+};
+
+static int serve_open_signals(struct agent *a)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -34,7 +100,7 @@ static int agent_open_signals(struct agent *a)
     return loop_watch(&a->loop, &a->signals, EPOLLIN);
 }
 
-static void agent_load_account(struct agent *a, const char *user)
+static void serve_load_account(struct agent *a, const char *user)
 {
     if (account_find(user, &a->account) < 0 || (geteuid() != 0 && a->account.uid != geteuid()))
         account_self(&a->account);
@@ -43,9 +109,9 @@ static void agent_load_account(struct agent *a, const char *user)
         log_warn("cannot take the user's groups, ignoring", "error=\"%s\"", strerror(errno));
 }
 
-int agent_init(struct agent *a, const struct agent_options *options)
+int serve_init(struct agent *a, const struct serve_options *options)
 {
-    *a = (struct agent){.loop.epoll_fd = -1, .started_at = loop_now()};
+    *a = (struct agent){.loop.epoll_fd = -1, .dispatch = &serve_dispatch, .started_at = loop_now()};
     source_init(&a->signals, SOURCE_SIGNAL, -1);
     source_init(&a->listener.source, SOURCE_LISTENER, -1);
     list_init(&a->conns);
@@ -54,12 +120,12 @@ int agent_init(struct agent *a, const struct agent_options *options)
     int rv = loop_init(&a->loop);
     sinks_init(&a->sinks, &a->loop);
     if (rv == 0)
-        rv = agent_open_signals(a);
+        rv = serve_open_signals(a);
     if (rv < 0) {
         log_error("cannot start the loop", "error=\"%s\"", strerror(-rv));
         return rv;
     }
-    agent_load_account(a, options->user);
+    serve_load_account(a, options->user);
     rv = listener_open(&a->listener, options->listen);
     if (rv == 0)
         rv = loop_watch(&a->loop, &a->listener.source, EPOLLIN);
@@ -71,10 +137,10 @@ int agent_init(struct agent *a, const struct agent_options *options)
     return 0;
 }
 
-static void agent_accept(struct agent *a)
+static void serve_accept(struct agent *a)
 {
-    for (int i = 0; i < AGENT_ACCEPTS_PER_TURN; i++) {
-        if (a->conn_count >= AGENT_MAX_CONNS) {
+    for (int i = 0; i < SERVE_ACCEPTS_PER_TURN; i++) {
+        if (a->conn_count >= SERVE_MAX_CONNS) {
             (void)loop_watch(&a->loop, &a->listener.source, 0);
             return;
         }
@@ -84,13 +150,7 @@ static void agent_accept(struct agent *a)
     }
 }
 
-void agent_conn_closed(struct agent *a)
-{
-    if (!a->stopping)
-        (void)loop_watch(&a->loop, &a->listener.source, EPOLLIN);
-}
-
-static void agent_reap(struct agent *a)
+static void serve_reap(struct agent *a)
 {
     int status;
     pid_t pid;
@@ -98,25 +158,25 @@ static void agent_reap(struct agent *a)
         (void)(exec_reaped(a, pid, status) || bridge_reaped(&a->bridge, pid, status));
 }
 
-static void agent_take_signals(struct agent *a)
+static void serve_take_signals(struct agent *a)
 {
     struct signalfd_siginfo info;
     while (read(a->signals.fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGCHLD)
-            agent_reap(a);
+            serve_reap(a);
         else
             a->stopping = true;
     }
 }
 
-static void agent_dispatch(struct agent *a, struct source *s, uint32_t events)
+static void serve_event(struct agent *a, struct source *s, uint32_t events)
 {
     switch (s->kind) {
     case SOURCE_SIGNAL:
-        agent_take_signals(a);
+        serve_take_signals(a);
         break;
     case SOURCE_LISTENER:
-        agent_accept(a);
+        serve_accept(a);
         break;
     case SOURCE_CONN:
         conn_handle_event(container_of(s, struct conn, source), events);
@@ -145,7 +205,7 @@ static void agent_dispatch(struct agent *a, struct source *s, uint32_t events)
     }
 }
 
-int agent_run(struct agent *a)
+int serve_run(struct agent *a)
 {
     struct epoll_event events[LOOP_BATCH];
     while (!a->stopping) {
@@ -155,14 +215,14 @@ int agent_run(struct agent *a)
         for (int i = 0; i < n; i++) {
             struct source *s = events[i].data.ptr;
             if (s->fd >= 0 && s->events != 0)
-                agent_dispatch(a, s, events[i].events);
+                serve_event(a, s, events[i].events);
         }
         loop_end_turn(&a->loop);
     }
     return 0;
 }
 
-void agent_done(struct agent *a)
+void serve_done(struct agent *a)
 {
     a->stopping = true;
     listener_done(&a->listener, &a->loop);

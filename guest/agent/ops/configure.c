@@ -21,7 +21,7 @@
 #include "base/log.h"
 
 /* False when it is not ours to set: an agent that is not process 1 shares its machine. */
-static bool set_clock(uint64_t wall_ns)
+static bool configure_clock(uint64_t wall_ns)
 {
     const struct timespec ts = {.tv_sec = (time_t)(wall_ns / 1000000000u),
                                 .tv_nsec = (long)(wall_ns % 1000000000u)};
@@ -36,7 +36,7 @@ static bool set_clock(uint64_t wall_ns)
 
 /* Mixed in by everyone; counted as entropy, and the generator reseeded at once, only with the
  * right to. */
-static void add_entropy(struct span entropy)
+static void configure_entropy(struct span entropy)
 {
     /* struct rand_pool_info: bits, bytes, data. */
     uint32_t pool[2 + REQUEST_ENTROPY_MAX / 4] = {(uint32_t)entropy.len * 8, (uint32_t)entropy.len};
@@ -71,7 +71,7 @@ static void configure_answered(void *ctx, enum bridge_answer answer)
 }
 
 /* A bridge that is still starting gets the variables as its first request: nobody waits for it. */
-static void tell_bridge(struct conn *c, bool reseed)
+static void configure_bridge(struct conn *c, bool reseed)
 {
     struct configure *k = c->op_state;
     struct bridge *b = &c->agent->bridge;
@@ -93,17 +93,17 @@ static void configure_start(struct conn *c, struct request *req)
         return;
     }
     c->op_state = k;
-    if (set_clock(req->wall_ns))
+    if (configure_clock(req->wall_ns))
         k->clock_set_at = loop_now();
     if (req->entropy.len > 0) {
-        add_entropy(req->entropy);
+        configure_entropy(req->entropy);
         identity_renew();
     }
     if (req->hostname[0] != '\0')
         identity_set_name(req->hostname);
     free(a->env);
     a->env = TAKE_PTR(req->env);
-    tell_bridge(c, req->entropy.len > 0);
+    configure_bridge(c, req->entropy.len > 0);
 }
 
 static void configure_stop(struct conn *c)
@@ -123,13 +123,9 @@ static void clock_start(struct conn *c, struct request *req)
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     if ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec < req->wall_ns)
-        (void)set_clock(req->wall_ns);
+        (void)configure_clock(req->wall_ns);
     (void)wire_put_frame(&c->out, WIRE_OK, NULL, 0);
     conn_finish(c);
 }
 
-static void clock_stop(struct conn *c)
-{
-}
-
-const struct op op_clock = {.type = WIRE_CLOCK, .start = clock_start, .stop = clock_stop};
+const struct op op_clock = {.type = WIRE_CLOCK, .start = clock_start};

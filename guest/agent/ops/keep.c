@@ -44,7 +44,7 @@ static void keep_start(struct conn *c, struct request *req)
     loop_timer_start(&c->agent->loop, &c->timer, CONN_REQUEST_US);
 }
 
-static void no_such_operation(struct conn *c, const char *key)
+static void keep_not_found(struct conn *c, const char *key)
 {
     if (kept_was_lost(&c->agent->kepts, key))
         conn_error(c, WIRE_E_EXISTS, "the record of the operation had to make room");
@@ -59,16 +59,16 @@ static void attach_start(struct conn *c, struct request *req)
     if (k == NULL)
         return;
     if (kept == NULL)
-        no_such_operation(c, req->key);
+        keep_not_found(c, req->key);
     else
         kept_view_start(&k->view, kept, c);
 }
 
-static void forget(struct conn *c, const char *key)
+static void keep_forget(struct conn *c, const char *key)
 {
     struct kept *kept = kept_find(&c->agent->kepts, key);
     if (kept == NULL) {
-        no_such_operation(c, key);
+        keep_not_found(c, key);
         return;
     }
     kept_forget(kept);
@@ -78,7 +78,7 @@ static void forget(struct conn *c, const char *key)
 
 static void forget_start(struct conn *c, struct request *req)
 {
-    forget(c, req->key);
+    keep_forget(c, req->key);
 }
 
 static void keep_request(struct conn *c, struct keeping *k, const struct wire_frame *f)
@@ -119,7 +119,7 @@ static void keep_frame(struct conn *c, const struct wire_frame *f)
     } else if (f->type == WIRE_FORGET && request_parse(f, &req, &why) == 0 &&
                strcmp(req.key, k->key) == 0) {
         kept_view_stop(&k->view);
-        forget(c, k->key);
+        keep_forget(c, k->key);
     } else {
         conn_error(c, WIRE_E_PROTOCOL, "frame 0x%x is not allowed here", (unsigned)f->type);
     }
@@ -138,10 +138,6 @@ static void keep_stop(struct conn *c)
         kept_view_stop(&k->view);
 }
 
-static void forget_stop(struct conn *c)
-{
-}
-
 const struct op op_keep = {
     .type = WIRE_KEEP,
     .start = keep_start,
@@ -158,4 +154,4 @@ const struct op op_attach = {
     .stop = keep_stop,
 };
 
-const struct op op_forget = {.type = WIRE_FORGET, .start = forget_start, .stop = forget_stop};
+const struct op op_forget = {.type = WIRE_FORGET, .start = forget_start};

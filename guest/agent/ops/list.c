@@ -92,7 +92,7 @@ static int list_add(struct list_names *l, const char *name)
     return 0;
 }
 
-static int by_name(const void *a, const void *b)
+static int list_by_name(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
@@ -144,7 +144,7 @@ static void list_slice(struct task *t)
         }
         if (rv > 0) {
             if (l->count > 0)
-                qsort(l->names, l->count, sizeof(*l->names), by_name);
+                qsort(l->names, l->count, sizeof(*l->names), list_by_name);
             l->sending = true;
         }
     }

@@ -12,8 +12,4 @@ static void ping_start(struct conn *c, struct request *req)
     conn_finish(c);
 }
 
-static void ping_stop(struct conn *c)
-{
-}
-
-const struct op op_ping = {.type = WIRE_PING, .start = ping_start, .stop = ping_stop};
+const struct op op_ping = {.type = WIRE_PING, .start = ping_start};

@@ -9,10 +9,6 @@
 
 #define MKDIR_DEFAULT_MODE 0755
 
-static void nothing_to_stop(struct conn *c)
-{
-}
-
 static void stat_start(struct conn *c, struct request *req)
 {
     cleanup_fs_node struct fs_node n = {.fd = -1};
@@ -30,7 +26,7 @@ static void stat_start(struct conn *c, struct request *req)
     conn_finish(c);
 }
 
-static int make_one(const struct account *a, const char *path, mode_t mode)
+static int mkdir_one(const struct account *a, const char *path, mode_t mode)
 {
     char name[NAME_MAX + 1];
     cleanup_fs_node struct fs_node parent = {.fd = -1};
@@ -47,7 +43,7 @@ static int mkdir_as_user(const struct account *a, const struct request *req)
     mode_t mode = req->mode != 0 ? req->mode : MKDIR_DEFAULT_MODE;
     cleanup_fs bool as_user = fs_enter(a);
     return (req->flags & WIRE_MKDIR_PARENTS) ? fs_make_directories(a, req->path, mode)
-                                             : make_one(a, req->path, mode);
+                                             : mkdir_one(a, req->path, mode);
 }
 
 static void mkdir_start(struct conn *c, struct request *req)
@@ -61,6 +57,5 @@ static void mkdir_start(struct conn *c, struct request *req)
     conn_finish(c);
 }
 
-const struct op op_stat_path = {
-    .type = WIRE_STAT_PATH, .start = stat_start, .stop = nothing_to_stop};
-const struct op op_mkdir = {.type = WIRE_MKDIR, .start = mkdir_start, .stop = nothing_to_stop};
+const struct op op_stat_path = {.type = WIRE_STAT_PATH, .start = stat_start};
+const struct op op_mkdir = {.type = WIRE_MKDIR, .start = mkdir_start};
