@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * account.c - looks accounts up in /etc/passwd and /etc/group.
+ *
+ * A line with a wrong number of fields, an id out of range or a field that is too long is skipped.
+ * Root in the sandbox may write these files, so a bad line must not hide the good ones.
+ */
 #include "agent/account.h"
 
 #include <errno.h>
@@ -64,6 +70,7 @@ static void read_groups(struct account *a)
     FILE *f = fopen("/etc/group", "re");
     if (f == NULL)
         return;
+    /* Groups beyond the limit are left out: the command runs with fewer rights. */
     while (a->group_count < ACCOUNT_GROUPS_MAX && fgets(line, sizeof(line), f) != NULL) {
         gid_t gid;
         if (split_fields(line, fields, GROUP_FIELDS) && parse_id(fields[2], &gid) &&
@@ -105,6 +112,7 @@ void account_self(struct account *ret)
 {
     if (account_search(NULL, geteuid(), ret) == 0)
         return;
+    /* A user without an entry, as in a test, runs commands too. */
     *ret = (struct account){.uid = geteuid(), .gid = getegid(), .group_count = 1};
     ret->groups[0] = ret->gid;
     (void)snprintf(ret->name, sizeof(ret->name), "%u", ret->uid);

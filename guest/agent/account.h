@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* account.h - who commands run as. Read from /etc/passwd and /etc/group by hand: a static binary
- * in any root file system cannot load name service modules. */
+/* account.h - the user that a command runs as. The agent reads /etc/passwd and /etc/group by
+ * itself, because a static binary cannot load the name service modules of an unknown root file
+ * system. */
 #ifndef CORRAL_AGENT_ACCOUNT_H
 #define CORRAL_AGENT_ACCOUNT_H
 

@@ -1,4 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bridge.c - starts the code bridge, starts it again when it ends, and tells it the variables.
+ *
+ * The happy path is: bridge_connect finds the bridge IDLE, bridge_start makes the listening socket
+ * and the process, the agent's own call (CODE_ENV) is the first connection in the queue, the
+ * caller's is the second, and the bridge takes both when it is up.
+ *
+ * Possible failure modes are: the bridge ends (its calls are answered BRIDGE_GONE, those who
+ * connect meanwhile wait, and it starts again after a pause); it ends quickly time and again
+ * (FAILED: only a request starts it, so that a broken template does not use up the processor); it
+ * does not answer a call in time, or closes the connection first (it is killed, and then the first
+ * case holds).
+ */
 #include "agent/bridge.h"
 
 #include <errno.h>
@@ -50,7 +63,7 @@ static bool bridge_is_there(const struct bridge *b)
            (script == NULL || script[0] != '/' || access(script, R_OK) == 0);
 }
 
-/* The directory is the agent's alone, also when somebody has made it before. */
+/* Only the agent may enter the directory, also when it existed before. */
 static int bridge_make_run_dir(const char *dir)
 {
     struct stat st;
@@ -125,7 +138,7 @@ static int bridge_spawn(struct bridge *b)
     return spawn_start(&s, &b->pid, &status);
 }
 
-/* Those who wait may wait again, so that each is called once only. */
+/* A waiter may start to wait again while it is called. It is not called twice. */
 static void bridge_wake_waiters(struct bridge *b)
 {
     struct list now = LIST_INIT(now);
@@ -146,6 +159,7 @@ static void bridge_start(struct bridge *b)
     b->state = BRIDGE_RUNNING;
     b->up = false;
     b->started_at = loop_now();
+    /* The socket is there before the process, so nobody has to wait until the bridge is up. */
     int rv = bridge_listen(b);
     if (rv == 0)
         rv = bridge_spawn(b);
@@ -182,7 +196,8 @@ static void bridge_ended(struct bridge *b)
     b->failures = now - b->started_at < BRIDGE_QUICK_US ? b->failures + 1 : 0;
     b->ended_at = now;
     b->up = false;
-    /* Closing it resets what was still queued; the next bridge begins with CODE_ENV. */
+    /* Closing the socket resets the connections in its queue. They must not reach the next bridge
+     * before CODE_ENV does. */
     if (b->listen_fd >= 0)
         (void)close(b->listen_fd);
     b->listen_fd = -1;
@@ -191,7 +206,7 @@ static void bridge_ended(struct bridge *b)
         log_error("code bridge keeps failing, giving up until it is asked for", "failures=%u",
                   b->failures);
         b->state = BRIDGE_FAILED;
-        b->failures--;
+        b->failures--; /* after the next request, one more quick end is enough */
         bridge_wake_waiters(b);
         return;
     }
@@ -324,7 +339,8 @@ static void bridge_call_timed_out(struct timer *t)
     bridge_call_give_up(container_of(t, struct bridge_call, timer));
 }
 
-/* A bridge that hangs, or ends, or leaves without a word: the next one will have the variables. */
+/* The bridge hangs, or has closed the connection without an answer. The next one starts with the
+ * variables. */
 static void bridge_call_give_up(struct bridge_call *call)
 {
     log_warn("code bridge did not answer, ending it", "pid=%d", call->bridge->pid);

@@ -13,8 +13,8 @@
  * IDLE      the first request                  -                  RUNNING
  * RUNNING   the bridge's end                   -                  BACKOFF, FAILED
  * BACKOFF   the time of the next start         BRIDGE_BACKOFF_MAX RUNNING, FAILED
- * FAILED    a request, after several quick     -                  RUNNING
- *           ends in a row
+ * FAILED    a request; the bridge is here      -                  RUNNING
+ *           after several quick ends in a row
  */
 #ifndef CORRAL_AGENT_BRIDGE_H
 #define CORRAL_AGENT_BRIDGE_H
@@ -27,8 +27,8 @@
 #define BRIDGE_QUICK_US     (10 * 1000000ull) /* an end sooner than this counts as a failure */
 #define BRIDGE_MAX_FAILURES 8
 #define BRIDGE_CALLS_MAX    8
-/* Both are for a bridge that hangs, not for a slow machine: a bridge waits for nothing before it
- * answers. One that takes longer is killed. */
+/* Both are for a bridge that hangs, not for a slow machine: a bridge answers without waiting for
+ * anything. A bridge that takes longer is killed. */
 #define BRIDGE_CALL_US       (100 * 1000000ull) /* when it is up */
 #define BRIDGE_FIRST_CALL_US (600 * 1000000ull) /* when it is starting */
 
@@ -40,7 +40,7 @@ enum bridge_state { BRIDGE_ABSENT, BRIDGE_IDLE, BRIDGE_RUNNING, BRIDGE_BACKOFF, 
 enum bridge_answer {
     BRIDGE_AGREED,
     BRIDGE_REFUSED, /* it answered ERROR, or nonsense */
-    BRIDGE_GONE,    /* it ended, or hung and was ended: the next one starts with these variables */
+    BRIDGE_GONE,    /* it ended, or hung and was killed: the next one starts with these variables */
 };
 
 /* Somebody who found the bridge between two starts. Embedded in its owner. */
@@ -82,13 +82,13 @@ bool bridge_is_up(const struct bridge *b);
 bool bridge_reaped(struct bridge *b, pid_t pid, int wait_status);
 
 /* Sends the variables, and a fresh random seed with `reseed`. `answered` (may be NULL) is called
- * once, never from inside this call, unless `*ret` (may be NULL) is forgotten before. A bridge
- * that is absent or waits for its next start needs no call: *ret is NULL, answered is not called
- * and the result is 0. Negative errno: not sent. */
+ * once, never from inside this call, unless `*ret` (may be NULL) is forgotten before. A bridge that
+ * does not run now needs no call, because it starts with the variables: the result is 0, and
+ * neither *ret nor `answered` is used. Negative errno: not sent. */
 int bridge_call_env(struct bridge *b, char *const *env, bool reseed,
                     void (*answered)(void *ctx, enum bridge_answer answer), void *ctx,
                     struct bridge_call **ret);
-/* The caller does not want to know any more. */
+/* `answered` will not be called. */
 void bridge_call_forget(struct bridge_call *call);
 void bridge_call_handle_event(struct source *s, uint32_t events);
 

@@ -1,4 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn.c - reads frames from a connection, sends what the operation appends, and ends it.
+ *
+ * Input: one read per event goes to the frame reader, then frames are handed out until the
+ * operation pauses or takes the raw socket. Epoll is level-triggered, so the rest comes with the
+ * next turn and no connection holds up the others.
+ *
+ * Output: an operation appends to c->out and calls conn_kick. Above CONN_OUT_HIGH unsent bytes
+ * conn_writable tells it to stop; op->writable calls it again below CONN_OUT_LOW. So the server's
+ * pace limits the memory of an operation.
+ *
+ * End: every call into an operation and every send may close the connection. Its memory stays until
+ * the end of the turn (loop_defer), so callers look at c->state, c->op or c->raw afterwards.
+ */
 #include "agent/conn.h"
 
 #include <errno.h>
@@ -43,7 +57,7 @@ void conn_handle_event(struct conn *c, uint32_t events)
         c->op->raw_event(c, events);
         return;
     }
-    /* A server that has gone cancels its operation at once, whatever is still unread. */
+    /* When the server has closed, its operation is cancelled at once, even with input unread. */
     if ((events & (EPOLLHUP | EPOLLERR)) || ((events & EPOLLRDHUP) && c->state >= CONN_OPERATION)) {
         conn_close(c);
         return;
@@ -72,6 +86,7 @@ static void conn_read(struct conn *c)
         conn_close(c);
         return;
     }
+    /* The answer is complete: whatever the server still sends is dropped. */
     if (c->state == CONN_FLUSH || c->state == CONN_LINGER)
         return;
     if (c->state == CONN_GREETING) {
@@ -116,7 +131,8 @@ static void conn_greet(struct conn *c, const uint8_t *data, size_t len)
     conn_take_input(c);
 }
 
-/* Whether a code request is arriving. A header that cannot be is left to the reader to refuse. */
+/* Whether the input begins with the header of a code request. An invalid header is left to the
+ * frame reader, which refuses it. */
 static bool conn_has_code_header(const struct conn *c)
 {
     struct span s = wire_reader_rest(&c->reader);
@@ -160,7 +176,7 @@ void conn_start(struct conn *c, const struct op *op, struct request *req)
     op->start(c, req);
 }
 
-/* Sends what it can. False when the connection was closed. */
+/* Sends as much as the socket takes. False when the connection was closed. */
 static bool conn_send(struct conn *c)
 {
     size_t before = conn_unsent(c);
@@ -180,7 +196,7 @@ static bool conn_send(struct conn *c)
     if (conn_unsent(c) == 0) {
         buf_reset(&c->out);
         c->out_sent = 0;
-    } else if (c->out_sent > CONN_OUT_HIGH) {
+    } else if (c->out_sent > CONN_OUT_HIGH) { /* not at each send: it moves all that is left */
         buf_consume(&c->out, c->out_sent);
         c->out_sent = 0;
     }
@@ -200,6 +216,8 @@ void conn_kick(struct conn *c)
     if (!conn_send(c))
         return;
     if (c->state == CONN_FLUSH && conn_unsent(c) == 0) {
+        /* Closing with input unread resets the connection and may lose the last frames, so the
+         * server closes first. */
         c->state = CONN_LINGER;
         (void)shutdown(c->source.fd, SHUT_WR);
         loop_timer_start(&c->agent->loop, &c->timer, CONN_LINGER_US);
@@ -238,6 +256,7 @@ bool conn_writable(struct conn *c)
     return false;
 }
 
+/* c->op is NULL before op->stop runs: whatever that calls finds the operation over. */
 static void conn_stop_op(struct conn *c)
 {
     const struct op *op = c->op;
@@ -334,6 +353,7 @@ ssize_t conn_put_from_fd(struct conn *c, enum wire_type type, int fd, size_t max
 {
     size_t want = MIN(max, (size_t)WIRE_CHUNK);
     size_t start = wire_begin(&c->out, type);
+    /* Straight into the output: file contents and command output are not copied once more. */
     if (buf_reserve(&c->out, want) < 0) {
         return -ENOMEM;
     }

@@ -15,11 +15,11 @@
  * LINGER     the server to close; reads and drops the rest  CONN_LINGER_US   CLOSED
  * CLOSED     the end of the turn                            -                freed
  *
- * Operations: in OPERATION the `op` row owns the connection and may append frames to the output at
- * any time; it leaves the state with conn_finish or conn_error only. Caveats: an error on the
- * socket, or its end, closes the connection in every state, which stops the operation
- * (op->stop); after conn_finish, conn_error or conn_close an operation touches nothing of its own
- * any more.
+ * In OPERATION the operation `op` owns the connection. It may append frames to the output at any
+ * time, and leaves the state with conn_finish or conn_error only.
+ * Caveats: an error on the socket, or its end, closes the connection in every state, which stops
+ * the operation (op->stop). After conn_finish, conn_error or conn_close an operation must not touch
+ * its own state any more.
  */
 #ifndef CORRAL_AGENT_CONN_H
 #define CORRAL_AGENT_CONN_H

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * env.c - merges the environment of a command.
+ *
+ * All entries are sorted by name, the latest first, and the first of each name is taken. One
+ * allocation holds the vector and the text of the base variables; the caller frees one block and
+ * the other strings stay where they are.
+ */
 #include "agent/env.h"
 
 #include <stdbool.h>

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fs.c - resolves paths with the user's rights.
+ *
+ * A path is resolved once, by open() with O_PATH. Everything after that uses the descriptor:
+ * /proc/self/fd gives its real path and opens the file itself. A link that changes in between has
+ * no effect.
+ */
 #include "agent/fs.h"
 
 #include <errno.h>
@@ -11,6 +18,8 @@ bool fs_enter(const struct account *a)
 {
     if (geteuid() != 0 || a->uid == 0)
         return false;
+    /* With the new fsuid the agent loses the capabilities that override file modes. The
+     * supplementary groups are the user's already (serve.c). */
     (void)setfsgid(a->gid);
     (void)setfsuid(a->uid);
     return true;
@@ -115,6 +124,8 @@ int fs_reopen(const struct fs_node *n, int flags)
 {
     char link[64];
     (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", n->fd);
+    /* O_NONBLOCK: opening a pipe must not block the agent. O_NOCTTY: no terminal may become the
+     * agent's. */
     int fd = open(link, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     return fd < 0 ? -errno : fd;
 }
@@ -128,8 +139,8 @@ static int make_all(char *path, mode_t mode)
         char saved = *p;
         *p = '\0';
         int rv = mkdir(path, saved == '\0' ? mode : 0755) < 0 ? -errno : 0;
-        /* An existing directory whose parent we may not write is refused for other reasons than
-         * that it exists; only the last one must really be there. */
+        /* mkdir() of an existing directory fails with another error than EEXIST when its parent is
+         * not writable. So it counts whether the directory exists, not the error. */
         if (rv < 0 && rv != -EEXIST && access(path, F_OK) < 0)
             return rv;
         *p = saved;

@@ -2,13 +2,13 @@
 /*
  * fs.h - names in the sandbox's file system, with the rights of the default user.
  *
- * The agent stays root and takes the user's rights for single calls (fs_enter, fs_leave): what the
- * user's own processes move or link meanwhile cannot lead it further than they can go themselves.
- * Long operations are cut into slices, so that a large tree delays nobody.
+ * The agent stays root and takes the user's rights for single calls (fs_enter, fs_leave_p). So
+ * whatever the user's processes move or link in the meantime, no path leads the agent further than
+ * the user could go. Long operations are cut into slices, so that a large tree delays nobody.
  *
- * Paths: absolute, or relative to the user's home. Symbolic links and ".." are followed as the
- * kernel does; what is reported is where they lead. The agent's own /proc directory is refused:
- * its links are open files of the agent's.
+ * Paths are absolute, or relative to the user's home. Symbolic links and ".." are followed as the
+ * kernel does, and answers report the path they lead to. The agent's own /proc directory is
+ * refused, because its links open the agent's own files.
  */
 #ifndef CORRAL_AGENT_FS_H
 #define CORRAL_AGENT_FS_H
@@ -40,7 +40,7 @@ static inline void fs_node_done(struct fs_node *n)
     n->fd = -1;
 }
 
-/* All of these want the user's rights and return 0 or a negative errno. */
+/* All of these are called with the user's rights and return 0 or a negative errno. */
 
 /* What `path` leads to. */
 int fs_resolve(const struct account *a, const char *path, struct fs_node *ret);
@@ -48,7 +48,7 @@ int fs_resolve(const struct account *a, const char *path, struct fs_node *ret);
  * when there is none, as in "/" or "a/..". */
 int fs_resolve_parent(const struct account *a, const char *path, struct fs_node *ret,
                       char ret_name[NAME_MAX + 1]);
-/* Opens what was resolved for real: the descriptor, owned by the caller. */
+/* Opens the resolved file itself. A descriptor, owned by the caller, or a negative errno. */
 int fs_reopen(const struct fs_node *n, int flags);
 /* Creates the directory and what is missing above it. An existing directory is fine. */
 int fs_make_directories(const struct account *a, const char *path, mode_t mode);

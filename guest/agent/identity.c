@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * identity.c - writes the host name and the ids.
+ *
+ * The machine id is a file. The boot id belongs to the kernel and cannot be written, so a file with
+ * another id is mounted over it, read-only; a later call writes to that file.
+ */
 #include "agent/identity.h"
 
 #include <errno.h>
@@ -28,7 +34,7 @@ void identity_set_name(const char *hostname)
         (void)!sethostname(hostname, strlen(hostname));
 }
 
-/* Of version 4, as systemd and the kernel make theirs. */
+/* A UUID of version 4, as systemd and the kernel use. */
 static int make_uuid(const char *separator, char text[UUID_TEXT])
 {
     uint8_t id[UUID_BYTES];
@@ -45,7 +51,7 @@ static int make_uuid(const char *separator, char text[UUID_TEXT])
     return 0;
 }
 
-/* In place: a mount of the file shows the new text. */
+/* Writes in place, so that a bind mount of the file shows the new text. */
 static int replace_text(const char *path, const char *text)
 {
     size_t len = strlen(text);

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kept.c - the record of a kept operation and the connections that read it.
+ *
+ * The happy path is: kept_start makes a socket pair, serves one end as a connection and sends the
+ * request on the other; the answer is cut into frames and appended to the journal; each view copies
+ * whole frames to its connection; after the last frame the operation is ENDED and the record stays.
+ *
+ * Possible failure modes are: the operation closes its end without a last frame, or sends an
+ * invalid one (an ERROR becomes the last frame); there is no memory for the journal (the record is
+ * dropped); there is no room (see kept.h).
+ */
 #include "agent/kept.h"
 
 #include <errno.h>
@@ -25,7 +36,7 @@ static void kept_release(struct deferred *d)
     free(k);
 }
 
-/* Without its connection the operation is stopped. */
+/* Closing the connection stops the operation. */
 static void kept_drop(struct kept *k)
 {
     struct kepts *s = &k->agent->kepts;
@@ -67,14 +78,14 @@ bool kept_was_lost(const struct kepts *s, const char *key)
     return false;
 }
 
-/* Drops the record that ended first and that nobody reads. */
+/* Drops the record that ended first among those without an attached connection. */
 static bool kepts_make_room(struct kepts *s)
 {
     list_for_each (it, &s->list) {
         struct kept *k = list_entry(it, struct kept, node);
         if (k->ended_at == 0 || !list_empty(&k->views))
             continue;
-        log_warn("a kept operation made room", "key=%s", k->key);
+        log_warn("dropped the record of a kept operation to make room", "key=%s", k->key);
         memcpy(s->lost[s->next_lost], k->key, sizeof(k->key));
         s->next_lost = (s->next_lost + 1) % KEPT_MAX;
         kept_drop(k);
@@ -83,7 +94,7 @@ static bool kepts_make_room(struct kepts *s)
     return false;
 }
 
-/* The pair: the agent's own end, and one that a connection serves like a server's. */
+/* Makes the pair: the agent's own end, and one that is served like a connection of the server. */
 static int kept_connect(struct kept *k)
 {
     int fds[2];
@@ -93,7 +104,7 @@ static int kept_connect(struct kept *k)
     return conn_new(k->agent, fds[1], true);
 }
 
-/* The operation takes what it can of the request. 0 or a negative errno. */
+/* Sends as much of the request as the operation takes. 0 or a negative errno. */
 static int kept_send(struct kept *k)
 {
     int rv = loop_send(&k->agent->loop, &k->source, &k->request);
@@ -156,7 +167,7 @@ static void kept_end(struct kept *k)
     list_add_tail(&s->list, &k->node);
 }
 
-/* The operation's end closed without its last frame, or it says what cannot be. */
+/* The operation closed its end without a last frame, or sent an invalid one. */
 static void kept_broken(struct kept *k)
 {
     struct kepts *s = &k->agent->kepts;
@@ -188,8 +199,8 @@ static int kept_kind(enum wire_type type, uint8_t stream)
     }
 }
 
-/* Whether so much may be recorded. A kind that had no room once has none any more: what follows
- * would not be what follows. */
+/* Whether `len` more bytes may be recorded. Once a frame of a kind is left out, all later ones of
+ * it are, too: a record with a gap would look like a complete one. */
 static bool kept_has_room(struct kept *k, int kind, size_t len)
 {
     struct kepts *s = &k->agent->kepts;
@@ -211,7 +222,7 @@ static void kept_record(struct kept *k, const void *data, size_t len)
         k->agent->kepts.bytes += len;
 }
 
-/* The head of a frame is complete: what becomes of it. -EPROTO: it cannot be. */
+/* The head of a frame is complete: decides whether to record the frame. -EPROTO: it is invalid. */
 static int kept_begin_frame(struct kept *k)
 {
     struct cursor c = cursor_on(k->head, WIRE_HEADER_SIZE);
@@ -231,8 +242,8 @@ static int kept_begin_frame(struct kept *k)
     return 0;
 }
 
-/* One more byte of a head. Of CODE_STREAM the first byte of the payload belongs to it, which says
- * which stream it is. */
+/* One more byte of a head. The head of CODE_STREAM includes the first byte of the payload, which
+ * names the stream: room is counted per stream. */
 static int kept_take_head(struct kept *k, uint8_t byte)
 {
     k->head[k->head_len++] = byte;
@@ -244,7 +255,8 @@ static int kept_take_head(struct kept *k, uint8_t byte)
     return stream && !empty && k->head_len == WIRE_HEADER_SIZE ? 0 : kept_begin_frame(k);
 }
 
-/* Cuts what arrives into frames, none of which is ever held back for its end. */
+/* Cuts the input into frames. A part of a frame is recorded as it arrives; views get whole frames
+ * only (k->whole). */
 static int kept_take(struct kept *k, const uint8_t *data, size_t len)
 {
     while (len > 0 || (k->in_body && k->body_left == 0)) {

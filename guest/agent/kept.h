@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kept.h - operations that go on without the server: an EXEC or CODE_RUN under a key, its answer
- * recorded, for whoever attaches.
+ * kept.h - operations that outlive the server's connection: an EXEC or CODE_RUN runs under a key,
+ * its answer is recorded, and connections attach to the record.
  *
- * The agent itself is the client of a kept operation: it holds the other end of a connection pair,
- * so that op_exec.c and op_code.c see a server that reads at once and never goes away. What they
- * answer is recorded in whole frames; connections that look on (kept_view) are fed from the record.
+ * The agent itself is the client of a kept operation. It holds the other end of a socket pair, so
+ * that ops/exec.c and ops/code.c see a server that reads at once and never closes. Their answers
+ * are recorded in whole frames, and attached connections (kept_view) are fed from the record.
  *
  * state    waits for                                  at most
- * RUNNING  the operation's last frame                 the operation's own time-out, which a kept
- *                                                     one must have
+ * RUNNING  the operation's last frame                 the operation's own time-out, which KEEP
+ *                                                     requires
  * ENDED    FORGET, or newer ones that need the room   -
  *
  * Bounds: KEPT_MAX operations; of each, `keep` bytes of each kind of output; KEPT_TOTAL bytes in
- * all. A kind of output that has no more room is left out from there on; the ends of operations are
- * always recorded. Room is made by dropping the record that ended first; its key is remembered, so
- * that nobody takes the operation for one that never began.
+ * all. Once a frame of a kind has no room, the rest of that kind is left out; the last frame is
+ * always recorded. The record that ended first is dropped to make room. Its key is remembered, so
+ * that ATTACH can tell a lost record from an operation that never began.
  */
 #ifndef CORRAL_AGENT_KEPT_H
 #define CORRAL_AGENT_KEPT_H
@@ -39,12 +39,12 @@ struct kept {
     struct deferred deferred;
     char key[WIRE_MAX_KEY + 1];
     uint64_t started_at, ended_at; /* us, monotonic; ended_at 0: it runs */
-    struct buf request;            /* what the operation has not taken yet */
+    struct buf request;            /* the part that the operation has not read yet */
     struct buf journal;
     size_t whole;            /* bytes of `journal` that are whole frames */
     size_t room[KEPT_KINDS]; /* bytes that may still be recorded */
     /* The frame that is arriving. */
-    uint8_t head[WIRE_HEADER_SIZE + 1]; /* and, of CODE_STREAM, which stream */
+    uint8_t head[WIRE_HEADER_SIZE + 1]; /* and, of CODE_STREAM, the stream's number */
     size_t head_len;
     size_t body_left;
     bool in_body, recording, last;
@@ -55,14 +55,14 @@ struct kepts {
     struct list list; /* oldest first; those that ended are in the order of their ends */
     unsigned int count;
     size_t bytes;                          /* of all journals */
-    char lost[KEPT_MAX][WIRE_MAX_KEY + 1]; /* keys whose record had to make room; a ring */
+    char lost[KEPT_MAX][WIRE_MAX_KEY + 1]; /* keys of dropped records; a ring */
     unsigned int next_lost;
 };
 
-/* A connection that looks on. Embedded in the connection's op_state. */
+/* An attached connection. Embedded in its op_state. */
 struct kept_view {
     struct list node;  /* in kept->views */
-    struct kept *kept; /* NULL: it looks on no more */
+    struct kept *kept; /* NULL: no longer attached */
     struct conn *conn;
     size_t sent; /* bytes of the journal */
 };
@@ -76,7 +76,7 @@ bool kept_was_lost(const struct kepts *s, const char *key);
  * negative errno. */
 int kept_start(struct kepts *s, const char *key, uint32_t keep, const struct wire_frame *frame,
                struct kept **ret);
-/* Ends it if it runs; other views are told. */
+/* Ends it if it runs. Attached connections get an error. */
 void kept_forget(struct kept *k);
 void kept_handle_event(struct source *s, uint32_t events);
 

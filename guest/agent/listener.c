@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * listener.c - opens the socket that the server connects to, and accepts from it.
+ *
+ * In a container the server passes a listening socket (fd:N), so that it can connect before the
+ * agent runs. In a microVM the agent listens on vsock. Tests use a unix socket.
+ */
 #include "agent/listener.h"
 
 #include <errno.h>
@@ -101,7 +107,8 @@ int listener_accept(struct listener *l)
                          l->vsock ? &len : NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0)
             return -errno;
-        /* vsock has a loopback: processes of the sandbox must not command the agent. */
+        /* vsock has a loopback: without this check processes of the sandbox could command the
+         * agent. */
         if (!l->vsock || peer.svm_cid == VMADDR_CID_HOST)
             return fd;
         (void)close(fd);

@@ -8,11 +8,11 @@
 
 struct listener {
     struct source source;
-    bool vsock;       /* no greeting: the VMM has done it */
+    bool vsock;       /* no greeting: the VMM has answered it */
     const char *path; /* borrowed: to unlink at the end; NULL: none */
 };
 
-/* 0 or a negative errno. -EINVAL: `spec` is not one. */
+/* 0 or a negative errno. -EINVAL: `spec` is not an address. */
 int listener_open(struct listener *l, const char *spec);
 void listener_done(struct listener *l, struct loop *loop);
 /* The next connection, or a negative errno; -EAGAIN: none waits. Connections that do not come from

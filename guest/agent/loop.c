@@ -1,4 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * loop.c - one turn of the loop: loop_wait, the caller's dispatch of the batch, loop_end_turn.
+ *
+ * Memory is freed only in loop_end_turn. Until then an event later in the batch may still point to
+ * a source whose owner died earlier in it; such a source has fd -1 and is skipped. For the same
+ * reason loop_close takes the descriptor out of the epoll set before it closes it.
+ *
+ * Timers are a sorted list. The agent has a few hundred at most and nearly all are started with one
+ * of a few delays, so the search for the place starts at the end.
+ */
 #include "agent/loop.h"
 
 #include <errno.h>
@@ -62,8 +72,8 @@ void loop_close(struct loop *l, struct source *s)
 {
     if (s->fd < 0)
         return;
-    /* A child between fork and exec still holds the description: closing alone would leave it in
-     * the epoll set. */
+    /* A child between fork and exec holds the same open file. Closing the descriptor alone would
+     * leave it in the epoll set. */
     (void)loop_watch(l, s, 0);
     (void)close(s->fd);
     s->fd = -1;
@@ -125,7 +135,7 @@ static int loop_timeout(const struct loop *l)
     uint64_t at = list_first(&l->timers, struct timer, node)->at;
     if (at <= now)
         return 0;
-    uint64_t ms = (at - now + 999) / 1000;
+    uint64_t ms = (at - now + 999) / 1000; /* rounded up: too early would be a busy loop */
     return ms > INT32_MAX ? INT32_MAX : (int)ms;
 }
 
@@ -145,7 +155,7 @@ void loop_end_turn(struct loop *l)
         list_del(&t->node);
         t->fire(t);
     }
-    /* Tasks queued by tasks wait for the next turn, behind the events of it. */
+    /* A task that is queued by a task runs in the next turn, after the events of that turn. */
     struct list turn = LIST_INIT(turn);
     while (!list_empty(&l->tasks)) {
         struct list *n = l->tasks.next;

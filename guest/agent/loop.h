@@ -3,8 +3,8 @@
  * loop.h - the agent's event loop: epoll with typed sources, timers, slices of long work, and
  * memory that is released after the batch of events in which it died.
  *
- * A source is embedded in its owner. Its kind says what the owner is; the one switch over kinds is
- * in agent.c. A closed source (fd -1) gets no more events, also not those of the running batch.
+ * A source is embedded in its owner, and its kind says what the owner is. The one switch over kinds
+ * is in serve.c. A closed source (fd -1) gets no more events, not even those of the running batch.
  */
 #ifndef CORRAL_AGENT_LOOP_H
 #define CORRAL_AGENT_LOOP_H
@@ -19,16 +19,16 @@
 #define LOOP_BATCH 64 /* events taken per turn */
 
 enum source_kind {
-    SOURCE_SIGNAL,      /* agent.c: signalfd */
-    SOURCE_LISTENER,    /* agent.c: a connection waits */
+    SOURCE_SIGNAL,      /* serve.c: signalfd */
+    SOURCE_LISTENER,    /* serve.c: a connection waits */
     SOURCE_CONN,        /* conn.c: the server's end of an operation */
-    SOURCE_EXEC_STATUS, /* op_exec.c: the child has executed its program, or failed to */
-    SOURCE_EXEC_STDIN,  /* op_exec.c */
-    SOURCE_EXEC_OUTPUT, /* op_exec.c: stdout or stderr */
+    SOURCE_EXEC_STATUS, /* ops/exec.c: the child has executed its program, or failed to */
+    SOURCE_EXEC_STDIN,  /* ops/exec.c */
+    SOURCE_EXEC_OUTPUT, /* ops/exec.c: stdout or stderr */
     SOURCE_SINK,        /* sink.c: output nobody reads */
     SOURCE_RELAY,       /* relay.c: the far end of a raw connection */
     SOURCE_KEPT,        /* kept.c: the agent's own end of a kept operation */
-    SOURCE_BRIDGE_CALL, /* bridge_call.c: a request of the agent's own to the bridge */
+    SOURCE_BRIDGE_CALL, /* bridge.c: a request of the agent's own to the bridge */
 };
 
 struct source {
@@ -43,7 +43,7 @@ struct timer {
     void (*fire)(struct timer *t);
 };
 
-/* Work that is done in slices: run once per turn while queued. */
+/* Work that is done in slices: it runs once per turn while it is queued. */
 struct task {
     struct list node;
     void (*run)(struct task *t); /* no longer queued when called */
@@ -66,10 +66,10 @@ void loop_done(struct loop *l);
 
 /* Takes ownership of `fd`. */
 void source_init(struct source *s, enum source_kind kind, int fd);
-/* Changes what is watched. A source that watches nothing gets no event at all, not even EPOLLHUP:
- * a hung-up pipe that must wait costs no turns. 0 or a negative errno. */
+/* Changes the watched events. A source that watches nothing gets no event at all, not even
+ * EPOLLHUP: a hung-up pipe that must wait costs no turns. 0 or a negative errno. */
 int loop_watch(struct loop *l, struct source *s, uint32_t events);
-/* Sends what the socket takes of `out` and waits for its answers, and for room while something is
+/* Sends as much of `out` as the socket takes. Then watches for input, and for room while bytes are
  * left. 0 or a negative errno. */
 int loop_send(struct loop *l, struct source *s, struct buf *out);
 void loop_close(struct loop *l, struct source *s); /* closes the fd; idempotent */

@@ -34,7 +34,7 @@ static int usage(void)
     return 2;
 }
 
-/* --bridge takes the rest of the line: the command's own options are not ours. */
+/* --bridge takes the rest of the line, because the bridge's own options are not the agent's. */
 static int parse_options(int argc, char **argv, struct serve_options *ret)
 {
     *ret = (struct serve_options){
@@ -60,8 +60,9 @@ static int parse_options(int argc, char **argv, struct serve_options *ret)
     return ret->listen != NULL && optind == argc ? 0 : -EINVAL;
 }
 
-/* Nothing of whoever started the agent reaches the commands: descriptors, ignored signals (a
- * shell's background jobs ignore SIGINT), mask, dumps. */
+/* Commands must not inherit what the agent inherited: other descriptors are closed on exec, ignored
+ * signals (a shell ignores SIGINT for its background jobs) get their default action, the umask is
+ * known. And no process of the user can trace the agent or read its memory. */
 static void shed_inheritance(void)
 {
     for (int sig = 1; sig < NSIG; sig++)

@@ -1,4 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pid1.c - the start and the end of process 1.
+ *
+ * pid1_start mounts the kernel's file systems, opens descriptors 0 to 2 and brings the loopback up.
+ * No step is fatal: with a mount missing the sandbox still runs most programs, and without an agent
+ * it runs none, so a failure is a line in the log.
+ *
+ * pid1_stop sends SIGTERM to all processes, waits, sends SIGKILL until none is left, and powers a
+ * machine off. Reaping in between is serve.c's.
+ */
 #include "agent/pid1.h"
 
 #include <errno.h>
@@ -59,7 +69,8 @@ static bool is_mounted(const struct pid1_mount *m)
     struct statfs fs;
     if (m->probe != NULL)
         return access(m->probe, F_OK) == 0;
-    /* /dev/shm is a directory of its parent's tmpfs until it is mounted. */
+    /* /dev/shm may be a directory on the tmpfs of its parent: then the type is right, but it is no
+     * mount. */
     struct stat at, above;
     char parent[64];
     (void)snprintf(parent, sizeof(parent), "%s/..", m->target);
@@ -75,7 +86,7 @@ static void mount_missing(void)
         if (is_mounted(m))
             continue;
         (void)mkdir(m->target, m->mode);
-        /* Without the right to mount, the runtime has decided what there is. */
+        /* Without the right to mount, the runtime decides which mounts there are. */
         if (mount(m->type, m->target, m->type, m->flags, m->data) < 0 && errno != EPERM)
             log_warn("cannot mount, ignoring", "target=%s error=\"%s\"", m->target,
                      strerror(errno));
@@ -84,7 +95,7 @@ static void mount_missing(void)
         (void)!symlink(pid1_dev_links[i][0], pid1_dev_links[i][1]);
 }
 
-/* A network namespace of one's own begins with its loopback down. */
+/* A new network namespace begins with its loopback down. */
 static void loopback_up(void)
 {
     struct ifreq ifr = {.ifr_name = "lo"};
@@ -103,7 +114,8 @@ static void name_host(void)
         (void)sethostname("sandbox", strlen("sandbox"));
 }
 
-/* Descriptors 0 to 2 exist, so that no pipe of ours is ever one of them. */
+/* Opens those of descriptors 0 to 2 that are closed, so that no pipe of the agent gets their
+ * number. */
 static void fill_standard_fds(void)
 {
     int fd;
@@ -172,13 +184,14 @@ static bool reap_for(int ms)
 void pid1_stop(void)
 {
     if (signal_rest(SIGTERM) && !reap_for(PID1_TERM_MS)) {
-        /* Children of the killed become ours: until nobody is left. */
+        /* The orphans of a killed process become children of the agent, so kill until nobody is
+         * left. */
         for (int waited = 0; waited < PID1_KILL_MS && signal_rest(SIGKILL); waited += PID1_STEP_MS)
             (void)reap_for(PID1_STEP_MS);
     }
     if (getpid() != 1)
         return;
     sync();
-    /* Only a machine's process 1 has the right; in a container the exit is the end. */
+    /* Only process 1 of a machine has the right. In a container its exit ends the container. */
     (void)reboot(RB_POWER_OFF);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pid1.h - the duties of process 1. Each step does only what is not done yet: an OCI runtime has
- * made the mounts, in a virtual machine nobody has. As any other process the agent only adopts and
- * reaps orphans. */
+/* pid1.h - the duties of process 1. Each step does only what is still missing: an OCI runtime has
+ * made the mounts, in a microVM nobody has. An agent that is not process 1 only adopts orphans. */
 #ifndef CORRAL_AGENT_PID1_H
 #define CORRAL_AGENT_PID1_H
 

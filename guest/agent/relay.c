@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay.c - moves bytes between a connection and another socket.
+ *
+ * Each direction is a relay_way. It reads a chunk and writes it at once; only what the receiver
+ * does not take is kept, and nothing more is read until that is written. So a relay needs memory
+ * for one chunk per way at most, and none while it is idle. A turn moves RELAY_ROUNDS chunks per
+ * way, then the other connections have theirs.
+ *
+ * Possible failure modes are: a send fails (that way is over, and what the broken side sent before
+ * is still delivered the other way); there is no memory for the rest of a chunk (the way is over).
+ */
 #include "agent/relay.h"
 
 #include <errno.h>
@@ -11,8 +22,6 @@
 
 static void relay_timer(struct timer *t);
 static void relay_advance(struct relay *r);
-
-static struct loop *relay_loop(struct relay *r);
 
 void relay_init(struct relay *r, struct conn *conn, bool coupled)
 {
@@ -44,12 +53,7 @@ static struct loop *relay_loop(struct relay *r)
     return &r->conn->agent->loop;
 }
 
-/* The socket of `from` gives no more and, when broken, its peer way can write nothing to it. */
-static void way_end(struct relay_way *way)
-{
-    way->ended = true;
-}
-
+/* The receiver is broken: nothing more is read for it. */
 static void way_break(struct relay_way *way)
 {
     way->ended = way->shut = true;
@@ -87,8 +91,8 @@ static bool way_flush(struct relay_way *way, int to)
     return all;
 }
 
-/* Moves what it can. `back` is the way that writes to `from`; with `pass_end` the end of one side
- * is passed on to the other. True when a byte was read. */
+/* Moves up to RELAY_ROUNDS chunks. `back` is the way that writes to `from`. With `pass_end` the end
+ * of one side is passed on to the other. True when a byte was read. */
 static bool way_move(struct relay_way *way, struct relay_way *back, int from, int to, bool pass_end)
 {
     static uint8_t chunk[WIRE_CHUNK];
@@ -101,7 +105,7 @@ static bool way_move(struct relay_way *way, struct relay_way *back, int from, in
         if (n < 0)
             way_break(back);
         if (n <= 0) {
-            way_end(way);
+            way->ended = true;
             break;
         }
         moved = true;
@@ -150,7 +154,7 @@ static void relay_advance(struct relay *r)
     if ((r->up.ended || r->down.ended) && list_empty(&r->timer.node))
         loop_timer_start(relay_loop(r), &r->timer, RELAY_HALF_US);
     uint32_t near = side_events(&r->up, &r->down);
-    /* A coupled relay must see the server go also while it does not read. */
+    /* A coupled relay must notice the server's end even while it does not read. */
     if (r->coupled)
         near |= EPOLLRDHUP;
     if (loop_watch(relay_loop(r), &c->source, near) < 0 ||
@@ -165,7 +169,7 @@ void relay_handle_near(struct relay *r, uint32_t events)
         return;
     }
     if (events & (EPOLLHUP | EPOLLERR))
-        way_break(&r->down); /* nobody is there to write to; what it sent is still delivered */
+        way_break(&r->down); /* it takes nothing more; what it sent is still delivered */
     relay_advance(r);
 }
 

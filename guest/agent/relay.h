@@ -8,8 +8,8 @@
  * goes (a coupled relay ends at once, an uncoupled one first delivers what was sent).
  *
  * An uncoupled relay (PORT) passes half-closes on and ends when both ways have ended; once one has,
- * RELAY_HALF_US without a byte end it too. A coupled one (code) ends with either side, with an
- * ERROR when the far one has not said anything.
+ * RELAY_HALF_US without a byte end it too. A coupled one (code) ends with either side, and
+ * answers ERROR when no byte came from the far side.
  */
 #ifndef CORRAL_AGENT_RELAY_H
 #define CORRAL_AGENT_RELAY_H

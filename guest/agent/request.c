@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * request.c - the table of requests and a parser for each.
+ *
+ * A parser takes all fields of its type and returns what is wrong with them, or NULL. It does not
+ * check each read: after the end of the payload a cursor gives zeros, and request_parse looks at
+ * the cursor at the end. Only strings need a look before they are used, as a cursor gives NULL.
+ */
 #include "agent/request.h"
 
 #include <errno.h>
@@ -58,7 +65,7 @@ int request_parse(const struct wire_frame *frame, struct request *ret, const cha
     struct cursor c = cursor_on(frame->payload, frame->len);
     struct request r = {.type = frame->type};
     const char *why = kind->parse(&c, &r);
-    /* A frame that is broken as well as wrong is broken. */
+    /* A malformed frame with an invalid argument counts as malformed. */
     int rv = !cursor_end(&c) ? -EPROTO : why != NULL ? -EINVAL : 0;
     if (rv == 0 && (r.flags & ~kind->flags) != 0) {
         why = "unknown flags";
@@ -86,7 +93,7 @@ void request_done(struct request *r)
     *r = (struct request){0};
 }
 
-/* A path from outside: NUL and length are the client's mistakes, not a broken frame. */
+/* A NUL or too many bytes in a path are the mistake of an API client, not a malformed frame. */
 static const char *take_path(struct cursor *c, bool may_be_empty, char **ret)
 {
     struct span s = wire_get_span(c);
@@ -175,7 +182,7 @@ static const char *parse_keep(struct cursor *c, struct request *r)
     return why;
 }
 
-/* Nobody may be there to end it, so it ends by itself; and nobody may be there to feed it. */
+/* A kept operation may have no connection. So it must end by itself and cannot wait for input. */
 int request_check_kept(const struct wire_frame *frame, const char **ret_why)
 {
     struct cursor c = cursor_on(frame->payload, frame->len);

@@ -6,11 +6,12 @@
 #include <stdbool.h>
 
 #include "base/wire_codec.h"
+#include "wire.h"
 
 #define REQUEST_PATH_MAX    4095u /* bytes of a path */
 #define REQUEST_ENTROPY_MAX 4096u
 
-/* What a request asks for. Strings and lists are owned by it; fields a type does not have are
+/* What a request asks for. It owns the strings and lists. A field that the type does not have is
  * zero. */
 struct request {
     enum wire_type type;
@@ -34,8 +35,8 @@ struct request {
 
 #define cleanup_request __attribute__((cleanup(request_done)))
 
-/* 0 and *ret. -EPROTO: the payload is not one of this type. -EINVAL: it is, with an argument that
- * cannot be; `*ret_why` says which (a static string). On failure *ret is empty. */
+/* 0 and *ret. -EPROTO: the payload does not match the type. -EINVAL: it does, but an argument is
+ * invalid; `*ret_why` says which (a static string). On failure *ret is empty. */
 int request_parse(const struct wire_frame *frame, struct request *ret, const char **ret_why);
 void request_done(struct request *r);
 

@@ -140,6 +140,8 @@ int serve_init(struct agent *a, const struct serve_options *options)
 static void serve_accept(struct agent *a)
 {
     for (int i = 0; i < SERVE_ACCEPTS_PER_TURN; i++) {
+        /* The queue of the listener is the place to wait: a refused connection would be an error in
+         * the server. */
         if (a->conn_count >= SERVE_MAX_CONNS) {
             (void)loop_watch(&a->loop, &a->listener.source, 0);
             return;

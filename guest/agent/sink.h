@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sink.h - output pipes of commands that have ended, still held open by what they left in the
- * background. Read to nowhere, so that a background server is not killed by SIGPIPE. */
+/* sink.h - output pipes of commands that have ended, when a background process still holds them.
+ * They are read and the bytes dropped, so that a background server does not die of SIGPIPE. */
 #ifndef CORRAL_AGENT_SINK_H
 #define CORRAL_AGENT_SINK_H
 

@@ -1,4 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spawn.c - fork, the steps between fork and exec, and the end of a session.
+ *
+ * The child's steps have an order: a session of its own, the agent's limits and signals undone,
+ * descriptors 0 to 3, the account's rights, the working directory, the program. The directory comes
+ * after the rights, so that the account needs access to it.
+ *
+ * Possible failure modes are: a step fails (its number and errno go through the status pipe); a
+ * process leaves the group (spawn_kill looks for the session in /proc, several times, as a fork may
+ * be under way).
+ *
+ * The agent has one thread, so the child may allocate memory between fork and exec.
+ */
 #include "agent/spawn.h"
 
 #include <ctype.h>
@@ -16,7 +29,7 @@
 
 #include "agent/env.h"
 
-#define SPAWN_STATUS_MIN_FD 10 /* out of the way of 0 to 3 */
+#define SPAWN_STATUS_MIN_FD 10 /* place_fds must not overwrite it */
 #define SPAWN_KILL_ROUNDS   8
 
 static struct rlimit spawn_nofile;
@@ -84,7 +97,7 @@ static int become(const struct account *a)
     return setresuid(a->uid, a->uid, a->uid);
 }
 
-/* A script without "#!" is the shell's, as for execvp. */
+/* A script without "#!" is run by the shell, as with execvp(). */
 static void exec_as_script(const char *path, char *const *argv, char *const *env)
 {
     size_t n = 0;
@@ -166,7 +179,7 @@ static _Noreturn void run_child(const struct spawn *s, int status_fd)
     reset_signals();
     if (place_fds(s) < 0 || become(s->account) < 0)
         goto fail;
-    if (s->die_with_agent)
+    if (s->die_with_agent) /* after become(): a change of credentials clears it */
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     failure.stage = SPAWN_DIRECTORY;
     if (!enter_directory(s))
@@ -200,8 +213,8 @@ int spawn_start(const struct spawn *s, pid_t *ret_pid, int *ret_status_fd)
     return 0;
 }
 
-/* Field 6 of /proc/<pid>/stat, or -1. The name in field 2 may hold anything but is the last to
- * end in ')'. */
+/* Field 6 of /proc/<pid>/stat, or -1. The name in field 2 may hold any character, so the last ')'
+ * ends it. */
 static pid_t session_of(const char *pid)
 {
     char path[64], stat[512];

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spawn.h - starting a program as another account.
+ * spawn.h - starts a program as another account.
  *
- * The child is a plain fork: it drops its rights in memory of its own, and the agent never waits
- * for an exec that a slow disk delays. What became of it arrives on the status pipe: end of file
- * once the program runs, a struct spawn_failure when it cannot.
+ * The child is a plain fork: it drops its rights in memory of its own, and the agent does not wait
+ * while a slow disk delays the exec. The status pipe brings the result: end of file once the
+ * program runs, a struct spawn_failure when it cannot.
  */
 #ifndef CORRAL_AGENT_SPAWN_H
 #define CORRAL_AGENT_SPAWN_H
@@ -35,14 +35,14 @@ struct spawn {
     bool die_with_agent;
 };
 
-/* Once, before the first spawn: keeps what children inherit as it is now, and lets the agent
- * itself have more descriptors. */
+/* Once, before the first spawn: remembers the limits that children get, then raises the agent's own
+ * limit of descriptors. */
 void spawn_init(void);
 /* 0, the pid (of a process that leads a session and group of its own) and the reading end of the
  * status pipe, non-blocking, owned by the caller. Or a negative errno. */
 int spawn_start(const struct spawn *s, pid_t *ret_pid, int *ret_status_fd);
-/* SIGKILL to the group and to whatever else is left of the session. `pid` must not be reaped yet.
- */
+/* SIGKILL to the process group and to the rest of the session. `pid` must not be reaped yet, so
+ * that its number cannot be another process's. */
 void spawn_kill(pid_t pid);
 /* Whether `name` can be executed, searched for in `path`. */
 bool spawn_can_run(const char *name, const char *path);

@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * grow.c - grows a mounted ext4 to the size of its disk.
+ *
+ * The superblock is read from the disk, because statfs() leaves the
+ * metadata out of the size; EXT4_RESIZE
+ * asks the kernel for the growth, which is quick: it adds groups and writes their descriptors. It
+ * works on a mounted file system only.
+ */
 #include "init/grow.h"
 
 #include <errno.h>

@@ -5,12 +5,12 @@
 
 #include <stdint.h>
 
-/* The number of blocks of the ext4 whose superblock `sb` (1024 bytes) is, and their size. 0 or
+/* Reads the number of blocks and their size from an ext4 superblock, `sb` (1024 bytes). 0, or
  * -EINVAL when it is none. */
 int grow_read_superblock(const uint8_t *sb, uint64_t *ret_blocks, uint32_t *ret_block_size);
 
-/* Grows the ext4 of block device `disk`, mounted at `root`, to the device's size; does nothing when
- * it has it. 0 or a negative errno. */
+/* Grows the ext4 of block device `disk`, mounted at `root`, to the device's size. Does nothing when
+ * it is that large already. 0 or a negative errno. */
 int grow_ext4(const char *disk, const char *root);
 
 #endif

@@ -6,9 +6,11 @@
  * and the guest tree at /opt/corral. The disk gets the guest tree as a small read-only file system
  * of its own, so that no image depends on it.
  *
- * Possible failure modes are: a module that does not load, no disk within DISK_WAIT_MS, a disk that
- * is no ext4, a root without /opt/corral. Each ends in one line on the console and a power-off,
- * which the VMM reports.
+ * The happy path is: mount /dev, load the modules, wait for the disk and mount it, grow its file
+ * system, copy the guest tree, make the disk the root, execute the agent as the same process 1.
+ * Possible failure modes are: a module that does not load, no disk within DISK_WAIT_MS, a disk
+ * without an ext4, a root without /opt/corral. Each ends in one line on the console and a
+ * power-off, which the VMM reports.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +49,7 @@ __attribute__((format(printf, 1, 2))) static _Noreturn void init_fail(const char
     va_end(ap);
     sync();
     (void)reboot(RB_POWER_OFF);
-    _exit(1); /* a panic of the kernel says the rest */
+    _exit(1); /* the end of process 1 is a panic, which the VMM sees as well */
 }
 
 static void init_mount(const char *type, const char *target, unsigned long flags, const char *data)
@@ -91,8 +93,8 @@ static void init_disk(void)
     }
     if (mkdir(NEW_ROOT, 0755) < 0 && errno != EEXIST)
         init_fail("cannot make " NEW_ROOT ": %s", strerror(errno));
-    /* What mke2fs left unwritten are zeros here: nothing has to be initialised in the background,
-     * which would fill every sandbox's overlay. */
+    /* The inode tables that mke2fs did not write read as zeros. To initialise them in the
+     * background would only fill the overlay of every sandbox. */
     if (mount(DISK, NEW_ROOT, "ext4", MS_NOATIME, "noinit_itable") < 0)
         init_fail("the disk is not a usable ext4: %s", strerror(errno));
     int rv = grow_ext4(DISK, NEW_ROOT);
@@ -118,7 +120,7 @@ static void init_switch_root(void)
     struct statfs fs;
     if (mount("/dev", NEW_ROOT "/dev", NULL, MS_MOVE, NULL) < 0)
         init_fail("cannot move /dev: %s", strerror(errno));
-    /* Only a file system in memory is emptied: started by mistake elsewhere, nothing is lost. */
+    /* Empties a file system in memory only: a start by mistake elsewhere destroys nothing. */
     if (statfs("/", &fs) < 0 || (fs.f_type != RAMFS_MAGIC && fs.f_type != TMPFS_MAGIC))
         init_fail("this is not an initramfs");
     tree_remove_contents("/");

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tree.c - copies a tree of files, and empties a directory.
+ *
+ * Every step is relative to an open directory and follows no link. The depth is bounded
+ * (TREE_DEPTH), because each level costs a descriptor and a stack frame; the trees of an initramfs
+ * are flat.
+ */
 #include "init/tree.h"
 
 #include <dirent.h>

@@ -7,7 +7,8 @@
  * by the caller. -EINVAL for anything but a plain file or a directory. */
 int tree_copy(const char *from, const char *to);
 
-/* Removes what is in a directory and on its file system; what does not go stays. */
+/* Removes the contents of a directory that are on its file system. An entry that cannot be removed
+ * stays. */
 void tree_remove_contents(const char *path);
 
 #endif

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * code.c - requests of code and contexts: passed to the bridge byte for byte as they arrive, and
- * its answers back. The agent reads no more of them than the header's type.
+ * code.c - CODE_* and CONTEXT_*: the request goes to the bridge byte for byte as it arrives, and
+ * the bridge's answer comes back. The agent reads the header only.
+ *
+ * The happy path is: bridge_connect gives a socket, and the relay moves bytes until the bridge
+ * closes it.
+ * Possible failure modes are: the bridge is between two starts (WAITING), there is none or it keeps
+ * failing (ERROR), it ends before it answered (the relay answers ERROR), the server closes (so does
+ * the relay, and the bridge ends the run).
  *
  * state    waits for                              at most
  * WAITING  the next start of a bridge that died   CODE_WAIT_US
- * RELAYING bytes; the end of either side is the   the request's own time-out, which is the
- *          end of both                            bridge's to keep
+ * RELAYING bytes; the end of either side is the   the request's own time-out, which the
+ *          end of both                            bridge keeps
  */
 #include <errno.h>
 #include <string.h>

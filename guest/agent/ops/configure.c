@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * configure.c - CONFIGURE: what makes this sandbox itself, at its creation and after each
- * restore from a snapshot: clock, entropy, identity, variables. And CLOCK, the first of them alone.
+ * configure.c - CONFIGURE gives a sandbox its clock, entropy, identity and variables, at its
+ * creation and after each restore from a snapshot. CLOCK sets the clock alone.
  *
- * Each step is done as far as the agent has the right to; in a container the clock and the host
- * name are the runtime's. The order counts: the clock's jump makes generators that go by the time
- * (OpenSSL's) ask the kernel for a new seed, and whatever is drawn from the kernel after the
- * entropy came is this clone's alone.
+ * A step that the agent has no right to is skipped: in a container the runtime sets the clock and
+ * the host name. The order matters. The jump of the clock makes generators that watch the time
+ * (OpenSSL's) ask the kernel for a new seed, and every number that the kernel gives after it got
+ * the entropy belongs to this clone alone.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,8 @@
 #include "agent/ops/ops.h"
 #include "base/log.h"
 
-/* False when it is not ours to set: an agent that is not process 1 shares its machine. */
+/* False when the clock was not set. An agent that is not process 1 shares the clock of its machine
+ * and leaves it alone. */
 static bool configure_clock(uint64_t wall_ns)
 {
     const struct timespec ts = {.tv_sec = (time_t)(wall_ns / 1000000000u),
@@ -34,8 +35,8 @@ static bool configure_clock(uint64_t wall_ns)
     return false;
 }
 
-/* Mixed in by everyone; counted as entropy, and the generator reseeded at once, only with the
- * right to. */
+/* Everyone may mix bytes in. To count them as entropy and to reseed the generator at once takes the
+ * right to do so. */
 static void configure_entropy(struct span entropy)
 {
     /* struct rand_pool_info: bits, bytes, data. */
@@ -51,7 +52,7 @@ static void configure_entropy(struct span entropy)
 }
 
 struct configure {
-    struct bridge_call *call; /* what the answer waits for; NULL: nothing */
+    struct bridge_call *call; /* the answer waits for it; NULL: for nothing */
     uint64_t clock_set_at;    /* us, monotonic; 0: it was not set */
 };
 
@@ -70,7 +71,8 @@ static void configure_answered(void *ctx, enum bridge_answer answer)
     conn_finish(c);
 }
 
-/* A bridge that is still starting gets the variables as its first request: nobody waits for it. */
+/* A bridge that is still starting gets the variables as its first request, so CONFIGURE does not
+ * wait for it. */
 static void configure_bridge(struct conn *c, bool reseed)
 {
     struct configure *k = c->op_state;
@@ -116,8 +118,8 @@ static void configure_stop(struct conn *c)
 const struct op op_configure = {
     .type = WIRE_CONFIGURE, .start = configure_start, .stop = configure_stop};
 
-/* Time on its way makes what the server says late, never early: of several the furthest is right.
- */
+/* A delay on the way makes the server's time late, never early. So of several times the latest is
+ * the best, and the clock is never set back. */
 static void clock_start(struct conn *c, struct request *req)
 {
     struct timespec now;

@@ -6,7 +6,7 @@
  * process is reaped, what it wrote is read to the last byte, EXIT.
  * Possible failure modes are: the program cannot be executed (EXIT 127 or 126 with a shell's words
  * on STDERR); the working directory cannot be entered (ERROR); the time-out passes (the session is
- * killed, EXIT says so); the server goes (the session is killed, nobody is told).
+ * killed, EXIT says so); the server closes (the session is killed, there is no answer).
  *
  * state      waits for                          at most
  * SPAWNING   the status pipe                    the request's time-out, or EXEC_SPAWN_US
@@ -14,8 +14,11 @@
  *                                               without one, as long as the server is connected
  * DRAINING   the pipes: all that was in them    the connection's own limit (a server that does not
  *            when the main process ended        read is the only reason to wait)
- * GRACE      the pipes' end, should something   EXEC_GRACE_US
- *            in the background hold them
+ * GRACE      end of file on the pipes, which a  EXEC_GRACE_US
+ *            background process may hold
+ *
+ * The size of the pipes (EXEC_PIPE_SIZE) and the limit of the connection's output bound the memory
+ * of a command. A command that writes faster than the server reads is stopped by its full pipe.
  *
  * Caveat: background processes live on after EXIT; their pipes go to sink.c.
  */
@@ -50,7 +53,7 @@ struct exec_output {
     struct source source; /* first */
     struct exec *exec;
     enum wire_type type; /* STDOUT or STDERR */
-    size_t owed; /* bytes that were in the pipe when the main process ended, still to read */
+    size_t owed; /* bytes that were in the pipe when the main process ended and are not read yet */
 };
 
 struct exec {
@@ -120,6 +123,8 @@ static int exec_open_pipe(int mine, struct source *ret_mine, int *ret_child)
     if (pipe2(fds, O_CLOEXEC) < 0)
         return -errno;
     (void)fcntl(fds[mine], F_SETFL, O_NONBLOCK);
+    /* Fewer switches between the command and the agent. The call may fail: then the pipe stays
+     * small. */
     (void)fcntl(fds[0], F_SETPIPE_SZ, EXEC_PIPE_SIZE);
     ret_mine->fd = fds[mine];
     *ret_child = fds[1 - mine];
@@ -289,7 +294,8 @@ static void exec_failed(struct exec *e, const struct spawn_failure *failure)
     conn_finish(e->conn);
 }
 
-/* Reads one pipe until it is empty, at its end, or has had its turn. */
+/* Reads one pipe until it is empty or at its end, or for EXEC_TURN_BYTES. While the command runs, a
+ * short read ends the loop: the pipe is most likely empty. */
 static void exec_read(struct exec *e, struct exec_output *o)
 {
     size_t total = 0;
@@ -309,7 +315,7 @@ static void exec_read(struct exec *e, struct exec_output *o)
     }
 }
 
-/* After reading: sends, and once the main process has ended sees whether that was all. */
+/* After reading: sends. Once the main process has ended, finds out whether that was all. */
 static void exec_advance(struct exec *e)
 {
     conn_kick(e->conn);
@@ -351,6 +357,8 @@ bool exec_reaped(struct agent *a, pid_t pid, int wait_status)
         e->alive = false;
         e->wait_status = wait_status;
         e->duration = loop_now() - e->started_at;
+        /* SIGCHLD may come before the event of the status pipe, which has the reason of a failed
+         * exec. */
         if (e->state == EXEC_SPAWNING)
             exec_handle_status(&e->status);
         if (!exec_over(e))
@@ -367,6 +375,7 @@ static void exec_begin_drain(struct exec *e)
     for (size_t i = 0; i < 2; i++) {
         int bytes = 0;
         struct exec_output *o = &e->out[i];
+        /* Counted now, so that the output of a background process does not delay EXIT. */
         if (o->source.fd >= 0 && ioctl(o->source.fd, FIONREAD, &bytes) == 0 && bytes > 0)
             o->owed = (size_t)bytes;
         exec_read(e, o);
@@ -400,7 +409,7 @@ static void exec_feed(struct exec *e)
             continue;
         if (n < 0 && errno == EAGAIN)
             break;
-        if (n < 0) /* the command does not read it any more */
+        if (n < 0) /* the command has closed its standard input */
             loop_close(exec_loop(e), &e->in);
         else
             buf_consume(&e->in_pending, (size_t)n);
@@ -413,6 +422,8 @@ static void exec_feed(struct exec *e)
     }
     if (loop_watch(exec_loop(e), &e->in, waiting ? EPOLLOUT : 0) < 0)
         loop_close(exec_loop(e), &e->in);
+    /* One frame waits at most: a command that does not read stops the server, not the agent's
+     * memory. */
     conn_pause_input(e->conn, waiting);
 }
 

@@ -4,8 +4,9 @@
  *
  * state      waits for                              at most
  * WAITING    the request behind KEEP                CONN_REQUEST_US
- * VIEWING    frames for the record; FORGET; the     as long as the operation runs
- *            server to go, which changes nothing
+ * VIEWING    more of the record; FORGET. The         as long as the operation runs
+ *            server may close: that ends the view
+ *            and not the operation
  */
 #include <errno.h>
 #include <string.h>
@@ -18,7 +19,7 @@ struct keeping {
     struct kept_view view;
     char key[WIRE_MAX_KEY + 1];
     uint32_t keep;
-    bool waiting; /* KEEP: for the request */
+    bool waiting; /* for the request behind KEEP */
 };
 
 static struct keeping *keeping_new(struct conn *c, const struct request *req)
@@ -47,7 +48,7 @@ static void keep_start(struct conn *c, struct request *req)
 static void keep_not_found(struct conn *c, const char *key)
 {
     if (kept_was_lost(&c->agent->kepts, key))
-        conn_error(c, WIRE_E_EXISTS, "the record of the operation had to make room");
+        conn_error(c, WIRE_E_EXISTS, "the record of the operation was dropped to make room");
     else
         conn_error(c, WIRE_E_NOT_FOUND, "there is no such operation");
 }

@@ -4,8 +4,11 @@
  *
  * state     does                                          waits for
  * SCANNING  collects names, at most LIST_MAX_NAMES        -
- * SENDING   an ENTRY for each name that is still there    the server, CONN_STALL_US without
- * progress
+ * SENDING   an ENTRY for each name that is still there    the server, at most CONN_STALL_US
+ *                                                         without progress
+ *
+ * All names are read before the first answer, because they are sorted. LIST_MAX_NAMES bounds the
+ * memory. Both states work in slices.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -118,7 +121,7 @@ static void list_send_one(struct list_names *l, const char *name)
 {
     char path[PATH_MAX + NAME_MAX + 2];
     struct stat st = {0};
-    /* A directory that may be read but not searched gives names and nothing more. */
+    /* Without the right to search the directory there are names and nothing more. */
     if (fstatat(dirfd(l->dir), name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
         return;
     (void)snprintf(path, sizeof(path), "%s/%s", strcmp(l->path, "/") == 0 ? "" : l->path, name);

@@ -5,6 +5,10 @@
  * state      waits for                                          at most
  * CONNECTING 127.0.0.1, then ::1 when that refuses              PORT_CONNECT_US in all
  * RELAYING   bytes, as relay.h says                             while both sides are open
+ *
+ * Until the connect succeeds the input is paused: what the client has sent waits in the socket.
+ * Possible failure modes are: nothing listens on either address (ERROR says so, which the server
+ * turns into its answer to the API client); the time-out (relay.c answers ERROR).
  */
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* read.c - READ: a regular file, from an offset, a slice per turn while the server reads.
- * Waits only for the server, CONN_STALL_US without progress. */
+/*
+ * read.c - READ: a regular file from an offset, some chunks per turn while the server reads.
+ *
+ * It waits only for the server, at most CONN_STALL_US without progress. A file that shrinks or
+ * grows during the read ends where it ends then: nothing is promised but the bytes that were there.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -29,7 +33,7 @@ static int read_open(struct conn *c, const char *path, struct fs_node *n)
         return rv;
     if (S_ISDIR(n->st.st_mode))
         return -EISDIR;
-    /* Pipes and devices never end, or not when we expect it. */
+    /* A read of a pipe or of a device may wait for ever. */
     return S_ISREG(n->st.st_mode) ? fs_reopen(n, O_RDONLY) : -EINVAL;
 }
 

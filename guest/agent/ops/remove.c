@@ -4,8 +4,9 @@
  *
  * One directory is open at a time, whatever the depth: going down remembers the name and the
  * identity of the directory left, going up opens ".." and compares. Each directory is read from
- * its start again until it is empty. In all it may take REMOVE_US.
- * Possible failure modes are: a right is missing; a directory was moved away meanwhile (BUSY).
+ * its start again until it is empty, because removing entries moves the others. In all it may take
+ * REMOVE_US. Possible failure modes are: a right is missing; a directory was moved away meanwhile
+ * (BUSY).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -102,15 +103,15 @@ static int remove_ascend(struct remove *r)
     r->dir_fd = fd;
     r->depth--;
     r->names.len = name_at;
-    /* Not empty any more: at the top somebody fills it while we remove; below, the next pass over
-     * this directory finds it again. */
+    /* Somebody has filled the directory in the meantime. Below the top the next pass over its
+     * parent finds it again; at the top it is an error. */
     if (unlinkat(fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT &&
         (errno != ENOTEMPTY || r->depth == 0))
         return -errno;
     return 0;
 }
 
-/* Removes one entry; 1 when that meant going down into it. */
+/* Removes one entry. 1 when it has gone down into a directory instead. */
 static int remove_entry(struct remove *r, const char *name)
 {
     if (unlinkat(r->dir_fd, name, 0) == 0 || errno == ENOENT)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stat.c - STAT_PATH and MKDIR: one step each. */
+/* stat.c - STAT_PATH and MKDIR. Both are one step and answer at once. */
 #include <errno.h>
 #include <string.h>
 

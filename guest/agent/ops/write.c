@@ -30,7 +30,7 @@ struct write {
     int fd;
     int old_fd; /* the hidden file beside the first target, while it is copied */
     char name[NAME_MAX + 1];
-    char temp[WRITE_TEMP_MAX]; /* "": there is none to remove */
+    char temp[WRITE_TEMP_MAX]; /* "": there is no hidden file */
     mode_t mode;
     uint32_t flags;
     uint64_t bytes;
@@ -38,8 +38,8 @@ struct write {
 
 static void write_copy_slice(struct task *t);
 
-/* Where a link to an existing file leads, so that the rename replaces the file, not the link.
- * -ENOENT: nothing is there yet. */
+/* The existing file that `path` leads to, links resolved: the rename must replace the file and not
+ * the link. -ENOENT: there is none yet. */
 static int write_find_existing(const struct account *a, const char *path, struct write *w,
                                char real[PATH_MAX])
 {
@@ -49,7 +49,7 @@ static int write_find_existing(const struct account *a, const char *path, struct
         return rv;
     if (!S_ISREG(n.st.st_mode))
         return S_ISDIR(n.st.st_mode) ? -EISDIR : -EINVAL;
-    /* The right to replace a file is the directory's to give; refuse what open() would. */
+    /* The directory decides who may replace a file. Refuse what open() for writing would refuse. */
     cleanup_close int probe = fs_reopen(&n, O_WRONLY);
     if (probe < 0 && probe != -ETXTBSY)
         return probe;
@@ -127,7 +127,7 @@ static int write_all(struct write *w, const uint8_t *data, size_t len)
     return 0;
 }
 
-/* Some file systems tell only on close that there was no space. */
+/* Some file systems report the lack of space only on close. */
 static int write_commit(const struct account *a, struct write *w)
 {
     cleanup_fs bool as_user = fs_enter(a);
