@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The code bridge: runs in a sandbox and turns the code operations of the wire protocol
-(corral-wire(7)) into work for Jupyter kernels.
+"""The code bridge: it runs in a sandbox and turns the code operations of the wire protocol
+(corral-wire(7)) into requests to Jupyter kernels.
 
     bridge.py [--socket PATH] [--warmup FILE]
 
@@ -16,12 +16,12 @@ import sys
 
 LISTEN_FD = 3
 BACKLOG = 1024
-# Python 3.13 would look up the path of the socket, which is the agent's, to remove it at the end.
+# Python 3.13 would remove the path of the socket at the end, but the path is the agent's.
 KEEP_PATH = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 def add_kernels():
-    """Makes the kernelspecs that come with the bridge known to Jupyter, here and in the kernels."""
+    """Tells Jupyter, here and in the kernels, about the kernelspecs that come with the bridge."""
     own = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     paths = [own, *filter(None, os.environ.get("JUPYTER_PATH", "").split(os.pathsep))]
     os.environ["JUPYTER_PATH"] = os.pathsep.join(paths)
@@ -41,7 +41,7 @@ def listening_socket(path):
 
 
 async def main(options):
-    # Late, because JUPYTER_PATH counts at import.
+    # Imported here, because Jupyter reads JUPYTER_PATH when it is imported.
     import environment
     import warmup
     from contexts import Contexts

@@ -8,8 +8,8 @@ BATCH = 64  # messages handled before other work gets its turn
 
 
 class Channel:
-    """Owns `socket`. `receive(parts)` gets each message; `backlog(bool)` hears when messages are
-    waiting behind a full batch, and when that is over."""
+    """Owns `socket`. `receive(parts)` gets each message. `backlog(True)` is called when messages
+    wait behind a full batch, `backlog(False)` when none wait any more."""
 
     def __init__(self, socket, receive, backlog=None):
         self._socket = socket
@@ -18,17 +18,17 @@ class Channel:
         self._behind = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(socket.fileno(), self.drain)
-        # The descriptor tells of changes only, not of what is there already.
+        # The descriptor reports changes only, not the messages that are there already.
         self._loop.call_soon(self.drain)
 
     def send(self, session, message):
         session.send(self._socket, message)
-        # Sending may have consumed a change.
+        # Sending may have consumed the report of a change.
         self._loop.call_soon(self.drain)
 
     def stop_monitor(self):
-        """To be called before the monitor's own channel closes: zmq's I/O thread, which serves all
-        sockets of the process, sends its events with a call that waits for a reader."""
+        """Call it before the monitor's own channel closes. The I/O thread of zmq, which serves all
+        sockets of the process, sends the events with a call that blocks without a reader."""
         if self._socket is not None:
             self._socket.disable_monitor()
 
@@ -39,7 +39,7 @@ class Channel:
             self._socket = None
 
     def drain(self):
-        """Handles what has arrived already."""
+        """Handles the messages that have arrived, one batch of them."""
         for _ in range(BATCH):
             if self._socket is None:
                 return

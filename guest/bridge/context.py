@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A context: a kernel of its own, with its state, that takes runs one at a time."""
+"""A context: a kernel with its state, which takes runs one at a time."""
 import asyncio
 
 import environment
@@ -9,9 +9,9 @@ from kernel import INTERRUPT_S, Kernel, KernelError
 from turns import Turns
 from wire import E_CONTEXT, E_INTERNAL, E_INVALID, WireError
 
-# Starts of kernels, which have their own limit, come on top of both.
-QUEUE_S = 600  # most time to wait for a turn
-QUEUE_SLACK_S = 30  # a run with a time-out waits that long and this much more for its turn
+# The start of a kernel has a limit of its own and does not count in either.
+QUEUE_S = 600  # the longest wait for a turn
+QUEUE_SLACK_S = 30  # a run with a time-out waits for its turn that long, plus this
 
 
 class Context:
@@ -58,8 +58,8 @@ class Context:
             self._turns.leave()
 
     async def prepare(self, code="", warm=False):
-        """Brings the kernel up, so that the first run finds it so, and runs `code` silently. A warm
-        kernel is left as clones are to find it."""
+        """Brings the kernel up for the first run, and runs `code` silently. With `warm` the kernel
+        is also settled: it will be cloned in this state."""
         await self._turns.enter(QUEUE_S)
         try:
             self._check_open()
@@ -71,7 +71,8 @@ class Context:
             self._turns.leave()
 
     async def close(self):
-        """Ends the kernel. A run in it ends as if the kernel had died, waiting ones are refused."""
+        """Ends the kernel. The current run ends as if the kernel had died; waiting runs are
+        refused."""
         self.closed = True
         self._turns.refuse(self._gone())
         kernel, self._kernel = self._kernel, None
@@ -79,7 +80,7 @@ class Context:
             await kernel.kill()
 
     async def close_when_idle(self):
-        """Like close(), but a run that has begun goes on to its end."""
+        """Like close(), but a run that has begun may finish."""
         self.closed = True
         self._turns.refuse(self._gone())
         await self._turns.enter(float("inf"))
@@ -93,7 +94,8 @@ class Context:
             raise self._gone()
 
     async def _live_kernel(self):
-        """With the variables and the generators of the base: no code runs before it has them."""
+        """The kernel, alive, with the variables and the random seed of the base. No code runs
+        before it has both."""
         while True:
             if self._kernel is not None and not self._kernel.alive:
                 await self._discard(self._kernel)
@@ -119,7 +121,7 @@ class Context:
         return kernel
 
     async def _reseed(self, kernel):
-        """False for a kernel that would go on with the random numbers of the other clones."""
+        """False for a kernel that would continue with the same random numbers as other clones."""
         version = self._base.seed_version
         snippets = environment.snippets(self.language)
         if kernel.seed_version != version:
@@ -161,14 +163,14 @@ class Context:
             await self._discard(kernel)
             return wire.DONE_KERNEL_DIED
         if "ask_exit" in execution.payload_sources:
-            # exit() and quit(): the kernel is about to end itself.
+            # After exit() or quit() the kernel is about to end itself.
             await self._discard(kernel)
         elif "state_lost" in execution.payload_sources:
             kernel.environment_version = 0
         return wire.DONE_RAISED if execution.raised else wire.DONE_OK
 
     async def _stop(self, kernel, execution):
-        """Interrupts; a kernel that ignores it is replaced."""
+        """Interrupts the run. A kernel that ignores the interrupt is replaced."""
         await kernel.interrupt()
         if await kernel.settle(execution, INTERRUPT_S):
             if await self._ended(kernel, execution) == wire.DONE_KERNEL_DIED:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All contexts of the sandbox: the default one of each language, and those made by id."""
+"""All contexts of the sandbox: the default one of each language, and those created by id."""
 import asyncio
 import os
 
@@ -67,7 +67,8 @@ class Contexts:
         await asyncio.gather(*(c.close() for c in everyone), return_exceptions=True)
 
     def background(self, coroutine):
-        """Failures end here: whoever needs the kernel next meets them again."""
+        """Runs the coroutine as a task. Its failure is dropped: the next run of the context meets
+        the same failure and reports it."""
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

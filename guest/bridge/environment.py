@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 
-# Runs with `new` (variables to set) and `keep` (remember what they replace) in its namespace.
+# Its namespace has `new` (the variables to set) and `keep` (remember the values they replace).
 _PYTHON_SET = """
 import os, sys, types
 if keep:
@@ -26,8 +26,8 @@ for name, value in (saved.values if saved else {}).items():
         os.environ[name] = value
 """
 
-# Every generator in user space that a clone of this kernel would share. Modules nobody has
-# imported yet take their seed from the operating system when they are.
+# Reseeds every generator in user space that a clone of this kernel would share. A module that is
+# not imported yet takes its seed from the operating system at its import.
 _PYTHON_RESEED = """
 import hashlib, os, sys
 def fresh():
@@ -41,7 +41,7 @@ if "numpy.random" in sys.modules:
 if "tempfile" in sys.modules:
     sys.modules["tempfile"]._name_sequence = None
 if "uuid" in sys.modules:
-    # uuid1: its node and sequence come from the generators above, not from the library's state.
+    # uuid1() then takes its node and sequence from the generators above, not from libuuid's state.
     uuid = sys.modules["uuid"]
     uuid._node = uuid._last_timestamp = uuid._generate_time_safe = None
 if "multiprocessing.process" in sys.modules:
@@ -52,15 +52,16 @@ if "torch" in sys.modules:
     sys.modules["torch"].seed()
 """
 
-# The end of a warm-up. What is alive now lives as long as the kernel: a later collection that went
-# through it would touch, and in a clone copy, every page of it.
+# Ends a warm-up. The objects that are alive now live as long as the kernel. A later collection that
+# visits them would touch every page of them, and so copy every page in each clone.
 _PYTHON_SETTLE = """
 import gc
 gc.collect()
 gc.freeze()
 """
 
-# As one expression without a value. Kept values and the renewal of generators sit behind symbols.
+# Each is one expression without a value. The saved values and the function that reseeds are found
+# by symbols, which the user's code does not see.
 _NODE_SET = """void ((fresh, keep, saved) => {
     if (keep) {
         process[saved] = Object.keys(fresh).map((name) => [name, process.env[name]]);
@@ -81,7 +82,7 @@ _BASH_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def _python(code, **names):
-    # Neither `exec` nor a helper name of ours may collide with what the user has defined.
+    # The user may have redefined `exec`, and no helper may leave a name behind.
     return f'__import__("builtins").exec({code!r}, {names!r})'
 
 
@@ -139,8 +140,8 @@ def snippets(language):
 
 
 class Base:
-    """What every kernel has: the variables, and the last seed of its generators. The versions grow
-    when these change."""
+    """What every kernel gets: the variables, and the last seed for its generators. A version grows
+    with each change."""
 
     def __init__(self):
         self.variables = {}
@@ -149,7 +150,7 @@ class Base:
         self.seed_version = 1
 
     def update(self, variables, seed=""):
-        """A seed that is not empty reseeds this process as well."""
+        """A seed that is not empty reseeds this process, too."""
         if variables:
             self.variables.update(variables)
             self.version += 1
@@ -160,7 +161,7 @@ class Base:
 
 
 def settle():
-    """Of this process, as the snippet of a kernel."""
+    """Does in this process what the snippet does in a kernel."""
     exec(_PYTHON_SETTLE, {})  # pylint: disable=exec-used
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One execute request: turns the kernel's messages about it into frames."""
+"""One execute request: turns the kernel's messages into frames."""
 import asyncio
 import json
 import re
 
 import wire
 
-IDLE_GRACE_S = 5  # after the reply, the idle status may be this late before it counts as lost
+IDLE_GRACE_S = 5  # the idle status counts as lost this long after the reply
 LOSSY_GRACE_S = 0.5  # the same when messages are known to be lost
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
@@ -27,7 +27,7 @@ def _bundle(data):
 
 
 class Execution:
-    """`put(frame)` takes the output; without it the request is a silent one. `done` becomes True
+    """`put(frame)` takes the output; without it the request is silent. The result of `done` is True
     when the kernel has finished, False when it died."""
 
     def __init__(self, put=None):
@@ -57,7 +57,7 @@ class Execution:
             self._loop.call_later(self._grace(), self._idle_is_late)
 
     def output(self, which, text):
-        """Text goes out in pieces of at most a chunk."""
+        """Sends text in pieces of at most one chunk, cut between characters."""
         if self._put is None:
             return
         data = text.replace("\0", "\ufffd").encode("utf-8", "replace")

@@ -19,29 +19,29 @@ from execution import Execution
 from language import IPC_KERNELSPECS, spec_manager
 from process import Process
 
-START_S = 240  # a kernel that says nothing for this long will not start; slow machines exist
+START_S = 240  # a kernel that sends nothing for this long has not started; for slow machines
 ASK_S = 0.5  # kernel_info is asked again until the kernel is heard on iopub
-SILENT_S = 600  # most time for a silent request: for what hangs, not for a slow machine
+SILENT_S = 600  # limit of a silent request: for code that hangs, not for a slow machine
 LAST_WORDS_S = 0.2  # from a kernel's death to the end of its run
 INTERRUPT_S = 5  # time to become idle after an interrupt
-MAX_MESSAGE = 64 << 20  # bytes of one zmq message; the connection that carries a longer one ends
+MAX_MESSAGE = 64 << 20  # bytes of one zmq message; a longer one ends its connection
 DIE_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
 MAX_BACKLOG = 20000  # messages waiting in this process while the kernel is asked to pause
 
 
 class _Manager(AsyncKernelManager):
-    """Later versions want an asynchronous context; channel.Channel reads from plain sockets."""
+    """Later versions make an asynchronous context, but channel.Channel reads from plain sockets."""
 
     context = Instance(zmq.Context)
 
     def format_kernel_cmd(self, *arguments, **options):
-        """The kernel ends with this process: the system sees to it, instead of a thread in the
-        kernel that looks each second (JPY_PARENT_PID) and wakes an idle machine."""
+        """The operating system ends the kernel with this process. Jupyter's own way is a thread in
+        the kernel that looks every second (JPY_PARENT_PID), which wakes an idle machine."""
         return [*DIE_WITH_US, *super().format_kernel_cmd(*arguments, **options)]
 
 
 class KernelError(Exception):
-    """The kernel does not start, or does not do what it must."""
+    """The kernel did not start."""
 
 
 _zmq = None
@@ -96,8 +96,8 @@ class Kernel:
         return self._process is not None and self._process.alive and self._shell is not None
 
     def execute(self, code, put=None):
-        """Sends the code; the Execution's `done` tells the end. With `put` it takes part in the
-        history and its output goes there; without, nothing of it shows."""
+        """Sends the code; `done` of the Execution reports its end. With `put` the code enters the
+        history and its output goes there. Without, it leaves no trace."""
         silent = put is None
         content = {
             "code": code,
@@ -105,7 +105,7 @@ class Kernel:
             "store_history": not silent,
             "user_expressions": {},
             "allow_stdin": False,
-            # Otherwise a failing run takes the next one with it when that comes quickly.
+            # With it, a run that fails would also abort a run that is queued behind it.
             "stop_on_error": False,
         }
         self._execution = Execution(put)
@@ -125,11 +125,11 @@ class Kernel:
         return self.alive and not execution.raised
 
     async def settle(self, execution, limit_s):
-        """True when the execution has come to its end within the limit."""
+        """True when the execution has ended within the limit."""
         if limit_s and not execution.done.done():
             await asyncio.wait({execution.done}, timeout=limit_s)
         if execution.done.done():
-            # Raw output that was written before the end belongs before it.
+            # Raw output from before the end must also be sent before it.
             self._process.read_raw()
         return execution.done.done()
 
@@ -139,7 +139,7 @@ class Kernel:
             await _maybe(self._manager.interrupt_kernel())
 
     def pause(self, reason, paused):
-        """Stops the kernel while there is a reason to: output it could write would be lost."""
+        """Stops the kernel while there is at least one reason: more output would be lost."""
         before = bool(self._pauses)
         (self._pauses.add if paused else self._pauses.discard)(reason)
         if self._process is not None and before != bool(self._pauses):
@@ -204,7 +204,7 @@ class Kernel:
         self._iopub.close()
 
     async def _hear(self):
-        """A subscription counts once something has come through it: ask until it does."""
+        """Asks until an answer comes through iopub, because a subscription takes effect late."""
         loop = asyncio.get_running_loop()
         self._heard = loop.create_future()
         give_up = loop.time() + START_S
@@ -217,7 +217,7 @@ class Kernel:
             await asyncio.wait(
                 {self._heard, self._process.died}, timeout=ASK_S, return_when="FIRST_COMPLETED"
             )
-        # A kernel that has put its own pipe there sends what it reads from it on iopub.
+        # A kernel that has put its own pipe there sends the pipe's output on iopub itself.
         self._forward_raw = self._process.has_raw_stdout()
 
     def _send(self, kind, content):
@@ -226,10 +226,10 @@ class Kernel:
         return message["header"]["msg_id"]
 
     def _parse(self, parts):
-        """(parent id, type, content), or None for what is not a message of our kernel."""
+        """(parent id, type, content), or None when it is not a message of this kernel."""
         session = self._manager.session
         try:
-            # Session.deserialize would also parse dates that nobody reads: half of all work here.
+            # Session.deserialize() also parses dates, which takes half the time and nobody reads.
             _, (signature, *bodies) = session.feed_identities(parts)
             if not hmac.compare_digest(session.sign(bodies[:4]), signature):
                 return None
@@ -246,7 +246,7 @@ class Kernel:
         parent, kind, content = parsed
         if self._heard is not None and not self._heard.done():
             self._heard.set_result(None)
-        # What threads print when nothing runs has no place to go and is dropped.
+        # Output of threads while nothing runs belongs to no run and is dropped.
         if self._current(parent):
             self._pass_on(self._execution.iopub, kind, content)
 
@@ -256,7 +256,7 @@ class Kernel:
             self._pass_on(self._execution.reply, parsed[2])
 
     def _pass_on(self, take, *message):
-        """The code in the kernel can send what it likes: what makes no sense is dropped."""
+        """Drops a message that makes no sense: the code in the kernel can send any."""
         try:
             take(*message)
         except (TypeError, ValueError, AttributeError, KeyError):
@@ -274,7 +274,7 @@ class Kernel:
             self._execution.output(wire.STDOUT, data.decode("utf-8", "replace"))
 
     def _on_disconnected(self, _parts):
-        """A message over the limit ends the connection, and zmq does not make a new one."""
+        """A message over the limit ends the connection. zmq does not connect again by itself."""
         if not self.alive:
             return
         if self._execution is not None:
@@ -283,7 +283,7 @@ class Kernel:
         self._connect_iopub()
 
     def _on_died(self, _future):
-        """What the kernel said last may still be on its way through zmq's own thread."""
+        """The last messages of the kernel may still be on their way through the thread of zmq."""
         asyncio.get_running_loop().call_later(LAST_WORDS_S, self._bury)
 
     def _bury(self):
@@ -295,7 +295,8 @@ class Kernel:
 
 
 async def _maybe(value):
-    """jupyter_client made several methods asynchronous over the years."""
+    """Awaits the value if it is awaitable: some methods are asynchronous only in later versions of
+    jupyter_client."""
     if inspect.isawaitable(value):
         await value
 

@@ -22,7 +22,7 @@ ALIASES = {
     "ts": "typescript",
 }
 
-# Kernelspecs tried in this order. A language that is not here runs on the first kernelspec, by
+# Kernelspecs are tried in this order. A language that is not here gets the first kernelspec, by
 # name, that claims it.
 PREFERRED = {
     "python": ["ipython", "python3"],
@@ -36,7 +36,7 @@ IPC_KERNELSPECS = {"ipython", "python3", "bash", "javascript", "typescript"}
 
 
 class Languages:
-    """The kernelspecs of this sandbox, read again when a language is missing."""
+    """The kernelspecs of this sandbox. They are read again when a language is missing."""
 
     def __init__(self):
         self._specs = {}
@@ -66,7 +66,7 @@ class Languages:
 
 
 def spec_manager():
-    """Without Jupyter's own entry for this Python, which loads ipykernel into the bridge."""
+    """Leaves out Jupyter's entry for this Python, which would load ipykernel into the bridge."""
     return KernelSpecManager(ensure_native_kernel=False)
 
 

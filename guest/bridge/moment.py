@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moments that clients see as wall clock times. They are kept on the monotonic clock: the wall
-clock of a restored snapshot jumps by the snapshot's age, and nothing may expire by that."""
+"""Moments that clients see as wall clock times. They are kept on the monotonic clock, because the
+wall clock of a restored snapshot jumps by the snapshot's age and nothing may expire because of
+that."""
 import time
 
 JUMP_S = 1.0  # a wall clock that has moved further than this has been set
@@ -9,12 +10,12 @@ _offset = None
 
 
 def now():
-    """Seconds, monotonic: of the same clock as the event loop's."""
+    """Seconds on the monotonic clock, which is the event loop's, too."""
     return time.monotonic()
 
 
 def wall_ms(moment):
-    """Two calls for one moment give one result, unless the clock was set in between."""
+    """The same moment gives the same result, unless the clock was set in between."""
     global _offset
     offset = time.time() - time.monotonic()
     if _offset is None or abs(offset - _offset) > JUMP_S:

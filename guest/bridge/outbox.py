@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The frames of one run on their way to the client: bounded, and able to hold the kernel back."""
+"""The frames of one run on their way to the client. The queue is bounded and holds the kernel
+back."""
 import asyncio
 from collections import deque
 
 import wire
 
 HIGH = 4 << 20  # bytes queued at which the kernel is asked to pause
-LOW = 1 << 20  # bytes queued at which it may go on
+LOW = 1 << 20  # bytes queued at which it may continue
 CAP = 64 << 20  # bytes queued beyond which output is dropped; a paused kernel does not get here
 WRITE = 256 << 10  # bytes handed to the connection at once
 STALL_S = 120  # a client that takes nothing for this long is gone
@@ -14,7 +15,8 @@ STALL_S = 120  # a client that takes nothing for this long is gone
 
 class Outbox:
     def __init__(self, pressure):
-        """`pressure(bool)` hears when the queue is too long, and when that is over."""
+        """`pressure(True)` is called when the queue is too long, `pressure(False)` when it is short
+        again."""
         self._pressure = pressure
         self._frames = deque()
         self._size = 0
@@ -35,11 +37,11 @@ class Outbox:
             self._press(True)
 
     def note_loss(self):
-        """Output was lost before it came here."""
+        """Records that output was lost before it came here."""
         self._dropped += 1
 
     def close(self, last):
-        """`last` is the final frame; what is queued still goes out before it."""
+        """`last` is the final frame. The queued frames go out before it."""
         if self._closed:
             return
         if self._dropped and not self._discarding:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process of a kernel: its end, its signals, and what it writes past Jupyter's channels."""
+"""The process of a kernel: its end, its signals, and its raw output, which does not go through
+Jupyter's channels."""
 import asyncio
 import os
 import signal
@@ -10,7 +11,7 @@ OOM_SCORE = 300  # the kernel goes before the bridge when memory runs out
 
 
 class Process:
-    """A kernel leads a session and process group of its own: `pid` is also its group."""
+    """A kernel leads a session and a process group: `pid` is also the number of its group."""
 
     def __init__(self, pid, raw_fd, on_raw):
         """Takes ownership of `raw_fd`, the read end of the kernel's stdout and stderr."""
@@ -43,14 +44,14 @@ class Process:
         self.close()
 
     def has_raw_stdout(self):
-        """Whether descriptor 1 of the kernel still is what it was started with."""
+        """Whether descriptor 1 of the kernel is still the pipe it was started with."""
         try:
             return os.path.samestat(os.stat(f"/proc/{self.pid}/fd/1"), os.fstat(self._fd))
         except OSError:
             return False
 
     def read_raw(self):
-        """Passes on what the kernel has written so far, within reason."""
+        """Passes on the output so far, at most 1 MiB of it."""
         for _ in range(16):
             if self._fd < 0:
                 return
@@ -92,11 +93,11 @@ class Process:
         try:
             self._loop.call_soon_threadsafe(self._ended)
         except RuntimeError:
-            pass  # the loop is closed: the bridge ends
+            pass  # the loop is closed, because the bridge ends
 
     def _ended(self):
-        """What the kernel leaves in its group ends with it. Until it is reaped here, nobody else
-        can get its number."""
+        """Ends the rest of the group with the kernel. No other process can get the number before
+        the kernel is reaped here."""
         if self.alive:
             self.signal_group(signal.SIGKILL)
             try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One CODE_RUN: what was asked, where its output goes, and how the client stops it."""
+"""One CODE_RUN: the request, the outbox for its output, and its end by the client."""
 import asyncio
 
 from outbox import Outbox

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The listening side: one connection, one operation."""
+"""Serves connections. Each carries one operation."""
 import asyncio
 import sys
 import traceback
@@ -15,7 +15,7 @@ MAX_CONNECTIONS = 256
 
 
 class Server:
-    """`ready` is a future or task: the warm-up."""
+    """`ready` is the future or task of the warm-up."""
 
     def __init__(self, contexts, base, ready):
         self._contexts = contexts
@@ -61,7 +61,7 @@ class Server:
         run = Run(code, timeout_ms, variables)
         work = self._contexts.background(_run_to_end(context, run))
         sender = asyncio.ensure_future(run.outbox.send_all(writer))
-        # The request is all a client says: anything more, its end included, ends the run.
+        # A client sends nothing after its request: a byte more, or the end, ends the run.
         more = asyncio.ensure_future(reader.read(1))
         try:
             await asyncio.wait({sender, more}, return_when="FIRST_COMPLETED")
@@ -95,8 +95,8 @@ class Server:
     async def _code_env(self, fields, _reader, _writer):
         variables, seed = environment.parse(fields.list()), fields.str()
         fields.end()
-        # Each kernel catches up before it runs anything more, and not earlier: one that is not used
-        # shares its memory with its clones.
+        # Each kernel catches up when it runs something the next time, and not earlier: a kernel
+        # that is not used shares its memory with its clones.
         self._base.update(variables, seed)
         return wire.ok()
 

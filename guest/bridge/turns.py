@@ -10,7 +10,7 @@ MAX_WAITING = 64
 
 
 class _Waiter:
-    """One who waits, at most `left_s` of the time that counts. `turn` is the future of its turn."""
+    """Waits at most `left_s` of the time that counts. `turn` is the future of its turn."""
 
     def __init__(self, left_s):
         self._loop = asyncio.get_running_loop()
@@ -71,8 +71,8 @@ class Turns:
 
     @contextlib.contextmanager
     def uncounted(self):
-        """What the holder of the turn does in here has a limit of its own, and nobody's wait for
-        a turn runs out meanwhile."""
+        """In this block the time that others wait for a turn does not count, because the work in it
+        has a limit of its own."""
         self._counts = False
         for waiter in self._waiting:
             waiter.halt()
@@ -92,7 +92,7 @@ class Turns:
         self._taken = False
 
     def refuse(self, fault):
-        """Ends all waiting with `fault`."""
+        """Every caller that waits gets `fault`."""
         while self._waiting:
             turn = self._waiting.popleft().turn
             if not turn.done():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernels that a template wants up before the first request."""
+"""Starts the kernels that a template wants before the first request."""
 import asyncio
 import json
 
@@ -9,8 +9,7 @@ PATH = "/etc/corral/warmup.json"
 
 
 async def warm_up(contexts, path=PATH):
-    """Raises when a kernel does not come up or its code fails; without the file there is nothing
-    to do."""
+    """Raises when a kernel does not start or its code fails. Without the file it does nothing."""
     try:
         with open(path, encoding="utf-8") as file:
             plan = json.load(file)

@@ -110,7 +110,7 @@ def i64(value):
 
 
 def string(value):
-    # Python strings may hold lone surrogates, and an error message NUL: the wire has neither.
+    # The wire has no lone surrogates, which a Python string may hold, and no NUL.
     data = value.replace("\0", "\ufffd").encode("utf-8", "replace")
     return u32(len(data)) + data
 

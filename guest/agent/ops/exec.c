@@ -422,8 +422,8 @@ static void exec_feed(struct exec *e)
     }
     if (loop_watch(exec_loop(e), &e->in, waiting ? EPOLLOUT : 0) < 0)
         loop_close(exec_loop(e), &e->in);
-    /* One frame waits at most: a command that does not read stops the server, not the agent's
-     * memory. */
+    /* One frame waits at most: a command that does not read its input stops the server and does
+     * not fill the agent's memory. */
     conn_pause_input(e->conn, waiting);
 }
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Jupyter kernel for bash.
 
-One bash process lives as long as the kernel. It is an interactive shell without a terminal,
-because that is the shell that on SIGINT drops what it does and keeps its state. For each snippet
+One bash process lives as long as the kernel. It is an interactive shell without a terminal:
+on SIGINT such a shell stops its work and keeps its state. For each snippet
 it reads two lines from a pipe: the first sources the snippet, the second reports the exit status
 on a descriptor that the snippet does not have. Bash is in the kernel's process group, so that an
 interrupt reaches it and its foreground job directly.
@@ -29,7 +29,7 @@ NUDGES = 20  # times an interrupt is repeated, one per poll
 
 
 class Pipe:
-    """The read end of one output stream of bash, and what has come out of it."""
+    """The read end of one output stream of bash, and the output that was read from it."""
 
     def __init__(self, name):
         self.name = name
@@ -44,7 +44,7 @@ class Pipe:
             pass
 
     def read(self):
-        """The bytes that were there; 0 for none."""
+        """Reads once. The number of bytes; 0 for none."""
         try:
             data = os.read(self.fd, 65536)
         except BlockingIOError:
@@ -77,7 +77,7 @@ class Shell:
             f" {out}>&- {err}>&- {status_write}>&-\n"
         )
         self._report_line = f"printf '%s %s\\n' {{}} \"$?\" >&{status_write}\n"
-        # Bash and its children would inherit an ignored signal; a handled one they do not.
+        # Bash and its children inherit an ignored signal, but not one that has a handler.
         previous = signal.signal(signal.SIGINT, lambda *_: None)
         self._process = subprocess.Popen(
             BASH,
@@ -139,15 +139,16 @@ class Shell:
             pass
 
     def _nudge(self):
-        """Bash takes a child that ends by itself just when the signal comes for one that has dealt
-        with it, and goes on. And a signal during the report loses the report."""
+        """Repeats the interrupt, because it may be lost. When a child ends by itself just as the
+        signal comes, bash thinks that the child has handled it, and continues. And a signal during
+        the report loses the report."""
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.killpg(0, signal.SIGINT)
         signal.signal(signal.SIGINT, previous)
         self._write(self._report_line.format(self._serial))
 
     def drain(self):
-        """Drops what jobs in the background have written between snippets."""
+        """Drops the output of background jobs between snippets."""
         for pipe in self.outputs:
             while pipe.read():
                 pipe.take()
@@ -167,10 +168,10 @@ class Shell:
             self._process.stdin.write(lines.encode())
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # bash has ended: _read_status() says so
+            pass  # bash has ended, as _read_status() will notice
 
     def _read_status(self):
-        """The status of this snippet, that of bash itself when it has ended, or None."""
+        """The exit status of this snippet, or of bash when it has ended, or None."""
         ended = not self.alive
         try:
             data = os.read(self._status_fd, 4096)
@@ -189,8 +190,8 @@ class Shell:
         return None
 
     def _read_rest(self):
-        """What the snippet wrote is in the pipes; more than they hold is a job's in the
-        background."""
+        """Reads the output of the snippet, which is in the pipes by now. More than they hold comes
+        from a background job."""
         for pipe in self.outputs:
             for _ in range(2 * PIPE_SIZE // 65536):
                 if not pipe.read():
@@ -256,7 +257,7 @@ class BashKernel(Kernel):
     def _open_shell(self):
         self._shell = Shell(self._emit)
         for pipe in self._shell.outputs:
-            # Between snippets only: during one this loop stands still.
+            # Runs between snippets only, because the loop stands still during one.
             self.io_loop.add_handler(pipe.fd, lambda *_: self._shell.drain(), self.io_loop.READ)
 
     def _close_shell(self):

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The IPython kernel, with some things done differently in its output streams.
+"""The IPython kernel with changed output streams.
 
 ipykernel 6 puts a pipe at descriptors 1 and 2 and has a thread copy what comes out to its streams.
-Its thread ends for good at text that is cut inside a character, and nothing waits for it: a
-child's output may come after later prints, or after the run. Here the pipe is emptied before each
-write and flush of the stream as well, so that the order is true and nothing is late.
+That thread ends when a read cuts a character in two, and nothing waits for it: the output of a
+child may come after later prints, or after the run. Here the pipe is also emptied before each write
+and flush of the stream, so that the order is right and no output is late.
 
-And whatever is printed leaves: in messages of bounded size, without what cannot be encoded.
+All text is sent: in messages of bounded size, with a replacement for what cannot be encoded.
 """
 import codecs
 import os
@@ -36,7 +36,7 @@ class Capture:
         os.set_blocking(self._fd, False)
 
     def empty(self):
-        # A forked child shares the pipe, but its parent is the one who reads.
+        # A forked child shares the pipe, but only its parent reads.
         if os.getpid() != self._pid:
             return
         with self._lock:
@@ -58,7 +58,7 @@ class Capture:
 
 
 def encodable(text):
-    """A message with a lone surrogate in it would be lost as a whole."""
+    """Replaces lone surrogates: one of them would lose the whole message."""
     try:
         text.encode()
         return text
@@ -67,7 +67,7 @@ def encodable(text):
 
 
 def change_streams():
-    """A version of ipykernel that captures in another way, or not at all, keeps its way."""
+    """Changes the capture only in versions of ipykernel that capture in the known way."""
     write, flush = OutStream.write, OutStream.flush
 
     def empty_pipe(stream):
@@ -91,7 +91,7 @@ def change_streams():
 
     def write_in_order(self, text):
         if not isinstance(text, str):
-            return write(self, text)  # which says what is wrong with it
+            return write(self, text)  # it raises the right error
         empty_pipe(self)
         write_bounded(self, encodable(text))
         return len(text)
@@ -109,8 +109,8 @@ def change_streams():
 
 class KernelApp(IPKernelApp):
     def init_iopub(self, context):
-        # A PUB socket drops what is over its mark, 1000 messages, when the bridge is slow to read.
-        # The bridge asks for a pause long before this many.
+        # A PUB socket drops messages over its mark, by default 1000, when the bridge reads slowly.
+        # The bridge pauses the kernel long before this many.
         context.setsockopt(zmq.SNDHWM, BACKLOG)
         super().init_iopub(context)
 

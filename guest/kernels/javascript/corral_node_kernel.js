@@ -5,8 +5,8 @@
 //     node corral_node_kernel.js CONNECTION_FILE javascript|typescript
 //
 // Needs the npm packages zeromq and typescript, installed globally. The code runs in this process,
-// in V8's REPL mode (evaluator.js); what it writes leaves as stream messages, the value of its last
-// expression as execute_result.
+// in V8's REPL mode (evaluator.js). Its output becomes stream messages, and the value of its last
+// expression an execute_result.
 "use strict";
 const { writeSync } = require("fs");
 const { inspect } = require("util");
@@ -17,7 +17,7 @@ const { Server } = require("./server");
 const { prepare } = require("./prepare");
 const random = require("./random");
 
-// What is between the user's code and the event loop says nothing to the user.
+// The frames between the user's code and the event loop mean nothing to the user.
 const OWN_FRAME =
     /^\s+at .*(node:inspector|node:vm|node:internal\/process\/task|evalmachine|\/opt\/corral\/)/;
 const DISPLAY = Symbol.for("Jupyter.display");
@@ -125,7 +125,7 @@ class Kernel {
         this.server.publish(kind, content, this.run);
     }
 
-    // process.exit() in the user's code: the run has ended well, the next one gets a new kernel.
+    // process.exit() in the user's code ends the run well; the next run gets a new kernel.
     exiting() {
         this.output.flush();
         if (!this.ended) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs code in V8's REPL mode, which the inspector offers: declarations stay and may be repeated,
-// await works at the top, and the value of the last expression comes back.
+// Runs code in V8's REPL mode, through the inspector: declarations stay and may be repeated, await
+// works at the top level, and the value of the last expression comes back.
 //
-// An interrupt ends code that keeps the thread busy, through the vm module's watch on SIGINT, which
-// holds until the event loop turns. Code that waits is left: its timers are taken away, so that a
-// loop around a sleep does not go on unseen.
+// An interrupt ends code that keeps the thread busy: the vm module watches SIGINT until the event
+// loop turns. Code that waits cannot be ended, but its timers are removed, so that a loop around a
+// sleep does not continue unseen.
 "use strict";
 const inspector = require("inspector");
 const vm = require("vm");
@@ -39,7 +39,7 @@ class Evaluator {
         addGlobals(folder);
     }
 
-    // The value of the code's last expression; what it throws is thrown.
+    // Returns the value of the code's last expression, and throws what the code throws.
     async run(code, name) {
         this.timers.clear();
         const interrupted = new Promise((_, reject) => {
@@ -48,7 +48,7 @@ class Evaluator {
         interrupted.catch(() => {});
         try {
             const value = await Promise.race([this.evaluate(code, name), interrupted]);
-            // Code that calls its asynchronous main function last means to wait for it.
+            // Code whose last expression is a call of an asynchronous main function waits for it.
             return value.promise ? await Promise.race([value.promise, interrupted]) : value.value;
         } finally {
             this.stop = null;
@@ -65,7 +65,7 @@ class Evaluator {
         }
     }
 
-    // Promises in the result are wrapped, or they would be waited for here.
+    // A promise in the result is wrapped, because `await` would wait for it here.
     async evaluate(code, name) {
         const outcome = await this.start(`${code}\n//# sourceURL=${name}`);
         const details = outcome.exceptionDetails;
@@ -83,7 +83,7 @@ class Evaluator {
                 const request = { expression, replMode: true, silent: true, objectGroup: GROUP };
                 this.session.post("Runtime.evaluate", request, (fault, outcome) =>
                     fault ? reject(fault) : resolve(outcome));
-                // Code that waits for what is there already goes on here, where it is watched.
+                // Code that waits for a settled promise continues here, where it is watched.
                 process._tickCallback?.();
             };
             later(() => {
@@ -98,7 +98,7 @@ class Evaluator {
         });
     }
 
-    // The value itself behind what the inspector tells of it.
+    // Returns the value that the inspector's description stands for.
     take(remote) {
         const { objectId, unserializableValue, value } = remote;
         const plain = unserializableValue === undefined ? { value } : { unserializableValue };
@@ -113,7 +113,7 @@ class Evaluator {
         return taken;
     }
 
-    // The inspector's name of a value.
+    // Returns the inspector's id of a value.
     handle(value) {
         globalThis[DOOR] = value;
         const expression = `globalThis[Symbol.for("${DOOR.description}")]`;
@@ -131,7 +131,7 @@ class Evaluator {
     }
 }
 
-// V8 tells the place of a syntax error apart from the error.
+// V8 reports the place of a syntax error outside the error object.
 function withPlace(fault, details, code, name) {
     if (fault instanceof SyntaxError && details.text === "Uncaught" && details.scriptId) {
         const line = code.split("\n")[details.lineNumber] ?? "";

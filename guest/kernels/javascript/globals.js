@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What code in a module has and a bare script has not: require and friends, and import() as the
-// function __import__, which prepare.js makes of it.
+// Adds what a module has and a bare script lacks: require() and its like, and the function
+// __import__, which stands for import() after prepare.js.
 "use strict";
 const Module = require("module");
 const path = require("path");

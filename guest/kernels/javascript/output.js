@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// process.stdout and process.stderr as messages. The first writes of a while leave at once, because
-// code that keeps the event loop busy must be heard too; a flood is gathered into larger messages.
+// Turns process.stdout and process.stderr into messages. The first writes of each window leave at
+// once, because code that keeps the event loop busy must be heard, too. A flood of writes is
+// gathered into larger messages.
 "use strict";
 const { StringDecoder } = require("string_decoder");
 
@@ -66,7 +67,7 @@ class Output {
         for (let at = 0, end; at < text.length; at = end) {
             end = Math.min(at + MESSAGE, text.length);
             if (end < text.length && (text.charCodeAt(end - 1) & 0xfc00) === 0xd800) {
-                end -= 1; // both halves of a character go together
+                end -= 1; // both halves of a surrogate pair stay together
             }
             this.emit(this.name, text.slice(at, end));
         }

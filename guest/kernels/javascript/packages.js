@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Globally installed npm packages, which require() does not look at by itself.
+// Loads globally installed npm packages, where require() does not look by itself.
 "use strict";
 
 const PREFIXES = ["/usr/local/lib", "/usr/lib"];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What must be changed in code before V8's REPL mode takes it: TypeScript becomes JavaScript (types
-// are dropped, not checked), and import and export, which belong to modules, become declarations.
+// Changes code so that V8's REPL mode takes it: TypeScript becomes JavaScript (types are dropped,
+// not checked), and import and export, which only modules have, become declarations.
 "use strict";
 const vm = require("vm");
 
@@ -24,7 +24,7 @@ function prepare(code, language, name) {
     return isObject(code) ? `(${code.trim()})` : code;
 }
 
-// {a: 1} on its own is meant as a value.
+// {a: 1} alone is meant as a value, not as a block.
 function isObject(code) {
     if (!/^\s*\{[^]*\}\s*$/.test(code)) {
         return false;
@@ -68,7 +68,7 @@ function syntaxError(ts, diagnostic, code, name) {
     return fault;
 }
 
-// Each piece is replaced by one with as many lines, so that the places of errors stay true.
+// Each piece is replaced by one with as many lines, so that the line numbers of errors stay right.
 function withoutModules(code, name) {
     const ts = typescript();
     const kind = name.endsWith(".ts") ? ts.ScriptKind.TS : ts.ScriptKind.JS;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Random numbers that differ in clones of a running kernel. OpenSSL's generator and V8's keep their
-// state in this process and cannot be seeded from here; the operating system's generator is told
-// when the machine is cloned. So what JavaScript sees of the first two comes from the third.
+// Makes random numbers differ in clones of a running kernel. The generators of OpenSSL and V8 keep
+// their state in this process and cannot be seeded from here. The operating system's generator is
+// reseeded when the machine is cloned. So JavaScript's functions take their numbers from that one.
 "use strict";
 const crypto = require("crypto");
 const fs = require("fs");
@@ -30,7 +30,7 @@ function viewOf(array, offset, size) {
     return view.subarray(start, size === undefined ? undefined : start + size * unit);
 }
 
-// The original checks the arguments, and does the work first.
+// The original runs first, because it checks the arguments.
 function mixed(method, reach) {
     return function (...values) {
         const result = method.apply(this, values);
@@ -47,7 +47,7 @@ function uuid() {
     return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }
 
-// As the original, for ranges below 2 ** 48: numbers that would favour some results are drawn
+// Like the original, for ranges below 2 ** 48: a number that would favour some results is drawn
 // again.
 function drawInt(min, max, done) {
     if (max === undefined || typeof max === "function") {
@@ -66,7 +66,7 @@ function drawInt(min, max, done) {
     return done === undefined ? result : void process.nextTick(done, null, result);
 }
 
-// 53 bits at a time out of a block of them.
+// Takes 53 bits at a time from a block of random words.
 function mathRandom() {
     const block = new BigUint64Array(256);
     let left = 0;
@@ -84,8 +84,8 @@ function mathRandom() {
     return { random, renew };
 }
 
-// Each new context of the vm module has a Math, seeded by what V8 holds in this process. (A worker
-// thread is seeded by OpenSSL, which asks the operating system after a jump of the clock.)
+// Each new context of the vm module has a Math of its own, which V8 seeds from this process. (A
+// worker thread is seeded by OpenSSL, which asks the operating system after a jump of the clock.)
 function coverContexts(random) {
     const { createContext } = vm;
     vm.createContext = (...values) => {

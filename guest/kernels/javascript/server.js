@@ -11,12 +11,12 @@ const DELIMITER = "<IDS|MSG>";
 const SESSION = crypto.randomUUID();
 
 class Server {
-    // `handlers` maps msg_type to a function of the message; what it returns is the reply.
+    // `handlers` maps msg_type to a function that takes the message and returns the reply.
     constructor(connectionFile, handlers) {
         this.connection = JSON.parse(readFileSync(connectionFile, "utf8"));
         this.handlers = handlers;
-        // Nothing is dropped: a slow reader stops this process (SIGSTOP). And with a time-out of 0
-        // zmq takes a message within the call, also while the event loop stands still.
+        // No message is dropped, as a slow reader stops this process (SIGSTOP). With a time-out of
+        // 0 zmq takes a message during the call, even while the event loop stands still.
         const sending = { sendHighWaterMark: 0, sendTimeout: 0, linger: 1000 };
         this.iopub = new zmq.Publisher(sending);
         this.shell = new zmq.Router(sending);
@@ -49,7 +49,7 @@ class Server {
         this.send(message.socket, message.identities, kind, content, message);
     }
 
-    // The reply and the end of a request at once, for a process that is about to end.
+    // Sends the reply and the end of a request at once: the process may be about to end.
     finish(message, content) {
         this.reply(message, content);
         this.publish("status", { execution_state: "idle" }, message);
@@ -114,7 +114,7 @@ class Server {
             version: "5.3",
         };
         const bodies = [header, parent?.header ?? {}, {}, content].map((x) => JSON.stringify(x));
-        // Fails only when the peer is gone.
+        // It fails only when the peer has closed.
         socket.send([...identities, DELIMITER, this.sign(bodies), ...bodies]).catch(() => {});
     }
 

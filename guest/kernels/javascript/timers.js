@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The global timers, changed so that those of one run can be taken away.
+// Changes the global timers so that the timers of one run can be removed.
 "use strict";
 const Module = require("module");
 const { promisify } = require("util");
 
-// Makes the global timers put a function that takes them away into `timers`.
+// From now on each timer puts a function that removes it into `timers`.
 function track(timers) {
     const own = { setTimeout, setInterval, setImmediate };
     const clear = {
