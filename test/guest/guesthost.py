@@ -21,8 +21,8 @@ import wire  # noqa: E402
 
 TEMPLATES = os.environ.get("CORRAL_TEST_TEMPLATES", "/var/cache/corral-test/templates")
 
-# The last line keeps the shell there: it dies with its parent, and the namespace with it. What has
-# dropped its privileges would live on.
+# The last line keeps the shell in the namespace: it dies with its parent, and the namespace with
+# it. A process that has dropped its privileges would outlive the parent.
 ENTER = r"""
 set -e
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/up,workdir=$2/work" "$2/root"
@@ -41,7 +41,7 @@ exit $?
 
 class GuestHost:
     """A running bridge. `socket` is its path on this side, `shared` a folder it sees as /mnt/test,
-    which prepare(shared) fills before it starts; what that returns are more of its variables."""
+    which prepare(shared) fills before the start; it returns more variables for the bridge."""
 
     def __init__(self, template="python-base-v1", warmup=None, prepare=lambda shared: ()):
         rootfs = os.path.join(TEMPLATES, template, "rootfs")
@@ -74,7 +74,7 @@ class GuestHost:
             time.sleep(0.1)
 
     def terminate(self):
-        """SIGTERM to the bridge itself; its exit status."""
+        """Sends SIGTERM to the bridge. Returns its exit status."""
         (shell,) = children(self.process.pid)
         (bridge,) = children(shell)
         os.kill(bridge, signal.SIGTERM)
@@ -116,13 +116,13 @@ class GuestTest(unittest.TestCase):
         return wire.run(self.socket, code, **options)
 
     def value(self, code, **options):
-        """The text of the result of code that must succeed."""
+        """Runs code that must succeed. Returns the text of its result."""
         outcome = self.run_code(code, **options)
         self.assertEqual(outcome.status, wire.DONE_OK, (outcome.errors, outcome.refusal))
         return outcome.text
 
     def output(self, code, **options):
-        """What bash code that must succeed prints."""
+        """Runs bash code that must succeed. Returns its output."""
         outcome = self.run_code(code, language="bash", **options)
         self.assertEqual(outcome.status, wire.DONE_OK, (outcome.errors, outcome.refusal))
         return outcome.stdout

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What clients and kernels must not be able to do to the bridge."""
+"""Limits that protect the bridge from clients and kernels."""
 import os
 import socket
 import struct
@@ -125,7 +125,7 @@ class End(GuestTest):
 
 
 def processes(pid):
-    """`pid` and all that come from it."""
+    """`pid` and all its descendants."""
     found = [pid]
     for task in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
@@ -135,7 +135,7 @@ def processes(pid):
 
 
 def switches(pids):
-    """How often their threads have been put on a processor or have left it."""
+    """How often their threads were switched to or away from."""
     count = 0
     for pid in pids:
         for task in os.listdir(f"/proc/{pid}/task"):
@@ -152,7 +152,7 @@ class Quiet(GuestTest):
         time.sleep(2)
         pids = processes(self.host.bridge_pid())
         self.assertGreaterEqual(len(pids), 4)
-        # What starting has left to do may take longer than 2 s; what recurs is in every window.
+        # Work left over from the start may take longer than 2 s. Recurring work is in every window.
         counts = []
         for _ in range(5):
             before = switches(pids)

@@ -214,7 +214,7 @@ class BrokenWarmUp(GuestTest):
 
 
 class OldPython(GuestTest):
-    """The oldest versions of everything."""
+    """The template with the oldest versions of Python, Jupyter and the libraries."""
 
     template = "python-3.9"
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a restore from a snapshot is for a bridge and its kernels: the wall clock jumps by a day,
-the monotonic clock goes on, and CODE_ENV comes with a seed."""
+"""A restore from a snapshot, as the bridge and its kernels see it: the wall clock jumps by a day,
+the monotonic clock does not, and CODE_ENV comes with a seed."""
 import os
 import struct
 import subprocess
@@ -133,7 +133,7 @@ class Generators(RestoreTest):
         self.assert_asks_after_the_jump(pid, lambda: self.value("asked.put(8); told.get()"))
 
     def test_python_modules(self):
-        """As in two clones: the same state of each generator, other seeds."""
+        """Acts like two clones: each generator has the same state and gets another seed."""
         draw = ("import random, numpy, uuid, tempfile\n"
                 "random.seed(7); numpy.random.seed(7); uuid._node = 5")
         look = ("(random.random(), numpy.random.random(), uuid.getnode(), "
@@ -147,7 +147,7 @@ class Generators(RestoreTest):
             self.assertEqual(len(set(column)), 4, column)
 
     def test_a_kernel_that_is_busy_catches_up(self):
-        """No code runs before the seed has come, whoever waits in front of it."""
+        """No code runs before the seed has come, not even code that waits already."""
         self.run_code("import random, time")
         values = set()
         for seed in "abc":
@@ -156,7 +156,7 @@ class Generators(RestoreTest):
                 started = time.monotonic()
                 self.restore(seed)
                 self.assertLess(time.monotonic() - started, 0.5)
-                # Not closed before its end: an interrupt would come first.
+                # Not closed before its end, because that would interrupt it.
                 time.sleep(1)
             values.add(self.value("random.random()"))
         self.assertEqual(len(values), 3)
@@ -182,7 +182,7 @@ class Node(RestoreTest):
         pid = int(self.js_value(
             "make = () => new Promise((done) => require('crypto').generateKeyPair('ed25519', {},"
             "(fault, key) => done(key)));"
-            # Every thread of the pool comes to make one.
+            # Every thread of the pool makes one.
             "all = () => Promise.all([...Array(64)].map(make)); process.pid"))
         self.assert_asks_after_the_jump(pid, lambda: self.js_value("await all(); 1"))
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent as the first process of a machine: CONFIGURE gives it an identity of its own. In
-namespaces here, so that name, mounts and processes are; the clock is not, and is left alone."""
+"""The agent as process 1 of a machine: CONFIGURE gives the machine an identity. Namespaces stand in
+for the machine: name, mounts and processes are its own. The clock is not, so it is left alone."""
 import os
 import re
 import shutil
@@ -16,7 +16,7 @@ CONFIGURE, CLOCK, CONFIGURED = 0x02, 0x03, 0x89
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 HELLO = b"CONNECT 1024\n"
 
-# The last line keeps the shell outside: it dies with its parent, and what it runs with it.
+# The last line keeps the shell outside: it dies with its parent, and so does its child.
 ENTER = r"""
 set -e
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/up,workdir=$2/work" "$2/root"
@@ -93,7 +93,7 @@ class Identity(unittest.TestCase):
             self.assertRegex(seen[-1][2], rf"^{UUID}\n$")
         self.assertEqual(len({machine for _, machine, _ in seen}), 4)
         self.assertEqual(len({boot for _, _, boot in seen} | {host}), 4)
-        # One mount of it, however often it was renewed, that nobody can write to.
+        # There is one mount, however often the id was renewed, and nobody can write to it.
         with open(f"/proc/{self.agent}/mountinfo", encoding="utf-8") as file:
             mounts = re.findall(r"^.* /proc/sys/kernel/random/boot_id (\S+) .*$", file.read(), re.M)
         self.assertEqual(len(mounts), 1)

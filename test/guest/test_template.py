@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a built template promises."""
+"""The promises of a built template."""
 import json
 import os
 import unittest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The template builder where nothing has to be downloaded: its errors and its ends."""
+"""The template builder without a download: its errors, and what it leaves behind."""
 import os
 import signal
 import subprocess
@@ -26,7 +26,7 @@ class Build(unittest.TestCase):
         path = f"{self.folder}/x.recipe"
         with open(path, "w", encoding="utf-8") as file:
             file.write(recipe)
-        # What ignores SIGINT, as a shell's background jobs do, hands that on; the builder must not.
+        # A shell's background job inherits an ignored SIGINT, but the builder must not ignore it.
         return subprocess.Popen(["env", "--default-signal=INT", BUILD, path, self.out, *options],
                                 stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The queue of a context by itself: whose time runs out, and whose does not."""
+"""The queue of a context alone: which waits run out of time, and which do not."""
 import asyncio
 import os
 import sys
@@ -8,7 +8,7 @@ from unittest import mock
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-# The bridge's modules, of which one has the name of a module of the tests.
+# One module of the bridge has the same name as a module of the tests.
 with mock.patch.dict(sys.modules), mock.patch.object(sys, "path", [f"{TOP}/guest/bridge", *sys.path]):
     sys.modules.pop("wire", None)
     from turns import Turns
@@ -35,7 +35,7 @@ class Waiting(unittest.IsolatedAsyncioTestCase):
         self.assertFalse(self.turns.taken)
 
     async def test_what_does_not_count(self):
-        """Before it, and from the midst of it."""
+        """One waits before the uncounted time begins, one comes during it: neither runs out of time."""
         first = await self.waiter()
         with self.turns.uncounted():
             second = await self.waiter()

@@ -4,7 +4,7 @@
  * often each process has asked the kernel for random bytes.
  *
  * Both are in the file $CORRAL_WALLCLOCK: i64 ns to add to the time, then a u32 for each number of
- * a process. The monotonic clock goes on as it is.
+ * a process. The monotonic clock is not changed.
  */
 #include <fcntl.h>
 #include <stddef.h>

@@ -19,7 +19,7 @@ static struct agent_proc *running;
 static int remove_dir(const struct agent_proc *a)
 {
     int status = -1;
-    /* Only ever the directory made below. */
+    /* Removes nothing but the directory that agent_start has made. */
     T_EQ(strncmp(a->dir, "/tmp/corral-agent-", 18), 0);
     pid_t rm = fork();
     if (rm == 0) {
@@ -29,7 +29,7 @@ static int remove_dir(const struct agent_proc *a)
     return waitpid(rm, &status, 0) == rm ? status : -1;
 }
 
-/* A failed test leaves nothing. PR_SET_PDEATHSIG would not do: changing fsuid clears it. */
+/* A failed test leaves no agent. PR_SET_PDEATHSIG is of no use, as a change of fsuid clears it. */
 static void clean_up(void)
 {
     if (running == NULL)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client.h - starts a real corral-agent on a unix socket in a directory of its own and
- * talks to it. Whatever the agent is told to change must lie in that directory. */
+ * talks to it. A test may let the agent change files in that directory only. */
 #ifndef CORRAL_TEST_AGENT_CLIENT_H
 #define CORRAL_TEST_AGENT_CLIENT_H
 
@@ -12,10 +12,10 @@ struct agent_proc {
     pid_t pid;
     unsigned int idle_fds; /* its descriptors before the first operation */
     char dir[64];          /* mode 0711; removed by agent_stop */
-    char work[128];        /* below it, mode 01777: where tests may write */
+    char work[128];        /* below it, mode 01777: tests may write here */
 };
 
-/* `bridge`: NULL-terminated command; NULL: none that exists. */
+/* `bridge`: NULL-terminated command; NULL: one that does not exist. */
 void agent_start(struct agent_proc *a, const char *user, const char *const *bridge);
 /* SIGTERM; it must end with status 0 (no leak, no sanitizer report) and leave no child. */
 void agent_stop(struct agent_proc *a);
@@ -35,7 +35,7 @@ void client_send(struct client *c, struct buf *b); /* all of it; empties `b` */
 int client_next(struct client *c, struct wire_frame *f);
 void client_close(struct client *c);
 
-/* What a finished operation has said. Zeroed before, result_done after. */
+/* The answer to a finished operation. Zeroed before, result_done after. */
 struct result {
     struct buf out, err, data;
     unsigned int entries; /* ENTRY frames */

@@ -258,7 +258,7 @@ static void feeds_stdin(void)
     T_EQ(r.out.len, 36);
     T_EQ(r.exit_code, 0);
     result_done(&r);
-    /* A command that does not read its input ends all the same. */
+    /* A command that does not read its input ends like any other. */
     const char *const deaf[] = {"true", NULL};
     put_exec(&b, &(struct exec_request){.flags = WIRE_EXEC_STDIN, .argv = deaf});
     wire_put_frame(&b, WIRE_STDIN, block, sizeof(block));

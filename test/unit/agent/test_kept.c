@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kept operations against a real agent: clients that go, come back, come twice, and records that
- * fill up. The code bridge is this program itself, started by the agent with the word "bridge". */
+/* Kept operations against a real agent: clients that leave, come back or come twice, and records
+ * that fill up. The code bridge is this program itself, started by the agent with the word
+ * "bridge". */
 #include <errno.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -23,7 +24,7 @@ static void bridge_put_text(struct buf *b, uint8_t which, const char *text)
     wire_end(b, start);
 }
 
-/* Says "begun", a display of 3 MiB, waits for a second unless the agent goes, says "through" on
+/* Says "begun", a display of 3 MiB, waits for a second unless the agent closes, says "through" on
  * stderr, and ends; or, for a request of the language "dies", ends without a last frame. */
 static void bridge_serve(int fd)
 {
@@ -212,7 +213,7 @@ static void two_look_on_and_a_third_may_not_start(void)
     result_done(&rb);
     client_close(&a);
     client_close(&b);
-    /* Nor after its end, until it is forgotten. */
+    /* The key is taken after the end, too, until it is forgotten. */
     put_keep(&again, "twice", KEEP_BYTES);
     put_shell(&again, "echo never", 20000);
     run_request(&agent, &again, &r);
@@ -320,7 +321,7 @@ static void the_oldest_that_ended_makes_room(void)
     agent_settle(&agent);
 }
 
-/* The frames of an attached code run as text: one letter each, and what the streams said. */
+/* The frames of an attached code run as text: one letter each, and the text of the streams. */
 static void attach_code(const char *key, struct buf *said, uint32_t *error)
 {
     struct client c;

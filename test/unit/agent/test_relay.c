@@ -53,7 +53,7 @@ static void bridge_serve(int fd, struct buf *env)
     if (!recv_all(fd, payload, len))
         return;
     if (type == WIRE_CODE_ENV) {
-        /* Not those of its start, which have no seed. */
+        /* The variables of its start have no seed and do not count. */
         if (memmem(payload, len, LEAVES, strlen(LEAVES)) != NULL && payload[len - 1] != 0)
             return;
         buf_reset(env);
@@ -139,7 +139,7 @@ static void configure(const char *value, const char *entropy)
 static void expect_env(const char *value, size_t seed_len)
 {
     struct buf answer = {0};
-    /* A bridge that has just died may not have been missed yet. */
+    /* The agent may not have noticed yet that the bridge died. */
     for (int i = 0; i < 100 && ask(WIRE_CODE_READY, NULL, 0, &answer) == WIRE_E_UNAVAILABLE; i++)
         usleep(10000);
     struct cursor c = cursor_on(answer.data, answer.len);
@@ -167,7 +167,7 @@ static unsigned int children(void)
     return n;
 }
 
-/* What is configured before the first code runs is what the bridge starts with. */
+/* The bridge starts with the variables that were configured before the first code ran. */
 static void the_bridge_starts_with_the_first_request(void)
 {
     configure("A=0", "");
@@ -226,7 +226,7 @@ static void a_dead_bridge_comes_back_configured(void)
     buf_done(&answer);
 }
 
-/* It may hang, end or be out of its mind: the next one has what it was told. */
+/* Whether it hangs, ends or answers nonsense: the next bridge has the variables. */
 static void a_bridge_that_does_not_answer_is_replaced(void)
 {
     configure("A=2", "bytes");
@@ -380,8 +380,8 @@ static void a_closed_port_is_unavailable(void)
     result_done(&r);
 }
 
-/* Bytes sent just before the client goes still arrive; a client that goes at any time leaks
- * nothing. */
+/* Bytes that are sent just before the client closes still arrive. A client that closes at any time
+ * leaks nothing. */
 static void leaks_no_descriptor(void)
 {
     struct buf answer = {0};

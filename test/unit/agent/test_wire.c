@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hostile connections: whatever arrives ends that connection only. */
+/* Hostile connections: any input ends its own connection at most. */
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -24,7 +24,7 @@ static void starts(void)
     ping();
 }
 
-/* What the agent answers to a first line, or "" when it just closes. */
+/* The answer to a first line, or "" when the agent closes without one. */
 static void greet(const char *line, char *out, size_t cap)
 {
     struct client c;
@@ -116,7 +116,7 @@ static void sample(size_t kind, struct buf *b)
 
 #define SAMPLES 10
 
-/* Every request cut at every byte, then left. */
+/* Every request is cut at every byte, then the client closes. */
 static void every_prefix_is_survived(void)
 {
     for (size_t kind = 0; kind < SAMPLES; kind++) {
@@ -196,7 +196,7 @@ static void later_frames_are_checked(void)
     result_done(&r);
 }
 
-/* More connections than the agent takes at once: the rest wait, nobody is lost. */
+/* More connections than the agent takes at once: the rest wait, and none is lost. */
 static void too_many_connections_wait(void)
 {
     enum { MANY = 600 };
