@@ -21,7 +21,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "agent/conn.h"
@@ -83,6 +82,7 @@ static const struct conn_dispatch serve_dispatch = {
     .closed = serve_conn_closed,
 };
 
+/* Signals are events like any other, so a child is never reaped in the middle of an operation. */
 static int serve_open_signals(struct agent *a)
 {
     sigset_t set;
@@ -156,6 +156,7 @@ static void serve_reap(struct agent *a)
 {
     int status;
     pid_t pid;
+    /* One SIGCHLD may stand for several children. The rest are adopted orphans. */
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
         (void)(exec_reaped(a, pid, status) || bridge_reaped(&a->bridge, pid, status));
 }
@@ -216,6 +217,7 @@ int serve_run(struct agent *a)
             return n;
         for (int i = 0; i < n; i++) {
             struct source *s = events[i].data.ptr;
+            /* An earlier event of the batch may have closed it or stopped to watch it. */
             if (s->fd >= 0 && s->events != 0)
                 serve_event(a, s, events[i].events);
         }
@@ -228,6 +230,7 @@ void serve_done(struct agent *a)
 {
     a->stopping = true;
     listener_done(&a->listener, &a->loop);
+    /* Connections go first: to stop their operations takes the tables below. */
     while (!list_empty(&a->conns))
         conn_close(list_first(&a->conns, struct conn, node));
     kepts_done(&a->kepts);

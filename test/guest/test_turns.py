@@ -35,7 +35,7 @@ class Waiting(unittest.IsolatedAsyncioTestCase):
         self.assertFalse(self.turns.taken)
 
     async def test_what_does_not_count(self):
-        """One waits before the uncounted time begins, one comes during it: neither runs out of time."""
+        """One waits before the uncounted time begins, one comes during it. Neither is refused."""
         first = await self.waiter()
         with self.turns.uncounted():
             second = await self.waiter()
