@@ -9,7 +9,7 @@ import unittest
 
 from guesthost import TOP
 
-BUILD = os.path.join(TOP, "guest", "templates", "build")
+BUILD = os.path.join(TOP, "guest", "templates", "tools", "build")
 RECIPE = 'name="n"\ndescription="d"\nsuite="bookworm"\npackages="python3"\n'
 NOWHERE = "--mirror=http://192.0.2.1/debian"  # an address that answers nobody
 
