@@ -56,6 +56,7 @@ static void bridge_call_give_up(struct bridge_call *call);
 static void bridge_call_answer(struct bridge_call *call, enum bridge_answer answer);
 static void bridge_call_release(struct deferred *d);
 
+/* A template without a bridge is found out here, and not by a start that fails again and again. */
 static bool bridge_is_there(const struct bridge *b)
 {
     const char *script = b->command[0] != NULL ? b->command[1] : NULL;
@@ -169,6 +170,7 @@ static void bridge_start(struct bridge *b)
         bridge_ended(b);
         return;
     }
+    /* No seed: the bridge and its kernels start with fresh generators. */
     (void)bridge_call_env(b, b->agent->env, false, NULL, NULL, NULL);
     bridge_wake_waiters(b);
 }
@@ -217,6 +219,7 @@ static void bridge_ended(struct bridge *b)
 
 int bridge_connect(struct bridge *b)
 {
+    /* After a failure the pause keeps a series of requests from starting it each time. */
     if (b->state == BRIDGE_IDLE ||
         (b->state == BRIDGE_FAILED && loop_now() - b->ended_at > BRIDGE_BACKOFF_MAX))
         bridge_start(b);
@@ -247,6 +250,7 @@ bool bridge_is_up(const struct bridge *b)
     return b->state == BRIDGE_RUNNING && b->up;
 }
 
+/* As hexadecimal digits, because a str of the wire cannot hold a NUL. */
 static int bridge_put_seed(struct buf *b, bool reseed)
 {
     unsigned char seed[BRIDGE_SEED_BYTES];
@@ -328,7 +332,7 @@ void bridge_call_handle_event(struct source *s, uint32_t events)
         return;
     }
     int rv = wire_reader_next(&call->reader, &f);
-    if (rv > 0)
+    if (rv > 0) /* any answer will do, even an ERROR */
         call->bridge->up = true;
     if (rv != 0)
         bridge_call_answer(call, rv > 0 && f.type == WIRE_OK ? BRIDGE_AGREED : BRIDGE_REFUSED);

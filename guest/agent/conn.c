@@ -68,6 +68,7 @@ void conn_handle_event(struct conn *c, uint32_t events)
         conn_read(c);
 }
 
+/* There is no answer: a server that lets a connection time out would not read one. */
 static void conn_timed_out(struct timer *t)
 {
     struct conn *c = container_of(t, struct conn, timer);
@@ -78,6 +79,7 @@ static void conn_timed_out(struct timer *t)
 
 static void conn_read(struct conn *c)
 {
+    /* One buffer for all connections: it is empty again before the next read. */
     static uint8_t chunk[WIRE_CHUNK];
     ssize_t n = recv(c->source.fd, chunk, sizeof(chunk), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -102,6 +104,8 @@ static void conn_read(struct conn *c)
     conn_take_input(c);
 }
 
+/* The VMM answers the same greeting on its vsock socket. So the server speaks to a container and to
+ * a microVM alike. */
 static void conn_greet(struct conn *c, const uint8_t *data, size_t len)
 {
     size_t used = 0;
@@ -239,6 +243,7 @@ static void conn_update(struct conn *c)
 {
     if (c->state == CONN_CLOSED || c->raw)
         return;
+    /* The end of the server must be noticed even while the input is paused. */
     uint32_t events = EPOLLRDHUP;
     if (!c->input_paused)
         events |= EPOLLIN;
@@ -294,6 +299,7 @@ struct errno_code {
     enum wire_error code;
 };
 
+/* An errno that is not here is WIRE_E_INTERNAL: the request is not its cause. */
 static const struct errno_code errno_codes[] = {
     {ENOENT, WIRE_E_NOT_FOUND},
     {EACCES, WIRE_E_PERMISSION},
@@ -335,7 +341,7 @@ void conn_pause_input(struct conn *c, bool paused)
     if (paused)
         conn_update(c);
     else
-        conn_take_input(c);
+        conn_take_input(c); /* the reader may hold frames, for which no event comes */
 }
 
 void conn_limit_stall(struct conn *c)

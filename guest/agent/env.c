@@ -37,6 +37,7 @@ static int by_name_then_latest(const void *pa, const void *pb)
         return order;
     if (a->name_len != b->name_len)
         return a->name_len < b->name_len ? -1 : 1;
+    /* qsort() is not stable, so the rank decides among equal names. */
     return a->rank > b->rank ? -1 : 1;
 }
 

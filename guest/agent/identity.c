@@ -83,6 +83,7 @@ static void renew_boot_id(void)
 {
     char text[UUID_TEXT];
     const unsigned long flags = MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    /* Once the file is mounted over the kernel's, its new text is the new id. */
     if (make_uuid("-", text) < 0 || replace_text(BOOT_ID_FILE, text) < 0 || boot_id_is_ours())
         return;
     if (mount(BOOT_ID_FILE, BOOT_ID, NULL, MS_BIND, NULL) < 0) {

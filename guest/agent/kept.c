@@ -20,7 +20,8 @@
 #include "agent/conn.h"
 #include "base/log.h"
 
-#define KEPT_LAST_MAX 4096u /* payload of a frame that is recorded whatever the room */
+#define KEPT_LAST_MAX                                                                              \
+    4096u /* payload of a frame that is recorded without room: no EXIT or ERROR is larger */
 
 void kepts_init(struct kepts *s, struct agent *agent)
 {
@@ -151,6 +152,7 @@ void kept_forget(struct kept *k)
     kept_drop(k);
 }
 
+/* A view that has sent the last frame finishes its connection and leaves the list. */
 static void kept_tell(struct kept *k)
 {
     list_for_each_safe (it, &k->views)
@@ -161,6 +163,7 @@ static void kept_end(struct kept *k)
 {
     struct kepts *s = &k->agent->kepts;
     loop_close(&k->agent->loop, &k->source);
+    /* The list is in the order of the ends: the first one makes room first. */
     buf_done(&k->request);
     k->ended_at = loop_now();
     list_del(&k->node);
@@ -299,6 +302,7 @@ void kept_handle_event(struct source *s, uint32_t events)
             return;
         rv = n <= 0 ? -EPIPE : kept_take(k, chunk, (size_t)n);
     }
+    /* Without memory the record has a gap, so there is no record. */
     if (k->journal.failed) {
         kept_drop(k);
         return;

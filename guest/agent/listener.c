@@ -27,6 +27,7 @@ static int listener_open_fd(struct listener *l, const char *arg)
         return -EINVAL;
     if (getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0)
         return -errno;
+    /* A mistake in the caller's command line must not become a busy loop of failing accepts. */
     if (!listening)
         return -EINVAL;
     int flags = fcntl((int)fd, F_GETFL);

@@ -141,6 +141,7 @@ static int loop_timeout(const struct loop *l)
 
 int loop_wait(struct loop *l, struct epoll_event events[LOOP_BATCH])
 {
+    /* A signal does not end the program: it comes as an event of the signalfd. */
     int n = epoll_wait(l->epoll_fd, events, LOOP_BATCH, loop_timeout(l));
     return n < 0 ? (errno == EINTR ? 0 : -errno) : n;
 }

@@ -39,6 +39,7 @@ static int parse_options(int argc, char **argv, struct serve_options *ret)
 {
     *ret = (struct serve_options){
         .user = "user", .run_dir = "/run/corral", .bridge = default_bridge};
+    /* "+": the options end at the first word that is not one. */
     for (int id; (id = getopt_long(argc, argv, "+", option_table, NULL)) != -1;) {
         switch (id) {
         case OPTION_LISTEN:
@@ -74,6 +75,7 @@ static void shed_inheritance(void)
 
 int main(int argc, char **argv)
 {
+    /* Not on the stack: its tables are large, and they start as zeros. */
     static struct agent agent;
     struct serve_options options;
     if (parse_options(argc, argv, &options) < 0)

@@ -126,6 +126,8 @@ static void fill_standard_fds(void)
         (void)close(fd);
 }
 
+/* Without the agent the server has no way to end what uses up the memory. Children reset it
+ * (spawn.c). */
 static void protect_from_oom(void)
 {
     cleanup_close int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);

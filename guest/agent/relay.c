@@ -30,6 +30,8 @@ void relay_init(struct relay *r, struct conn *conn, bool coupled)
     timer_init(&r->timer, relay_timer);
 }
 
+/* Bytes that came with the request, and answers that are not sent yet, belong to the stream: they
+ * go first. */
 void relay_start(struct relay *r)
 {
     struct conn *c = r->conn;

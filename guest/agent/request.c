@@ -31,6 +31,7 @@ static const char *parse_path_flags(struct cursor *c, struct request *r);
 static const char *parse_path_mode_flags(struct cursor *c, struct request *r);
 static const char *parse_port(struct cursor *c, struct request *r);
 
+/* The requests that the agent reads. CODE_* and CONTEXT_* are not here: the bridge reads them. */
 static const struct request_kind request_kinds[] = {
     {WIRE_PING, 0, parse_nothing},
     {WIRE_CONFIGURE, 0, parse_configure},
@@ -67,6 +68,7 @@ int request_parse(const struct wire_frame *frame, struct request *ret, const cha
     const char *why = kind->parse(&c, &r);
     /* A malformed frame with an invalid argument counts as malformed. */
     int rv = !cursor_end(&c) ? -EPROTO : why != NULL ? -EINVAL : 0;
+    /* Refused, and not ignored: a later version may give an unknown flag a meaning. */
     if (rv == 0 && (r.flags & ~kind->flags) != 0) {
         why = "unknown flags";
         rv = -EINVAL;

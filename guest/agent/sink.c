@@ -51,6 +51,7 @@ static void sink_open(struct sinks *s, int fd, bool logged, size_t log_bytes)
 {
     struct sink *k = calloc(1, sizeof(*k));
     if (k == NULL) {
+        /* The writer gets SIGPIPE. A pipe that nobody reads would fill up and block it for ever. */
         (void)close(fd);
         return;
     }
@@ -66,6 +67,7 @@ static void sink_open(struct sinks *s, int fd, bool logged, size_t log_bytes)
 
 void sinks_add(struct sinks *s, int fd)
 {
+    /* Descriptors are limited. The writer of the oldest pipe has had the longest time to end. */
     if (s->count >= SINK_MAX)
         sink_close(s, list_first(&s->list, struct sink, node));
     sink_open(s, fd, false, 0);
@@ -81,6 +83,8 @@ static ssize_t sink_read(struct sinks *s, struct sink *k)
     static char scratch[65536];
     if (k->log_left == 0 && s->null_fd >= 0)
         return splice(k->source.fd, NULL, s->null_fd, NULL, SINK_SPLICE, SPLICE_F_NONBLOCK);
+    /* The first bytes of a logged pipe are copied to the log. Without /dev/null all others come
+     * here, too. */
     ssize_t n = read(k->source.fd, scratch,
                      k->log_left > 0 ? MIN(k->log_left, sizeof(scratch)) : sizeof(scratch));
     if (n > 0 && k->log_left > 0) {

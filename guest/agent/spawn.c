@@ -139,7 +139,8 @@ static bool next_candidate(const char **rest, const char *name, char out[PATH_MA
     return false;
 }
 
-/* Returns only on failure; errno says why. */
+/* Returns only on failure; errno says why. The PATH is that of the command and not the agent's, so
+ * execvpe() would not do. */
 static void exec_search(const char *name, char *const *argv, char *const *env)
 {
     char path[PATH_MAX];

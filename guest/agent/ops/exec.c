@@ -468,6 +468,7 @@ static void exec_stop(struct conn *c)
     struct exec *e = c->op_state;
     if (e == NULL)
         return;
+    /* Nobody is there to read more output: the whole session goes. */
     if (e->alive)
         spawn_kill(e->pid);
     list_del(&e->node);

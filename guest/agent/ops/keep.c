@@ -41,6 +41,7 @@ static void keep_start(struct conn *c, struct request *req)
     if (k == NULL)
         return;
     k->waiting = true;
+    /* The frame behind KEEP may be a CODE_RUN, which is as large as frames get. */
     c->reader.max_payload = WIRE_MAX_PAYLOAD;
     loop_timer_start(&c->agent->loop, &c->timer, CONN_REQUEST_US);
 }
@@ -132,6 +133,7 @@ static void keep_writable(struct conn *c)
     kept_view_advance(&k->view);
 }
 
+/* Only the view ends. The operation has a connection of its own (kept.c) and continues. */
 static void keep_stop(struct conn *c)
 {
     struct keeping *k = c->op_state;

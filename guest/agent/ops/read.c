@@ -62,6 +62,7 @@ static void read_start(struct conn *c, struct request *req)
     read_slice(&r->task);
 }
 
+/* The file is open, so reading it takes no rights of the user. */
 static void read_slice(struct task *t)
 {
     struct read *r = container_of(t, struct read, task);

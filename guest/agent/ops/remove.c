@@ -117,7 +117,7 @@ static int remove_entry(struct remove *r, const char *name)
     if (unlinkat(r->dir_fd, name, 0) == 0 || errno == ENOENT)
         return 0;
     int err = errno;
-    if (err != EISDIR && err != EPERM)
+    if (err != EISDIR && err != EPERM) /* a directory is EISDIR on Linux and EPERM in POSIX */
         return -err;
     int rv = remove_descend(r, r->dir_fd, name);
     if (rv == -EACCES && unlinkat(r->dir_fd, name, AT_REMOVEDIR) == 0)

@@ -14,6 +14,7 @@ static void stat_start(struct conn *c, struct request *req)
     cleanup_fs_node struct fs_node n = {.fd = -1};
     int rv;
     {
+        /* The rights are for the resolution only: the answer comes from the open file. */
         cleanup_fs bool as_user = fs_enter(&c->agent->account);
         rv = fs_resolve(&c->agent->account, req->path, &n);
     }
@@ -35,6 +36,7 @@ static int mkdir_one(const struct account *a, const char *path, mode_t mode)
         return (rv = fs_resolve(a, path, &parent)) < 0 ? rv : -EEXIST;
     if (rv < 0)
         return rv;
+    /* Below the resolved parent: mkdirat() does not follow a link in the last part. */
     return mkdirat(parent.fd, name, mode) < 0 ? -errno : 0;
 }
 

@@ -58,6 +58,8 @@ static int write_find_existing(const struct account *a, const char *path, struct
     return 0;
 }
 
+/* The name is random, so that writers of the same file do not meet. The mode is 0600 until END, so
+ * that nobody reads half a file. */
 static int write_open_temp(struct write *w)
 {
     uint64_t random[2];
