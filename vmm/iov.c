@@ -3,14 +3,6 @@
 
 #include <string.h>
 
-size_t iov_total(const struct iovec *iov, size_t n)
-{
-    size_t total = 0;
-    for (size_t i = 0; i < n; i++)
-        total += iov[i].iov_len;
-    return total;
-}
-
 enum iov_op { IOV_READ, IOV_WRITE, IOV_ZERO };
 
 static size_t iov_walk(const struct iovec *iov, size_t n, size_t offset, uint8_t *host, size_t len,

@@ -7,7 +7,6 @@
 
 #include "base/base.h"
 
-size_t iov_total(const struct iovec *iov, size_t n);
 /* Copy up to `len` bytes from or to byte `offset` of the buffers; returns what fitted. */
 size_t iov_read(const struct iovec *iov, size_t n, size_t offset, void *dst, size_t len);
 size_t iov_write(const struct iovec *iov, size_t n, size_t offset, const void *src, size_t len);
