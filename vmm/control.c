@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "workset.h"
+#include "snapshot.h"
 
 static void control_accept(struct loop_source *s, uint32_t events);
 static void control_ready(struct loop_source *s, uint32_t events);
@@ -127,7 +127,7 @@ static int control_snapshot(struct control_client *cl, struct error *err)
         return error_set(err, ERROR_INVALID_STATE, "the VM has ended");
     int rv = was_running ? vm_pause(vm) : 0;
     if (rv == 0)
-        rv = vm_save(vm, cl->fds[0], cl->fds[1], err);
+        rv = snapshot_save(vm, cl->fds[0], cl->fds[1], err);
     if (was_running && vm->state == CTL_STATE_PAUSED)
         (void)vm_resume(vm);
     return rv;
@@ -318,14 +318,4 @@ void control_exited(struct control *c)
     wire_end(&b, start);
     for (size_t i = 0; i < CTL_MAX_CLIENTS; i++)
         control_send(&c->client[i], &b);
-}
-
-void control_done(struct control *c)
-{
-    if (c->vm == NULL)
-        return;
-    for (size_t i = 0; i < CTL_MAX_CLIENTS; i++)
-        control_drop(&c->client[i]);
-    loop_del(&c->vm->loop, &c->listener);
-    base_close_p(&c->listener.fd);
 }

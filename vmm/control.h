@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* control.h - serves the control protocol (ctl.h) on a listening unix socket. */
+/* control.h - serves the control protocol (vmm_ctl.h) on a listening unix socket. */
 #ifndef CORRAL_VMM_CONTROL_H
 #define CORRAL_VMM_CONTROL_H
 
@@ -26,6 +26,5 @@ struct control {
 int control_init(struct control *c, struct vm *vm, int fd);
 /* Tells every client that the VM has ended. */
 void control_exited(struct control *c);
-void control_done(struct control *c);
 
 #endif

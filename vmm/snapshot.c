@@ -8,14 +8,12 @@
  * device that the driver has not acknowledged, because an edge between two reads of the saving side
  * may be lost.
  */
+#include "snapshot.h"
+
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-
-#include "vm.h"
-#include "workset.h"
 
 #define SNAP_DRAIN_TURNS 64
 
@@ -53,12 +51,10 @@ static int snap_save_state(struct vm *vm, struct buf *b)
         state_end(b, start);
     }
     start = state_begin(b, STATE_BALLOON);
-    (void)buf_u32(b, vm->balloon.target);
-    (void)buf_u32(b, vm->balloon.actual);
-    (void)buf_u32(b, vm->balloon.poison);
+    virtio_balloon_save(&vm->balloon, b);
     state_end(b, start);
     start = state_begin(b, STATE_VSOCK);
-    (void)buf_u32(b, vm->vsock.mux.next_port);
+    virtio_vsock_save(&vm->vsock, b);
     state_end(b, start);
     return rv;
 }
@@ -115,7 +111,7 @@ static int snap_save_memory(const struct vm *vm, int fd, struct state_meta *meta
     return rv;
 }
 
-int vm_save(struct vm *vm, int state_fd, int memory_fd, struct error *err)
+int snapshot_save(struct vm *vm, int state_fd, int memory_fd, struct error *err)
 {
     cleanup_buf struct buf b = {0};
     struct state_meta meta = {
@@ -165,21 +161,20 @@ static int snap_read_state(int fd, struct buf *b, struct error *err)
     return 0;
 }
 
-static int snap_check(const struct vm *vm, const struct vm_config *config,
-                      const struct state_meta *meta, struct error *err)
+static int snap_check(int memory_fd, uint64_t disk_size, const struct state_meta *meta,
+                      struct error *err)
 {
     uint8_t trailer[STATE_TRAILER];
     struct stat st;
     if (meta->vcpus == 0 || meta->vcpus > LAYOUT_MAX_VCPUS || meta->memory_size < MEM_MIN_SIZE ||
         meta->memory_size > MEM_MAX_SIZE)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the state file is damaged");
-    if (meta->disk_size != vm->disk->size)
+    if (meta->disk_size != disk_size)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the disk is not that of the snapshot");
-    if (fstat(config->memory_fd, &st) < 0 ||
-        (uint64_t)st.st_size != meta->memory_size + STATE_TRAILER)
+    if (fstat(memory_fd, &st) < 0 || (uint64_t)st.st_size != meta->memory_size + STATE_TRAILER)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the memory file is damaged or cut short");
     struct iovec iov = {trailer, sizeof(trailer)};
-    int rv = disk_fd_read(config->memory_fd, &iov, 1, meta->memory_size, sizeof(trailer));
+    int rv = disk_fd_read(memory_fd, &iov, 1, meta->memory_size, sizeof(trailer));
     if (rv < 0)
         return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the memory file cannot be read");
     rv = state_check_trailer(trailer, meta, err);
@@ -200,22 +195,16 @@ static int snap_load_devices(struct vm *vm, struct cursor *sections)
         rv = state_section(sections, STATE_VIRTIO, &c);
         if (rv == 0)
             rv = virtio_mmio_load(&vm->slot[i].mmio, &c);
-        if (rv == 0 && !cursor_end(&c))
-            rv = -EINVAL;
     }
     if (rv == 0)
         rv = state_section(sections, STATE_BALLOON, &c);
-    if (rv < 0)
-        return rv;
-    vm->balloon.target = cursor_u32(&c);
-    vm->balloon.actual = cursor_u32(&c);
-    vm->balloon.poison = cursor_u32(&c);
-    if (!cursor_end(&c))
-        return -EINVAL;
-    rv = state_section(sections, STATE_VSOCK, &c);
     if (rv == 0)
-        rv = vsock_mux_go_on(&vm->vsock.mux, cursor_u32(&c));
-    return rv == 0 && !(cursor_end(&c) && cursor_end(sections)) ? -EINVAL : rv;
+        rv = virtio_balloon_load(&vm->balloon, &c);
+    if (rv == 0)
+        rv = state_section(sections, STATE_VSOCK, &c);
+    if (rv == 0)
+        rv = virtio_vsock_load(&vm->vsock, &c);
+    return rv == 0 && !cursor_end(sections) ? -EINVAL : rv;
 }
 
 static int snap_load_kvm(struct vm *vm, struct cursor *sections)
@@ -248,55 +237,28 @@ static int snap_new_generation(struct vm *vm)
     return 0;
 }
 
-/* They are advice: what cannot be read is not there. */
-static void snap_load_worksets(struct vm *vm, const struct vm_config *config)
+int snapshot_open(struct snapshot *s, int state_fd, int memory_fd, uint64_t disk_size,
+                  struct error *err)
 {
-    if (config->workset_fd >= 0 && workset_open(&vm->soon, &vm->mem, config->workset_fd) == 0)
-        workset_read_ahead(&vm->soon, &vm->mem);
-    if (config->workset_code_fd >= 0 &&
-        workset_open(&vm->code, &vm->mem, config->workset_code_fd) == 0)
-        workset_read_ahead(&vm->code, &vm->mem);
+    int rv = snap_read_state(state_fd, &s->file, err);
+    if (rv == 0)
+        rv = state_open(s->file.data, s->file.len, &s->meta, &s->sections, err);
+    return rv == 0 ? snap_check(memory_fd, disk_size, &s->meta, err) : rv;
 }
 
-void vm_prefetch(struct vm *vm, struct workset *w)
+int snapshot_load(struct snapshot *s, struct vm *vm, struct error *err)
 {
-    uint64_t gpa, len;
-    (void)workset_copy(w, &vm->mem);
-    for (size_t i = 0; workset_dense(w, &vm->mem, i, &gpa, &len); i++)
-        vcpu_prefault(&vm->vcpu[0], gpa, len);
-    workset_done(w);
-}
-
-int vm_load(struct vm *vm, const struct vm_config *config, struct error *err)
-{
-    cleanup_buf struct buf b = {0};
-    struct state_meta meta;
-    struct cursor sections;
-    int rv = snap_read_state(config->state_fd, &b, err);
+    int rv = snap_load_kvm(vm, &s->sections);
     if (rv == 0)
-        rv = state_open(b.data, b.len, &meta, &sections, err);
-    if (rv == 0)
-        rv = snap_check(vm, config, &meta, err);
-    if (rv == 0)
-        rv = vm_fingerprint(vm, meta.vcpus, err);
-    if (rv != 0)
-        return rv;
-    if (vm->cpu != meta.cpu)
-        return error_set(err, ERROR_INVALID_ARGUMENT, "the snapshot was taken on another CPU");
-    rv = mem_init_file(&vm->mem, config->memory_fd, meta.memory_size);
-    if (rv < 0)
-        return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the memory file cannot be mapped");
-    snap_load_worksets(vm, config);
-    rv = vm_init_machine(vm, config, meta.vcpus, err);
-    if (rv < 0)
-        return rv;
-    rv = snap_load_kvm(vm, &sections);
-    if (rv == 0)
-        rv = snap_load_devices(vm, &sections);
+        rv = snap_load_devices(vm, &s->sections);
     if (rv == 0)
         rv = snap_new_generation(vm);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the snapshot cannot be restored");
-    vm_prefetch(vm, &vm->soon);
     return 0;
+}
+
+void snapshot_close_p(struct snapshot *s)
+{
+    buf_done(&s->file);
 }

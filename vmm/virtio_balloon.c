@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "virtio_balloon.h"
 
+#include <errno.h>
 #include <linux/virtio_balloon.h>
 #include <string.h>
 
@@ -123,4 +124,20 @@ void virtio_balloon_set_target(struct virtio_balloon *b, uint32_t pages)
         b->dev.isr |= VIRTIO_ISR_CONFIG;
         irq_raise(&b->dev.irq);
     }
+}
+
+void virtio_balloon_save(const struct virtio_balloon *b, struct buf *out)
+{
+    (void)buf_u32(out, b->target);
+    (void)buf_u32(out, b->actual);
+    (void)buf_u32(out, b->poison);
+}
+
+/* Any value will do: the driver could have written them, and the target is only a wish. */
+int virtio_balloon_load(struct virtio_balloon *b, struct cursor *c)
+{
+    b->target = cursor_u32(c);
+    b->actual = cursor_u32(c);
+    b->poison = cursor_u32(c);
+    return cursor_end(c) ? 0 : -EINVAL;
 }

@@ -22,4 +22,8 @@ struct virtio_balloon {
 void virtio_balloon_init(struct virtio_balloon *b, struct mem *mem, const struct irq_line *irq);
 void virtio_balloon_set_target(struct virtio_balloon *b, uint32_t pages);
 
+/* Beside what virtio_mmio_save writes of every device. */
+void virtio_balloon_save(const struct virtio_balloon *b, struct buf *out);
+int virtio_balloon_load(struct virtio_balloon *b, struct cursor *c);
+
 #endif

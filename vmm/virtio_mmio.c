@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "virtio_mmio.h"
 
+#include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <string.h>
@@ -214,5 +215,6 @@ int virtio_mmio_load(struct virtio_mmio *t, struct cursor *c)
     t->device_features_sel = cursor_u32(c);
     t->driver_features_sel = cursor_u32(c);
     t->queue_sel = cursor_u32(c);
-    return virtio_load(t->dev, c);
+    int rv = virtio_load(t->dev, c);
+    return rv == 0 && !cursor_end(c) ? -EINVAL : rv;
 }

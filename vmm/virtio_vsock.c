@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "virtio_vsock.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "iov.h"
@@ -174,15 +175,21 @@ int virtio_vsock_init(struct virtio_vsock *v, struct loop *loop, int listen_fd, 
     return vsock_mux_init(&v->mux, loop, listen_fd, path, vsock_pending, v);
 }
 
-void virtio_vsock_done(struct virtio_vsock *v)
-{
-    vsock_mux_done(&v->mux);
-}
-
 void virtio_vsock_transport_reset(struct virtio_vsock *v)
 {
     vsock_mux_reset(&v->mux);
     v->reset_due = true;
     if (virtio_running(&v->dev))
         vsock_event(v);
+}
+
+void virtio_vsock_save(const struct virtio_vsock *v, struct buf *out)
+{
+    (void)buf_u32(out, v->mux.next_port);
+}
+
+int virtio_vsock_load(struct virtio_vsock *v, struct cursor *c)
+{
+    int rv = vsock_mux_set_next_port(&v->mux, cursor_u32(c));
+    return rv == 0 && !cursor_end(c) ? -EINVAL : rv;
 }

@@ -24,8 +24,12 @@ struct virtio_vsock {
 /* Arguments as for vsock_mux_init. */
 int virtio_vsock_init(struct virtio_vsock *v, struct loop *loop, int listen_fd, const char *path,
                       struct mem *mem, const struct irq_line *irq);
-void virtio_vsock_done(struct virtio_vsock *v);
 /* Tells the guest that all its connections are gone (after a restore). */
 void virtio_vsock_transport_reset(struct virtio_vsock *v);
+
+/* Beside what virtio_mmio_save writes of every device: connections end with a restore, and only the
+ * ports they have used are remembered. */
+void virtio_vsock_save(const struct virtio_vsock *v, struct buf *out);
+int virtio_vsock_load(struct virtio_vsock *v, struct cursor *c);
 
 #endif

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vm.h - one virtual machine: the only file that knows every part of it.
+ * vm.h - one virtual machine: its parts, and its life from the first instruction to the end.
  *
  * Threads: the caller's runs the loop, which owns all devices; one per vCPU runs the guest and
  * takes `lock` for each access to a device. Everything below is called on the loop's thread; from
  * inside a loop callback, where the lock is held, unless noted.
+ *
+ *   READY --vm_resume--> RUNNING --vm_pause--> PAUSED --vm_resume--> RUNNING
+ *   any state --vm_end, then the end of the loop's turn--> EXITED
  */
 #ifndef CORRAL_VMM_VM_H
 #define CORRAL_VMM_VM_H
@@ -21,24 +24,6 @@
 #include "virtio_vsock.h"
 #include "vmm_ctl.h"
 #include "workset.h"
-
-/* What to build. File descriptors are consumed by vm_init, whether it succeeds or not. */
-struct vm_config {
-    uint64_t memory; /* bytes; when restoring, that of the snapshot */
-    unsigned int vcpus;
-    int kvm_fd;               /* -1: opens /dev/kvm */
-    int kernel_fd, initrd_fd; /* initrd_fd may be -1 */
-    const char *cmdline;
-    int state_fd, memory_fd;         /* restore when state_fd is not -1 */
-    int workset_fd, workset_code_fd; /* for that; may be -1 */
-    struct disk *disk;               /* consumed; required */
-    struct virtio_blk_limits disk_limits;
-    int vsock_fd;           /* listening socket of vsock.sock, or -1 */
-    const char *vsock_path; /* relative to the working directory; outlives the VM */
-    int console_fd;         /* serial output is copied there; -1: no. Not consumed */
-    int pagemap_fd;         /* /proc/self/pagemap, or -1. Not consumed */
-    bool seccomp;           /* vCPU threads filter their system calls */
-};
 
 struct vm;
 
@@ -77,36 +62,26 @@ struct vm {
     uint64_t clock; /* of the guest at the pause; 0: unknown */
     enum ctl_exit exit;
     char exit_text[SERIAL_LINE];
-    void (*exited)(void *ctx); /* set before vm_init; called once, on the loop */
-    void *exited_ctx;
+    void (*exited)(struct vm *vm); /* called once, on the loop */
     bool exit_told;
 };
 
-/* Builds or restores; the guest has not run yet. On failure `err` has the reason and vm_done must
- * still be called. Called without the lock. */
-int vm_init(struct vm *vm, const struct vm_config *config, struct error *err);
-/* Starts the vCPU threads, at rest. Everything that may fail is behind us then. With the lock held
- * or without. */
+/* The empty machine: lock, loop and no part that has been made. 0 or a negative errno. */
+int vm_init(struct vm *vm);
+/* Puts a device into slot `i`: eventfds for its notifications and its interrupt, tied to KVM. */
+int vm_attach(struct vm *vm, unsigned int i, struct virtio_dev *dev);
+/* Starts the vCPU threads, at rest. Nothing after this can fail. With the lock held or without. */
 int vm_start_threads(struct vm *vm, struct error *err);
-/* Ends all threads and releases everything. Without the lock. */
-void vm_done(struct vm *vm);
 
 /* 0, -EALREADY when it runs, -EINVAL once it has ended. To the guest a pause takes no time. */
 int vm_resume(struct vm *vm);
 /* Returns when every vCPU is at rest; -ETIMEDOUT when one does not come. */
 int vm_pause(struct vm *vm);
-/* Records why the VM ends and stops its vCPUs; only the first reason counts. From any thread. */
-void vm_end(struct vm *vm, enum ctl_exit exit, const char *text);
-
-/* snapshot.c. The VM is paused; both files are empty, regular and stay the caller's. */
-int vm_save(struct vm *vm, int state_fd, int memory_fd, struct error *err);
-int vm_load(struct vm *vm, const struct vm_config *config, struct error *err);
 /* Makes the pages of a list ready, and forgets it. The vCPUs are at rest. */
 void vm_prefetch(struct vm *vm, struct workset *w);
-/* vm.c, for vm_load: the host's CPU features; KVM, vCPUs and devices, once there is memory. */
-int vm_fingerprint(struct vm *vm, unsigned int vcpus, struct error *err);
-int vm_init_machine(struct vm *vm, const struct vm_config *config, unsigned int vcpus,
-                    struct error *err);
+/* Records why the VM ends and stops its vCPUs; only the first reason counts. From any thread, with
+ * the lock held. */
+void vm_end(struct vm *vm, enum ctl_exit exit, const char *text);
 
 /* vm_io.c: guest accesses to devices, from vCPU threads. */
 int vm_map_devices(struct vm *vm);

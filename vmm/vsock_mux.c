@@ -29,7 +29,7 @@ int vsock_mux_init(struct vsock_mux *m, struct loop *loop, int fd, const char *p
     return fd < 0 ? 0 : loop_add(loop, &m->listener, EPOLLIN);
 }
 
-int vsock_mux_go_on(struct vsock_mux *m, uint32_t next_port)
+int vsock_mux_set_next_port(struct vsock_mux *m, uint32_t next_port)
 {
     if (next_port < MUX_FIRST_PORT || next_port == UINT32_MAX)
         return -EINVAL;

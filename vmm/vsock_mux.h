@@ -45,7 +45,7 @@ void vsock_mux_reset(struct vsock_mux *m);
 /* After a restore: goes on with the origin's `next_port`. Linux keeps a socket under its two ports,
  * reset or not, until its owner closes it, and refuses a new connection of the same ports: so a
  * clone must not use those that its origin has used. -EINVAL: no such port. */
-int vsock_mux_go_on(struct vsock_mux *m, uint32_t next_port);
+int vsock_mux_set_next_port(struct vsock_mux *m, uint32_t next_port);
 
 /* A packet from the guest; h->len has been checked to be the bytes in `iov`. */
 void vsock_mux_receive(struct vsock_mux *m, const struct virtio_vsock_hdr *h,

@@ -69,7 +69,7 @@ static void setup(void)
     if (!chosen)
         T_TRUE(mkdtemp(dir) != NULL && chdir(dir) == 0);
     else
-        virtio_vsock_done(&v);
+        vsock_mux_done(&v.mux);
     if (chosen)
         loop_done(&loop);
     chosen = true;
@@ -469,11 +469,11 @@ static void ports_go_on_after_a_restore(void)
     close(connected(&first));
     uint32_t port = v.mux.next_port;
     setup();
-    T_EQ(vsock_mux_go_on(&v.mux, port), 0);
+    T_EQ(vsock_mux_set_next_port(&v.mux, port), 0);
     close(connected(&next));
     T_EQ(next.src_port, first.src_port + 1);
-    T_EQ(vsock_mux_go_on(&v.mux, 1024), -EINVAL); /* guests' own connections go there */
-    T_EQ(vsock_mux_go_on(&v.mux, UINT32_MAX), -EINVAL);
+    T_EQ(vsock_mux_set_next_port(&v.mux, 1024), -EINVAL); /* guests' own connections go there */
+    T_EQ(vsock_mux_set_next_port(&v.mux, UINT32_MAX), -EINVAL);
     T_EQ(v.mux.next_port, port + 1);
 }
 

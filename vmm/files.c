@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * files.c - from options to open files.
+ *
+ * This code runs with the starter's rights, which are root's under corrald, and before any guest
+ * exists. It reads only the files of the disk; all others are read behind the walls. Its faults
+ * name the file, which is what their reader can act on.
+ */
+#include "files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/sparse.h"
+#include "disk_cow.h"
+
+#define FILES_BACKLOG 64
+
+static int files_open_one(int dir_fd, const char *path, int flags, struct error *err)
+{
+    if (path == NULL)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "a file is not named");
+    int fd = openat(dir_fd, path, flags | O_CLOEXEC | O_NOCTTY, 0600);
+    if (fd < 0)
+        return error_set_errno(err, ERROR_INVALID_ARGUMENT, -errno, "%s cannot be opened", path);
+    return fd;
+}
+
+/* A socket left by an earlier VM of the same directory gives way; a second failure is final. */
+static int files_listen(const char *name, struct error *err)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", name);
+    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int rv = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)&addr, sizeof(addr));
+    if (rv < 0 && errno == EADDRINUSE && unlink(name) == 0)
+        rv = bind(fd, (const struct sockaddr *)&addr, sizeof(addr));
+    if (rv < 0 || listen(fd, FILES_BACKLOG) < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s cannot be bound", name);
+    return TAKE_FD(fd);
+}
+
+/* The disk. */
+
+static int files_fill_overlay(const struct options *o, int base_fd, int fd)
+{
+    struct stat base;
+    if (o->overlay_from != NULL) {
+        cleanup_close int from = open(o->overlay_from, O_RDONLY | O_CLOEXEC);
+        return from < 0 ? -errno : sparse_copy(from, fd);
+    }
+    if (fstat(base_fd, &base) < 0)
+        return -errno;
+    uint64_t size = MAX((uint64_t)base.st_size, (uint64_t)o->disk_mb << 20);
+    return disk_cow_format(base_fd, fd, (size + DISK_COW_BLOCK - 1) & ~(DISK_COW_BLOCK - 1ull));
+}
+
+static int files_open_overlay(const struct options *o, int base_fd, struct error *err)
+{
+    struct stat own;
+    cleanup_close int fd = files_open_one(AT_FDCWD, o->overlay, O_RDWR | O_CREAT, err);
+    if (fd < 0)
+        return fd;
+    int rv = fstat(fd, &own) < 0 ? -errno : 0;
+    /* An empty file counts as absent: that is what a start leaves behind that ended right here. */
+    if (rv == 0 && own.st_size == 0)
+        rv = files_fill_overlay(o, base_fd, fd);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "%s cannot be made", o->overlay);
+    return TAKE_FD(fd);
+}
+
+static const char *files_disk_fault(int rv)
+{
+    switch (rv) {
+    case -EBUSY:
+        return "the overlay is used by another VM";
+    case -ESTALE:
+        return "the overlay belongs to another disk image";
+    default:
+        return "the disk cannot be used";
+    }
+}
+
+static int files_open_disk(const struct options *o, struct disk **ret, struct error *err)
+{
+    /* Under an overlay the image is shared by many VMs: none may be able to write it. */
+    int flags = o->overlay != NULL ? O_RDONLY : O_RDWR;
+    cleanup_close int fd = files_open_one(AT_FDCWD, o->disk, flags, err);
+    if (fd < 0)
+        return fd;
+    int rv;
+    if (o->overlay == NULL) {
+        rv = disk_raw_open(fd, ret);
+    } else {
+        cleanup_close int overlay = files_open_overlay(o, fd, err);
+        if (overlay < 0)
+            return overlay;
+        rv = disk_cow_open(fd, overlay, ret);
+        if (rv == 0)
+            (void)TAKE_FD(overlay);
+    }
+    if (rv < 0)
+        return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "%s", files_disk_fault(rv));
+    (void)TAKE_FD(fd);
+    return 0;
+}
+
+/* What the VM starts from. */
+
+static int files_open_snapshot(const struct options *o, struct vm_config *c, struct error *err)
+{
+    cleanup_close int dir = files_open_one(AT_FDCWD, o->restore, O_PATH | O_DIRECTORY, err);
+    if (dir < 0)
+        return dir;
+    c->state_fd = files_open_one(dir, CTL_STATE_NAME, O_RDONLY, err);
+    c->memory_fd = c->state_fd < 0 ? -1 : files_open_one(dir, CTL_MEMORY_NAME, O_RDONLY, err);
+    /* Working sets are optional: without them the guest only takes more faults. */
+    c->workset_fd = openat(dir, CTL_WORKSET_NAME, O_RDONLY | O_CLOEXEC);
+    c->workset_code_fd = openat(dir, CTL_WORKSET_CODE_NAME, O_RDONLY | O_CLOEXEC);
+    return c->memory_fd < 0 ? -EINVAL : 0;
+}
+
+static int files_open_kernel(const struct options *o, struct vm_config *c, struct error *err)
+{
+    c->kernel_fd = files_open_one(AT_FDCWD, o->kernel, O_RDONLY, err);
+    if (c->kernel_fd >= 0 && o->initrd != NULL)
+        c->initrd_fd = files_open_one(AT_FDCWD, o->initrd, O_RDONLY, err);
+    return c->kernel_fd < 0 || (o->initrd != NULL && c->initrd_fd < 0) ? -EINVAL : 0;
+}
+
+static struct vm_config files_config(const struct options *o)
+{
+    return (struct vm_config){
+        .memory = (uint64_t)o->memory_mb << 20,
+        .vcpus = (unsigned int)o->vcpus,
+        .kvm_fd = -1,
+        .kernel_fd = -1,
+        .initrd_fd = -1,
+        .cmdline = o->cmdline,
+        .state_fd = -1,
+        .memory_fd = -1,
+        .workset_fd = -1,
+        .workset_code_fd = -1,
+        .disk_limits = {(uint64_t)o->disk_bps, (uint64_t)o->disk_iops},
+        .vsock_fd = -1,
+        .vsock_path = CTL_VSOCK_NAME,
+        .console_fd = o->console ? STDERR_FILENO : -1,
+        .pagemap_fd = -1,
+        .seccomp = !o->no_jail,
+    };
+}
+
+int files_open(const struct options *o, struct vm_config *c, int *ret_ctl_fd, struct error *err)
+{
+    *c = files_config(o);
+    int rv = o->restore != NULL ? files_open_snapshot(o, c, err) : files_open_kernel(o, c, err);
+    if (rv == 0)
+        rv = files_open_disk(o, &c->disk, err);
+    if (rv < 0)
+        return rv;
+    c->kvm_fd = files_open_one(AT_FDCWD, "/dev/kvm", O_RDWR, err);
+    if (c->kvm_fd < 0)
+        return c->kvm_fd;
+    if (chdir(o->dir) < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", o->dir);
+    /* The control socket comes last: a client that can connect to it finds the vsock one, too. */
+    c->vsock_fd = files_listen(CTL_VSOCK_NAME, err);
+    *ret_ctl_fd = c->vsock_fd < 0 ? -1 : files_listen(CTL_SOCKET_NAME, err);
+    return *ret_ctl_fd < 0 ? -EINVAL : 0;
+}
+
+int files_open_pagemap(const struct options *o, struct vm_config *c, struct error *err)
+{
+    if (o->record)
+        c->pagemap_fd = files_open_one(AT_FDCWD, "/proc/self/pagemap", O_RDONLY, err);
+    return o->record && c->pagemap_fd < 0 ? -EINVAL : 0;
+}

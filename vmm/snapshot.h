@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snapshot.h - a paused VM into two files, and the two files into a VM that has not run.
+ *
+ * state.h has their framing; each part of the machine writes and reads its own section.
+ */
+#ifndef CORRAL_VMM_SNAPSHOT_H
+#define CORRAL_VMM_SNAPSHOT_H
+
+#include "state.h"
+#include "vm.h"
+
+/* A state file that has been read and found to fit its memory file and the disk. */
+struct snapshot {
+    struct buf file; /* owned */
+    struct state_meta meta;
+    struct cursor sections; /* in `file`; those not loaded yet */
+};
+
+/* The VM is paused; both files are empty, regular and stay the caller's. */
+int snapshot_save(struct vm *vm, int state_fd, int memory_fd, struct error *err);
+
+int snapshot_open(struct snapshot *s, int state_fd, int memory_fd, uint64_t disk_size,
+                  struct error *err);
+/* Into a VM with as many vCPUs, over the memory file's mapping: state, then what makes it another
+ * machine than its origin. */
+int snapshot_load(struct snapshot *s, struct vm *vm, struct error *err);
+void snapshot_close_p(struct snapshot *s);
+#define cleanup_snapshot __attribute__((cleanup(snapshot_close_p)))
+
+#endif
