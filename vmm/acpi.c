@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * acpi.c - the ACPI tables of the machine (ACPI 6.5: RSDP 5.2.5.3, FADT 5.2.9, MADT 5.2.12).
+ *
+ * The machine is "hardware-reduced": no PM timer, no SCI, no PIT, no legacy interrupt controller
+ * to describe or emulate. A stock Linux finds every device here from these tables alone, without
+ * PCI and without device addresses on its command line. Power-off, reset and the generation event
+ * go through the sleep registers and the generic event device (GED).
+ *
+ * No tool compiles the DSDT: aml.c writes its bytes when the VM is built, because the number of
+ * processors and devices is only known then.
+ */
 #include "acpi.h"
 
 #include <errno.h>
@@ -7,7 +18,9 @@
 #include "aml.h"
 #include "layout.h"
 
-#define ACPI_OEM         "CORRAL"
+#define ACPI_OEM "CORRAL"
+/* WBINVD works, power and sleep buttons are not fixed hardware, the reset register is there,
+ * hardware-reduced. */
 #define ACPI_FADT_FLAGS  (1u << 0 | 1u << 4 | 1u << 5 | 1u << 10 | 1u << 20)
 #define ACPI_FADT_NO_ISA (1u << 2 | 1u << 3 | 1u << 5) /* no VGA, no MSI, no CMOS clock */
 
@@ -57,6 +70,7 @@ struct acpi_fadt {
 _Static_assert(sizeof(struct acpi_fadt) == 276, "FADT layout");
 _Static_assert(offsetof(struct acpi_fadt, boot_arch) == 109, "FADT layout");
 
+/* All bytes of a table add up to zero. */
 static uint8_t acpi_checksum(const void *table, size_t len)
 {
     const uint8_t *p = table;
@@ -99,10 +113,14 @@ static void acpi_virtio_device(struct buf *b, unsigned int i)
     char name[5] = {'V', 'R', '0', (char)('0' + i), 0};
     cleanup_buf struct buf crs = {0};
     size_t dev = aml_device(b, name);
+    /* The id that Linux knows for virtio-mmio; its driver binds by it, with no word on the command
+     * line. */
     aml_name_string(b, "_HID", "LNRO0005");
     aml_name_integer(b, "_UID", i);
+    /* Its DMA is cache-coherent. */
     aml_name_integer(b, "_CCA", 1);
     aml_crs_memory32(&crs, LAYOUT_VIRTIO + i * LAYOUT_VIRTIO_STEP, LAYOUT_VIRTIO_STEP);
+    /* Edge: a plain irqfd is enough. Level would need it to be resampled, and gains nothing. */
     aml_crs_edge_interrupt(&crs, LAYOUT_VIRTIO_GSI + i);
     aml_name_crs(b, &crs);
     aml_end(b, dev);
@@ -120,6 +138,8 @@ static void acpi_serial(struct buf *b)
     aml_end(b, dev);
 }
 
+/* The VM generation id: the driver finds it by _CID; _HID only has to have the form of one. ADDR
+ * is the low and the high half of the address of 16 bytes. */
 static void acpi_vmgenid(struct buf *b)
 {
     size_t dev = aml_device(b, "VGEN");
@@ -162,6 +182,7 @@ static void acpi_dsdt(struct buf *b, unsigned int virtio_devices)
     acpi_vmgenid(b);
     acpi_ged(b);
     aml_end(b, sb);
+    /* What to write into the sleep control register for power-off. */
     size_t s5 = aml_name_package(b, "_S5_", 4);
     aml_integer(b, ACPI_SLEEP_S5);
     for (int i = 0; i < 3; i++)
@@ -209,6 +230,7 @@ static void acpi_madt(struct buf *b, unsigned int vcpus)
     (void)buf_u16(b, 12u << 8 | 1); /* I/O APIC, 12 bytes */
     (void)buf_u16(b, 0);
     (void)buf_u32(b, LAYOUT_IOAPIC);
+    /* GSI n is pin n, as KVM routes by default; no overrides are listed. */
     (void)buf_u32(b, 0); /* first GSI */
     acpi_finish(b, start);
 }

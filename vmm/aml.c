@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * aml.c - the encoding of ACPI machine language (ACPI 6.5, chapter 20; resource descriptors 6.4).
+ *
+ * A package carries its own length in front of its content, so opening one leaves room and
+ * closing it writes the length. The buffer remembers a failure of memory: callers look at it
+ * once, at the end.
+ */
 #include "aml.h"
 
 #include <string.h>

@@ -1,4 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * boot.c - loads a bzImage the way its own boot loader would (Documentation/arch/x86/boot.rst).
+ *
+ * The 64-bit entry point skips the kernel's real-mode part: the vCPU starts in long mode with the
+ * first 4 GiB mapped one to one, flat segments, and the address of boot_params in RSI. No byte of
+ * real mode code runs, and no firmware is needed.
+ *
+ * The files are trusted no more than a guest: every length is checked against guest memory before
+ * a byte is copied. The kernel unpacks itself, so it needs room for both of its forms
+ * (init_size), and an initramfs must stay clear of that room, or it is overwritten before it is
+ * read.
+ */
 #include "boot.h"
 
 #include <asm/bootparam.h>
@@ -82,6 +94,7 @@ static int boot_load_initrd(const struct mem *mem, int fd, const struct boot_ima
     int rv = boot_file_size(fd, &size);
     if (rv < 0)
         return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the initramfs cannot be read");
+    /* As high as the kernel can reach, out of the way of its unpacking. */
     top = MIN(top, (uint64_t)img->hdr.initrd_addr_max + 1);
     uint64_t start = size < top ? (top - size) & ~(uint64_t)(MEM_PAGE - 1) : 0;
     void *dst = mem_at(mem, start, size);
@@ -97,6 +110,8 @@ static int boot_load_initrd(const struct mem *mem, int fd, const struct boot_ima
     return 0;
 }
 
+/* Low memory ends where a PC has its extended BIOS data area; what follows up to 1 MiB is reserved, and the
+ * ACPI tables and the generation id are in there, safe from the kernel. */
 static void boot_e820(struct boot_params *bp, const struct mem *mem)
 {
     struct mem_region r[2];
@@ -150,8 +165,10 @@ int boot_load(const struct mem *mem, int kernel_fd, int initrd_fd, const char *c
     rv = boot_read(kernel_fd, dst, img.payload_offset, img.payload_len);
     if (rv < 0)
         return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the kernel image cannot be read");
+    /* The protocol demands zeros in everything that the loader does not set. */
     memset(bp, 0, sizeof(*bp));
     bp->hdr = img.hdr;
+    /* A loader without a number of its own. */
     bp->hdr.type_of_loader = 0xff;
     bp->hdr.cmd_line_ptr = LAYOUT_CMDLINE;
     bp->acpi_rsdp_addr = LAYOUT_ACPI;

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bus.c - finds the device behind an address.
+ *
+ * A machine has less than BUS_MAX_RANGES ranges and an access costs an exit of the guest, which
+ * is thousands of times what a walk over the table costs: so there is no tree and no cache.
+ */
 #include "bus.h"
 
 #include <errno.h>

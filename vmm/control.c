@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Replies are small and go out in one call; a client that does not read them is dropped. A request
- * holds the loop while it is carried out, which for a snapshot means as long as the guest is paused
- * anyway.
+ * control.c - the control socket: up to CTL_MAX_CLIENTS clients, one request at a time from each.
+ *
+ * Happy path: accept, HELLO, then a reply for each request, and EXITED at the end of the VM.
+ * Replies are small and go out in one call, so nothing is ever queued; a client that does not read
+ * them is dropped. A request holds the loop while it is carried out, which for a snapshot means as
+ * long as the guest is paused anyway.
+ *
+ * Files come with SCM_RIGHTS, are kept for the client's next request out of control_requests, and
+ * are closed after it. A client that breaks the protocol is dropped, and the VM runs on.
  */
 #include "control.h"
 
@@ -46,10 +52,13 @@ static void control_send(struct control_client *cl, const struct buf *b)
         return;
     ssize_t sent = b->failed ? -1
                              : send(cl->socket.fd, b->data, b->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    /* A socket buffer holds many replies: one that is full belongs to a client that has stopped
+     * reading. */
     if (sent != (ssize_t)b->len)
         control_drop(cl);
 }
 
+/* The frames are those of the agent's protocol; only the types differ. */
 static size_t control_begin(struct buf *b, enum ctl_type type)
 {
     return wire_begin(b, (enum wire_type)type);
@@ -128,6 +137,7 @@ static int control_snapshot(struct control_client *cl, struct error *err)
     int rv = was_running ? vm_pause(vm) : 0;
     if (rv == 0)
         rv = snapshot_save(vm, cl->fds[0], cl->fds[1], err);
+    /* Not when the pause failed: vCPUs that did not come to rest have not stopped, either. */
     if (was_running && vm->state == CTL_STATE_PAUSED)
         (void)vm_resume(vm);
     return rv;
@@ -151,6 +161,7 @@ static int control_prefetch(struct control_client *cl, struct error *err)
 {
     struct vm *vm = cl->control->vm;
     bool was_running = vm->state == CTL_STATE_RUNNING;
+    /* A VM without such a list, or one that has used it, has nothing to wait for. */
     if (vm->code.run == NULL || vm->state == CTL_STATE_EXITED)
         return 0;
     int rv = was_running ? vm_pause(vm) : 0;
@@ -301,6 +312,7 @@ static void control_ready(struct loop_source *s, uint32_t events)
         control_drop(cl);
         return;
     }
+    /* A request may drop its client, and with it the reader. */
     while (cl->socket.fd >= 0 && (more = wire_reader_next(&cl->reader, &f)) != 0) {
         if (more < 0)
             control_drop(cl);

@@ -1,4 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cpuid.c - the processor a guest sees.
+ *
+ * The rules follow from two questions. Does a snapshot carry the feature's state? If not, a
+ * restored guest would find another's state or none, so the feature goes. Does the guest need the
+ * feature to find its clock? Then it stays, or is set: KVM leaves some bits to its user
+ * (Documentation/virt/kvm/ api.rst, KVM_GET_SUPPORTED_CPUID).
+ *
+ * Several leaves state the topology and must agree: Linux takes it from the first that it finds.
+ */
 #include "cpuid.h"
 
 #include <string.h>

@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * disk.c - a disk image in a plain file, and the transfers that all images share.
+ *
+ * Transfers block the loop. That is the design: a microVM has one disk and few processors, the
+ * page cache answers most requests, and a pool of threads would cost every clone memory and every
+ * snapshot a drain. What the loop cannot do meanwhile is vsock, which waits as a guest's own
+ * process would.
+ */
 #include "disk.h"
 
 #include <errno.h>
@@ -19,6 +27,8 @@ static int disk_fd_transfer(int fd, const struct iovec *iov, size_t n, uint64_t 
 {
     size_t done = 0;
     while (done < len) {
+        /* A request has up to VIRTQ_MAX_SIZE pieces; they go out in batches, and a short transfer
+         * continues in the middle of one. */
         struct iovec part[DISK_IOV_BATCH];
         size_t skipped = 0, first = 0;
         while (first < n && skipped + iov[first].iov_len <= done)
@@ -36,6 +46,7 @@ static int disk_fd_transfer(int fd, const struct iovec *iov, size_t n, uint64_t 
             return -errno;
         if (got == 0 && write)
             return -EIO;
+        /* Past the end of the file: an image may be shorter than the disk it stands for. */
         if (got == 0) {
             (void)iov_zero(iov, n, done, len - done);
             return 0;
@@ -57,6 +68,7 @@ int disk_fd_write(int fd, const struct iovec *iov, size_t n, uint64_t off, uint6
 
 int disk_fd_zero(int fd, uint64_t off, uint64_t len)
 {
+    /* A hole reads as zeros and gives the host its space back. */
     if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len) == 0)
         return 0;
     return -errno;

@@ -1,4 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * disk_cow.c - the copy-on-write disk. Layout and crash rules are in disk_cow.h.
+ *
+ * A block's state is two bits of a map that is mapped privately from the overlay: reading it
+ * costs no memory until it is touched, and a change stays in memory until a flush writes its
+ * page. Order is all that makes this safe: data reaches the file before the map that names it
+ * (cow_flush).
+ *
+ * Only one process has an overlay at a time (flock). The base image is never written and may be
+ * shared by any number of them; its first block's checksum ties an overlay to it.
+ *
+ * Failure: the guest sees an I/O error. A write that fails changes no block's state, except that
+ * a block at its edges may have been copied up, which changes no byte that the guest can read.
+ */
 #include "disk_cow.h"
 
 #include <errno.h>
@@ -88,6 +102,7 @@ int disk_cow_format(int base_fd, int fd, uint64_t size)
         .base_crc = base_crc,
     };
     h.crc = cow_header_crc(&h);
+    /* Full length from the start, all holes: the map reads as BASE everywhere. */
     if (ftruncate(fd, (off_t)(h.data_offset + size)) < 0)
         return -errno;
     struct iovec iov = {&h, sizeof(h)};
@@ -99,6 +114,7 @@ static enum cow_state cow_get(const struct disk_cow *c, uint64_t block)
     return (enum cow_state)(c->map[block / COW_PER_BYTE] >> (block % COW_PER_BYTE * 2) & 3);
 }
 
+/* Only pages of the map that really changed are written by the next flush. */
 static void cow_set(struct disk_cow *c, uint64_t block, enum cow_state state)
 {
     uint64_t byte = block / COW_PER_BYTE;
@@ -136,6 +152,7 @@ static int cow_read_run(struct disk_cow *c, const struct iovec *iov, size_t n, u
     }
 }
 
+/* A read is cut into runs of one state, so that a request over untouched blocks is one call. */
 static int cow_read(struct disk *d, const struct iovec *iov, size_t n, uint64_t off, uint64_t len)
 {
     struct disk_cow *c = container_of(d, struct disk_cow, disk);
@@ -185,6 +202,7 @@ static int cow_write(struct disk *d, const struct iovec *iov, size_t n, uint64_t
         rv = disk_fd_write(c->fd, iov, n, c->data_offset + off, len);
     if (rv < 0)
         return rv;
+    /* Only now: until the bytes are there, the blocks are still the base's. */
     for (uint64_t b = off / DISK_COW_BLOCK; b <= (off + len - 1) / DISK_COW_BLOCK; b++)
         cow_set(c, b, COW_OWN);
     return 0;
@@ -214,6 +232,8 @@ static int cow_zero(struct disk *d, uint64_t off, uint64_t len, bool discard)
         rv = cow_zero_edge(c, last, end - last);
     if (rv < 0 || first >= last)
         return rv;
+    /* Whole blocks need no bytes. A discard does without its edges: it may, and they would cost a
+     * copy. */
     rv = disk_fd_zero(c->fd, c->data_offset + first, last - first);
     if (rv < 0)
         return rv;
@@ -240,6 +260,7 @@ static int cow_flush(struct disk *d)
     struct disk_cow *c = container_of(d, struct disk_cow, disk);
     if (fdatasync(c->fd) < 0)
         return -errno;
+    /* Overwriting blocks that are OWN already changes no map: the usual flush is one call. */
     if (!c->any_dirty)
         return 0;
     int rv = cow_write_map(c);
@@ -313,6 +334,7 @@ static int cow_check_map(const struct disk_cow *c, int fd)
 int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret)
 {
     struct cow_header h;
+    /* Two VMs on one overlay would each keep a map of their own and destroy the other's. */
     if (flock(overlay_fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK ? -EBUSY : -errno;
     int rv = cow_check(base_fd, overlay_fd, &h);
@@ -323,6 +345,7 @@ int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret)
     cleanup_free uint8_t *dirty = calloc(map_len / COW_PAGE, 1);
     if (c == NULL || dirty == NULL)
         return -ENOMEM;
+    /* Private, so that the kernel never writes the map on its own before the data is there. */
     void *map = mmap(NULL, map_len, PROT_READ | PROT_WRITE, MAP_PRIVATE, overlay_fd,
                      COW_MAP_OFFSET);
     if (map == MAP_FAILED)

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * filter.c - system call filters as tables: a call, perhaps one of its arguments, and the reason.
+ *
+ * One table is for all threads, one for the loop, one for vCPUs. They are turned into a program
+ * of classic BPF that tries one rule after the other. What is not listed ends the process: a
+ * guest that has taken over the VMM is not to learn from an error code what else it might try.
+ *
+ * vCPU threads run what a guest controls most directly, so they may do next to nothing. The loop
+ * may not open a file, start a program, or make memory executable; what it needs was opened
+ * before.
+ */
 #include "filter.h"
 
 #include <errno.h>
@@ -60,12 +71,14 @@ static const struct rule rules_common[] = {
     {SYS(ioctl), ARG_IS(1, KVM_IRQ_LINE), "the serial port's interrupt"},
 };
 
+/* No read, no open, no clock: a guest access that needs more is left to the loop. */
 static const struct rule rules_vcpu[] = {
     {SYS(ioctl), ARG_IS(1, KVM_RUN), "running the guest"},
     {SYS(tgkill), ANY, "a vCPU that sees the end of the guest stops the others"},
     {SYS(getpid), ANY, "part of pthread_kill"},
 };
 
+/* Descriptors are not judged: all that are open belong to this VM. A path leads into the sandbox's directory and no further. */
 static const struct rule rules_loop[] = {
     {SYS(epoll_wait), ANY, "the loop"},
     {SYS(epoll_ctl), ANY, "a new or a closed connection"},
@@ -140,6 +153,8 @@ static void filter_add(struct sock_fprog *p, const struct rule *rules, size_t co
 
 int filter_install(enum filter_kind kind)
 {
+    /* The numbers of calls are those of one architecture; under another one the same number is
+     * another call. */
     static const struct sock_filter start[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * iov.c - walks over scattered buffers.
+ *
+ * A driver may cut a request into buffers in any way it likes (virtio 1.2, 2.7.4: message
+ * framing): no device may take a header for one buffer. Everything that reads a request goes
+ * through here.
+ */
 #include "iov.h"
 
 #include <string.h>

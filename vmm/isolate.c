@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * isolate.c - the stages of the walls. isolate.h has their order, main.c calls them.
+ *
+ * Each stage takes away what the next ones no longer need. None is undone on failure: the process
+ * ends with the reason. Two kinds of starter are served: root, which makes the namespaces itself
+ * and then becomes another user, and an ordinary user of group kvm, which needs a user namespace
+ * to make the others and stays who it is.
+ */
 #include "isolate.h"
 
 #include <errno.h>
@@ -29,6 +37,7 @@ static int isolate_failed(struct error *err, const char *what)
 
 int isolate_early(struct error *err)
 {
+    /* A descriptor of the server or of another VM would pass every wall below. */
     if (close_range(3, ~0u, 0) < 0)
         return isolate_failed(err, "inherited files cannot be closed");
     if (clearenv() != 0)
@@ -81,6 +90,7 @@ int isolate_namespaces(pid_t *ret_child, struct error *err)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "no user namespace can be made");
     if (unshare(ISOLATE_NAMESPACES) < 0)
         return isolate_failed(err, "the namespaces cannot be made");
+    /* A new pid namespace is for children only. */
     pid_t pid = fork();
     if (pid < 0)
         return isolate_failed(err, "the VM's process cannot be made");
@@ -90,6 +100,7 @@ int isolate_namespaces(pid_t *ret_child, struct error *err)
 
 int isolate_root(struct error *err)
 {
+    /* Or what is mounted below would show up outside. */
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return isolate_failed(err, "mounts cannot be made private");
     cleanup_close int tree = open_tree(AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
@@ -107,6 +118,8 @@ int isolate_root(struct error *err)
         return isolate_failed(err, "the new root cannot be mounted");
     if (move_mount(tree, "", AT_FDCWD, ISOLATE_DIR, MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return isolate_failed(err, "the sandbox's directory cannot be mounted");
+    /* With both arguments the same directory the old root lies on top of the new one, and is
+     * detached from there (pivot_root(2)). */
     if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
         return isolate_failed(err, "the root cannot be changed");
     if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | ISOLATE_MOUNT, NULL) < 0 ||
@@ -145,13 +158,16 @@ int isolate_identity(uid_t uid, gid_t gid, struct error *err)
 {
     if (gid != 0 && (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0))
         return isolate_failed(err, "the group cannot be changed");
+    /* The bounding set needs the rights that the change of user takes away. */
     for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
         (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* refused where there is nothing to drop */
     if (uid != 0 && setresuid(uid, uid, uid) < 0)
         return isolate_failed(err, "the user cannot be changed");
+    /* An ordinary user keeps its id, and would keep all capabilities of its user namespace. */
     int rv = isolate_drop_capabilities();
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "capabilities cannot be dropped");
+    /* The filters need the first; the second keeps others of the same user out of our memory. */
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return isolate_failed(err, "privileges cannot be given up");
     return 0;

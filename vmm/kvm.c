@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kvm.c - the calls to KVM that concern a whole VM (Documentation/virt/kvm/api.rst).
+ *
+ * The interrupt chip is the kernel's, local APICs included: interrupts and timers of a guest
+ * never leave the kernel. This file's part of a snapshot is that chip and the guest's clock.
+ */
 #include "kvm.h"
 
 #include <errno.h>
@@ -9,6 +15,7 @@
 #include "layout.h"
 #include "state.h"
 
+/* The youngest of these came with Linux 4.11. A host without one is told which. */
 static const struct {
     int cap;
     const char *name;
@@ -34,6 +41,7 @@ int kvm_open(struct kvm *k, int fd, struct error *err)
         k->fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (k->fd < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "/dev/kvm cannot be opened");
+    /* KVM_GET_SUPPORTED_CPUID does not list this feature; the capability does. */
     k->tsc_deadline = ioctl(k->fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
     int size = ioctl(k->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (size < (int)sizeof(struct kvm_run))
@@ -73,10 +81,12 @@ static int kvm_add_memory(const struct kvm *k, const struct mem *mem)
 
 int kvm_create(struct kvm *k, const struct mem *mem, struct error *err)
 {
+    /* Making a VM may wait for other threads of the host, and gives up when a signal comes. */
     do {
         k->vm_fd = ioctl(k->fd, KVM_CREATE_VM, 0);
     } while (k->vm_fd < 0 && errno == EINTR);
     int rv = k->vm_fd < 0 ? -errno : 0;
+    /* Intel processors need three pages for real mode; where is up to us, outside of RAM. */
     if (rv == 0 && ioctl(k->vm_fd, KVM_SET_TSS_ADDR, (unsigned long)LAYOUT_KVM_TSS) < 0)
         rv = -errno;
     if (rv == 0 && ioctl(k->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
@@ -109,6 +119,7 @@ int kvm_ioeventfd(const struct kvm *k, int fd, uint64_t addr)
     return ioctl(k->vm_fd, KVM_IOEVENTFD, &io) < 0 ? -errno : 0;
 }
 
+/* An edge: the line goes up and down. The chip remembers the rise. */
 void kvm_pulse(const struct kvm *k, uint32_t gsi)
 {
     struct kvm_irq_level level = {.irq = gsi, .level = 1};
@@ -147,6 +158,8 @@ int kvm_set_clock(const struct kvm *k, uint64_t ns)
 int kvm_save(const struct kvm *k, struct buf *out)
 {
     uint64_t clock = 0;
+    /* Both 8259s and the I/O APIC. Only the last matters to this machine; without its redirection
+     * table a restored guest gets no device interrupt. */
     for (uint32_t i = 0; i < KVM_NR_IRQCHIPS; i++) {
         struct kvm_irqchip chip = {.chip_id = i};
         if (ioctl(k->vm_fd, KVM_GET_IRQCHIP, &chip) < 0)
@@ -167,6 +180,8 @@ int kvm_load(const struct kvm *k, struct cursor *c)
         if (ioctl(k->vm_fd, KVM_SET_IRQCHIP, &chip) < 0)
             return -errno;
     }
+    /* Without the clock every sleep of the guest would last until kvmclock, back at zero, has
+     * caught up with its age. */
     uint64_t clock = cursor_u64(c);
     return cursor_end(c) ? kvm_set_clock(k, clock) : -EINVAL;
 }

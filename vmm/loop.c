@@ -1,4 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * loop.c - epoll, a sorted list of timers, and a list of things to free.
+ *
+ * A turn: wait without the lock; take it; run what is ready; run timers that are due; let the VM
+ * use up leftovers of queues (`after`); free what was given up; release the lock. vCPU threads
+ * get at devices only between two turns or while the loop waits.
+ *
+ * Timers are few and mostly of one length, so a list is enough. Their resolution is a
+ * millisecond, that of epoll_wait, rounded up: a timer never fires early.
+ */
 #include "loop.h"
 
 #include <errno.h>
@@ -98,12 +108,14 @@ int loop_turn(struct loop *l, int max_ms)
 {
     struct epoll_event ev[LOOP_BATCH];
     int n = epoll_wait(l->epfd, ev, LOOP_BATCH, loop_wait_ms(l, max_ms));
+    /* After a signal the turn is still due: timers, and what vCPU threads have left. */
     if (n < 0 && errno != EINTR)
         return -errno;
     if (l->enter != NULL)
         l->enter(l->ctx);
     for (int i = 0; i < n; i++) {
         struct loop_source *s = ev[i].data.ptr;
+        /* An earlier event of this batch may have closed it. */
         if (s->fd >= 0)
             s->ready(s, ev[i].events);
     }

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mem.c - guest memory as one private mapping.
+ *
+ * Fresh memory is anonymous. A clone maps the snapshot's memory file privately: its clean pages
+ * are the page cache, shared with all clones, and a page becomes its own when it is written. That
+ * is why a restore copies nothing, and why the file must never change.
+ *
+ * MAP_NORESERVE, because a host runs more guests than its memory would hold if all used all of
+ * theirs; the cgroup is the limit. MAP_POPULATE is out of the question: on a writable private
+ * mapping it copies every page.
+ */
 #include "mem.h"
 
 #include <errno.h>
@@ -77,6 +88,7 @@ void *mem_at(const struct mem *m, uint64_t gpa, uint64_t len)
     uint64_t end;
     if (len == 0 || __builtin_add_overflow(gpa, len, &end))
         return NULL;
+    /* No range may span the hole: it is one piece in the mapping and two in the guest. */
     uint64_t low = MIN(m->size, MEM_HOLE_START);
     if (end <= low)
         return m->base + gpa;

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rate.c - a bucket that may go into debt.
+ *
+ * Tokens are taken after the fact, for what a request really was, so no request is too large to
+ * ever be let through. Debt is paid at the same rate, and the average holds.
+ */
 #include "rate.h"
 
 #define NS_PER_S 1000000000ull

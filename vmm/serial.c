@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * serial.c - a UART that only sends.
+ *
+ * Linux drives it in two ways. The kernel's console polls LSR and finds the transmitter empty,
+ * always. The tty of user space waits for the "transmitter empty" interrupt: without it a
+ * program's first write hangs for ever. There is no FIFO to announce, so the driver takes it for
+ * a 16450.
+ *
+ * It runs under the VM's lock, on the thread of the vCPU that writes. Every byte is an exit of
+ * the guest; a guest that logs a lot slows down itself and nobody else.
+ */
 #include "serial.h"
 
 #include <errno.h>
@@ -25,6 +36,7 @@ void serial_init(struct serial *s, const struct irq_line *irq, int echo_fd)
     *s = (struct serial){.irq = *irq, .echo_fd = echo_fd, .dll = 1};
 }
 
+/* The kernel's last words reach no agent; this is how the end of a VM gets its reason. */
 static void serial_end_line(struct serial *s)
 {
     s->line[MIN(s->line_len, sizeof(s->line) - 1)] = '\0';
@@ -47,6 +59,7 @@ static void serial_output(struct serial *s, uint8_t c)
         s->line[s->line_len++] = c >= 0x20 && c < 0x7f ? (char)c : '?';
 }
 
+/* Sending takes no time here: whenever the interrupt is enabled, it is due. */
 static void serial_thre(struct serial *s)
 {
     if ((s->ier & SERIAL_IER_THRE) == 0)
@@ -64,6 +77,7 @@ static uint8_t serial_get(struct serial *s, uint64_t reg)
         return latch ? s->dll : 0;
     case SERIAL_IER:
         return latch ? s->dlm : s->ier;
+    /* Reading the register acknowledges the interrupt; bit 0 says that none is pending. */
     case SERIAL_IIR:
         v = s->thre_irq ? 0x02 : 0x01;
         s->thre_irq = false;
@@ -72,6 +86,7 @@ static uint8_t serial_get(struct serial *s, uint64_t reg)
         return s->lcr;
     case SERIAL_MCR:
         return s->mcr;
+    /* The kernel's console polls this register before each byte. */
     case SERIAL_LSR:
         return SERIAL_LSR_IDLE;
     case SERIAL_MSR:
@@ -133,6 +148,7 @@ void serial_log(const struct serial *s, struct buf *out)
     (void)buf_append(out, s->ring, len - first);
 }
 
+/* Registers only: the log and the panic line are the origin's, not the clone's. */
 void serial_save(const struct serial *s, struct buf *out)
 {
     const uint8_t regs[] = {s->ier, s->lcr, s->mcr, s->scr, s->dll, s->dlm, s->thre_irq};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * snapshot.c - saving a paused VM into two files, and building one from them.
+ * snapshot.c - saves a paused VM into two files, and loads one from them.
  *
  * Save: finish what the driver asked for (so that the interrupt is in the local APIC before it is
  * read), flush the disk, state, memory. Load: everything is checked before KVM sees it; then KVM
@@ -19,6 +19,8 @@
 
 /* Saving. */
 
+/* A request whose answer came after the local APIC was read would be done in memory while its
+ * interrupt is lost. Bounded, as the devices are; what is left over is still in the rings. */
 static void snap_drain(struct vm *vm)
 {
     for (int turn = 0; turn < SNAP_DRAIN_TURNS; turn++) {
@@ -32,6 +34,7 @@ static void snap_drain(struct vm *vm)
     }
 }
 
+/* The order is the format: state_section refuses any other. */
 static int snap_save_state(struct vm *vm, struct buf *b)
 {
     size_t start = state_begin(b, STATE_KVM);
@@ -59,6 +62,7 @@ static int snap_save_state(struct vm *vm, struct buf *b)
     return rv;
 }
 
+/* Eight words a step: the compiler makes vector instructions of it. */
 static bool snap_page_is_zero(const uint8_t *p)
 {
     const uint64_t *w = (const uint64_t *)(const void *)p;
@@ -227,12 +231,16 @@ static int snap_new_generation(struct vm *vm)
     uint8_t id[16];
     if (getrandom(id, sizeof(id), 0) != sizeof(id))
         return -EIO;
+    /* The new id first, then the interrupt: Linux reads the id when it handles it, and reseeds.
+     * Without it two clones return the same "random" bytes. */
     memcpy(mem_at(&vm->mem, LAYOUT_VMGENID, sizeof(id)), id, sizeof(id));
     kvm_pulse(&vm->kvm, LAYOUT_GED_GSI);
+    /* A needless interrupt is harmless; a lost one stops the device for good. */
     for (size_t i = 0; i < LAYOUT_VIRTIO_MAX; i++) {
         if (vm->slot[i].dev->isr != 0)
             irq_raise(&vm->slot[i].dev->irq);
     }
+    /* Before the first instruction: whoever the guest talked to is not here. */
     virtio_vsock_transport_reset(&vm->vsock);
     return 0;
 }

@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state.c - headers, sections and checksums of a snapshot's files.
+ *
+ * The header is written last, into room left for it, because it holds the length and the checksum
+ * of what follows. When a file is read, the header's own checksum comes first: no length in it is
+ * used before it has been found to be intact.
+ *
+ * A section has its length, so that a reader of one part cannot stray into the next.
+ */
 #include "state.h"
 
 #include <errno.h>
@@ -105,6 +114,7 @@ int state_open(const void *data, size_t len, struct state_meta *ret, struct curs
     return 0;
 }
 
+/* A file that lacks a section, or has one too many, fails here rather than in what reads it. */
 int state_section(struct cursor *sections, enum state_tag tag, struct cursor *ret)
 {
     uint32_t found = cursor_u32(sections), len = cursor_u32(sections);
@@ -140,6 +150,7 @@ void state_make_trailer(uint8_t out[STATE_TRAILER], const struct state_meta *met
     memcpy(out, &t, sizeof(t));
 }
 
+/* Pairs of files get mixed up by copying: the id says so before the guest finds out. */
 int state_check_trailer(const uint8_t in[STATE_TRAILER], const struct state_meta *meta,
                         struct error *err)
 {

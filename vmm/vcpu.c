@@ -1,4 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vcpu.c - a vCPU's thread.
+ *
+ * Happy path: wait for `want_run` with the lock held, release the lock, KVM_RUN until something
+ * needs an answer, give it through `ops`, run again.
+ *
+ * To stop it from another thread takes two things at once. immediate_exit makes the next KVM_RUN
+ * return at once; the signal makes the current one return. Either alone would lose a race: a
+ * signal that comes just before the ioctl is spent in the handler, and the flag is only read when
+ * the ioctl begins (Documentation/virt/kvm/api.rst, immediate_exit). The handler does nothing.
+ *
+ * Who may touch what: `run` and `exits` belong to the thread while it runs; immediate_exit may be
+ * set by anyone; want_run, parked and quit are under the VM's lock.
+ *
+ * Failure: a guest that cannot continue is reported through `ended`, once, and its thread parks
+ * for good. The thread never ends the process itself.
+ */
 #include "vcpu.h"
 
 #include <errno.h>
@@ -87,6 +104,7 @@ int vcpu_boot(struct vcpu *v, struct kvm_cpuid2 *cpuid, const struct boot_entry 
     xcrs.xcrs[0].value = cpuid_xcr0(cpuid);
     if (xcrs.xcrs[0].value != 0 && ioctl(v->fd, KVM_SET_XCRS, &xcrs) < 0)
         return -errno;
+    /* The others wait for INIT and SIPI, which the local APICs in the kernel deliver. */
     return v->index == 0 ? vcpu_boot_registers(v, entry) : 0;
 }
 
@@ -97,6 +115,7 @@ static void vcpu_port_io(struct vcpu *v)
     uint64_t end = run->io.data_offset + (uint64_t)run->io.size * run->io.count;
     if (end > v->run_size)
         return; /* only a broken kernel gets here */
+    /* A string instruction: KVM hands over several accesses at once. */
     for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size)
         v->ops->pio(v->ctx, run->io.port, data, run->io.size, run->io.direction == KVM_EXIT_IO_OUT);
 }
@@ -116,6 +135,7 @@ static bool vcpu_exit(struct vcpu *v)
     case KVM_EXIT_INTR:
     case KVM_EXIT_IRQ_WINDOW_OPEN:
         return true;
+    /* A triple fault: how a guest with reboot=t restarts. */
     case KVM_EXIT_SHUTDOWN:
         v->ops->ended(v->ctx, VCPU_END_SHUTDOWN, 0);
         return false;
@@ -131,6 +151,7 @@ static bool vcpu_run(struct vcpu *v)
     bool alive = true;
     while (alive && !__atomic_load_n(&v->run->immediate_exit, __ATOMIC_ACQUIRE)) {
         int rv = ioctl(v->fd, KVM_RUN, 0);
+        /* Read by the loop without a lock: a figure for STATS, no more. */
         v->exits++;
         if (rv == 0) {
             alive = vcpu_exit(v);

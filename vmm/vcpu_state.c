@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Saving and restoring a vCPU. The order matters:
+ * vcpu_state.c - saves and restores a vCPU. The order matters:
  *
  *   save     MP_STATE first (reading it may deliver a pending INIT or SIPI), VCPU_EVENTS last
  *   restore  CPUID before SREGS (which bits of CR4 and EFER are legal), XCRS before XSAVE, LAPIC
@@ -34,6 +34,8 @@ struct vcpu_part {
 
 static const struct vcpu_part vcpu_mp_state = {KVM_GET_MP_STATE, KVM_SET_MP_STATE,
                                                sizeof(struct kvm_mp_state)};
+/* Restored in this order, see above. XCRS is missed only by a guest that uses AVX, XSAVE only by
+ * programs: left out, each gives a guest that seems to live, for a while. */
 static const struct vcpu_part vcpu_parts[] = {
     {KVM_GET_REGS, KVM_SET_REGS, sizeof(struct kvm_regs)},
     {KVM_GET_XCRS, KVM_SET_XCRS, sizeof(struct kvm_xcrs)},
@@ -87,6 +89,7 @@ static int vcpu_save_cpuid(int fd, struct buf *out)
     return 0;
 }
 
+/* The table of the snapshot, not one made anew: it is the one that the guest has read. */
 static int vcpu_load_cpuid(int fd, struct cursor *c)
 {
     cleanup_free struct kvm_cpuid2 *t = cpuid_new();
@@ -178,6 +181,8 @@ static int vcpu_load_msrs(int fd, struct cursor *c)
         return -EINVAL;
     memcpy(m->entry, p, m->count * sizeof(m->entry[0]));
     vcpu_fix_deadline(m);
+    /* KVM stops at the first register it refuses. A guest with half of them would live on and be
+     * subtly wrong, so that is a failure. */
     int done = ioctl(fd, KVM_SET_MSRS, m);
     if (done < 0)
         return -errno;
@@ -207,6 +212,7 @@ int vcpu_load(struct vcpu *v, struct cursor *c)
     if (rv == 0)
         rv = vcpu_load_cpuid(v->fd, c);
     uint32_t tsc_khz = cursor_u32(c);
+    /* A host with another frequency scales, or refuses here. */
     if (rv == 0 && tsc_khz != 0 && ioctl(v->fd, KVM_SET_TSC_KHZ, (unsigned long)tsc_khz) < 0)
         rv = -errno;
     for (size_t i = 0; rv == 0 && i < ARRAY_SIZE(vcpu_parts); i++)
@@ -217,6 +223,7 @@ int vcpu_load(struct vcpu *v, struct cursor *c)
         rv = vcpu_load_part(v->fd, &vcpu_events, c);
     if (rv == 0 && !cursor_end(c))
         rv = -EINVAL;
+    /* Left out, a second processor would never run again. */
     if (rv == 0 && ioctl(v->fd, KVM_SET_MP_STATE, &mp_state) < 0)
         rv = -errno;
     return rv;

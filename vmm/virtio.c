@@ -1,4 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio.c - what all virtio devices share: status, features, interrupts, a broken driver.
+ *
+ * `again` is how a device gives way: it does a bounded number of requests a turn and sets the
+ * queue's bit, and the loop comes back after it has looked at everything else. The bit also
+ * carries work from a vCPU thread, which may make few system calls (filter.c), to the loop, which
+ * may make them.
+ *
+ * A broken driver gets DEVICE_NEEDS_RESET and a configuration interrupt (virtio 1.2, 2.1.2), and
+ * its queues are left alone until it resets the device. To the host this is a state like any
+ * other.
+ */
 #include "virtio.h"
 
 #include <errno.h>
@@ -38,6 +50,7 @@ void virtio_reset(struct virtio_dev *dev)
     dev->status = 0;
     dev->broken = false;
     dev->again &= VIRTIO_AGAIN_DROP;
+    /* Resets run on a vCPU thread, whose filter allows no close. */
     if (was_up && dev->ops->drop != NULL)
         dev->again |= VIRTIO_AGAIN_DROP;
 }
@@ -62,12 +75,15 @@ int virtio_pop(struct virtio_dev *dev, uint32_t queue)
     return rv;
 }
 
+/* The driver reads and acknowledges this register before it looks at the rings, and both happen
+ * under the lock: an edge that falls together with the one before it loses nothing. */
 static void virtio_raise(struct virtio_dev *dev)
 {
     dev->isr |= VIRTIO_ISR_QUEUE;
     irq_raise(&dev->irq);
 }
 
+/* One decision for all that was pushed: devices call this once, at the end of a batch. */
 void virtio_signal(struct virtio_dev *dev, uint32_t queue)
 {
     if (!dev->broken && dev->q[queue].ready && virtq_wants_irq(&dev->q[queue]))
@@ -141,6 +157,7 @@ int virtio_load(struct virtio_dev *dev, struct cursor *c)
     dev->status = (uint8_t)status;
     dev->broken = broken;
     bool event_idx = (features & VIRTIO_F_BIT(VIRTIO_RING_F_EVENT_IDX)) != 0;
+    /* Ring addresses are checked again: a snapshot file is input like any other. */
     for (uint32_t i = 0; i < queues; i++) {
         int rv = virtq_load(&dev->q[i], c, dev->mem, event_idx);
         if (rv < 0)

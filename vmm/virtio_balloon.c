@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio_balloon.c - the memory balloon (virtio 1.2, 5.5): inflate, deflate, free page reporting.
+ *
+ * What the guest gives up is dropped from the host's memory at once, page by page as it is named.
+ * Nothing is remembered: a page that the guest takes back is filled again by its next fault. So a
+ * guest that lies harms its own memory only.
+ *
+ * Reporting is the one that matters. The guest needs no target and no process for it: its
+ * allocator reports large free blocks every few seconds. They must read as zeros afterwards
+ * (mem_zap in mem.c).
+ */
 #include "virtio_balloon.h"
 
 #include <errno.h>
@@ -51,6 +62,7 @@ static void balloon_inflate(struct virtio_balloon *b, const struct virtq_chain *
     size_t got = iov_read(c->iov, c->n_out, 0, pfn, sizeof(pfn)) / sizeof(pfn[0]);
     for (size_t i = 0; i < got; i++) {
         uint64_t gpa = (uint64_t)pfn[i] << VIRTIO_BALLOON_PFN_SHIFT;
+        /* A page number outside of RAM is ignored. */
         void *page = mem_at(b->dev.mem, gpa, MEM_PAGE);
         if (page != NULL && mem_drop(b->dev.mem, page, MEM_PAGE) == 0)
             b->reclaimed += MEM_PAGE;

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio_blk.c - the block device (virtio 1.2, 5.2).
+ *
+ * A request is read, judged, carried out and answered before the next one is looked at; so there
+ * is never one in flight, and a snapshot needs to save none. Data goes between the image and
+ * guest memory directly. A guest may change the data while it is written, which harms that
+ * guest's disk and nothing else; the header is copied first, and only the copy is judged.
+ *
+ * Limits: two buckets, bytes and requests. Over either of them the queue is left alone until the
+ * timer fires (virtio_blk_resume); the guest sees a slow disk.
+ */
 #include "virtio_blk.h"
 
 #include <errno.h>
@@ -43,6 +54,7 @@ static void blk_config_read(struct virtio_dev *dev, uint32_t offset, void *data,
     virtio_config_copy(&config, sizeof(config), offset, data, len);
 }
 
+/* Written so that no sum can overflow. */
 static bool blk_range_ok(const struct virtio_blk *b, uint64_t sector, uint64_t len)
 {
     uint64_t sectors = b->disk->size / DISK_SECTOR;
@@ -82,6 +94,8 @@ static int blk_zero(struct virtio_blk *b, bool discard)
         if (range[i].sectors == 0 || range[i].sectors > BLK_MAX_SECTORS ||
             !blk_range_ok(b, range[i].sector, bytes))
             return -EINVAL;
+        /* Only "unmap" exists, and only for write-zeroes; the rest must be refused as unsupported
+         * (virtio 1.2, 5.2.6.2). */
         if ((range[i].flags & ~1u) != 0 || (discard && range[i].flags != 0))
             return -EOPNOTSUPP;
         int rv = b->disk->ops->zero(b->disk, range[i].sector * DISK_SECTOR, bytes, discard);
@@ -133,7 +147,9 @@ static void blk_request(struct virtio_blk *b)
     uint8_t status = VIRTIO_BLK_S_OK;
     if (rv < 0)
         status = rv == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
+    /* The last writable byte, wherever the driver has put it. */
     (void)iov_write(virtq_in(c), c->n_in, c->in_len - 1, &status, 1);
+    /* What was written, at most: a driver may not trust a byte behind it. */
     bool reads = h.type == VIRTIO_BLK_T_IN || h.type == VIRTIO_BLK_T_GET_ID;
     virtq_push(&b->dev.q[0], c->head, rv == 0 && reads ? (uint32_t)c->in_len : 1);
 }

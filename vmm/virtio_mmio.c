@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio_mmio.c - the register block in front of a device (virtio 1.2, 4.2.2; status and order
+ * 3.1.1).
+ *
+ * It is the first to meet a hostile driver. Each register has the states in which it may be
+ * written (table in the header); at any other time a write is dropped. So a queue runs only with
+ * a configuration that has been checked, and the configuration cannot change underneath a device.
+ *
+ * Runs on the vCPU thread that made the access, under the VM's lock. Notifications usually do not
+ * come this way: KVM turns them into an eventfd (vm_attach in vm.c).
+ */
 #include "virtio_mmio.h"
 
 #include <errno.h>
@@ -64,6 +75,7 @@ void virtio_mmio_read(struct virtio_mmio *t, uint64_t offset, void *data, uint32
             dev->ops->config_read(dev, (uint32_t)offset - VIRTIO_MMIO_CONFIG, data, len);
         return;
     }
+    /* Registers are accessed as aligned 32-bit words only (4.2.2.2); configuration space is not. */
     if (len != 4 || offset % 4 != 0)
         return;
     uint32_t v = mmio_register(t, (uint32_t)offset);
@@ -84,6 +96,7 @@ static void mmio_set_status(struct virtio_mmio *t, uint32_t v)
     struct virtio_dev *dev = t->dev;
     if (v == 0) {
         virtio_reset(dev);
+        /* The selectors, too: a new driver starts from nothing. */
         *t = (struct virtio_mmio){.dev = dev};
         return;
     }
@@ -136,6 +149,7 @@ static void mmio_set_queue(struct virtio_mmio *t, uint32_t reg, uint32_t v)
         return;
     switch (reg) {
     case VIRTIO_MMIO_QUEUE_NUM:
+        /* Zero makes virtq_enable refuse the queue later. */
         q->size = v <= VIRTQ_MAX_SIZE ? (uint16_t)v : 0;
         break;
     case VIRTIO_MMIO_QUEUE_DESC_LOW:

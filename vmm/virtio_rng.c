@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio_rng.c - the entropy device (virtio 1.2, 5.4).
+ *
+ * The host's getrandom, straight into guest memory. It serves the guest's boot and its own pool;
+ * what makes clones differ is the generation id (snap_new_generation in snapshot.c), because a
+ * clone's pool is seeded already and would not ask.
+ */
 #include "virtio_rng.h"
 
 #include <sys/random.h>

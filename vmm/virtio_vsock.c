@@ -1,4 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio_vsock.c - the queues of the socket device (virtio 1.2, 5.10).
+ *
+ * To the guest: the mux says that it has something (`pending`), which asks for a turn; vsock_fill
+ * pops a buffer, lets the mux fill it, and hands it back, until one of the two has no more. A
+ * packet is made only when there is a buffer for it, so none is ever queued. From the guest:
+ * vsock_drain takes every packet; the credit that connections give (vsock_conn.h) bounds what has
+ * to be kept.
+ *
+ * After a restore the guest is told that its connections are gone: an event in the third queue
+ * (5.10.6, device events). Until it has handled the event nothing else is sent to it, see
+ * vsock_held.
+ *
+ * Only the loop's thread comes here, except for reset, activate and reads of the configuration, which run on a vCPU's.
+ */
 #include "virtio_vsock.h"
 
 #include <errno.h>
@@ -15,6 +30,7 @@ _Static_assert(sizeof(struct virtio_vsock_hdr) == 44, "packet header layout");
 
 static void vsock_config_read(struct virtio_dev *dev, uint32_t offset, void *data, uint32_t len)
 {
+    /* Every guest has the same one: each is alone with its own VMM, so clones need no other. */
     uint64_t cid = VIRTIO_VSOCK_GUEST_CID;
     (void)dev;
     virtio_config_copy(&cid, sizeof(cid), offset, data, len);
@@ -87,6 +103,7 @@ static void vsock_receive_one(struct virtio_vsock *v)
         return;
     }
     size_t n = iov_slice(c->iov, c->n_out, sizeof(h), h.len, data);
+    /* Others are dropped in silence: there is nobody at those addresses to answer. */
     if (h.src_cid == VIRTIO_VSOCK_GUEST_CID && h.dst_cid == VSOCK_HOST_CID)
         vsock_mux_receive(&v->mux, &h, data, n);
     virtq_push(&v->dev.q[VSOCK_TX], c->head, 0);
@@ -119,6 +136,7 @@ static void vsock_event(struct virtio_vsock *v)
     virtq_push(&dev->q[VSOCK_EVENT], dev->chain.head, (uint32_t)len);
     v->reset_due = false;
     v->reset_unread = true;
+    /* The driver must notify us when it gives the buffer back, or what is held waits for ever. */
     v->reset_until = virtq_arm_next(&dev->q[VSOCK_EVENT]);
     virtio_signal(dev, VSOCK_EVENT);
 }

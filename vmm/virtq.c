@@ -1,4 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtq.c - the split virtqueue (virtio 1.2, 2.7), as the device sees it.
+ *
+ * Memory order. The driver fills descriptors and ring, then releases its index: we acquire the
+ * index and then read them. We fill the used ring, then release our index. Before either side
+ * decides to sleep it must see what the other wrote last, which needs a full barrier on both
+ * sides between the store of one's own wish and the load of the other's index (virtq_wants_irq,
+ * virtq_arm).
+ *
+ * With EVENT_IDX each side names the entry that is worth waking it for (2.7.7, 2.7.10): far fewer
+ * interrupts and exits than one for each request.
+ *
+ * Everything the driver wrote is hostile: an index, a length, a `next` may be anything, and may
+ * change between two loads. No value is loaded twice.
+ */
 #include "virtq.h"
 
 #include <errno.h>
@@ -80,6 +95,7 @@ int virtq_pop(struct virtq *q, struct virtq_chain *c)
     uint16_t waiting = (uint16_t)(avail - q->last_avail);
     if (waiting == 0)
         return 0;
+    /* The driver cannot have more chains waiting than the ring has entries. */
     if (waiting > q->size)
         return -EPROTO;
     uint16_t slot = q->last_avail & (uint16_t)(q->size - 1);
@@ -88,6 +104,7 @@ int virtq_pop(struct virtq *q, struct virtq_chain *c)
     c->n_out = c->n_in = 0;
     c->out_len = c->in_len = 0;
     for (uint16_t n = 0;; n++) {
+        /* As long as the queue at most, so a circle of descriptors ends here. */
         if (i >= q->size || n == q->size)
             return -EPROTO;
         struct vring_desc d = virtq_copy_desc(q->desc + 2 * (size_t)i);
@@ -109,6 +126,7 @@ void virtq_unpop(struct virtq *q)
 
 void virtq_push(struct virtq *q, uint16_t head, uint32_t len)
 {
+    /* The element is only written, never read back: what the driver does to it is of no account. */
     struct vring_used_elem *e = &q->used->ring[q->used_idx & (q->size - 1)];
     e->id = head;
     e->len = len;
@@ -187,6 +205,7 @@ int virtq_load(struct virtq *q, struct cursor *c, const struct mem *mem, bool ev
     int rv = virtq_enable(q, mem, event_idx);
     if (rv < 0)
         return rv;
+    /* Any value will do: virtq_pop compares it with the driver's index, as always. */
     q->last_avail = last_avail;
     q->used_idx = q->signalled = used_idx;
     return 0;

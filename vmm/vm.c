@@ -3,8 +3,7 @@
  * vm.c - the machine while it lives: notifications and interrupts of its devices, run, pause,
  * resume, end. build.c has put it together.
  *
- * Who runs where. The loop's thread holds the VM's lock for the whole of each turn, except in
- * epoll_wait; all devices run there. A vCPU thread takes the lock for one access to a device
+ * Who runs where. The loop's thread holds the VM's lock for the whole of each turn, except in epoll_wait and while vm_pause waits; all devices run there. A vCPU thread takes the lock for one access to a device
  * (vm_io.c), and otherwise touches nothing but its own struct vcpu. So no device needs a lock.
  *
  * From the guest: a write to a queue's notify register signals the slot's eventfd inside the
@@ -166,9 +165,11 @@ int vm_resume(struct vm *vm)
         return -EALREADY;
     if (vm->state == CTL_STATE_EXITED || vm->exit != CTL_EXIT_NONE)
         return -EINVAL;
+    /* The guest's clock continues from where it stood: no timer of its fires early. */
     if (vm->state == CTL_STATE_PAUSED && vm->clock != 0)
         (void)kvm_set_clock(&vm->kvm, vm->clock);
     vm->state = CTL_STATE_RUNNING;
+    /* Notifications that came while it was paused were ignored. */
     for (size_t i = 0; i < LAYOUT_VIRTIO_MAX; i++)
         virtio_kick_all(vm->slot[i].dev);
     for (unsigned int i = 0; i < vm->vcpus; i++)

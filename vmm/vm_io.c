@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two buses of the machine and what vCPU threads do with them. */
+/*
+ * vm_io.c - the two buses of the machine, and what vCPU threads do when the guest leaves KVM_RUN.
+ *
+ * Everything here runs on a vCPU's thread, under its filter: an access takes the VM's lock, reaches
+ * one device, and returns. What needs other system calls is left to the loop, which `wake` calls.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,6 +73,7 @@ static void vm_power_write(void *ctx, uint64_t offset, const void *data, uint32_
     uint8_t v = len == 1 ? *(const uint8_t *)data : 0;
     if (offset == 0 && v == (ACPI_SLEEP_EN | ACPI_SLEEP_S5 << 2))
         vm_end(ctx, CTL_EXIT_POWEROFF, "the guest powered off");
+    /* Where a guest goes that was not told reboot=t. */
     else if (offset == 2 && v == ACPI_RESET)
         vm_reset_by_guest(ctx);
 }
@@ -101,6 +107,7 @@ static void vm_access(struct vm *vm, const struct bus *bus, uint64_t addr, void 
     (void)pthread_mutex_unlock(&vm->lock);
 }
 
+/* The addresses are the guest's: outside of every range it reads all ones, as on a PC. */
 static void vm_on_mmio(void *ctx, uint64_t addr, void *data, uint32_t len, bool write)
 {
     struct vm *vm = ctx;
@@ -118,6 +125,8 @@ static void vm_on_ended(void *ctx, enum vcpu_end end, uint64_t detail)
     struct vm *vm = ctx;
     char text[64];
     (void)pthread_mutex_lock(&vm->lock);
+    /* A reboot and a kernel that dies look alike from here; the panic line on the serial port tells
+     * them apart. */
     if (end == VCPU_END_SHUTDOWN) {
         vm_reset_by_guest(vm);
     } else {

@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vsock_conn.c - the state machine of vsock_conn.h: what a packet does to a connection, which
+ * packets it owes, and how many bytes may flow. It makes no system call, so a fuzzer can run it
+ * alone.
+ *
+ * Credit is counted in free-running 32-bit counters that wrap (virtio 1.2, 5.10.6.3); only
+ * differences are looked at. What the guest says of its own side is a limit for us and nothing
+ * more.
+ */
 #include "vsock_conn.h"
 
 #include <errno.h>
@@ -62,6 +71,7 @@ static enum vsock_action conn_packet_open(struct vsock_conn *c, const struct vir
 
 enum vsock_action vsock_conn_packet(struct vsock_conn *c, const struct virtio_vsock_hdr *h)
 {
+    /* Every packet carries the sender's credit, whatever else it says. */
     c->peer_alloc = h->buf_alloc;
     c->peer_fwd = h->fwd_cnt;
     switch (c->state) {
@@ -69,6 +79,8 @@ enum vsock_action vsock_conn_packet(struct vsock_conn *c, const struct virtio_vs
         return conn_packet_requested(c, h->op);
     case VSOCK_OPEN:
         return conn_packet_open(c, h);
+    /* Both ends are shut: data on its way is of no use to anyone, and only the RST is waited
+     * for. */
     case VSOCK_CLOSING:
         if (h->op == VIRTIO_VSOCK_OP_RST)
             return VSOCK_DO_CLOSE;
@@ -126,11 +138,14 @@ void vsock_conn_forwarded(struct vsock_conn *c, uint32_t len, bool stored)
     if (stored) {
         c->ring_head = (c->ring_head + len) % VSOCK_BUFFER;
         c->ring_len -= len;
+        /* Most connections never need the buffer, and those that do need it briefly. */
         if (c->ring_len == 0) {
             free(c->ring);
             c->ring = NULL;
         }
     }
+    /* Not for every byte: an update costs a packet and an interrupt. A sender that is not told in
+     * time would stop, so not too late either. */
     if (c->fwd_cnt - c->told_fwd >= VSOCK_BUFFER / 4)
         c->pending |= VSOCK_SEND_CREDIT_UPDATE;
 }

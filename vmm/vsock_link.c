@@ -1,5 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * vsock_link.c - a connection's unix socket: greeting, bytes both ways, back-pressure, the end.
+ *
+ * To the guest: when the socket is readable and there is credit, the link stands in the mux's
+ * queue; the mux calls vsock_link_read with room in guest memory. No credit: it asks the guest
+ * once, and the guest's next packet puts it back in line. From the guest: vsock_link_payload sends
+ * at once what the socket takes and keeps the rest, at most one credit's worth, for link_flush. A
+ * slow client thus stops the guest's sender and nothing else.
+ *
+ * The end: each side may shut one direction (link_shut, vsock_link_apply_peer_shut). Whatever goes
+ * wrong on one side is an RST to the guest or a closed socket to the client. A link is freed at the
+ * end of the loop's turn, as an event for it may be in the same batch.
+ *
  * A socket is watched once, edge-triggered: `readable` and `writable` remember that it may have
  * more, until a call says EAGAIN. So a connection costs one epoll_ctl in its life.
  */

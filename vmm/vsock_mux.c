@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vsock_mux.c - routes packets to connections, and takes connections that want to send in turn.
+ *
+ * The mux knows connections by their two ports and calls into vsock_link.c; a link calls back for
+ * one thing only, an RST it owes when it is gone (vsock_mux_add_reset), and puts itself into
+ * `ready`. The two are one state machine in two files: the many, and the one.
+ *
+ * `ready` is a queue: a connection sends one packet and goes to its end while it has more, so
+ * none can starve another. Memory is bounded by VSOCK_MAX_CONNS; a client beyond that is closed,
+ * a guest's request is answered with RST.
+ */
 #include "vsock_mux.h"
 
 #include <errno.h>
@@ -79,6 +90,8 @@ static struct vsock_link *mux_find(struct vsock_mux *m, uint32_t host_port, uint
     list_for_each (it, &m->conns) {
         struct vsock_link *c = list_entry(it, struct vsock_link, link);
         if (c->vsock.host_port == host_port && c->vsock.guest_port == guest_port &&
+            /* A greeting has no guest port yet; a draining one is dead to the guest, which may use
+             * its ports again. */
             c->vsock.state != VSOCK_GREETING && c->vsock.state != VSOCK_DRAINING)
             return c;
     }
@@ -92,11 +105,15 @@ static int mux_connect_host(const struct vsock_mux *m, uint32_t port)
     if (len < 0 || (size_t)len >= sizeof(addr.sun_path))
         return -ENAMETOOLONG;
     cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    /* A unix socket connects at once or not at all: when its backlog is full it is EAGAIN, and the
+     * guest gets an RST. */
     if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
         return -errno;
     return TAKE_FD(fd);
 }
 
+/* A guest asks for a connection to port P of the host: whoever listens at the socket of that name
+ * takes it. */
 static void mux_request(struct vsock_mux *m, const struct virtio_vsock_hdr *h)
 {
     int fd = m->count < VSOCK_MAX_CONNS ? mux_connect_host(m, h->dst_port) : -ENFILE;
@@ -124,6 +141,7 @@ void vsock_mux_receive(struct vsock_mux *m, const struct virtio_vsock_hdr *h,
     if (c == NULL) {
         if (h->type == VIRTIO_VSOCK_TYPE_STREAM && h->op == VIRTIO_VSOCK_OP_REQUEST)
             mux_request(m, h);
+        /* An RST is never answered with an RST. */
         else if (h->op != VIRTIO_VSOCK_OP_RST)
             vsock_mux_add_reset(m, h->dst_port, h->src_port);
         return;

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * workset.c - which pages a clone will need, learned from one that has run.
+ *
+ * Recording reads /proc/self/pagemap of the process that ran the guest: a page that is present
+ * was touched, and one that is present and no longer the file's was written. The file holds runs
+ * of pages, not pages: neighbours are touched together.
+ *
+ * Use is in three strengths, by what a page too many costs: reading ahead (nothing), mapping
+ * dense runs (a little), copying (memory for ever). All lists come from a template's directory
+ * and are checked like any input: a bad one costs speed, never correctness.
+ */
 #include "workset.h"
 
 #include <errno.h>
@@ -85,6 +96,7 @@ static void workset_pick_dense(const struct run_list *w, struct workset_run out[
     }
 }
 
+/* Runs on the loop, while the guest may run: the list is a guess either way. */
 int workset_write(const struct mem *m, int pagemap_fd, int out_fd)
 {
     if (!m->private_file || pagemap_fd < 0)
@@ -97,6 +109,7 @@ int workset_write(const struct mem *m, int pagemap_fd, int out_fd)
     int rv = workset_collect(m, pagemap_fd, &all, &written);
     workset_join(&all, DENSE_GAP);
     workset_pick_dense(&all, head + WORKSET_AHEAD);
+    /* Wider and wider gaps until few runs are left. */
     for (uint32_t gap = DENSE_GAP; all.count > WORKSET_AHEAD; gap *= 2)
         workset_join(&all, gap);
     memcpy(head, all.run, all.count * sizeof(head[0]));
