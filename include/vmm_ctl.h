@@ -28,18 +28,20 @@
 enum ctl_type {
     /* Requests. */
     CTL_START = 0x01,    /* -  runs the guest; -EALREADY once it has run            -> OK | ERROR */
-    CTL_PAUSE = 0x02,    /* -  returns when no vCPU runs any more                   -> OK | ERROR */
+    CTL_PAUSE = 0x02,    /* -  answers when no vCPU runs any more                   -> OK | ERROR */
     CTL_RESUME = 0x03,   /* -                                                       -> OK | ERROR */
     CTL_SNAPSHOT = 0x04, /* -  with two writable, empty, regular files attached (SCM_RIGHTS): state,
-                            memory. Pauses for the time it takes. The disk is flushed; whoever
-                            copies its overlay pauses before and resumes after.     -> OK | ERROR */
+                            memory. Pauses for the time it takes. The disk is flushed; to copy its
+                            overlay, pause before and resume after.     -> OK | ERROR */
     CTL_STOP = 0x05,     /* -  ends the VM                                 -> OK, then EXITED */
     CTL_STATS = 0x06,    /* -                                                     -> STATS_REPLY */
     CTL_LOG = 0x07,      /* -  the serial port's last output                       -> LOG_REPLY */
-    CTL_BALLOON = 0x08,  /* u64 bytes the guest shall give up                       -> OK | ERROR */
-    CTL_WORKSET = 0x09,  /* -  with one writable file attached: writes the list of guest pages
-                            touched so far, for one of the CTL_WORKSET names        -> OK | ERROR */
-    CTL_PREFETCH = 0x0a, /* -  makes ready what a first run of code needs      -> OK | ERROR */
+    CTL_BALLOON =
+        0x08, /* u64 bytes that the guest is to give up                       -> OK | ERROR */
+    CTL_WORKSET = 0x09, /* -  with one writable file attached: writes the list of guest pages
+                           touched so far, for one of the CTL_WORKSET names        -> OK | ERROR */
+    CTL_PREFETCH =
+        0x0a, /* -  prepares the pages that a first run of code needs      -> OK | ERROR */
 
     /* Replies. */
     CTL_OK = 0x80,

@@ -110,8 +110,8 @@ static int boot_load_initrd(const struct mem *mem, int fd, const struct boot_ima
     return 0;
 }
 
-/* Low memory ends where a PC has its extended BIOS data area; what follows up to 1 MiB is reserved, and the
- * ACPI tables and the generation id are in there, safe from the kernel. */
+/* Low memory ends where a PC has its extended BIOS data area; what follows up to 1 MiB is reserved,
+ * and the ACPI tables and the generation id are in there, safe from the kernel. */
 static void boot_e820(struct boot_params *bp, const struct mem *mem)
 {
     struct mem_region r[2];

@@ -111,7 +111,7 @@ static int build_fingerprint(struct vm *vm, unsigned int vcpus, struct error *er
     vm->cpuid = kvm_supported_cpuid(&vm->kvm);
     cleanup_free struct kvm_cpuid2 *t = cpuid_new();
     if (vm->cpuid == NULL || t == NULL)
-        return error_set(err, ERROR_SANDBOX_FAILED, "KVM does not tell the CPU's features");
+        return error_set(err, ERROR_SANDBOX_FAILED, "KVM does not report the CPU's features");
     t->nent = vm->cpuid->nent;
     memcpy(t->entries, vm->cpuid->entries, t->nent * sizeof(t->entries[0]));
     cpuid_policy(t, 0, vcpus, vm->kvm.tsc_deadline);

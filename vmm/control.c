@@ -4,8 +4,8 @@
  *
  * Happy path: accept, HELLO, then a reply for each request, and EXITED at the end of the VM.
  * Replies are small and go out in one call, so nothing is ever queued; a client that does not read
- * them is dropped. A request holds the loop while it is carried out, which for a snapshot means as
- * long as the guest is paused anyway.
+ * them is dropped. A request holds the loop until it is done; a snapshot takes long, but the guest
+ * is paused for it anyway.
  *
  * Files come with SCM_RIGHTS, are kept for the client's next request out of control_requests, and
  * are closed after it. A client that breaks the protocol is dropped, and the VM runs on.
@@ -168,7 +168,7 @@ static int control_prefetch(struct control_client *cl, struct error *err)
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the vCPUs do not come to rest");
     vm_prefetch(vm, &vm->code);
-    vm->clock = 0; /* some milliseconds, which have passed for the guest, too */
+    vm->clock = 0; /* the pause took milliseconds: the guest may see them pass */
     return was_running ? vm_resume(vm) : 0;
 }
 

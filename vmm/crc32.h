@@ -5,7 +5,7 @@
 
 #include "base/base.h"
 
-/* Start with 0; feed the result back to go on. */
+/* Start with 0; pass the result back in to continue. */
 uint32_t crc32_update(uint32_t crc, const void *data, size_t len);
 
 #endif

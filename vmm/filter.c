@@ -78,7 +78,8 @@ static const struct rule rules_vcpu[] = {
     {SYS(getpid), ANY, "part of pthread_kill"},
 };
 
-/* Descriptors are not judged: all that are open belong to this VM. A path leads into the sandbox's directory and no further. */
+/* Descriptors are not judged: all that are open belong to this VM. A path leads into the sandbox's
+ * directory and no further. */
 static const struct rule rules_loop[] = {
     {SYS(epoll_wait), ANY, "the loop"},
     {SYS(epoll_ctl), ANY, "a new or a closed connection"},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* irq.h - an edge-triggered interrupt line as a device sees it; who listens is not its business. */
+/* irq.h - an edge-triggered interrupt line, as a device sees it: one function to call. */
 #ifndef CORRAL_VMM_IRQ_H
 #define CORRAL_VMM_IRQ_H
 

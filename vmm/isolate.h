@@ -21,10 +21,10 @@
 
 int isolate_early(struct error *err);
 int isolate_cgroup(const char *dir, struct error *err);
-/* Forks: the VM's process, the only one of its pid namespace, gets 0; the one before it gets the
- * child's pid and has nothing left to do but wait or leave. */
+/* Forks: the VM's process, the only one of its pid namespace, gets 0; the one outside gets the
+ * child's pid and only waits or leaves. */
 int isolate_namespaces(pid_t *ret_child, struct error *err);
-/* The working directory stays, and is all there is. */
+/* Only the working directory stays visible. */
 int isolate_root(struct error *err);
 int isolate_limits(struct error *err);
 /* `uid`, `gid`: only for root; 0 keeps what the process has. */

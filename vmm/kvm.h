@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kvm.h - one virtual machine of the kernel: memory slots, interrupts, clock. With vcpu.c and
- * vcpu_state.c the only user of the KVM interface. */
+/* kvm.h - one virtual machine of the kernel: memory slots, interrupts, clock. Only this file,
+ * vcpu.c and vcpu_state.c call KVM. */
 #ifndef CORRAL_VMM_KVM_H
 #define CORRAL_VMM_KVM_H
 
@@ -21,7 +21,8 @@ struct kvm {
 
 /* Takes ownership of `fd`, an open /dev/kvm, or opens it when `fd` is -1. */
 int kvm_open(struct kvm *k, int fd, struct error *err);
-/* Whether this KVM can do all that is needed. A snapshot of this host says so by its existence. */
+/* Checks that this KVM can do all that is needed. A restore skips it: a snapshot for this CPU could
+ * not exist otherwise. */
 int kvm_check(const struct kvm *k, struct error *err);
 /* The VM with its interrupt controllers. */
 int kvm_create(struct kvm *k, const struct mem *mem, struct error *err);
@@ -35,7 +36,8 @@ void kvm_pulse(const struct kvm *k, uint32_t gsi);
 /* What KVM can offer a guest on this host; free() releases it. */
 struct kvm_cpuid2 *kvm_supported_cpuid(const struct kvm *k);
 
-/* The guest's clock, ns. One that is set to what it was goes on as if no time had passed. */
+/* The guest's clock, ns. Set to an earlier value, it continues from there as if no time had passed.
+ */
 int kvm_get_clock(const struct kvm *k, uint64_t *ret);
 int kvm_set_clock(const struct kvm *k, uint64_t ns);
 

@@ -3,8 +3,8 @@
  * loop.h - the device loop: file descriptors, timers, and what is to be freed later.
  *
  * Callbacks run on the loop's thread, between the `enter` and `leave` hooks, which take and release
- * the VM's lock. Nothing a callback knows may be freed inside a turn: an event for it may be next
- * in the batch. loop_later runs after the batch.
+ * the VM's lock. A callback frees nothing itself: the next event of the batch may be for it. It
+ * hands it to loop_later, which runs after the batch.
  */
 #ifndef CORRAL_VMM_LOOP_H
 #define CORRAL_VMM_LOOP_H
@@ -37,7 +37,7 @@ struct loop {
     struct list later;
     void (*enter)(void *ctx);
     void (*leave)(void *ctx);
-    bool (*after)(void *ctx); /* at the end of each turn; true: do not wait, there is more to do */
+    bool (*after)(void *ctx); /* at the end of each turn; true: there is more to do, do not wait */
     void *ctx;
 };
 

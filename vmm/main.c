@@ -7,7 +7,7 @@
  *   isolate.c   the walls go up, one stage after the other (main_enter)
  *   build.c     the machine is assembled, cold or from a snapshot
  *   control.c   the control socket is served
- *   vm.c        vCPU threads start, filters go on, the guest runs (main_run)
+ *   vm.c        vCPU threads start, filters are installed, the guest runs (main_run)
  *   loop.c      until the VM ends
  *
  * Processes: with walls there are two. The first one waits outside, with nothing but the caller's
@@ -81,7 +81,7 @@ static int main_fork(int *ret_ready_fd, struct error *err)
     int ready[2];
     pid_t child = 0;
     if (pipe2(ready, O_CLOEXEC) < 0)
-        return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "no pipe");
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "a pipe cannot be made");
     int rv = isolate_namespaces(&child, err);
     if (rv < 0)
         return rv;

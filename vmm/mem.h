@@ -47,8 +47,8 @@ void *mem_at(const struct mem *m, uint64_t gpa, uint64_t len);
 /* One or two regions, for the hypervisor and the memory map handed to the kernel. */
 size_t mem_regions(const struct mem *m, struct mem_region out[2]);
 
-/* Both give the whole pages of an address range that mem_at returned back to the host. After
- * mem_zap the guest finds zeros there, after mem_drop anything it wrote there before, or zeros. */
+/* Both take an address range that mem_at returned, and give its whole pages back to the host.
+ * Afterwards the guest reads zeros (mem_zap), or zeros or the bytes of the snapshot (mem_drop). */
 int mem_zap(struct mem *m, void *host, uint64_t len);
 int mem_drop(struct mem *m, void *host, uint64_t len);
 

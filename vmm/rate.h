@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rate.h - a token bucket. A request larger than the bucket is let through when the bucket is not
- * in debt, and what follows waits until the debt is paid.
+ * rate.h - a token bucket. A request larger than the bucket passes when there is no debt; later
+ * requests wait until the debt is paid.
  */
 #ifndef CORRAL_VMM_RATE_H
 #define CORRAL_VMM_RATE_H

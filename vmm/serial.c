@@ -8,7 +8,7 @@
  * a 16450.
  *
  * It runs under the VM's lock, on the thread of the vCPU that writes. Every byte is an exit of
- * the guest; a guest that logs a lot slows down itself and nobody else.
+ * the guest; a guest that logs a lot slows down only itself.
  */
 #include "serial.h"
 

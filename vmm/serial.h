@@ -2,8 +2,8 @@
 /*
  * serial.h - a 16450 serial port whose output goes into a bounded ring; nothing can be typed.
  *
- * The oldest bytes give way to new ones. A line that announces a kernel panic is remembered, so
- * that the end of the guest can be explained.
+ * The oldest bytes give way to new ones. The port remembers a line that announces a kernel panic:
+ * it explains the end of the guest.
  */
 #ifndef CORRAL_VMM_SERIAL_H
 #define CORRAL_VMM_SERIAL_H

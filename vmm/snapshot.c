@@ -174,7 +174,7 @@ static int snap_check(int memory_fd, uint64_t disk_size, const struct state_meta
         meta->memory_size > MEM_MAX_SIZE)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the state file is damaged");
     if (meta->disk_size != disk_size)
-        return error_set(err, ERROR_INVALID_ARGUMENT, "the disk is not that of the snapshot");
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the disk does not belong to the snapshot");
     if (fstat(memory_fd, &st) < 0 || (uint64_t)st.st_size != meta->memory_size + STATE_TRAILER)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the memory file is damaged or cut short");
     struct iovec iov = {trailer, sizeof(trailer)};
@@ -182,7 +182,8 @@ static int snap_check(int memory_fd, uint64_t disk_size, const struct state_meta
     if (rv < 0)
         return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the memory file cannot be read");
     rv = state_check_trailer(trailer, meta, err);
-    /* Its pages are too many to be read here; a file that nobody wrote to is as it was. */
+    /* There are too many pages to checksum here; an unchanged date says that nobody has written to
+     * them. */
     if (rv == 0 && snap_mtime(&st) != meta->memory_mtime)
         return error_set(err, ERROR_INVALID_ARGUMENT,
                          "the memory file was written to after the snapshot");
@@ -240,7 +241,7 @@ static int snap_new_generation(struct vm *vm)
         if (vm->slot[i].dev->isr != 0)
             irq_raise(&vm->slot[i].dev->irq);
     }
-    /* Before the first instruction: whoever the guest talked to is not here. */
+    /* Before the first instruction: the peers of the guest's connections are not here. */
     virtio_vsock_transport_reset(&vm->vsock);
     return 0;
 }

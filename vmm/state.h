@@ -6,7 +6,7 @@
  *                                 section: u32 tag, u32 length, payload; in one fixed order
  * `memory`: the RAM, sparse, then one page that names the state file it belongs to
  *
- * Both are made by this program and kept by root, yet read as if anyone could have made them.
+ * This program writes both and root keeps them, yet they are read as hostile input.
  */
 #ifndef CORRAL_VMM_STATE_H
 #define CORRAL_VMM_STATE_H
@@ -32,7 +32,7 @@ enum state_tag {
 struct state_meta {
     uint8_t id[STATE_ID_SIZE]; /* random; ties the two files together */
     uint64_t memory_size;
-    uint64_t memory_mtime; /* ns: whoever wrote to the memory file afterwards has changed it */
+    uint64_t memory_mtime; /* ns; a later write to the memory file changes it */
     uint64_t disk_size;
     uint32_t vcpus;
     uint32_t cpu; /* cpuid_fingerprint */

@@ -120,7 +120,7 @@ static void vcpu_port_io(struct vcpu *v)
         v->ops->pio(v->ctx, run->io.port, data, run->io.size, run->io.direction == KVM_EXIT_IO_OUT);
 }
 
-/* False when the guest cannot go on. */
+/* Answers an exit. False when the guest cannot continue. */
 static bool vcpu_exit(struct vcpu *v)
 {
     struct kvm_run *run = v->run;
@@ -145,7 +145,7 @@ static bool vcpu_exit(struct vcpu *v)
     }
 }
 
-/* Runs until it is asked to park or cannot go on. */
+/* Runs until the vCPU is asked to park or cannot continue. */
 static bool vcpu_run(struct vcpu *v)
 {
     bool alive = true;

@@ -16,10 +16,10 @@
 #include "boot.h"
 #include "kvm.h"
 
-/* Why a guest cannot go on. */
+/* Why a guest cannot continue. */
 enum vcpu_end {
-    VCPU_END_SHUTDOWN, /* triple fault: how Linux restarts, and how it dies */
-    VCPU_END_ERROR,    /* the kernel could not run it; detail is an exit reason or an errno */
+    VCPU_END_SHUTDOWN, /* triple fault: a restart, or a kernel that dies */
+    VCPU_END_ERROR,    /* KVM cannot run it; detail is an exit reason or an errno */
 };
 
 struct vcpu_ops {

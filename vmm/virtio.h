@@ -3,11 +3,11 @@
  * virtio.h - a virtio device between its transport and its own code.
  *
  * The transport owns `status`, the negotiated features and the queue configuration; it calls the
- * ops. A device sees a call of `notify` only between `activate` and `reset`. Every device runs
+ * ops. It calls `notify` only between `activate` and `reset`. Every device runs
  * under the VM's lock: ops and loop callbacks never run at the same time.
  *
- * A driver that breaks the rules gets its device marked broken: no queue is looked at again until
- * the driver resets the device. Nothing a driver does ends the process or floods the log.
+ * When a driver breaks the rules its device is marked broken: it ignores all queues until the
+ * driver resets it. Nothing a driver does ends the process or floods the log.
  */
 #ifndef CORRAL_VMM_VIRTIO_H
 #define CORRAL_VMM_VIRTIO_H
@@ -38,7 +38,7 @@ struct virtio_ops {
     /* Up to 8 bytes of configuration space. NULL reads as zero. */
     void (*config_read)(struct virtio_dev *dev, uint32_t offset, void *data, uint32_t len);
     void (*config_write)(struct virtio_dev *dev, uint32_t offset, const void *data, uint32_t len);
-    void (*activate)(struct virtio_dev *dev); /* the driver is ready; NULL where nobody cares */
+    void (*activate)(struct virtio_dev *dev); /* the driver is ready; may be NULL */
     void (*notify)(struct virtio_dev *dev, uint32_t queue);
     /* The driver has reset the device: drop its settings at once; may be NULL. */
     void (*reset)(struct virtio_dev *dev);
@@ -57,7 +57,7 @@ struct virtio_dev {
     bool broken;
     uint32_t again; /* queues with more work than one turn of the loop may take; bit per queue */
     struct virtq q[VIRTIO_MAX_QUEUES];
-    struct virtq_chain chain; /* scratch of whoever pops */
+    struct virtq_chain chain; /* filled by virtio_pop */
 };
 
 void virtio_init(struct virtio_dev *dev, const struct virtio_ops *ops, struct mem *mem,
@@ -73,7 +73,7 @@ int virtio_pop(struct virtio_dev *dev, uint32_t queue);
 void virtio_signal(struct virtio_dev *dev, uint32_t queue);
 void virtio_broken(struct virtio_dev *dev);
 
-/* Leaves the rest of the queue for the next turn of the loop: no driver keeps the loop for itself.
+/* Leaves the rest of the queue for the next turn of the loop: no driver can monopolise the loop.
  */
 static inline void virtio_again(struct virtio_dev *dev, uint32_t queue)
 {
@@ -86,8 +86,8 @@ void virtio_run_again(struct virtio_dev *dev);
 /* Copies bytes of a configuration structure for config_read; what lies behind it is zero. */
 void virtio_config_copy(const void *config, size_t size, uint32_t offset, void *data, uint32_t len);
 
-/* Feeds every ready queue to `notify` once, as if the driver had asked: what was requested before
- * a pause is done before the state is saved. */
+/* Feeds every ready queue to `notify` once, as if the driver had asked: requests made before a
+ * pause are completed before the state is saved. */
 void virtio_kick_all(struct virtio_dev *dev);
 void virtio_save(const struct virtio_dev *dev, struct buf *out);
 int virtio_load(struct virtio_dev *dev, struct cursor *c);

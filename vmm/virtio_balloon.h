@@ -2,10 +2,10 @@
 /*
  * virtio_balloon.h - gives the guest's free memory back to the host.
  *
- * Free page reporting is the main road: the guest names free blocks, they are dropped, and the
+ * Free page reporting is the main way: the guest names free blocks, they are dropped, and the
  * guest gets them back as zeros when it touches them. The classic balloon (a target size set by
- * the host) works beside it. Pages are promised to read as zeros, so a guest that zeroes on free
- * (init_on_free) may report, too.
+ * the host) works beside it. The device promises that pages read as zeros, so a guest that zeroes
+ * on free (init_on_free) may report them.
  */
 #ifndef CORRAL_VMM_VIRTIO_BALLOON_H
 #define CORRAL_VMM_VIRTIO_BALLOON_H

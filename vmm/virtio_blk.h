@@ -3,8 +3,8 @@
  * virtio_blk.h - block device: one queue, requests done one after the other in the loop.
  *
  * A request is a 16-byte header and the data to write, then the space to read into and one status
- * byte. What is wrong with a request (range, size, type) is answered with an error status; a chain
- * that is no request at all breaks the device.
+ * byte. A request with a bad range, size or type gets an error status; a chain that is no request
+ * at all breaks the device.
  */
 #ifndef CORRAL_VMM_VIRTIO_BLK_H
 #define CORRAL_VMM_VIRTIO_BLK_H
@@ -40,7 +40,7 @@ struct virtio_blk {
 void virtio_blk_init(struct virtio_blk *b, struct disk *disk,
                      const struct virtio_blk_limits *limits, const struct virtio_blk_timer *timer,
                      struct mem *mem, const struct irq_line *irq);
-/* The throttle may be over: goes on with the queue. */
+/* The wait may be over: continues with the queue. */
 void virtio_blk_resume(struct virtio_blk *b);
 
 #endif

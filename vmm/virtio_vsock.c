@@ -12,7 +12,8 @@
  * (5.10.6, device events). Until it has handled the event nothing else is sent to it, see
  * vsock_held.
  *
- * Only the loop's thread comes here, except for reset, activate and reads of the configuration, which run on a vCPU's.
+ * Only the loop's thread comes here, except for reset, activate and reads of the configuration,
+ * which run on a vCPU's.
  */
 #include "virtio_vsock.h"
 
@@ -103,7 +104,7 @@ static void vsock_receive_one(struct virtio_vsock *v)
         return;
     }
     size_t n = iov_slice(c->iov, c->n_out, sizeof(h), h.len, data);
-    /* Others are dropped in silence: there is nobody at those addresses to answer. */
+    /* Others are dropped in silence: those addresses do not exist. */
     if (h.src_cid == VIRTIO_VSOCK_GUEST_CID && h.dst_cid == VSOCK_HOST_CID)
         vsock_mux_receive(&v->mux, &h, data, n);
     virtq_push(&v->dev.q[VSOCK_TX], c->head, 0);

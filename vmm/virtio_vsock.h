@@ -16,9 +16,9 @@
 struct virtio_vsock {
     struct virtio_dev dev;
     struct vsock_mux mux;
-    bool reset_due;       /* the transport reset event has not found a buffer yet */
-    bool reset_unread;    /* it has, and the guest has not taken note of it yet */
-    uint16_t reset_until; /* it has when more event buffers than these are available */
+    bool reset_due;       /* the transport reset event waits for a buffer */
+    bool reset_unread;    /* the guest has not handled the event yet */
+    uint16_t reset_until; /* it has once this count of event buffers is exceeded */
 };
 
 /* Arguments as for vsock_mux_init. */

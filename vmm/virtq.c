@@ -49,7 +49,7 @@ void virtq_reset(struct virtq *q)
     *q = (struct virtq){0};
 }
 
-/* One copy, in two loads: the driver may rewrite the descriptor under our feet. */
+/* One copy, in two loads: the driver may rewrite the descriptor at any time. */
 static struct vring_desc virtq_copy_desc(const uint64_t shared[2])
 {
     uint64_t addr = __atomic_load_n(&shared[0], __ATOMIC_RELAXED);

@@ -5,7 +5,7 @@
  * The configuration is checked once, when the queue is made ready, and cannot change until it is
  * disabled again. Each descriptor is copied out of guest memory exactly once and the copy is
  * judged. A chain is at most as long as the queue, so a loop ends; any violation makes virtq_pop
- * fail and the device give up on its driver.
+ * fail, and the device stops serving its driver.
  */
 #ifndef CORRAL_VMM_VIRTQ_H
 #define CORRAL_VMM_VIRTQ_H

@@ -3,8 +3,10 @@
  * vm.c - the machine while it lives: notifications and interrupts of its devices, run, pause,
  * resume, end. build.c has put it together.
  *
- * Who runs where. The loop's thread holds the VM's lock for the whole of each turn, except in epoll_wait and while vm_pause waits; all devices run there. A vCPU thread takes the lock for one access to a device
- * (vm_io.c), and otherwise touches nothing but its own struct vcpu. So no device needs a lock.
+ * Who runs where. The loop's thread holds the VM's lock for the whole of each turn, except in
+ * epoll_wait and while vm_pause waits; all devices run there. A vCPU thread takes the lock for one
+ * access to a device (vm_io.c), and otherwise touches nothing but its own struct vcpu. So no device
+ * needs a lock.
  *
  * From the guest: a write to a queue's notify register signals the slot's eventfd inside the
  * kernel, and the vCPU runs on (KVM_IOEVENTFD); the loop wakes and runs the queue. To the guest: a

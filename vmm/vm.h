@@ -41,7 +41,7 @@ struct vm {
     struct loop loop;
     struct kvm kvm;
     struct mem mem;
-    struct workset soon, code; /* what it will need at once, and for its first run of code */
+    struct workset soon, code; /* for the restore, and for the first run of code */
     struct bus mmio, pio;
     struct serial serial;
     struct disk *disk; /* owned */
@@ -77,7 +77,7 @@ int vm_start_threads(struct vm *vm, struct error *err);
 int vm_resume(struct vm *vm);
 /* Returns when every vCPU is at rest; -ETIMEDOUT when one does not come. */
 int vm_pause(struct vm *vm);
-/* Makes the pages of a list ready, and forgets it. The vCPUs are at rest. */
+/* Prepares the pages of a list, and forgets the list. The vCPUs are at rest. */
 void vm_prefetch(struct vm *vm, struct workset *w);
 /* Records why the VM ends and stops its vCPUs; only the first reason counts. From any thread, with
  * the lock held. */

@@ -29,7 +29,7 @@ void vsock_conn_done(struct vsock_conn *c)
     c->state = VSOCK_DEAD;
 }
 
-/* The guest's payload must fit into what it was told is free. */
+/* The guest's payload must fit into the space that we announced. */
 static bool conn_within_credit(const struct vsock_conn *c, uint32_t len)
 {
     uint32_t in_flight = c->rx_cnt - c->fwd_cnt;

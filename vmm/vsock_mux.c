@@ -112,8 +112,8 @@ static int mux_connect_host(const struct vsock_mux *m, uint32_t port)
     return TAKE_FD(fd);
 }
 
-/* A guest asks for a connection to port P of the host: whoever listens at the socket of that name
- * takes it. */
+/* A guest asks for a connection to port P of the host: it becomes a connection to the socket of
+ * that name. */
 static void mux_request(struct vsock_mux *m, const struct virtio_vsock_hdr *h)
 {
     int fd = m->count < VSOCK_MAX_CONNS ? mux_connect_host(m, h->dst_port) : -ENFILE;

@@ -42,9 +42,9 @@ int vsock_mux_init(struct vsock_mux *m, struct loop *loop, int fd, const char *p
 void vsock_mux_done(struct vsock_mux *m);
 /* Ends every connection; the listener stays. */
 void vsock_mux_reset(struct vsock_mux *m);
-/* After a restore: goes on with the origin's `next_port`. Linux keeps a socket under its two ports,
- * reset or not, until its owner closes it, and refuses a new connection of the same ports: so a
- * clone must not use those that its origin has used. -EINVAL: no such port. */
+/* After a restore: continues with the origin's `next_port`. Linux keeps a socket under its two
+ * ports, reset or not, until its owner closes it, and refuses a new connection with the same ports.
+ * So a clone must not reuse its origin's. -EINVAL: no such port. */
 int vsock_mux_set_next_port(struct vsock_mux *m, uint32_t next_port);
 
 /* A packet from the guest; h->len has been checked to be the bytes in `iov`. */

@@ -3,7 +3,7 @@
  * workset.h - which pages a restored guest touches before it answers, recorded when a template is
  * built and made ready ahead of time in every clone.
  *
- * A file is a list of (u32 first page, u32 pages) pairs; those of no pages are unused.
+ * A file is a list of (u32 first page, u32 pages) pairs; pairs without pages are unused.
  *
  *   WORKSET_AHEAD of them   cover all that was touched, joined over gaps: a page too many is one in
  *                           the page cache, a run too many a system call
@@ -30,19 +30,19 @@ struct workset {
     size_t count;
 };
 
-/* Writes down what this process has mapped and copied of guest memory so far. */
+/* Lists the pages of guest memory that this process has mapped and copied so far. */
 int workset_write(const struct mem *m, int pagemap_fd, int out_fd);
 
 /* Reads a list for a private memory file. 0, and nothing to do for an empty list, or a negative
  * errno. */
 int workset_open(struct workset *w, const struct mem *m, int fd);
-/* Has the host read what was touched, without waiting. */
+/* Makes the host read the touched pages, without waiting. */
 void workset_read_ahead(const struct workset *w, const struct mem *m);
-/* Makes this process' copies of what was written; returns how many pages. A copy costs one fault
+/* Copies the written pages into this process; returns their number. A copy costs one fault
  * here, but three when the guest runs into it: one to read, one to write, and one because the copy
  * takes the page out of the guest's tables. vCPUs may run meanwhile, but then fault again. */
 uint32_t workset_copy(const struct workset *w, const struct mem *m);
-/* The guest addresses of dense run `i` of WORKSET_DENSE; false: it is none. */
+/* The guest addresses of dense run `i` of WORKSET_DENSE; false when there is none. */
 bool workset_dense(const struct workset *w, const struct mem *m, size_t i, uint64_t *ret_gpa,
                    uint64_t *ret_len);
 void workset_done(struct workset *w);
