@@ -5,7 +5,7 @@
  * Free page reporting is the main way: the guest names free blocks, they are dropped, and the
  * guest gets them back as zeros when it touches them. The classic balloon (a target size set by
  * the host) works beside it. The device promises that pages read as zeros, so a guest that zeroes
- * on free (init_on_free) may report them.
+ * what it frees may report them.
  */
 #ifndef CORRAL_VMM_VIRTIO_BALLOON_H
 #define CORRAL_VMM_VIRTIO_BALLOON_H
