@@ -94,7 +94,7 @@ static int boot_load_initrd(const struct mem *mem, int fd, const struct boot_ima
     int rv = boot_file_size(fd, &size);
     if (rv < 0)
         return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the initramfs cannot be read");
-    /* As high as the kernel can reach, out of the way of its unpacking. */
+    /* The initramfs goes as high as the kernel can reach, out of the way of its unpacking. */
     top = MIN(top, (uint64_t)img->hdr.initrd_addr_max + 1);
     uint64_t start = size < top ? (top - size) & ~(uint64_t)(MEM_PAGE - 1) : 0;
     void *dst = mem_at(mem, start, size);
@@ -168,7 +168,7 @@ int boot_load(const struct mem *mem, int kernel_fd, int initrd_fd, const char *c
     /* The protocol demands zeros in everything that the loader does not set. */
     memset(bp, 0, sizeof(*bp));
     bp->hdr = img.hdr;
-    /* A loader without a number of its own. */
+    /* The value for a loader that has no number assigned. */
     bp->hdr.type_of_loader = 0xff;
     bp->hdr.cmd_line_ptr = LAYOUT_CMDLINE;
     bp->acpi_rsdp_addr = LAYOUT_ACPI;

@@ -137,7 +137,7 @@ static int control_snapshot(struct control_client *cl, struct error *err)
     int rv = was_running ? vm_pause(vm) : 0;
     if (rv == 0)
         rv = snapshot_save(vm, cl->fds[0], cl->fds[1], err);
-    /* Not when the pause failed: vCPUs that did not come to rest have not stopped, either. */
+    /* After a failed pause the state is still RUNNING. */
     if (was_running && vm->state == CTL_STATE_PAUSED)
         (void)vm_resume(vm);
     return rv;

@@ -100,7 +100,7 @@ int isolate_namespaces(pid_t *ret_child, struct error *err)
 
 int isolate_root(struct error *err)
 {
-    /* Or what is mounted below would show up outside. */
+    /* Otherwise the mounts below would show up outside. */
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return isolate_failed(err, "mounts cannot be made private");
     cleanup_close int tree = open_tree(AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);

@@ -62,7 +62,7 @@ static int snap_save_state(struct vm *vm, struct buf *b)
     return rv;
 }
 
-/* Eight words a step: the compiler makes vector instructions of it. */
+/* With eight words a step the compiler makes vector instructions of it. */
 static bool snap_page_is_zero(const uint8_t *p)
 {
     const uint64_t *w = (const uint64_t *)(const void *)p;

@@ -34,8 +34,8 @@ struct vcpu_part {
 
 static const struct vcpu_part vcpu_mp_state = {KVM_GET_MP_STATE, KVM_SET_MP_STATE,
                                                sizeof(struct kvm_mp_state)};
-/* Restored in this order, see above. XCRS is missed only by a guest that uses AVX, XSAVE only by
- * programs: left out, each gives a guest that seems to live, for a while. */
+/* Restored in this order, see above. A guest without its XCRS lives until it next uses AVX, and one
+ * without its XSAVE lives with wrong floating-point registers. */
 static const struct vcpu_part vcpu_parts[] = {
     {KVM_GET_REGS, KVM_SET_REGS, sizeof(struct kvm_regs)},
     {KVM_GET_XCRS, KVM_SET_XCRS, sizeof(struct kvm_xcrs)},
@@ -212,7 +212,7 @@ int vcpu_load(struct vcpu *v, struct cursor *c)
     if (rv == 0)
         rv = vcpu_load_cpuid(v->fd, c);
     uint32_t tsc_khz = cursor_u32(c);
-    /* A host with another frequency scales, or refuses here. */
+    /* On a host with another frequency KVM scales the TSC, or refuses here. */
     if (rv == 0 && tsc_khz != 0 && ioctl(v->fd, KVM_SET_TSC_KHZ, (unsigned long)tsc_khz) < 0)
         rv = -errno;
     for (size_t i = 0; rv == 0 && i < ARRAY_SIZE(vcpu_parts); i++)
@@ -223,7 +223,7 @@ int vcpu_load(struct vcpu *v, struct cursor *c)
         rv = vcpu_load_part(v->fd, &vcpu_events, c);
     if (rv == 0 && !cursor_end(c))
         rv = -EINVAL;
-    /* Left out, a second processor would never run again. */
+    /* Without it a second processor would never run again. */
     if (rv == 0 && ioctl(v->fd, KVM_SET_MP_STATE, &mp_state) < 0)
         rv = -errno;
     return rv;

@@ -149,7 +149,7 @@ static void blk_request(struct virtio_blk *b)
         status = rv == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
     /* The last writable byte, wherever the driver has put it. */
     (void)iov_write(virtq_in(c), c->n_in, c->in_len - 1, &status, 1);
-    /* What was written, at most: a driver may not trust a byte behind it. */
+    /* The driver may trust this many bytes, so it never exceeds what was written. */
     bool reads = h.type == VIRTIO_BLK_T_IN || h.type == VIRTIO_BLK_T_GET_ID;
     virtq_push(&b->dev.q[0], c->head, rv == 0 && reads ? (uint32_t)c->in_len : 1);
 }

@@ -104,7 +104,7 @@ int virtq_pop(struct virtq *q, struct virtq_chain *c)
     c->n_out = c->n_in = 0;
     c->out_len = c->in_len = 0;
     for (uint16_t n = 0;; n++) {
-        /* As long as the queue at most, so a circle of descriptors ends here. */
+        /* A chain is at most as long as the queue, so a circle of descriptors ends here. */
         if (i >= q->size || n == q->size)
             return -EPROTO;
         struct vring_desc d = virtq_copy_desc(q->desc + 2 * (size_t)i);

@@ -73,7 +73,7 @@ static void vm_power_write(void *ctx, uint64_t offset, const void *data, uint32_
     uint8_t v = len == 1 ? *(const uint8_t *)data : 0;
     if (offset == 0 && v == (ACPI_SLEEP_EN | ACPI_SLEEP_S5 << 2))
         vm_end(ctx, CTL_EXIT_POWEROFF, "the guest powered off");
-    /* Where a guest goes that was not told reboot=t. */
+    /* A guest that boots without reboot=t resets here. */
     else if (offset == 2 && v == ACPI_RESET)
         vm_reset_by_guest(ctx);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ctl.h - the client of a VMM's control socket (ctl.h).
+ * ctl.h - the client of a VMM's control socket (vmm_ctl.h).
  *
  *   kvm_ctl_open -> hello -> requests ... -> exited? -> lost -> kvm_ctl_close -> closed
  *
