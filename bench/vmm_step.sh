@@ -6,7 +6,7 @@ R=${R:-/rig} T=${T:-/tmp/bench} K=trixie C=1 J=
 QEMU="$PEER/ld-linux-x86-64.so.2 --library-path $PEER $PEER/qemu-system-x86_64"
 line="console=ttyS0 quiet panic=-1 reboot=t pci=off cryptomgr.notests 8250.nr_uarts=1 i8042.noprobe \
 audit=0 tsc=reliable"
-. $R/suite_lib.sh
+. $R/lib.sh
 milliseconds() {
     sed -n 's/^answered after \([0-9.]*\) ms$/\1/p'
 }
@@ -47,7 +47,7 @@ figures)
     figure "system calls, exec to answer" "$(wc -l <$T/calls)" 200
     stop m
     ;;
-many) . $R/suite_many.sh ;;
+many) . $R/many.sh ;;
 end) [ -e $T/m ] && stop m && rm -rf $T/m ;;
 esac
 exit 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# suite_many.sh - many machines from one snapshot, side by side.
+# many.sh - many machines from one snapshot, side by side.
 many() { # COUNT
     seq 1 $1 | while read -r i; do
         clone n$i >$T/n$i.out 2>&1 &

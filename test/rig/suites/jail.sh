@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# suite_jail.sh - the walls, looked at from outside, for root and for an ordinary user.
+# jail.sh - the walls, looked at from outside, for root and for an ordinary user.
 walls() { # NAME PID
     for task in /proc/$2/task/*; do
         check "$1: filter of $(cat $task/comm)" 2 "$(sed -n 's/^Seccomp:\t//p' $task/status)"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# suite_skip.sh - would the suite notice a restore that leaves something out? Each of these must make
+# skip.sh - would the suite notice a restore that leaves something out? Each of these must make
 # a clone unwell. (The local timer of these guests is in deadline mode; one that has AVX faults
 # without its XCR0.)
 VMCTL_SECONDS=4

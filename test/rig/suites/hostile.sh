@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# suite_hostile.sh - guests that attack (hostile.c). The VMM outlives each attack: the guest's own end
+# hostile.sh - guests that attack (hostile.c). The VMM outlives each attack: the guest's own end
 # is what it reports.
 attack() { # VM NAME [OPTIONS]
     mkdir -p $T/$1

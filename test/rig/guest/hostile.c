@@ -2,7 +2,7 @@
 /*
  * hostile.c - a "kernel" that attacks its VMM: a bzImage of a few KiB, freestanding, one processor,
  * no interrupts. The command line names the attack; one that comes to its end powers off, which the
- * host sees. Built by `programs`.
+ * host sees. Built by host/programs.
  */
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_vsock.h>

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# suite_input.sh - files that are not what they should be: a message that says so, and status 1.
+# input.sh - files that are not what they should be: a message that says so, and status 1.
 mkdir -p $T/bad $T/r
 refused() { # NAME, part of the message, OPTIONS
     name=$1 part=$2

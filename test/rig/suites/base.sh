@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# suite_base.sh - boot, devices, snapshot, restore, ends, and what a restore costs.
+# base.sh - boot, devices, snapshot, restore, ends, and what a restore costs.
 mke2fs=$(ls /usr/bin/mke2fs /sbin/mke2fs 2>/dev/null | head -n 1)
 truncate -s 128M $T/disk
 $mke2fs -q -t ext4 $T/disk

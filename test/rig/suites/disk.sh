@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# suite_disk.sh - what a guest synced is there after its VMM was killed, and no moment of a kill leaves
+# disk.sh - what a guest synced is there after its VMM was killed, and no moment of a kill leaves
 # more behind than a journal to be replayed.
 MIB=${MIB:-48}
 killed() { # VM: without warning

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# suite_lib.sh - what the parts of the suite share; sourced by suite.sh.
+# lib.sh - what the parts of the suite share; sourced by suite.sh.
 VMM=$R/corral-vmm
 SECOND=${SECOND:-1000} # a second of a machine of its own, in ms
 VMCTL_SECONDS=${VMCTL_SECONDS:-60}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# suite_paused.sh - a restored machine that waits for its START: it does nothing at all until then,
+# paused.sh - a restored machine that waits for its START: it does nothing at all until then,
 # and then little.
 mkdir -p $T/p $T/bare
 ln -f $T/snap/state $T/snap/memory $T/bare/ # without the list of pages to be copied

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# suite_large.sh - 1 GiB written and synced, then the VMM killed. Minutes in the emulated host.
+# large.sh - 1 GiB written and synced, then the VMM killed. Minutes in the emulated host.
 mount -o remount,size=90% /tmp 2>/dev/null
 mv $T/disk $T/disk.small
 truncate -s 1300M $T/disk
