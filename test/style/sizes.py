@@ -13,13 +13,6 @@ EXCEPTIONS = "test/style/sizes.txt"
 NAME = re.compile(r"(\w+)\s*\(")
 
 
-def load_exceptions(root):
-    """name -> reason"""
-    lines = [line for line in tree.read(root, EXCEPTIONS).split("\n")
-             if line.strip() and not line.startswith("#")]
-    return {name: reason.strip() for name, _, reason in (line.partition(" ") for line in lines)}
-
-
 def functions(text):
     """(name, lines) of every function: in this tree's style its braces stand in the first column."""
     start, head = None, ""
@@ -48,7 +41,7 @@ def too_long(path, text):
 
 
 def main(root):
-    allowed = load_exceptions(root)
+    allowed = tree.reasons(root, EXCEPTIONS)
     paths = [p for p in tree.c_files(root) if not p.startswith(("test/", "bench/"))]
     paths += tree.files(root, ".py")
     found = [fault for path in paths for fault in too_long(path, tree.read(root, path))]

@@ -42,6 +42,12 @@ def read(root, path):
         return f.read()
 
 
+def reasons(root, path):
+    """Of a list of exceptions: name -> the reason beside it, "" when there is none."""
+    lines = [line for line in read(root, path).split("\n") if line and not line.startswith("#")]
+    return {name: reason.strip() for name, _, reason in (line.partition(" ") for line in lines)}
+
+
 def skip(reason):
     print(reason)
     sys.exit(77)
