@@ -81,7 +81,6 @@ class Law:
 def main(root):
     law = Law()
     paths = [p for p in tree.c_files(root) if not p.startswith(("test/", "bench/"))]
-    # openapi_json.c is made by the build.
     headers = {path for path in paths if path.endswith(".h")}
     faults = law.faults
     for path in paths:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every gate shares: the list of the tree's files, and how a gate ends.
 
-A gate is a program `gate.py ROOT` that judges the tree at ROOT: status 0 when it holds, 1 with one
+A gate is a program that judges the tree at ROOT, its one argument: status 0 when it holds, 1 with one
 line per fault, 77 with a reason when it cannot run here. A gate that found nothing to look at fails.
 """
 import os
