@@ -142,6 +142,13 @@ class Server:
         arguments = self.command("--listen", f"{HOST.address}:{self.port}", "--isolation",
                                  ISOLATION, "--rate-limit", "off", *self.options)
         self.process = HOST.start(arguments, self.log_path)
+        return self._await()
+
+    def up(self):
+        """Starts it, where a test that was cut off left it down or on its way."""
+        return self._await() if self.process.poll() is None else self.start()
+
+    def _await(self):
         wait_until(self._answers, 60, "corrald answers /health")
         self.key = HOST.read(f"{self.state}/admin.key").decode().strip()
         self.client = self.connect(self.key)
@@ -284,6 +291,11 @@ class ApiTest(unittest.TestCase):
         faults = cls.server.close()
         if faults:
             raise AssertionError("\n".join(faults))
+
+    def tearDown(self):
+        """One test that failed while the server was down is one failure."""
+        if self.server.process.poll() is not None:
+            self.server.up()
 
     def create(self, **fields):
         """A sandbox for this test alone; returns its id."""

@@ -2,7 +2,7 @@
 """Workflows: definitions and their faults, runs, retries, cancelling."""
 from accounts import ENVIRONMENTS, WORKFLOWS
 from corraltest import wait_until
-from workflows import WorkflowTest, code, command
+from workflows import HOLD, WorkflowTest, code, command
 
 
 class Definitions(WorkflowTest):
@@ -111,21 +111,29 @@ class Runs(WorkflowTest):
                    for e in self.me.get(ENVIRONMENTS).json["environments"])
 
     def test_side_by_side_within_the_limit(self):
-        steps = [command(f"s{i}", "date +%s%N; sleep 1; date +%s%N") for i in range(4)]
+        """As many as may be are held at the same moment, and the others have not begun."""
+        steps = [command(f"s{i}", f"mkdir -p /tmp/in; touch /tmp/in/{i}; " + HOLD.format("all")
+                         + f"ls /tmp/in | wc -l; rm /tmp/in/{i}") for i in range(4)]
         for limit in (2, 4):
-            status, done = self.run_steps(*steps, max_parallel=limit)
-            self.assertEqual(status, "completed")
-            spans = [tuple(map(int, s["output"]["stdout"].split())) for s in done.values()]
-            most = max(sum(a <= t < b for a, b in spans) for t, _ in spans)
-            self.assertLessEqual(most, limit)
-            self.assertGreaterEqual(most, 2)
+            flow = self.make(*steps, max_parallel=limit)
+            run = self.start(flow)
+            self.wait_for(run, f"[ $(ls /tmp/in | wc -l) = {limit} ]", f"{limit} steps have begun")
+            states = [s["status"] for s in self.steps(flow).values()]
+            self.assertEqual(states.count("running"), limit, states)
+            self.let_go(run, "all")
+            over = self.wait(flow)
+            self.assertEqual(over["status"], "completed", over)
+            for step in over["steps"]:
+                self.assertLessEqual(int(step["output"]["stdout"]), limit)
 
     def test_code_side_by_side(self):
-        text = "import time\na = time.time()\ntime.sleep(2)\nprint(a, time.time())"
-        status, done = self.run_steps(code("a", text), code("b", text))
+        """Each waits for the other's file."""
+        text = ("import os, time\nopen('/tmp/{0}', 'w').close()\n"
+                "while not os.path.exists('/tmp/{1}'): time.sleep(0.05)\n'met'")
+        status, done = self.run_steps(code("a", text.format("a", "b")),
+                                      code("b", text.format("b", "a")))
         self.assertEqual(status, "completed", done)
-        (a, b), (c, d) = (map(float, s["output"]["stdout"].split()) for s in done.values())
-        self.assertLess(max(a, c), min(b, d))
+        self.assertEqual({s["output"]["result"] for s in done.values()}, {"'met'"})
 
     def test_failure_skips_what_follows(self):
         status, steps = self.run_steps(command("a", "exit 3"), command("b", "true", "a"),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workflows for tests: steps, definitions, runs and their ends."""
 from accounts import WORKFLOWS, AccountTest, Person
-from corraltest import wait_until
+from corraltest import Client, time_out, wait_until
 
 STATUS_KEYS = {"workflow_id", "name", "run_id", "status", "steps", "started_at", "completed_at",
                "error"}
@@ -18,6 +18,12 @@ def code(name, text, *needs, **fields):
             **({"depends_on": list(needs)} if needs else {}), **fields}
 
 
+# For steps: shell and Python that go on when the test says so, after the seconds that it names.
+HOLD = "until [ -e /tmp/go.{0} ]; do sleep 0.05; done; sleep $(cat /tmp/go.{0}); "
+HOLD_CODE = ("import os, time\nwhile not os.path.exists('/tmp/go.{0}'): time.sleep(0.05)\n"
+             "time.sleep(float(open('/tmp/go.{0}').read()))\n")
+
+
 class WorkflowTest(AccountTest):
     @classmethod
     def prepare(cls):
@@ -29,7 +35,14 @@ class WorkflowTest(AccountTest):
         made = self.assert_json(answer, 201)
         self.assert_keys(made, {"workflow_id", "name", "status", "creation_time"})
         self.assertRegex(made["workflow_id"], "^workflow-")
+        self.addCleanup(self.end, made["workflow_id"])
         return made["workflow_id"]
+
+    def end(self, flow):
+        """No run goes on after its test, however that ended."""
+        for run in self.me.get(f"{WORKFLOWS}/{flow}/runs").json.get("runs", ()):
+            if run["status"] in ("pending", "running"):
+                self.me.post(f"{WORKFLOWS}/{flow}/cancel?run_id={run['run_id']}")
 
     def start(self, flow, query=""):
         got = self.assert_json(self.me.post(f"{WORKFLOWS}/{flow}/start{query}"), 200)
@@ -56,3 +69,26 @@ class WorkflowTest(AccountTest):
         self.start(flow)
         over = self.wait(flow)
         return over["status"], {step["name"]: step for step in over["steps"]}
+
+    def sandbox_of(self, run):
+        """The id of the run's sandbox when it answers, else None."""
+        sandboxes = Client(self.server.port, self.server.key).get("/sandboxes").json["sandboxes"]
+        return next((s["sandbox_id"] for s in sandboxes
+                     if s["metadata"].get("run_id") == run and s["status"] == "running"), None)
+
+    def ask(self, run, text):
+        """Whether a command succeeds in the run's sandbox; not while there is none."""
+        sandbox = self.sandbox_of(run)
+        if sandbox is None:
+            return False
+        answer = Client(self.server.port, self.server.key).post(
+            f"/sandboxes/{sandbox}/commands/run", {"command": text, **time_out(30, 1000)})
+        return answer.status == 200 and answer.json["exit_code"] == 0
+
+    def wait_for(self, run, text, what):
+        wait_until(lambda: self.ask(run, text), 30, what)
+
+    def let_go(self, run, name, after=0):
+        """Ends the HOLD of a step."""
+        self.wait_for(run, f"echo {after} > /tmp/new.{name} && mv /tmp/new.{name} /tmp/go.{name}",
+                      f"step {name} is let go")
