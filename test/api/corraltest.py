@@ -19,8 +19,8 @@ import tempfile
 import time
 import unittest
 
-from hosts import (HOST, TEMPLATES, free_port, not_emulated, patience,  # noqa: F401 - for tests
-                   time_out)
+from hosts import (HOST, SLOW, TEMPLATES, free_port, not_emulated,  # noqa: F401 - for tests
+                   patience, time_out)
 
 ISOLATION = os.environ.get("CORRAL_TEST_ISOLATION", "oci")
 TEMPLATE = "python-base-v1"

@@ -7,7 +7,7 @@ import socket
 import time
 import uuid
 
-from corraltest import PREFIX, ApiTest, SandboxTest, patience, time_out
+from corraltest import PREFIX, ApiTest, SandboxTest, patience, time_out, wait_until
 
 NUMPY = ('import numpy as np\nresult = np.array([1, 2, 3]).mean()\n'
          'print(f"Mean: {result}")\nresult')
@@ -222,12 +222,14 @@ class TimeOuts(CodeTest):
 
     def test_a_client_that_goes_away_interrupts_its_run(self):
         self.run_code("survivor3 = 'still'")
-        body = json.dumps({"code": "while True: pass", "timeout": 3600}).encode()
+        spin = "open('/tmp/spins', 'w').close()\nwhile True: pass"
+        body = json.dumps({"code": spin, "timeout": 3600}).encode()
         head = (f"POST {PREFIX}/sandboxes/{self.box}/code/run HTTP/1.1\r\nHost: x\r\n"
                 f"Authorization: Bearer {self.api.key}\r\nContent-Length: {len(body)}\r\n\r\n")
         with socket.create_connection(("127.0.0.1", self.server.port)) as s:
             s.sendall(head.encode() + body)
-            time.sleep(1)
+            wait_until(lambda: self.run_command("test -e /tmp/spins")["exit_code"] == 0, 10,
+                       "the code runs")
         self.assertEqual(self.value("survivor3", timeout=patience(20)), "'still'")
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 import unittest
 
-from corraltest import HOST, parse_time, patience, processes_with, wait_until
+from corraltest import HOST, parse_time, patience, processes_with, time_out, wait_until
 from restarts import RestartTest
 
 
@@ -59,7 +59,8 @@ class Killed(RestartTest):
         sandbox = self.api.create()["sandbox_id"]
         thread = threading.Thread(target=lambda: self._ignore(sandbox))
         thread.start()
-        time.sleep(1)
+        wait_until(lambda: self.api.run(sandbox, "pgrep -x sleep")["exit_code"] == 0, 10,
+                   "the command runs")
         self.server.kill()
         thread.join()
         self.server.start()
@@ -111,9 +112,13 @@ class Stopped(RestartTest):
         sandbox = self.api.create()["sandbox_id"]
         answers = []
         thread = threading.Thread(target=lambda: answers.append(self.api.post(
-            f"/sandboxes/{sandbox}/commands/run", {"command": "sleep 1; echo done"})))
+            f"/sandboxes/{sandbox}/commands/run",
+            {"command": "until [ -e /tmp/go ]; do sleep 0.1; done; sleep 1; echo done",
+             **time_out(30, 1000)})))
         thread.start()
-        time.sleep(0.5)
+        wait_until(lambda: self.api.run(sandbox, "pgrep -x sleep")["exit_code"] == 0, 10,
+                   "the command runs")
+        self.api.run(sandbox, "touch /tmp/go")
         self.assertEqual(self.server.stop(), 0)
         thread.join(patience(10))
         self.assertEqual(answers[0].json["stdout"], "done\n")

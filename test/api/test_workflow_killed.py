@@ -5,16 +5,21 @@ import random
 import time
 
 from accounts import ENVIRONMENTS, WORKFLOWS
-from corraltest import Client, patience, wait_until
+from corraltest import patience, wait_until
 from test_restart import kill_sandbox
-from workflows import WorkflowTest, code, command
+from workflows import HOLD, HOLD_CODE, WorkflowTest, code, command
 
 
-class Killed(WorkflowTest):
-    """kill -9 of the server in the middle of each step of a diamond."""
+# Each notes that it has begun, waits until the test lets it go, and notes its end.
+COMMAND = command("s", "echo begun >> /tmp/s; echo early; " + HOLD.format("s")
+                  + "echo over >> /tmp/s; echo late; echo err >&2; exit 7", continue_on_error=True)
+CODE = code("s", "def note(text):\n    with open('/tmp/s', 'a') as f: f.write(text + '\\n')\n"
+            "note('begun')\nprint('early', flush=True)\n" + HOLD_CODE.format("s")
+            + "note('over')\nprint('late')\nimport sys\nprint('err', file=sys.stderr)\n"
+            "{'answer': 42}", continue_on_error=True)
 
-    NOTE = "echo {0} >> /tmp/log; sleep 1.5; "
 
+class KilledTest(WorkflowTest):
     def restart(self, down=0):
         self.server.kill()
         time.sleep(down)
@@ -23,11 +28,174 @@ class Killed(WorkflowTest):
     def wait_running(self, flow, name):
         wait_until(lambda: self.steps(flow)[name]["status"] == "running", 30, "it runs")
 
-    def sandbox_of(self, run):
-        api = Client(self.server.port, self.server.key)
-        return next((s for s in api.get("/sandboxes").json["sandboxes"]
-                     if s["metadata"].get("run_id") == run), {"status": None})
 
+class Diamond(KilledTest):
+    """kill -9 of the server in the middle of each step of a diamond."""
+
+    def diamond(self, held=""):
+        """Its steps note that they have begun; the held ones wait."""
+        hold = {n: HOLD.format(n) if n in held else "" for n in "abce"}
+        hold["d"] = HOLD_CODE.format("d") if "d" in held else ""
+        return self.make(
+            command("a", f"echo a >> /tmp/log; {hold['a']}echo A"),
+            command("b", f"echo b >> /tmp/log; {hold['b']}echo b:$X", "a",
+                    environment={"X": "${steps.a.stdout}"}),
+            command("c", f"echo c >> /tmp/log; {hold['c']}"
+                    "test -e /tmp/2 || { touch /tmp/2; exit 3; }", "a", retries=1, retry_delay=0),
+            code("d", f"open('/tmp/log', 'a').write('d\\n')\n{hold['d']}"
+                 "import os\nprint(os.environ['B'])", "b", "c",
+                 environment={"B": "${steps.b.stdout}"}),
+            command("e", f"echo e >> /tmp/log; {hold['e']}cat /tmp/log", "d"))
+
+    def check(self, over):
+        steps = {s["name"]: s for s in over["steps"]}
+        self.assertEqual(over["status"], "completed", over)
+        self.assertEqual(steps["d"]["output"]["stdout"], "b:A\n")
+        log = steps["e"]["output"]["stdout"].split()
+        usual = {"a": 1, "b": 1, "c": 2, "d": 1, "e": 1}
+        self.assertEqual({n: log.count(n) for n in "abcde"}, usual)
+        self.assertEqual({n: steps[n]["attempts"] for n in "abcde"}, usual)
+
+    def kill_in(self, *names):
+        flow = self.diamond(names)
+        run = self.start(flow)
+        for name in names:
+            self.wait_for(run, f"grep -qx {name} /tmp/log", f"step {name} has begun")
+            self.restart()
+            self.let_go(run, name)
+        self.check(self.wait(flow))
+
+    def test_undisturbed(self):
+        self.kill_in()
+
+    def test_in_the_first_step(self):
+        self.kill_in("a")
+
+    def test_in_a_command(self):
+        self.kill_in("b")
+
+    def test_in_a_step_that_is_tried_again(self):
+        self.kill_in("c")
+
+    def test_in_code(self):
+        self.kill_in("d")
+
+    def test_in_the_last_step(self):
+        self.kill_in("e")
+
+    def test_in_every_step_of_one_run(self):
+        self.kill_in("a", "b", "d", "e")
+
+
+class Once(KilledTest):
+    """A step runs once, whenever the server dies, and its next one hears all that it said."""
+
+    def begin(self, step):
+        flow = self.make(step, command("log", "cat /tmp/s", "s"))
+        return flow, self.start(flow)
+
+    def wait_begun(self, run):
+        self.wait_for(run, "grep -qx begun /tmp/s", "the step has begun")
+
+    def check(self, flow, step):
+        over = self.wait(flow)
+        steps = {s["name"]: s for s in over["steps"]}
+        self.assertEqual(over["status"], "completed", over)
+        self.assertEqual(steps["log"]["output"]["stdout"], "begun\nover\n")
+        out = steps["s"]["output"]
+        self.assertEqual((out["stdout"], out["stderr"]), ("early\nlate\n", "err\n"))
+        self.assertEqual(steps["s"]["attempts"], 1)
+        if step is COMMAND:
+            self.assertIn("exit code 7", steps["s"]["error"])
+        else:
+            self.assertEqual(out["result"], "{'answer': 42}")
+
+    def before_it_begins(self, step):
+        flow, run = self.begin(step)
+        self.restart()
+        self.restart()
+        self.let_go(run, "s")
+        self.check(flow, step)
+
+    def at_its_start(self, step):
+        flow, run = self.begin(step)
+        self.wait_running(flow, "s")
+        self.restart()
+        self.restart()
+        self.let_go(run, "s")
+        self.check(flow, step)
+
+    def in_its_middle(self, step):
+        flow, run = self.begin(step)
+        self.wait_begun(run)
+        self.restart()
+        self.restart()
+        self.let_go(run, "s")
+        self.check(flow, step)
+
+    def at_its_end(self, step):
+        flow, run = self.begin(step)
+        self.wait_begun(run)
+        self.let_go(run, "s")
+        self.restart()
+        self.restart()
+        self.check(flow, step)
+
+    def past_its_end(self, step):
+        """It ends while no server runs; on a host that is too slow for that, a little before."""
+        flow, run = self.begin(step)
+        self.wait_begun(run)
+        self.let_go(run, "s", after=1)
+        self.restart(down=3)
+        self.restart()
+        self.check(flow, step)
+
+    def by_a_stop(self, step):
+        flow, run = self.begin(step)
+        self.wait_begun(run)
+        self.assertEqual(self.server.stop(), 0)
+        self.server.start()
+        self.let_go(run, "s")
+        self.check(flow, step)
+
+    def test_command_before_it_begins(self):
+        self.before_it_begins(COMMAND)
+
+    def test_command_at_its_start(self):
+        self.at_its_start(COMMAND)
+
+    def test_command_in_its_middle(self):
+        self.in_its_middle(COMMAND)
+
+    def test_command_at_its_end(self):
+        self.at_its_end(COMMAND)
+
+    def test_command_past_its_end(self):
+        self.past_its_end(COMMAND)
+
+    def test_command_by_a_stop(self):
+        self.by_a_stop(COMMAND)
+
+    def test_code_before_it_begins(self):
+        self.before_it_begins(CODE)
+
+    def test_code_at_its_start(self):
+        self.at_its_start(CODE)
+
+    def test_code_in_its_middle(self):
+        self.in_its_middle(CODE)
+
+    def test_code_at_its_end(self):
+        self.at_its_end(CODE)
+
+    def test_code_past_its_end(self):
+        self.past_its_end(CODE)
+
+    def test_code_by_a_stop(self):
+        self.by_a_stop(CODE)
+
+
+class Killed(KilledTest):
     def test_at_random_moments(self):
         """Between any two commits: every step has run once, though none may be tried again."""
         moments = random.Random(3)
@@ -48,106 +216,16 @@ class Killed(WorkflowTest):
             for name in "abc":
                 self.assertEqual(steps[name]["output"]["stdout"], name + "\n")
 
-    def diamond(self):
-        return self.make(
-            command("a", self.NOTE.format("a") + "echo A"),
-            command("b", self.NOTE.format("b") + "echo b:$X", "a",
-                    environment={"X": "${steps.a.stdout}"}),
-            command("c", self.NOTE.format("c") + "test -e /tmp/2 || { touch /tmp/2; exit 3; }", "a",
-                    retries=1, retry_delay=0),
-            code("d", "import os, time\nopen('/tmp/log', 'a').write('d\\n')\ntime.sleep(1.5)\n"
-                 "print(os.environ['B'])", "b", "c",
-                 environment={"B": "${steps.b.stdout}"}),
-            command("e", self.NOTE.format("e") + "cat /tmp/log", "d"))
-
-    def check(self, over):
-        steps = {s["name"]: s for s in over["steps"]}
-        self.assertEqual(over["status"], "completed", over)
-        self.assertEqual(steps["d"]["output"]["stdout"], "b:A\n")
-        log = steps["e"]["output"]["stdout"].split()
-        usual = {"a": 1, "b": 1, "c": 2, "d": 1, "e": 1}
-        self.assertEqual({n: log.count(n) for n in "abcde"}, usual)
-        self.assertEqual({n: steps[n]["attempts"] for n in "abcde"}, usual)
-
-    def test_undisturbed(self):
-        flow = self.diamond()
-        self.start(flow)
-        self.check(self.wait(flow))
-
-    def test_in_each_step(self):
-        for name in "abcde":
-            with self.subTest(step=name):
-                flow = self.diamond()
-                self.start(flow)
-                self.wait_running(flow, name)
-                time.sleep(0.7)
-                self.restart()
-                self.check(self.wait(flow))
-
-    def test_in_every_step_of_one_run(self):
-        flow = self.diamond()
-        self.start(flow)
-        for name in "abde":
-            self.wait_running(flow, name)
-            time.sleep(0.7)
-            self.restart()
-        self.check(self.wait(flow))
-
-    STEPS = (
-        command("s", "echo 1 >> /tmp/s; echo early; sleep 2; echo 2 >> /tmp/s; echo late; "
-                "echo err >&2; exit 7"),
-        code("s", "import time\n"
-             "def note(n):\n    with open('/tmp/s', 'a') as f: f.write(f'{n}\\n')\n"
-             "note(1)\nprint('early', flush=True)\ntime.sleep(2)\nnote(2)\nprint('late')\n"
-             "import sys\nprint('err', file=sys.stderr)\n{'answer': 42}"),
-    )
-
-    def test_a_step_runs_once_whenever_the_server_dies(self):
-        """Before it begins, at its start, twice in its middle, and past its end while it is down."""
-        for step in self.STEPS:
-            for kills in ((0, 0), (0.1, 0), (0.5, 0), (1.2, 0), (1.9, 0.5), (0.8, 3)):
-                with self.subTest(type=step["type"], after=kills[0], down=kills[1]):
-                    flow = self.make({**step, "continue_on_error": True},
-                                     command("log", "cat /tmp/s", "s"))
-                    self.start(flow)
-                    if kills[0]:
-                        self.wait_running(flow, "s")
-                    time.sleep(kills[0])
-                    self.restart(kills[1])
-                    self.restart()
-                    over = self.wait(flow)
-                    steps = {s["name"]: s for s in over["steps"]}
-                    self.assertEqual(over["status"], "completed", over)
-                    self.assertEqual(steps["log"]["output"]["stdout"], "1\n2\n")
-                    out = steps["s"]["output"]
-                    self.assertEqual((out["stdout"], out["stderr"]), ("early\nlate\n", "err\n"))
-                    self.assertEqual(steps["s"]["attempts"], 1)
-                    if step["type"] == "command":
-                        self.assertIn("exit code 7", steps["s"]["error"])
-                    else:
-                        self.assertEqual(out["result"], "{'answer': 42}")
-
-    def test_a_stop_leaves_steps_alone(self):
-        for step in self.STEPS:
-            flow = self.make({**step, "continue_on_error": True},
-                             command("log", "cat /tmp/s", "s"))
-            self.start(flow)
-            self.wait_running(flow, "s")
-            time.sleep(0.5)
-            self.assertEqual(self.server.stop(), 0)
-            self.server.start()
-            self.assertEqual(self.wait(flow)["status"], "completed")
-            self.assertEqual(self.steps(flow)["log"]["output"]["stdout"], "1\n2\n")
-
     def test_the_time_out_counts_from_the_real_start(self):
-        flow = self.make(command("a", "echo on; sleep 60", timeout=4))
-        self.start(flow)
-        self.wait_running(flow, "a")
-        time.sleep(1)
-        self.restart(down=2)
+        """It is over while no server runs, and the next server does not begin another one."""
+        limit = min(patience(6), 60)
+        flow = self.make(command("a", "echo on; sleep 1000", timeout=int(limit)))
+        run = self.start(flow)
+        self.wait_for(run, "pgrep -f 'sleep 100[0]'", "the command runs")
+        self.restart(down=limit)
         restarted = time.monotonic()
         over = self.wait(flow)
-        self.assertLess(time.monotonic() - restarted, 3.5)
+        self.assertLess(time.monotonic() - restarted, limit)
         self.assertEqual((over["status"], over["steps"][0]["output"]["stdout"]), ("failed", "on\n"))
         self.assertIn("time-out", over["steps"][0]["error"])
 
@@ -173,44 +251,53 @@ class Killed(WorkflowTest):
             wait_until(lambda: count() == 0, 10, "the command is gone")
         self.me.delete(f"{ENVIRONMENTS}/{made}")
 
-    def test_a_sandbox_that_died_meanwhile(self):
-        """Without retries the step fails and says why; with one it is tried again elsewhere."""
-        for retries, status in ((0, "failed"), (1, "completed")):
-            work = f"test -e /var/tmp/x || sleep {min(patience(2), 20)}"
-            flow = self.make(command("a", work, retries=retries, retry_delay=0),
-                             command("b", "true", "a"))
-            run = self.start(flow)
-            self.wait_running(flow, "a")
-            # A step of a sandbox that is not ready yet begins again, in another one.
-            wait_until(lambda: self.sandbox_of(run)["status"] == "running", 30, "it is ready")
-            time.sleep(0.5)
-            sandbox = self.sandbox_of(run)["sandbox_id"]
-            self.server.kill()
-            kill_sandbox(sandbox)
-            self.server.start()
-            self.assertEqual(self.wait(flow)["status"], status)
-            steps = self.steps(flow)
-            self.assertEqual(steps["a"]["attempts"], 1 + retries)
-            if retries == 0:
-                self.assertIn("restarted", steps["a"]["error"])
-                self.assertIn("ended", steps["a"]["error"])
-                self.assertEqual(steps["b"]["status"], "skipped")
-
-    def test_a_waiting_retry_keeps_its_time(self):
-        flow = self.make(command("a", "test -e /tmp/1 || { touch /tmp/1; exit 1; }", retries=1,
-                                 retry_delay=4))
-        self.start(flow)
-        wait_until(lambda: self.steps(flow)["a"]["status"] == "retrying", 30, "it waits")
+    def lose_the_sandbox(self, retries):
+        """While no server runs; returns the workflow and its run."""
+        flow = self.make(command("a", "touch /tmp/begun; " + HOLD.format("a"), retries=retries,
+                                 retry_delay=0), command("b", "true", "a"))
+        run = self.start(flow)
+        # A step of a sandbox that is not ready yet begins again, in another one.
+        self.wait_for(run, "test -e /tmp/begun", "the step has begun")
+        sandbox = self.sandbox_of(run)
         self.server.kill()
+        kill_sandbox(sandbox)
         self.server.start()
-        self.assertEqual(self.steps(flow)["a"]["status"], "retrying")
+        return flow, run
+
+    def test_a_sandbox_that_died_meanwhile(self):
+        flow, _ = self.lose_the_sandbox(retries=0)
+        self.assertEqual(self.wait(flow)["status"], "failed")
+        steps = self.steps(flow)
+        self.assertEqual(steps["a"]["attempts"], 1)
+        self.assertIn("restarted", steps["a"]["error"])
+        self.assertIn("ended", steps["a"]["error"])
+        self.assertEqual(steps["b"]["status"], "skipped")
+
+    def test_a_sandbox_that_died_is_replaced(self):
+        """Where the step may be tried again."""
+        flow, run = self.lose_the_sandbox(retries=1)
+        self.let_go(run, "a")
         self.assertEqual(self.wait(flow)["status"], "completed")
         self.assertEqual(self.steps(flow)["a"]["attempts"], 2)
 
+    def test_a_waiting_retry_keeps_its_time(self):
+        delay = int(min(patience(4), 60))
+        flow = self.make(command("a", "date +%s >> /tmp/t; cat /tmp/t; [ $(wc -l < /tmp/t) = 2 ]",
+                                 retries=1, retry_delay=delay))
+        self.start(flow)
+        wait_until(lambda: self.steps(flow)["a"]["status"] == "retrying", 30, "it waits")
+        self.restart()
+        over = self.wait(flow)
+        self.assertEqual((over["status"], over["steps"][0]["attempts"]), ("completed", 2))
+        first, second = map(int, over["steps"][0]["output"]["stdout"].split())
+        self.assertGreaterEqual(second - first, delay)
+
     def test_finished_runs_stay(self):
         flow = self.make(command("a", "echo kept"))
-        self.start(flow)
+        run = self.start(flow)
         before = self.wait(flow)
+        # What is told may not be on disk yet; the sandbox ends when it is.
+        wait_until(lambda: self.sandbox_of(run) is None, 30, "the run's sandbox has ended")
         self.server.kill()
         self.server.start()
         self.assertEqual(self.status(flow), before)

@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workflows for tests: steps, definitions, runs and their ends."""
 from accounts import WORKFLOWS, AccountTest, Person
-from corraltest import Client, time_out, wait_until
+from corraltest import SLOW, Client, patience, time_out, wait_until
 
 STATUS_KEYS = {"workflow_id", "name", "run_id", "status", "steps", "started_at", "completed_at",
                "error"}
 STEP_KEYS = {"name", "type", "status", "attempts", "started_at", "completed_at", "output", "error"}
 
 
+# Where kernels start in minutes; a test that is about a time-out names its own.
+STEP = {"timeout": 1200} if SLOW > 1 else {}
+
+
 def command(name, text, *needs, **fields):
     return {"name": name, "type": "command", "config": {"command": text},
-            **({"depends_on": list(needs)} if needs else {}), **fields}
+            **({"depends_on": list(needs)} if needs else {}), **STEP, **fields}
 
 
 def code(name, text, *needs, **fields):
     return {"name": name, "type": "code_execution", "config": {"code": text},
-            **({"depends_on": list(needs)} if needs else {}), **fields}
+            **({"depends_on": list(needs)} if needs else {}), **STEP, **fields}
 
 
 # For steps: shell and Python that go on when the test says so, after the seconds that it names.
@@ -60,9 +64,10 @@ class WorkflowTest(AccountTest):
     def steps(self, flow, run=None):
         return {step["name"]: step for step in self.status(flow, run)["steps"]}
 
-    def wait(self, flow, run=None, seconds=60):
+    def wait(self, flow, run=None):
+        """A run is several steps, each of which may need all of the usual patience."""
         return wait_until(lambda: (s := self.status(flow, run))["status"] not in
-                          ("pending", "running") and s, seconds, "the run is over")
+                          ("pending", "running") and s, 2 * patience(60), "the run is over")
 
     def run_steps(self, *steps, **fields):
         flow = self.make(*steps, **fields)
