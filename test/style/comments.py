@@ -23,6 +23,7 @@ FILE = re.compile(r"(?<![\w.<>$}{/-])(?:[\w*-]+/)*[\w*-]+\.(?:\[ch\]|(?:c|h|py|s
 MANUAL = re.compile(r"\b(corral[\w.-]*)\((\d)\)")
 WORD = re.compile(r"(?<![\w./$%&<>-])(?:_*[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+|[a-z]\w*(?=\(\))"
                   r"|[A-Za-z]\w*_(?=\*))(?!\w|[-/.]\w)\*?")
+CAPITALS = re.compile(r"(?<![^\W_])[A-Z]+(?![^\W_])")  # a placeholder, or a part of one
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -91,7 +92,7 @@ class Names:
 
     def file(self, name):
         """A part in capitals stands for any: guest/templates/NAME.recipe, DIR/template.json."""
-        pattern = "*/" + re.sub(r"\b[A-Z]+\b", "*", re.sub(r"^(?:[A-Z]+/)+", "", name))
+        pattern = "*/" + CAPITALS.sub("*", re.sub(r"^(?:[A-Z]+/)+", "", name))
         return any(fnmatch.fnmatchcase(path, pattern) for path in self.paths)
 
     def word(self, name):
@@ -104,7 +105,7 @@ class Names:
             return any(word.endswith(end) for word in self.words)
         pattern = name
         if not name.rstrip("*").isupper():
-            pattern = re.sub(r"(?<![^\W_])[A-Z]+(?![^\W_])", "*", name)
+            pattern = CAPITALS.sub("*", name)
         return pattern.count("*") > 0 and any(fnmatch.fnmatchcase(w, pattern) for w in self.words)
 
     def missing(self, text):
