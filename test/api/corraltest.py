@@ -129,6 +129,7 @@ class Server:
         self.log_path = f"{os.path.dirname(self.state)}/log"
         self.port = HOST.open_port()
         self.process = None
+        self.ready = False  # it has been started and was not told to end
         self.ids = set()  # of every sandbox directory seen
 
     def command(self, *arguments):
@@ -142,17 +143,17 @@ class Server:
         arguments = self.command("--listen", f"{HOST.address}:{self.port}", "--isolation",
                                  ISOLATION, "--rate-limit", "off", *self.options)
         self.process = HOST.start(arguments, self.log_path)
-        return self._await()
-
-    def up(self):
-        """Starts it, where a test that was cut off left it down or on its way."""
-        return self._await() if self.process.poll() is None else self.start()
-
-    def _await(self):
         wait_until(self._answers, 60, "corrald answers /health")
+        self.ready = True
         self.key = HOST.read(f"{self.state}/admin.key").decode().strip()
         self.client = self.connect(self.key)
         return self
+
+    def again(self):
+        """Starts it, whatever state a test has left it in."""
+        if self.process.poll() is None:
+            self.kill()
+        return self.start()
 
     def connect(self, key):
         return Client(self.port, key)
@@ -190,6 +191,7 @@ class Server:
     def stop(self, number=signal.SIGTERM):
         """SIGTERM keeps sandboxes for the next start, SIGINT ends them; returns the exit status."""
         self.note_ids()
+        self.ready = False
         self.process.send_signal(number)
         try:
             return self.process.wait(patience(30))
@@ -200,6 +202,7 @@ class Server:
 
     def kill(self):
         self.note_ids()
+        self.ready = False
         self.process.kill()
         self.process.wait()
 
@@ -293,9 +296,15 @@ class ApiTest(unittest.TestCase):
             raise AssertionError("\n".join(faults))
 
     def tearDown(self):
-        """One test that failed while the server was down is one failure."""
-        if self.server.process.poll() is not None:
-            self.server.up()
+        """A test that was cut off while the server was down is one failure, and so is one in which
+        the server died: the next test has a server."""
+        status = self.server.process.poll()
+        if status is None and self.server.ready:
+            return
+        died = self.server.ready
+        self.server.again()
+        if died:
+            self.fail(f"corrald ended with status {status}")
 
     def create(self, **fields):
         """A sandbox for this test alone; returns its id."""
