@@ -93,10 +93,31 @@ enum wire_type {
     WIRE_CODE_READY = 0x45,     /* -      answered once the warm kernels are up  -> OK | ERROR */
     WIRE_CODE_LAST = 0x4f,
 
+    /* Processes live with the sandbox, not with a connection. A `which` names one: u64 id (0: by
+     * what follows), u32 pid (0: by the tag), str tag (the newest that has it). */
+    WIRE_PROCESS_START = 0x60,  /* u32 flags (WIRE_EXEC_*, WIRE_PROCESS_PTY), u32 timeout ms (0:
+                                   none), str cwd ("": home), str user ("": default user), str tag,
+                                   list argv, list env "K=V", u32 columns, u32 rows (of a terminal),
+                                   u32 bytes of output to keep (0: WIRE_PROCESS_RING)
+                                   -> PROCESS | ERROR */
+    WIRE_PROCESS_LIST = 0x61,   /* -                             -> PROCESS* END */
+    WIRE_PROCESS_ATTACH = 0x62, /* which, u64 sequence number of the first output wanted (0: the
+                                   oldest that is kept; WIRE_SEQ_NOW: only what is still to come),
+                                   u32 flags (WIRE_ATTACH_*)
+                                   -> PROCESS (OUTPUT|GAP)* PROCESS_EXIT | ERROR
+                                   STDIN, STDIN_EOF, SIGNAL and RESIZE are later frames */
+    WIRE_PROCESS_INPUT = 0x63,  /* which, u32 flags (WIRE_INPUT_EOF), str bytes (NUL allowed)
+                                   -> OK, once the bytes are in the pipe or terminal | ERROR */
+    WIRE_PROCESS_SIGNAL = 0x64, /* which, u32 signal, u32 scope (enum wire_scope) -> OK | ERROR */
+    WIRE_PROCESS_RESIZE = 0x65, /* which, u32 columns, u32 rows                  -> OK | ERROR */
+    WIRE_PROCESS_FORGET = 0x66, /* which: ends it if it runs and drops what is kept of it
+                                                                                 -> OK | ERROR */
+
     /* Later frames, server to agent. */
     WIRE_STDIN = 0x50,     /* raw, at most WIRE_CHUNK */
     WIRE_STDIN_EOF = 0x51, /* - */
     WIRE_SIGNAL = 0x52,    /* u32 signal number, to the process group */
+    WIRE_RESIZE = 0x53,    /* u32 columns, u32 rows: of the process's terminal */
 
     /* Replies, agent to server (DATA and END also server to agent, for WRITE). */
     WIRE_OK = 0x80,           /* - */
@@ -111,10 +132,17 @@ enum wire_type {
     WIRE_WRITTEN = 0x87,      /* str absolute path, u64 bytes */
     WIRE_KEPT = 0x88,         /* u64 us the operation has run, u32 ended 0|1 */
     WIRE_CONFIGURED = 0x89,   /* u64 us since the agent set the clock, 0: it cannot set one */
+    WIRE_PROCESS = 0x8a,      /* u64 id, u32 pid, str tag, list argv, str cwd, u32 flags as started,
+                                 i64 started, wall clock ms, u64 oldest sequence number that is kept,
+                                 u64 next one, u32 ended 0|1; once it has ended the fields of EXIT */
+    WIRE_PROCESS_EXIT = 0x8b, /* the fields of EXIT; after the last OUTPUT */
     WIRE_STDOUT = 0x90,       /* raw, at most WIRE_CHUNK */
     WIRE_STDERR = 0x91,       /* raw, at most WIRE_CHUNK */
     WIRE_DATA = 0x92,         /* raw, at most WIRE_CHUNK */
     WIRE_END = 0x93,          /* - (see WRITE for one exception) */
+    WIRE_OUTPUT = 0x94,       /* u64 sequence number, u32 stream (enum wire_stream), raw, at most
+                                 WIRE_CHUNK */
+    WIRE_GAP = 0x95,          /* u64 the next sequence number: what came before it is lost */
     WIRE_CODE_STREAM = 0xa0,  /* u8 1 stdout | 2 stderr, i64 wall clock ms, str UTF-8 text */
     WIRE_CODE_RESULT = 0xa1,  /* u32 execution count, str JSON object mime type -> data */
     WIRE_CODE_DISPLAY = 0xa2, /* str JSON object mime type -> data */
@@ -126,6 +154,15 @@ enum wire_type {
 
 #define WIRE_EXEC_SHELL 0x1u /* argv has one element, a command line for `bash -c` (or sh) */
 #define WIRE_EXEC_STDIN 0x2u /* stdin is fed by STDIN frames; otherwise it is /dev/null */
+
+#define WIRE_PROCESS_PTY  0x4u        /* a terminal for stdin, stdout and stderr */
+#define WIRE_PROCESS_RING (16u << 20) /* most and usual bytes of output kept of a process */
+#define WIRE_MAX_TAG      256u        /* bytes */
+#define WIRE_SEQ_NOW      UINT64_MAX  /* a sequence number */
+#define WIRE_ATTACH_OWN                                                                            \
+    0x1u                    /* the process ends with this connection, and waits when its output is \
+                               not read: a foreground run */
+#define WIRE_INPUT_EOF 0x1u /* nothing more follows on stdin */
 
 #define WIRE_READ_LAST        (1ull << 63)
 #define WIRE_WRITE_PARENTS    0x1u /* create missing parent directories */
@@ -149,6 +186,19 @@ enum wire_error {
     WIRE_E_LANGUAGE = 13,    /* no kernel for this language */
     WIRE_E_INTERNAL = 14,
 };
+
+/* Why a process ended. */
+enum wire_cause {
+    WIRE_CAUSE_ITSELF = 0,
+    WIRE_CAUSE_TIMED_OUT = 1,
+    WIRE_CAUSE_MEMORY = 2, /* killed by the memory limit */
+    WIRE_CAUSE_KILLED = 3, /* by SIGNAL, FORGET, or its own connection's end */
+};
+
+enum wire_stream { WIRE_STREAM_STDOUT = 1, WIRE_STREAM_STDERR = 2, WIRE_STREAM_PTY = 3 };
+
+/* Whom a signal is for. */
+enum wire_scope { WIRE_SCOPE_PROCESS = 1, WIRE_SCOPE_GROUP = 2, WIRE_SCOPE_TREE = 3 };
 
 enum wire_kind {
     WIRE_KIND_FILE = 1,
