@@ -42,7 +42,7 @@ struct http_answer {
     int64_t left;  /* bytes of a declared length not yet written; -1 when none was declared */
 };
 
-/* What the timer waits for; the table in http_conn.c has the limits. */
+/* What the timer waits for; conn_wait_ms has the limits. */
 enum http_wait {
     WAIT_NONE,
     WAIT_HANDSHAKE,
@@ -89,29 +89,15 @@ struct http_conn {
 
 /* Takes over the socket. The connection frees itself and tells http_server_conn_closed. */
 int http_conn_open(struct http_server *server, int fd);
-/* The server stops: a connection without a request closes, others after their answer. */
-void http_conn_drain(struct http_conn *c);
+/* Runs the state machine until it has to wait. Never from inside a call of the app. */
+void http_conn_tick(struct http_conn *c);
+/* Asks for a tick: from the deferred list, or none when one is running. For what the app did, and
+ * for a server that stops (an idle connection then closes, others close after their answer). */
+void http_conn_kick(struct http_conn *c);
 /* Closes now; a request in the app's hands is aborted. From the loop only. */
 void http_conn_abort(struct http_conn *c);
-void http_conn_tick(struct http_conn *c);
-
-/* Among the http_conn*.c files: the states, the timer, and the ways out. */
-bool http_conn_step(struct http_conn *c);
-/* A request begins: what an answer needs is valid, even if its head turns out malformed. */
-void http_conn_begin(struct http_conn *c);
-void http_conn_update_timer(struct http_conn *c);
-void http_conn_timeout(struct http_conn *c);
-/* Tells the app, if it has not heard. */
-void http_conn_gone(struct http_conn *c, bool aborted);
-/* The server's own answer, then the end. */
-void http_conn_refuse(struct http_conn *c, const struct error *err);
-void http_conn_refuse_as(struct http_conn *c, enum error_code code);
-void http_conn_linger(struct http_conn *c);
-void http_conn_close(struct http_conn *c);
-
-/* For http_response.c. Sends bytes; a failure breaks the connection at the next tick. */
+/* Sends bytes of an answer; a failure breaks the connection at the next tick. `last` may be NULL:
+ * a buffer that the call takes over. */
 void http_conn_send(struct http_conn *c, const uv_buf_t *bufs, unsigned int n, struct buf *last);
-/* Has the tick look at what the app did, now or from the deferred list. */
-void http_conn_kick(struct http_conn *c);
 
 #endif

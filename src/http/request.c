@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* request.c - reading a parsed request. */
+/* request.c - what an app reads of a request: headers, query, the client; and the pace at which it
+ * takes the body. */
 #include <string.h>
 #include <strings.h>
 
-#include "http/http.h"
+#include "http/conn.h"
+#include "http/server.h"
 
 static const char *const http_methods[METHOD_COUNT] = {
     [METHOD_GET] = "GET",         [METHOD_HEAD] = "HEAD",   [METHOD_POST] = "POST",
@@ -25,7 +27,7 @@ const struct http_str *http_header(const struct http_request *req, const char *n
     return NULL;
 }
 
-static int hex_digit(char c)
+static int request_hex(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -46,8 +48,8 @@ const char *http_unescape(struct http_request *req, const char *data, size_t len
         }
         if (len - i < 3)
             return NULL;
-        int high = hex_digit(data[i + 1]);
-        int low = hex_digit(data[i + 2]);
+        int high = request_hex(data[i + 1]);
+        int low = request_hex(data[i + 2]);
         if (high < 0 || low < 0 || (high == 0 && low == 0))
             return NULL;
         out[n++] = (char)(high << 4 | low);
@@ -76,4 +78,36 @@ const char *http_query(struct http_request *req, const char *name)
         at = stop + 1;
     }
     return NULL;
+}
+
+const struct http_app *http_request_app(const struct http_request *req)
+{
+    return req->conn->server->app;
+}
+
+const char *http_peer(struct http_request *req)
+{
+    struct sockaddr_storage addr;
+    char text[INET6_ADDRSTRLEN];
+    int len = sizeof(addr);
+    const uv_tcp_t *tcp = &req->conn->stream.uv.tcp;
+    if (uv_tcp_getpeername(tcp, (struct sockaddr *)&addr, &len) < 0)
+        return "";
+    int rv = addr.ss_family == AF_INET6
+                 ? uv_ip6_name((const struct sockaddr_in6 *)&addr, text, sizeof(text))
+                 : uv_ip4_name((const struct sockaddr_in *)&addr, text, sizeof(text));
+    char *copy = rv == 0 ? arena_printf(&req->arena, "%s", text) : NULL;
+    return copy != NULL ? copy : "";
+}
+
+void http_body_pause(struct http_request *req)
+{
+    req->conn->body_paused = true;
+    http_conn_kick(req->conn);
+}
+
+void http_body_resume(struct http_request *req)
+{
+    req->conn->body_paused = false;
+    http_conn_kick(req->conn);
 }

@@ -58,11 +58,6 @@ const char *http_status_str(int status)
     return "Unknown";
 }
 
-const struct http_app *http_request_app(const struct http_request *req)
-{
-    return req->conn->server->app;
-}
-
 int http_add_header(struct http_request *req, const char *name, const char *value)
 {
     for (const char *at = value; *at != '\0'; at++) {

@@ -167,7 +167,7 @@ void http_server_stop(struct http_server *s, unsigned int grace_ms,
         s->stopped = stopped;
         tcp_listener_close(&s->listener);
         list_for_each (it, &s->conns)
-            http_conn_drain(list_entry(it, struct http_conn, link));
+            http_conn_kick(list_entry(it, struct http_conn, link));
     }
     (void)uv_timer_start(&s->grace, server_on_grace, grace_ms, 0);
     if (s->n_conns == 0)

@@ -32,7 +32,7 @@ struct http_limits {
         .max_connections = 16384                                                                   \
     }
 
-/* Embedded in its owner; fields are http_server.c's and http_conn.c's. */
+/* Embedded in its owner; the fields are server.c's and conn.c's. */
 struct http_server {
     uv_loop_t *loop;
     const struct http_app *app; /* outlives the server */
@@ -70,7 +70,7 @@ unsigned int http_server_connections(const struct http_server *s);
 void http_server_stop(struct http_server *s, unsigned int grace_ms,
                       void (*stopped)(struct http_server *s));
 
-/* For http_conn.c. */
+/* For conn.c. */
 void http_server_defer(struct http_server *s, struct list *entry);
 void http_server_conn_opened(struct http_server *s, struct list *entry);
 void http_server_conn_closed(struct http_server *s, struct list *entry);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* upgrade.c - leaving HTTP: the connection passes bytes to and from the app unchanged. */
+/* upgrade.c - the calls of an app that leaves HTTP. Bytes then pass unchanged both ways; the state
+ * CONN_RAW in conn.c moves them. */
 #include <errno.h>
 
 #include "http/conn.h"
