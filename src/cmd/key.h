@@ -5,8 +5,7 @@
 
 #include "config/config.h"
 
-/* Runs config->args, whose first word is "key". 0 or a negative errno with `err`. While a server
- * uses the state directory it fails and points to corral(1). */
+/* See struct cmd. While a server uses the state directory it fails and points to corral(1). */
 int key_cmd(const struct config *config, struct error *err);
 
 #endif

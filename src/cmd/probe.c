@@ -4,13 +4,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "cmd/cmd.h"
 #include "isolation/kvm/probe.h"
 
 int probe_cmd(const struct config *config, struct error *err)
 {
     struct kvm_probe_result probe;
     if (config->n_args > 1)
-        return error_set(err, ERROR_INVALID_ARGUMENT, "corrald probe");
+        return CMD_USAGE;
     int rv = kvm_probe(&probe, err);
     if (rv == 0)
         printf("KVM can be used: a guest runs %" PRIu64 " million instructions a second\n",

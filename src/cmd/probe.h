@@ -5,8 +5,8 @@
 
 #include "config/config.h"
 
-/* Says on standard output how fast a guest runs. 0, or a negative errno with the reason in `err`
- * when KVM cannot be used here. Blocks for up to two seconds. */
+/* See struct cmd. Prints how fast a guest runs; fails with the reason in `err` when KVM cannot be
+ * used here. Blocks for up to two seconds. */
 int probe_cmd(const struct config *config, struct error *err);
 
 #endif

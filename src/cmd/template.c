@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "base/timefmt.h"
+#include "cmd/cmd.h"
 #include "isolation/kvm/probe.h"
 #include "store/state_lock.h"
 #include "template/images.h"
@@ -22,14 +23,14 @@
 #define BUILD_KVM_PHASES 3 /* of templates/tools/build-kvm */
 
 /* The name becomes a directory's and is part of commands a person types. */
-static bool name_ok(const char *name)
+static bool template_name_ok(const char *name)
 {
     size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
     return n > 0 && n <= 64 && name[n] == '\0' && name[0] != '.';
 }
 
 /* Runs a program in the foreground, with our terminal. */
-static int run_program(char *const argv[], struct error *err)
+static int template_run_program(char *const argv[], struct error *err)
 {
     int status = 0;
     pid_t pid = fork();
@@ -46,7 +47,7 @@ static int run_program(char *const argv[], struct error *err)
 }
 
 /* A server that runs on this state directory reads its templates again. */
-static void tell_server(const struct config *config)
+static void template_tell_server(const struct config *config)
 {
     pid_t pid = state_lock_owner(config->state_dir);
     if (pid > 0)
@@ -54,7 +55,7 @@ static void tell_server(const struct config *config)
 }
 
 /* Sandboxes that run have the template's files underneath: they must not change. */
-static int check_unused(const struct config *config, const char *path, struct error *err)
+static int template_check_unused(const struct config *config, const char *path, struct error *err)
 {
     pid_t pid = state_lock_owner(config->state_dir);
     if (pid > 0 && access(path, F_OK) == 0)
@@ -64,7 +65,7 @@ static int check_unused(const struct config *config, const char *path, struct er
 }
 
 /* Whether a server with these options would run microVMs; `err` says why not. */
-static bool uses_kvm(const struct config *config, struct error *err)
+static bool template_uses_kvm(const struct config *config, struct error *err)
 {
     struct kvm_probe_result probe;
     if (config->isolation != ISOLATION_OCI)
@@ -73,7 +74,7 @@ static bool uses_kvm(const struct config *config, struct error *err)
     return false;
 }
 
-static bool has_argument(const struct config *config, const char *argument)
+static bool template_has_argument(const struct config *config, const char *argument)
 {
     for (int i = 3; i < config->n_args; i++) {
         if (strcmp(config->args[i], argument) == 0)
@@ -83,7 +84,7 @@ static bool has_argument(const struct config *config, const char *argument)
 }
 
 /* Where the phases of a program that we run stand among all; see templates/tools/build-kvm. */
-static void tell_progress(const struct template_progress *p)
+static void template_tell_progress(const struct template_progress *p)
 {
     char text[64];
     (void)snprintf(text, sizeof(text), "%d/%d", p->done, p->total);
@@ -92,11 +93,12 @@ static void tell_progress(const struct template_progress *p)
     (void)setenv("CORRAL_STARTED", text, 1);
 }
 
-static int cmd_build(const struct config *config, const char *name, struct error *err)
+static int template_build(const struct config *config, const char *name, struct error *err)
 {
     struct template_progress progress = {.total = BUILD_PHASES, .started_ms = time_now_ms()};
     struct error reason = {0};
-    bool vms = uses_kvm(config, &reason), images = vms || has_argument(config, "--kvm");
+    bool vms = template_uses_kvm(config, &reason),
+         images = vms || template_has_argument(config, "--kvm");
     char script[PATH_SIZE], recipe[PATH_SIZE], out[PATH_SIZE];
     (void)snprintf(script, sizeof(script), "%s/templates/tools/build", config->guest_dir);
     (void)snprintf(recipe, sizeof(recipe), "%s/templates/%s.recipe", config->guest_dir, name);
@@ -107,19 +109,19 @@ static int cmd_build(const struct config *config, const char *name, struct error
         (mkdir(out, 0755) < 0 && errno != EEXIST))
         return error_set_errno(err, ERROR_INTERNAL, -errno, "Cannot make %s", out);
     (void)snprintf(out, sizeof(out), "%s/templates/%s", config->state_dir, name);
-    if (check_unused(config, out, err) < 0)
+    if (template_check_unused(config, out, err) < 0)
         return -EBUSY;
     char *argv[16] = {script, recipe, out};
     int n = 3;
     for (int i = 3; i < config->n_args && n < 14; i++)
         argv[n++] = config->args[i]; /* --mirror URL and the like are the script's */
-    if (vms && !has_argument(config, "--kvm"))
+    if (vms && !template_has_argument(config, "--kvm"))
         argv[n++] = (char *)"--kvm";
     progress.total += (images ? BUILD_KVM_PHASES : 0) + (vms ? TEMPLATE_SNAPSHOT_PHASES : 0);
-    tell_progress(&progress);
-    int rv = run_program(argv, err);
+    template_tell_progress(&progress);
+    int rv = template_run_program(argv, err);
     if (rv == 0)
-        tell_server(config);
+        template_tell_server(config);
     if (rv == 0 && vms) {
         progress.done = BUILD_PHASES + BUILD_KVM_PHASES;
         rv = template_snapshot_make(config, out, &progress, err);
@@ -131,7 +133,7 @@ static int cmd_build(const struct config *config, const char *name, struct error
 
 /* The images when they are not those of today, then the snapshot. Beside a running server, too:
  * what its sandboxes run on stays as it is until they end. */
-static int cmd_snapshot(const struct config *config, const char *name, struct error *err)
+static int template_snapshot(const struct config *config, const char *name, struct error *err)
 {
     struct template_progress progress = {.total = TEMPLATE_SNAPSHOT_PHASES,
                                          .started_ms = time_now_ms()};
@@ -141,27 +143,27 @@ static int cmd_snapshot(const struct config *config, const char *name, struct er
     (void)snprintf(file, sizeof(file), "%s/template.json", dir);
     if (access(file, R_OK) < 0)
         return error_set(err, ERROR_TEMPLATE_NOT_FOUND, "There is no template in %s", dir);
-    if (!uses_kvm(config, err))
+    if (!template_uses_kvm(config, err))
         return -ENODEV;
     int rv = 0;
     if (template_kvm_state(dir, config->guest_dir) <= TEMPLATE_KVM_STALE ||
-        has_argument(config, "--new-kernel")) {
+        template_has_argument(config, "--new-kernel")) {
         char *argv[16] = {script, dir};
         for (int i = 3, n = 2; i < config->n_args && n < 15; i++)
             argv[n++] = config->args[i];
         progress.total += BUILD_KVM_PHASES;
-        tell_progress(&progress);
-        rv = run_program(argv, err);
+        template_tell_progress(&progress);
+        rv = template_run_program(argv, err);
         progress.done = BUILD_KVM_PHASES;
     }
     if (rv == 0)
         rv = template_snapshot_make(config, dir, &progress, err);
     if (rv == 0)
-        tell_server(config);
+        template_tell_server(config);
     return rv;
 }
 
-static int cmd_list(const struct config *config, const char *name, struct error *err)
+static int template_list(const struct config *config, const char *name, struct error *err)
 {
     char path[PATH_SIZE];
     struct dirent **entries = NULL;
@@ -171,8 +173,8 @@ static int cmd_list(const struct config *config, const char *name, struct error 
     for (int i = 0; i < n; i++) {
         char file[PATH_SIZE];
         (void)snprintf(file, sizeof(file), "%s/%s/template.json", path, entries[i]->d_name);
-        if (name_ok(entries[i]->d_name) && strstr(entries[i]->d_name, ".partial") == NULL &&
-            access(file, R_OK) == 0)
+        if (template_name_ok(entries[i]->d_name) &&
+            strstr(entries[i]->d_name, ".partial") == NULL && access(file, R_OK) == 0)
             puts(entries[i]->d_name);
         free(entries[i]);
     }
@@ -181,42 +183,41 @@ static int cmd_list(const struct config *config, const char *name, struct error 
     return 0;
 }
 
-static int cmd_remove(const struct config *config, const char *name, struct error *err)
+static int template_remove(const struct config *config, const char *name, struct error *err)
 {
     char path[PATH_SIZE], gone[PATH_SIZE];
     (void)snprintf(path, sizeof(path), "%s/templates/%s", config->state_dir, name);
     (void)snprintf(gone, sizeof(gone), "%s/templates/.%s.removed", config->state_dir, name);
-    if (check_unused(config, path, err) < 0)
+    if (template_check_unused(config, path, err) < 0)
         return -EBUSY;
     /* Renamed first: nobody finds half a template. */
     if (rename(path, gone) < 0)
         return error_set_errno(err, ERROR_TEMPLATE_NOT_FOUND, -errno, "%s", path);
     char *argv[] = {"rm", "-rf", "--one-file-system", "--", gone, NULL};
-    return run_program(argv, err);
+    return template_run_program(argv, err);
 }
 
 static const struct {
     const char *verb;
     bool needs_name;
     int (*run)(const struct config *config, const char *name, struct error *err);
-} verbs[] = {
-    {"build", true, cmd_build},
-    {"list", false, cmd_list},
-    {"remove", true, cmd_remove},
-    {"snapshot", true, cmd_snapshot},
+} template_verbs[] = {
+    {"build", true, template_build},
+    {"list", false, template_list},
+    {"remove", true, template_remove},
+    {"snapshot", true, template_snapshot},
 };
 
 int template_cmd(const struct config *config, struct error *err)
 {
     const char *verb = config->n_args > 1 ? config->args[1] : "";
     const char *name = config->n_args > 2 ? config->args[2] : NULL;
-    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-        if (strcmp(verbs[i].verb, verb) != 0)
+    for (size_t i = 0; i < ARRAY_SIZE(template_verbs); i++) {
+        if (strcmp(template_verbs[i].verb, verb) != 0)
             continue;
-        if (verbs[i].needs_name && (name == NULL || !name_ok(name)))
-            return error_set(err, ERROR_INVALID_ARGUMENT, "corrald template %s NAME", verb);
-        return verbs[i].run(config, name, err);
+        if (template_verbs[i].needs_name && (name == NULL || !template_name_ok(name)))
+            return CMD_USAGE;
+        return template_verbs[i].run(config, name, err);
     }
-    return error_set(err, ERROR_INVALID_ARGUMENT,
-                     "corrald template build|list|remove|snapshot [NAME]");
+    return CMD_USAGE;
 }

@@ -5,51 +5,27 @@
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
-#include <uv.h>
 
 #include "auth/user.h"
 #include "base/timefmt.h"
+#include "cmd/args.h"
+#include "cmd/cmd.h"
+#include "cmd/with_store.h"
 
 struct user_options {
     const char *name, *account, *role; /* NULL: not given */
     bool password_stdin;
 };
 
-static int user_usage(struct error *err)
-{
-    return error_set(err, ERROR_INVALID_ARGUMENT,
-                     "Usage: corrald user create NAME [--account A] [--role ROLE] "
-                     "[--password-stdin] | passwd NAME [--password-stdin] | list | delete NAME");
-}
-
 static int user_parse(char **args, struct user_options *o, struct error *err)
 {
-    const struct {
-        const char *flag;
-        const char **value;
-    } flags[] = {{"--account", &o->account}, {"--role", &o->role}};
-    for (; *args != NULL; args++) {
-        size_t i = 0, len = strcspn(*args, "=");
-        if (strcmp(*args, "--password-stdin") == 0) {
-            o->password_stdin = true;
-            continue;
-        }
-        if ((*args)[0] != '-') {
-            if (o->name != NULL)
-                return user_usage(err);
-            o->name = *args;
-            continue;
-        }
-        while (i < ARRAY_SIZE(flags) &&
-               (strlen(flags[i].flag) != len || memcmp(flags[i].flag, *args, len) != 0))
-            i++;
-        if (i == ARRAY_SIZE(flags))
-            return user_usage(err);
-        *flags[i].value = (*args)[len] == '=' ? *args + len + 1 : *++args;
-        if (*flags[i].value == NULL)
-            return user_usage(err);
-    }
-    return o->name != NULL ? principal_check_name("name", o->name, err) : user_usage(err);
+    const struct cmd_option options[] = {{"--account", &o->account, NULL},
+                                         {"--role", &o->role, NULL},
+                                         {"--password-stdin", NULL, &o->password_stdin}};
+    int rv = cmd_parse(args, options, ARRAY_SIZE(options), &o->name);
+    if (rv == 0 && o->name == NULL)
+        rv = CMD_USAGE;
+    return rv == 0 ? principal_check_name("name", o->name, err) : rv;
 }
 
 /* One line of standard input. On a terminal it is asked for, and not shown. */
@@ -104,7 +80,7 @@ static int user_create(struct store *store, char **args, struct error *err)
     const char *account = o.account != NULL ? o.account : "default";
     if (rv == 0)
         rv = principal_check_name("account", account, err);
-    if (rv < 0)
+    if (rv != 0)
         return rv;
     if (user_get(store, o.name, &other) != -ENOENT)
         return error_set(err, ERROR_CONFLICT, "The user %s exists already", o.name);
@@ -117,10 +93,10 @@ static int user_find(struct store *store, char **args, struct user_options *o, s
                      struct error *err)
 {
     int rv = user_parse(args, o, err);
-    if (rv < 0)
+    if (rv != 0)
         return rv;
     if (o->account != NULL || o->role != NULL)
-        return user_usage(err);
+        return CMD_USAGE;
     rv = user_get(store, o->name, u);
     if (rv == -ENOENT)
         return error_set(err, ERROR_NOT_FOUND, "There is no user %s", o->name);
@@ -140,7 +116,7 @@ static int user_delete(struct store *store, char **args, struct error *err)
     struct user_options o = {0};
     struct user u;
     int rv = user_find(store, args, &o, &u, err);
-    if (rv < 0)
+    if (rv != 0)
         return rv;
     rv = user_del(store, u.name);
     if (rv == 0)
@@ -159,7 +135,7 @@ static int user_print(void *ctx, const struct user *u)
 static int user_list(struct store *store, char **args, struct error *err)
 {
     if (args[0] != NULL)
-        return user_usage(err);
+        return CMD_USAGE;
     int rv = user_each(store, user_print, NULL);
     return rv < 0 ? error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot read the users") : 0;
 }
@@ -174,27 +150,16 @@ static const struct {
     {"delete", user_delete},
 };
 
+static int user_run(struct store *store, char **args, struct error *err)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(user_commands); i++) {
+        if (strcmp(user_commands[i].name, args[0]) == 0)
+            return user_commands[i].run(store, args + 1, err);
+    }
+    return CMD_USAGE;
+}
+
 int user_cmd(const struct config *config, struct error *err)
 {
-    uv_loop_t loop;
-    struct store *store = NULL;
-    size_t i = 0;
-    while (i < ARRAY_SIZE(user_commands) && config->n_args > 1 &&
-           strcmp(user_commands[i].name, config->args[1]) != 0)
-        i++;
-    if (config->n_args < 2 || i == ARRAY_SIZE(user_commands))
-        return user_usage(err);
-    int rv = uv_loop_init(&loop);
-    if (rv < 0)
-        return error_set_errno(err, ERROR_INTERNAL, rv, "Cannot start the loop");
-    rv = store_open(&store, &loop, config->state_dir, (size_t)config->map_size, err);
-    if (rv == -EBUSY)
-        rv = store_open_beside(&store, &loop, config->state_dir, (size_t)config->map_size, err);
-    if (rv == 0) {
-        rv = user_commands[i].run(store, config->args + 2, err);
-        store_close(store, NULL, NULL);
-        (void)uv_run(&loop, UV_RUN_DEFAULT);
-    }
-    (void)uv_loop_close(&loop);
-    return rv;
+    return config->n_args > 1 ? cmd_with_store(config, true, user_run, err) : CMD_USAGE;
 }

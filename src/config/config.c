@@ -15,6 +15,7 @@
 struct config_sources {
     const char *flags[CONFIG_MAX_OPTIONS]; /* NULL: not given */
     const char *file;                      /* --config */
+    void (*commands)(struct buf *out);     /* for --help */
     enum config_result result;             /* CONFIG_EXIT once --help or --version was met */
 };
 
@@ -138,7 +139,7 @@ static void config_answer(struct config_sources *src, const char *arg)
     if (strcmp(arg, "--version") == 0 || strcmp(arg, "-V") == 0)
         (void)buf_append_str(&out, "corrald " CORRAL_VERSION "\n");
     else
-        (void)config_help(&out);
+        (void)config_help(&out, src->commands);
     (void)fwrite(out.data, 1, out.len, stdout);
     (void)fflush(stdout);
 }
@@ -290,9 +291,10 @@ static int config_finish(struct config *c, struct error *err)
     return 0;
 }
 
-int config_load(struct config **ret, int argc, char **argv, struct error *err)
+int config_load(struct config **ret, int argc, char **argv, void (*commands)(struct buf *out),
+                struct error *err)
 {
-    struct config_sources src = {0};
+    struct config_sources src = {.commands = commands};
     struct config *c = config_new();
     if (c == NULL)
         return error_set_errno(err, ERROR_INTERNAL, -ENOMEM, "Cannot read the options");
@@ -315,14 +317,16 @@ int config_load(struct config **ret, int argc, char **argv, struct error *err)
     return CONFIG_RUN;
 }
 
-int config_help(struct buf *out)
+int config_help(struct buf *out, void (*commands)(struct buf *out))
 {
     const char *group = "";
     (void)buf_append_str(
-        out, "usage: corrald [OPTION...]            run the server\n"
-             "       corrald [OPTION...] key ...    create, list and revoke API keys\n"
-             "       corrald [OPTION...] template ...  build, list and remove templates\n\n"
-             "Every option is also a variable (--max-body is CORRAL_MAX_BODY) and a line of the\n"
+        out, "usage: corrald [OPTION...]               run the server\n"
+             "       corrald [OPTION...] COMMAND ...   run a command on the server's state\n\n"
+             "Commands\n");
+    commands(out);
+    (void)buf_append_str(
+        out, "\nEvery option is also a variable (--max-body is CORRAL_MAX_BODY) and a line of the\n"
              "file given with --config (max-body = 32MiB). The command line wins over variables,\n"
              "variables win over the file.\n\n"
              "  --config FILE\n        Read options from FILE\n"

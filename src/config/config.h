@@ -68,16 +68,18 @@ enum config_result {
 
 /* CONFIG_RUN with *ret owned by the caller, CONFIG_EXIT, or -EINVAL with `err` filled.
  * The first argument that is not an option starts the sub command; options of the table are still
- * taken after it, everything else goes to `args` in order. */
-int config_load(struct config **ret, int argc, char **argv, struct error *err);
+ * taken after it, everything else goes to `args` in order. `commands` appends the list of sub
+ * commands to the text of --help. */
+struct buf;
+int config_load(struct config **ret, int argc, char **argv, void (*commands)(struct buf *out),
+                struct error *err);
 void config_free(struct config *c); /* NULL is fine */
 
 /* True when only this machine can reach the address. */
 bool config_is_loopback(const struct config_listen *l);
 
 /* The text of --help. */
-struct buf;
-int config_help(struct buf *out);
+int config_help(struct buf *out, void (*commands)(struct buf *out));
 
 /* Parts of config_load, for tests and the fuzzer: sets options of `c` from the text of a file. */
 struct config *config_new(void); /* all options at their defaults; NULL when memory ran out */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "cmd/cmd.h"
 #include "config/config.h"
 #include "core/file.h"
 #include "t.h"
@@ -24,7 +25,7 @@ static int load(const char *line)
     for (char *word = strtok(text, " "); word != NULL; word = strtok(NULL, " "))
         argv[argc++] = word;
     argv[argc] = NULL;
-    return config_load(&config, argc, argv, &err);
+    return config_load(&config, argc, argv, cmd_help, &err);
 }
 
 static void fails(const char *line, const char *words)
@@ -245,13 +246,12 @@ static void loopback(void)
     }
 }
 
-/* Every option is in --help and in the man page. */
 /* Each option of --help is an item of the page, `item` with its name. */
 static void is_documented(const char *path, const char *item_format, size_t skip)
 {
     cleanup_buf struct buf help = {0};
     cleanup_buf struct buf page = {0};
-    T_EQ(config_help(&help), 0);
+    T_EQ(config_help(&help, cmd_help), 0);
     T_EQ(file_read(path, 1 << 20, &page), 0);
     const char *man = buf_cstr(&page);
     size_t options = 0;
@@ -266,6 +266,57 @@ static void is_documented(const char *path, const char *item_format, size_t skip
             T_FAIL("%s has no '%s'", path, item);
     }
     T_TRUE(options > 15);
+}
+
+/* Each form of each sub command is in --help and in the man page. */
+static void commands_are_documented(void)
+{
+    cleanup_buf struct buf help = {0};
+    cleanup_buf struct buf page = {0};
+    size_t forms = 0;
+    T_EQ(config_help(&help, cmd_help), 0);
+    T_EQ(file_read(CORRALD_MAN_PAGE, 1 << 20, &page), 0);
+    for (size_t i = 0; i < cmd_table_len; i++) {
+        const struct cmd *c = &cmd_table[i];
+        T_TRUE(strstr(buf_cstr(&help), c->help) != NULL);
+        for (const char *form = c->usage; form != NULL; form = strstr(form, " | "), forms++) {
+            char item[128];
+            form += strspn(form, " |");
+            size_t len = strcspn(form, " ");
+            (void)snprintf(item, sizeof(item), "\n  %s%s%.*s", c->name, len > 0 ? " " : "",
+                           (int)len, form);
+            if (strstr(buf_cstr(&help), item) == NULL)
+                T_FAIL("--help has no '%s'", item + 3);
+            (void)snprintf(item, sizeof(item), "\n.It Cm %s%s%.*s", c->name, len > 0 ? " " : "",
+                           (int)len, form);
+            if (strstr(buf_cstr(&page), item) == NULL)
+                T_FAIL("%s has no '%s'", CORRALD_MAN_PAGE, item + 1);
+        }
+    }
+    T_EQ(forms, 12);
+}
+
+static int run(const char *line)
+{
+    T_EQ(load(line), CONFIG_RUN);
+    return cmd_run(config, &err);
+}
+
+static void wrong_arguments_show_the_usage(void)
+{
+    for (size_t i = 0; i < cmd_table_len; i++) {
+        char line[64], usage[512];
+        /* One word too many for a command without arguments, no form for the others; no store
+         * is opened for either. */
+        bool bare = cmd_table[i].usage[0] == '\0';
+        (void)snprintf(line, sizeof(line), "%s%s", cmd_table[i].name, bare ? " more" : "");
+        (void)snprintf(usage, sizeof(usage), "Usage: corrald %s%s%s", cmd_table[i].name,
+                       bare ? "" : " ", cmd_table[i].usage);
+        T_EQ(run(line), -EINVAL);
+        T_STR(err.message, usage);
+    }
+    T_EQ(run("nonsense"), -EINVAL);
+    T_TRUE(strstr(err.message, "Unknown command 'nonsense'") != NULL);
 }
 
 static void everything_is_documented(void)
@@ -296,4 +347,5 @@ static void origins(void)
 
 T_MAIN(T_CASE(defaults), T_CASE(flags), T_CASE(sub_commands), T_CASE(bad_flags), T_CASE(rates),
        T_CASE(environment), T_CASE(precedence), T_CASE(file_lines), T_CASE(bad_files),
-       T_CASE(loopback), T_CASE(origins), T_CASE(everything_is_documented))
+       T_CASE(loopback), T_CASE(origins), T_CASE(commands_are_documented),
+       T_CASE(wrong_arguments_show_the_usage), T_CASE(everything_is_documented))
