@@ -8,9 +8,9 @@
 #include "server.h"
 
 /* Large buffers (bodies, output) go back to the kernel when they are freed. Without fixed
- * thresholds glibc raises them with each large buffer freed, and an idle server keeps what a busy
- * one needed. */
-static void keep_memory_flat(void)
+ * thresholds glibc raises them with each large buffer freed, and an idle server would keep the
+ * memory of its busiest moment. */
+static void main_keep_memory_flat(void)
 {
     (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
     (void)mallopt(M_TRIM_THRESHOLD, 512 * 1024);
@@ -23,7 +23,7 @@ int main(int argc, char **argv)
     int status = 0;
     if (driver_helper_main(argc, argv, &status))
         return status;
-    keep_memory_flat();
+    main_keep_memory_flat();
     int rv = config_load(&config, argc, argv, cmd_help, &err);
     if (rv == CONFIG_EXIT)
         return 0;

@@ -18,7 +18,7 @@
 #include "template/builder.h"
 
 #define SERVER_KEY_MAX  256   /* bytes of admin.key */
-#define SERVER_GRACE_MS 10000 /* for requests that are being answered when it is told to stop */
+#define SERVER_GRACE_MS 10000 /* given to requests under way when the server stops */
 
 struct server {
     const struct config *config;
@@ -45,8 +45,8 @@ static void server_http_stopped(struct http_server *http);
 static void server_sandboxes_stopped(void *ctx);
 static void server_store_closed(void *ctx);
 
-/* Each connection and each operation in a sandbox is a descriptor. Returns how many connections
- * leave enough for the rest. */
+/* Each connection and each operation in a sandbox needs a descriptor. Returns how many connections
+ * leave enough descriptors for the operations. */
 static unsigned int server_raise_files(unsigned int connections)
 {
     struct rlimit files;
@@ -78,7 +78,7 @@ static void server_snapshot_refused(void *ctx, const char *template_dir)
     template_builder_refused(&s->builder, template_dir);
 }
 
-/* After the driver: what a template has for microVMs is of interest only where they are used. */
+/* Runs after the driver is open: only the kvm driver uses what a template holds for microVMs. */
 static int server_open_templates(struct server *s, struct error *err)
 {
     const struct config *c = s->config;
@@ -178,8 +178,8 @@ static void server_watch(struct server *s, uv_signal_t *handle, int signum)
     uv_signal_start(handle, server_signal, signum);
 }
 
-/* What a person who just started it wants to know. Standard output is for this alone; the log goes
- * to standard error. */
+/* Tells the person who started the server what to try first. Standard output carries nothing else;
+ * the log goes to standard error. */
 static void server_banner(const struct server *s)
 {
     const char *address = http_server_address(&s->http);
@@ -229,7 +229,8 @@ static int server_start(struct server *s, struct error *err)
     return 0;
 }
 
-/* Every sandbox of the last server is adopted or failed: nobody sees the time between. */
+/* Called when every sandbox of the last server is adopted or failed. The server listens only from
+ * here on, so no client sees a sandbox in between. */
 static void server_recovered(void *ctx)
 {
     struct server *s = ctx;
@@ -255,12 +256,12 @@ int server_run(const struct config *config, struct error *err)
     int rv = server_start(s, err);
     if (rv == 0)
         uv_run(&s->loop, UV_RUN_DEFAULT);
-    /* The process ends here: what the kernel takes back is not taken apart by hand, and sandboxes
-     * that live on must not be. */
+    /* The process ends next, so the kernel frees everything. Freeing it by hand would also end the
+     * sandboxes that the next server adopts. */
     return rv;
 }
 
-/* What an operator changes beside a running server. */
+/* Reads again what an operator may change while the server runs: templates and the certificate. */
 static void server_reload(struct server *s)
 {
     struct error err;

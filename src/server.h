@@ -1,5 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* server.h - the server as a whole: what is started in which order, and stopped in the reverse. */
+/*
+ * server.h - the server as a whole: its parts, started in order and stopped in reverse.
+ *
+ * The happy path is: the state is opened and locked, then the templates, the isolation driver and
+ * the sandboxes; the sandboxes of the last server are adopted; the port opens; a signal comes; the
+ * port closes and requests under way are answered; workflows and sandboxes stop; the state is
+ * written and closed.
+ *
+ * Possible failure modes are: a part cannot start (the process ends with the reason and the port
+ * never opens); requests outlive the grace period (they are aborted; a second signal ends the grace
+ * at once); a new certificate cannot be used at SIGHUP (the old one stays).
+ */
 #ifndef CORRAL_SERVER_H
 #define CORRAL_SERVER_H
 

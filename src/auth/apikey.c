@@ -45,7 +45,7 @@ static struct apikey **apikey_slot(const struct apikeys *t, const char *id)
     return slot;
 }
 
-/* Keeps chains short. Without memory the table stays as it is, only slower. */
+/* Keeps chains short. When memory runs out the table stays as it is and gets slower. */
 static void apikeys_grow(struct apikeys *t)
 {
     if (t->count <= t->n_buckets)
@@ -174,8 +174,8 @@ static int apikeys_first_admin(struct apikeys *t, const char *path, struct error
     memcpy(id, k->id, sizeof(id));
     size_t len = strlen(line);
     line[len] = '\n';
-    /* The file before the record: a crash in between leaves a file that the next start replaces,
-     * not a key that nobody has. */
+    /* The file is written before the record. A crash in between leaves a file that the next start
+     * replaces; the other order would leave a key that nobody has. */
     rv = file_replace(path, line, len + 1, 0600);
     if (rv < 0)
         return error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot write %.150s", path);
@@ -195,7 +195,7 @@ int apikeys_ensure_admin(struct apikeys *t, const char *state_dir, struct error 
     if (apikeys_count_admins(t) == 0)
         return apikeys_first_admin(t, path, err);
     if (access(path, F_OK) < 0)
-        log_warn("the file with the admin key is gone, going on", "file=%s", path);
+        log_warn("the file with the admin key is missing", "file=%s", path);
     return 0;
 }
 

@@ -9,7 +9,7 @@
 #define JWS_SIGNATURE_LEN 86 /* 64 bytes as base64url */
 
 /* Three parts of base64url, the last a signature of our size. Its last character holds four bits
- * that mean nothing; another spelling of them would be another text of the same token. */
+ * that mean nothing; another value of them would be a second text of the same token. */
 static int jws_check_form(const char *token, size_t len)
 {
     size_t dots = 0, part = 0;
@@ -91,7 +91,8 @@ int jws_read(const char *token, size_t len, struct jws_claims *ret)
 
 int jws_verify(const struct jws_key *key, const char *token, size_t len, struct jws_claims *ret)
 {
-    /* The algorithm first: the library would take the public key as the secret of an HS256 token.
+    /* The algorithm is checked first: the library would take the public key as the secret of an
+     * HS256 token.
      */
     int rv = jws_decode(token, len, NULL, ret);
     if (rv == 0 && strcmp(ret->kid, key->id) != 0)

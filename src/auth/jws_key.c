@@ -12,7 +12,7 @@
 
 #define JWS_KEY_RECORD 1
 
-static int key_random(void *ctx, unsigned char *out, size_t len)
+static int jws_key_random(void *ctx, unsigned char *out, size_t len)
 {
     id_random(out, len);
     return 0;
@@ -26,7 +26,7 @@ int jws_key_make(struct jws_key *key)
     mbedtls_pk_init(&pk);
     int rv = mbedtls_pk_setup(&pk, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
     if (rv == 0)
-        rv = mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(pk), key_random, NULL);
+        rv = mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(pk), jws_key_random, NULL);
     if (rv == 0)
         rv = mbedtls_pk_write_key_pem(&pk, (unsigned char *)key->private_pem, JWS_KEY_PEM_SIZE);
     if (rv == 0)
@@ -59,7 +59,7 @@ struct key_load {
 };
 
 /* Keeps the newest in order; the one that falls off the end is deleted. */
-static int key_visit(void *ctx, const void *key, size_t keylen, const void *val, size_t vallen)
+static int jws_key_visit(void *ctx, const void *key, size_t keylen, const void *val, size_t vallen)
 {
     struct key_load *l = ctx;
     struct cursor c;
@@ -88,6 +88,6 @@ static int key_visit(void *ctx, const void *key, size_t keylen, const void *val,
 int jws_key_load(struct store *store, struct jws_key *keys, int max)
 {
     struct key_load l = {.store = store, .keys = keys, .max = max};
-    int rv = store_each(store, STORE_SIGNKEYS, key_visit, &l);
+    int rv = store_each(store, STORE_SIGNKEYS, jws_key_visit, &l);
     return rv < 0 ? rv : l.n;
 }

@@ -10,8 +10,8 @@
 
 #include "core/id.h"
 
-static void check_work(uv_work_t *work);
-static void check_done(uv_work_t *work, int status);
+static void password_on_work(uv_work_t *work);
+static void password_on_done(uv_work_t *work, int status);
 
 /* Release 3 takes the algorithm instead of a prepared context. */
 static int password_hash(const char *text, const uint8_t *salt, uint32_t cost, uint8_t *out)
@@ -53,15 +53,15 @@ void password_queue_init(struct password_queue *q, uv_loop_t *loop)
     list_init(&q->waiting);
 }
 
-static void queue_next(struct password_queue *q)
+static void password_next(struct password_queue *q)
 {
     while (q->running < PASSWORD_RUNNING && !list_empty(&q->waiting)) {
         struct password_check *c = list_first(&q->waiting, struct password_check, node);
         list_del(&c->node);
         q->n_waiting--;
         q->running++;
-        (void)uv_queue_work(q->loop, &c->work, check_work,
-                            check_done); /* fails without a cb only */
+        (void)uv_queue_work(q->loop, &c->work, password_on_work,
+                            password_on_done); /* fails without a cb only */
     }
 }
 
@@ -77,11 +77,11 @@ int password_check_start(struct password_queue *q, struct password_check *c, con
     c->queue = q;
     list_add_tail(&q->waiting, &c->node);
     q->n_waiting++;
-    queue_next(q);
+    password_next(q);
     return 0;
 }
 
-static void check_work(uv_work_t *work)
+static void password_on_work(uv_work_t *work)
 {
     struct password_check *c = container_of(work, struct password_check, work);
     c->matches = password_matches(&c->password, c->text);
@@ -94,13 +94,13 @@ static void check_work(uv_work_t *work)
     mbedtls_platform_zeroize(c->text, strlen(c->text));
 }
 
-static void check_done(uv_work_t *work, int status)
+static void password_on_done(uv_work_t *work, int status)
 {
     struct password_check *c = container_of(work, struct password_check, work);
     struct password_queue *q = c->queue;
     free(c->text);
     c->text = NULL;
     q->running--;
-    queue_next(q);
+    password_next(q);
     c->done(c);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * throttle.h - slows down who guesses: counts failures by name in a table of fixed size.
+ * throttle.h - slows down clients that guess: counts failures by name in a table of fixed size.
  *
  * A try is counted when it begins and taken back when it succeeds, so that tries side by side count
- * too. After THROTTLE_FREE of them each further one must wait, THROTTLE_WAIT_MS at first and twice
+ * too. After THROTTLE_FREE tries each further one must wait, THROTTLE_WAIT_MS at first and twice
  * as long each time, up to THROTTLE_WAIT_MAX_MS; THROTTLE_FORGET_MS after the last one all is
  * forgotten. When the table is full the entry that was quiet the longest makes room.
  */

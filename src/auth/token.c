@@ -38,7 +38,7 @@ struct tokens {
     struct token_seen *seen;
 };
 
-static void session_encode(struct buf *b, const struct session *s)
+static void token_session_encode(struct buf *b, const struct session *s)
 {
     record_begin(b, TOKEN_RECORD);
     record_str(b, s->user);
@@ -48,8 +48,8 @@ static void session_encode(struct buf *b, const struct session *s)
     record_bytes(b, s->secret, sizeof(s->secret));
 }
 
-static int session_decode(struct session *s, const void *key, size_t keylen, const void *val,
-                          size_t len)
+static int token_session_decode(struct session *s, const void *key, size_t keylen, const void *val,
+                                size_t len)
 {
     struct cursor c;
     *s = (struct session){0};
@@ -64,16 +64,16 @@ static int session_decode(struct session *s, const void *key, size_t keylen, con
     return record_end(&c);
 }
 
-static int session_put(struct tokens *t, const struct session *s)
+static int token_session_put(struct tokens *t, const struct session *s)
 {
     cleanup_buf struct buf b = {0};
-    session_encode(&b, s);
+    token_session_encode(&b, s);
     if (b.failed)
         return -ENOMEM;
     return store_put(t->store, STORE_TOKENS, s->id, TOKEN_SESSION_LEN, b.data, b.len);
 }
 
-static int session_end(struct tokens *t, const struct session *s)
+static int token_session_end(struct tokens *t, const struct session *s)
 {
     if (t->sessions > 0)
         t->sessions--;
@@ -81,22 +81,23 @@ static int session_end(struct tokens *t, const struct session *s)
 }
 
 /* The session with that id and its user, both still valid. 0 or -ENOENT. */
-static int session_get(struct tokens *t, const char *id, struct session *s, struct user *u)
+static int token_session_get(struct tokens *t, const char *id, struct session *s, struct user *u)
 {
     cleanup_buf struct buf b = {0};
     if (store_get(t->store, STORE_TOKENS, id, TOKEN_SESSION_LEN, &b) < 0 ||
-        session_decode(s, id, TOKEN_SESSION_LEN, b.data, b.len) < 0 ||
+        token_session_decode(s, id, TOKEN_SESSION_LEN, b.data, b.len) < 0 ||
         s->expires_ms <= time_now_ms() || user_get(t->store, s->user, u) < 0 ||
         u->generation != s->generation)
         return -ENOENT;
     return 0;
 }
 
-static int session_sweep(void *ctx, const void *key, size_t keylen, const void *val, size_t vallen)
+static int token_session_sweep(void *ctx, const void *key, size_t keylen, const void *val,
+                               size_t vallen)
 {
     struct tokens *t = ctx;
     struct session s;
-    if (session_decode(&s, key, keylen, val, vallen) < 0 || s.expires_ms <= time_now_ms())
+    if (token_session_decode(&s, key, keylen, val, vallen) < 0 || s.expires_ms <= time_now_ms())
         return store_del(t->store, STORE_TOKENS, key, keylen);
     t->sessions++;
     return 0;
@@ -105,7 +106,7 @@ static int session_sweep(void *ctx, const void *key, size_t keylen, const void *
 static int tokens_sweep(struct tokens *t)
 {
     t->sessions = 0;
-    return store_each(t->store, STORE_TOKENS, session_sweep, t);
+    return store_each(t->store, STORE_TOKENS, token_session_sweep, t);
 }
 
 int tokens_load(struct tokens **ret, struct store *store, struct error *err)
@@ -124,13 +125,6 @@ int tokens_load(struct tokens **ret, struct store *store, struct error *err)
     }
     *ret = t;
     return 0;
-}
-
-void tokens_free(struct tokens *t)
-{
-    if (t != NULL)
-        free(t->seen);
-    free(t);
 }
 
 int token_rotate(struct tokens *t)
@@ -177,7 +171,7 @@ static int token_make(struct tokens *t, struct session *s, const struct user *u,
     sha256(ret->refresh, strlen(ret->refresh), s->secret);
     s->expires_ms = time_now_ms() + (int64_t)TOKEN_REFRESH_S * 1000;
     if (rv == 0)
-        rv = session_put(t, s);
+        rv = token_session_put(t, s);
     if (rv == 0)
         rv = jws_sign(&t->keys[0], &claims, &ret->access);
     return rv < 0 ? error_set_errno(err, ERROR_INTERNAL, rv, "Cannot make a token") : 0;
@@ -217,7 +211,7 @@ static int token_session(struct tokens *t, const char *text, size_t len, struct 
                          struct user *u)
 {
     uint8_t hash[SHA256_SIZE];
-    if (!token_is_refresh(text, len) || session_get(t, text + strlen(TOKEN_PREFIX), s, u) < 0)
+    if (!token_is_refresh(text, len) || token_session_get(t, text + strlen(TOKEN_PREFIX), s, u) < 0)
         return -ENOENT;
     sha256(text, len, hash);
     return id_equal(hash, s->secret, sizeof(hash)) ? 0 : -EACCES;
@@ -231,7 +225,7 @@ int token_refresh(struct tokens *t, const char *text, size_t len, struct token_p
     int rv = token_session(t, text, len, &s, &u);
     if (rv == -EACCES) {
         log_warn("a refresh token was used twice, session ended", "user=%s", s.user);
-        (void)session_end(t, &s);
+        (void)token_session_end(t, &s);
     }
     if (rv < 0)
         return token_refuse(err, "The refresh token is not valid");
@@ -254,7 +248,7 @@ static struct token_seen *token_slot(struct tokens *t, const uint8_t *hash)
     return t->seen != NULL ? &t->seen[(hash[0] | hash[1] << 8) & (TOKEN_CACHE - 1)] : NULL;
 }
 
-/* Claims of a token whose signature is right; session and user are still to be asked. */
+/* The claims of a token whose signature is right. The caller still checks session and user. */
 static int token_verify(struct tokens *t, const char *text, size_t len, struct jws_claims *ret)
 {
     uint8_t hash[SHA256_SIZE];
@@ -268,9 +262,10 @@ static int token_verify(struct tokens *t, const char *text, size_t len, struct j
     }
     if (jws_read(text, len, ret) < 0)
         return -EACCES;
-    /* Cheap questions first: a stranger cannot make the server check signatures. */
+    /* Cheap checks come first, so that a stranger cannot make the server verify signatures. */
     const struct jws_key *key = token_key(t, ret->kid);
-    if (key == NULL || strlen(ret->id) <= TOKEN_SESSION_LEN || session_get(t, ret->id, &s, &u) < 0)
+    if (key == NULL || strlen(ret->id) <= TOKEN_SESSION_LEN ||
+        token_session_get(t, ret->id, &s, &u) < 0)
         return -EACCES;
     if (jws_verify(key, text, len, ret) < 0)
         return -EACCES;
@@ -292,7 +287,7 @@ int token_check(struct tokens *t, const char *text, size_t len, struct principal
         return token_refuse(err, "The token is not valid");
     if (claims.expiry <= now || claims.not_before > now)
         return token_refuse(err, "The token has expired");
-    if (strlen(claims.id) <= TOKEN_SESSION_LEN || session_get(t, claims.id, &s, &u) < 0 ||
+    if (strlen(claims.id) <= TOKEN_SESSION_LEN || token_session_get(t, claims.id, &s, &u) < 0 ||
         strcmp(s.user, claims.subject) != 0)
         return token_refuse(err, "The token is not valid any more");
     *ret = (struct principal){.role = u.role, .scopes = role_scopes(u.role)};
@@ -307,9 +302,9 @@ int token_revoke(struct tokens *t, const char *text, size_t len)
     struct session s;
     struct user u;
     if (token_session(t, text, len, &s, &u) == 0)
-        return session_end(t, &s);
+        return token_session_end(t, &s);
     if (len > JWS_MAX_TOKEN || token_verify(t, text, len, &claims) < 0 ||
-        strlen(claims.id) <= TOKEN_SESSION_LEN || session_get(t, claims.id, &s, &u) < 0)
+        strlen(claims.id) <= TOKEN_SESSION_LEN || token_session_get(t, claims.id, &s, &u) < 0)
         return 0;
-    return session_end(t, &s);
+    return token_session_end(t, &s);
 }

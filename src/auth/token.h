@@ -39,7 +39,6 @@ struct token_pair {
 /* Reads the keys (and makes the first one), drops what has expired. Start-up; the caller commits.
  */
 int tokens_load(struct tokens **ret, struct store *store, struct error *err);
-void tokens_free(struct tokens *t); /* NULL is fine */
 
 /* A new session. */
 int token_issue(struct tokens *t, const struct user *u, struct token_pair *ret, struct error *err);
@@ -50,7 +49,7 @@ int token_refresh(struct tokens *t, const char *text, size_t len, struct token_p
 /* The principal of an access token. -EACCES and ERROR_UNAUTHORIZED. */
 int token_check(struct tokens *t, const char *text, size_t len, struct principal *ret,
                 struct error *err);
-/* Ends the session of an access or a refresh token; what is no valid token is ignored. */
+/* Ends the session of an access or a refresh token. Ignores text that is not a valid token. */
 int token_revoke(struct tokens *t, const char *text, size_t len);
 
 /* A new signing key; the older of two before it stops being accepted. */

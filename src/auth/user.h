@@ -13,8 +13,6 @@
 #include "auth/principal.h"
 #include "store/store.h"
 
-#define USER_MAX 100000 /* users of one server */
-
 struct user {
     char name[PRINCIPAL_NAME_SIZE];
     char account[PRINCIPAL_NAME_SIZE];
@@ -36,8 +34,7 @@ int user_each(struct store *store, int (*visit)(void *ctx, const struct user *u)
  * is too short or too long. */
 int user_set_password(struct user *u, const char *text, struct error *err);
 
-/* What a password is compared with when there is no such user: nothing matches it, in the same
- * time. */
+/* Stands in for a user who does not exist: no password matches it, and the check takes as long. */
 void user_nobody(struct user *ret);
 
 #endif

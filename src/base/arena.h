@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* arena.h - memory that is released all at once: allocations of one request. Zeroed is empty. */
-#ifndef CORRAL_ARENA_H
-#define CORRAL_ARENA_H
+#ifndef CORRAL_BASE_ARENA_H
+#define CORRAL_BASE_ARENA_H
 
 #include "base/base.h"
 

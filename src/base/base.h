@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* base.h - the handful of macros every file may use: cleanup attributes, ownership transfer,
  * container_of. */
-#ifndef CORRAL_BASE_H
-#define CORRAL_BASE_H
+#ifndef CORRAL_BASE_BASE_H
+#define CORRAL_BASE_BASE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -15,7 +15,6 @@
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
-#define WARN_UNUSED            __attribute__((warn_unused_result))
 
 /* Locals that release themselves: `cleanup_free char *s = NULL;`. Hand the value on with TAKE_PTR
  * or TAKE_FD. */

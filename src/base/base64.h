@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* base64.h - base64 as RFC 4648, section 4, defines it, with padding. */
-#ifndef CORRAL_BASE64_H
-#define CORRAL_BASE64_H
+#ifndef CORRAL_BASE_BASE64_H
+#define CORRAL_BASE_BASE64_H
 
 #include "base/buf.h"
 

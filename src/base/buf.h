@@ -4,10 +4,10 @@
  * bytes from outside.
  *
  * A zeroed `struct buf` is empty and valid. Appending fails with -ENOMEM only; a buffer remembers
- * that failure (`buf_failed`), so a run of appends needs one check at its end.
+ * that failure (`failed`), so a run of appends needs one check at its end.
  */
-#ifndef CORRAL_BUF_H
-#define CORRAL_BUF_H
+#ifndef CORRAL_BASE_BUF_H
+#define CORRAL_BASE_BUF_H
 
 #include <stdbool.h>
 

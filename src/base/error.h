@@ -6,8 +6,8 @@
  * someone it also takes a `struct error *err` last, fills it on failure and leaves it untouched on
  * success. `err` may be NULL. Only the top of the stack logs or answers.
  */
-#ifndef CORRAL_ERROR_H
-#define CORRAL_ERROR_H
+#ifndef CORRAL_BASE_ERROR_H
+#define CORRAL_BASE_ERROR_H
 
 #include "base/base.h"
 #include "base/error_codes.h"

@@ -3,10 +3,10 @@
  * error_codes.h - every error a client can be told about, in one table.
  *
  * X(NAME, "code in the JSON body", HTTP status, "meaning"). Codes are stable: clients match on
- * them. corral-api(7) lists this table; test/style checks that the page and the table agree.
+ * them. corral-api(7) lists this table; test/api/test_openapi.py checks that they agree.
  */
-#ifndef CORRAL_ERROR_CODES_H
-#define CORRAL_ERROR_CODES_H
+#ifndef CORRAL_BASE_ERROR_CODES_H
+#define CORRAL_BASE_ERROR_CODES_H
 
 #define ERROR_CODES(X)                                                                             \
     X(INVALID_REQUEST, "invalid_request", 400, "The request is malformed")                         \

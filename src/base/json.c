@@ -43,7 +43,7 @@ static json *json_parse_text(const void *data, size_t len, bool nul, struct erro
         error_set(err, ERROR_INVALID_JSON, "The JSON text is not valid UTF-8");
         return NULL;
     }
-    /* cJSON takes more than JSON, and what it takes depends on its release. */
+    /* cJSON accepts more than JSON, and how much more depends on its release. */
     const char *why = json_check(data, len, nul, &at);
     if (why != NULL) {
         error_set(err, ERROR_INVALID_JSON, "The JSON text is malformed at byte %zu: %s", at, why);
@@ -87,19 +87,6 @@ json *json_parse_object(const void *data, size_t len, struct error *err)
 json *json_parse_object_nul(const void *data, size_t len, struct error *err)
 {
     return json_parse_body(data, len, true, err);
-}
-
-bool json_is_string_map(const json *j)
-{
-    const json *item = NULL;
-    if (!cJSON_IsObject(j))
-        return false;
-    cJSON_ArrayForEach(item, j)
-    {
-        if (!cJSON_IsString(item))
-            return false;
-    }
-    return true;
 }
 
 /* The field's value; NULL when absent or null. */
@@ -208,7 +195,7 @@ struct vector {
     size_t count, bytes;
 };
 
-static void vector_add(struct vector *v, const char *a, const char *sep, const char *b)
+static void json_vector_add(struct vector *v, const char *a, const char *sep, const char *b)
 {
     size_t size = strlen(a) + strlen(sep) + strlen(b) + 1;
     if (v->items != NULL) {
@@ -221,7 +208,7 @@ static void vector_add(struct vector *v, const char *a, const char *sep, const c
 }
 
 /* After the counting pass: allocates. After the filling pass the vector is NULL-terminated. */
-static int vector_alloc(struct vector *v)
+static int json_vector_alloc(struct vector *v)
 {
     char **items = calloc(1, (v->count + 1) * sizeof(char *) + v->bytes);
     if (items == NULL)
@@ -230,7 +217,7 @@ static int vector_alloc(struct vector *v)
     return 0;
 }
 
-static int env_add(struct vector *v, const char *field, const json *item, struct error *err)
+static int json_env_add(struct vector *v, const char *field, const json *item, struct error *err)
 {
     char number[32];
     const char *value = number;
@@ -249,7 +236,7 @@ static int env_add(struct vector *v, const char *field, const json *item, struct
     else
         return error_set(err, ERROR_INVALID_ARGUMENT, "Field '%s.%.60s' must be a string", field,
                          name);
-    vector_add(v, name, "=", value);
+    json_vector_add(v, name, "=", value);
     return 0;
 }
 
@@ -264,11 +251,11 @@ int json_get_env(const json *obj, const char *field, char ***ret, struct error *
     for (int pass = 0; pass < 2; pass++) {
         cJSON_ArrayForEach(item, map)
         {
-            rv = env_add(&v, field, item, err);
+            rv = json_env_add(&v, field, item, err);
             if (rv < 0)
                 return rv; /* only the first, counting pass can fail */
         }
-        if (pass == 0 && vector_alloc(&v) < 0)
+        if (pass == 0 && json_vector_alloc(&v) < 0)
             return error_set(err, ERROR_INTERNAL, "Out of memory");
     }
     *ret = v.items;
@@ -288,9 +275,9 @@ int json_get_str_list(const json *obj, const char *field, char ***ret, struct er
         {
             if (!cJSON_IsString(item))
                 return json_mistyped(err, field, "an array of strings");
-            vector_add(&v, item->valuestring, "", "");
+            json_vector_add(&v, item->valuestring, "", "");
         }
-        if (pass == 0 && vector_alloc(&v) < 0)
+        if (pass == 0 && json_vector_alloc(&v) < 0)
             return error_set(err, ERROR_INTERNAL, "Out of memory");
     }
     *ret = v.items;

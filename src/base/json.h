@@ -6,8 +6,8 @@
  * errno when the field is mistyped, and return 0 with the default when it is absent or null. The
  * `required` ones also fail when it is absent.
  */
-#ifndef CORRAL_JSON_H
-#define CORRAL_JSON_H
+#ifndef CORRAL_BASE_JSON_H
+#define CORRAL_BASE_JSON_H
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
@@ -27,10 +27,9 @@ void json_free_p(json **j);
 json *json_parse(const void *data, size_t len, struct error *err);
 /* As json_parse for an object; an empty body is an empty object. */
 json *json_parse_object(const void *data, size_t len, struct error *err);
-/* And "\u0000" is taken: json_need_bytes gives it, every other getter refuses a string with it. */
+/* As json_parse_object, but accepts "\u0000": json_need_bytes returns it, and every other getter
+ * refuses a string that holds it. */
 json *json_parse_object_nul(const void *data, size_t len, struct error *err);
-
-bool json_is_string_map(const json *j); /* an object whose values are all strings */
 
 /* Fails when the field is absent or null. */
 int json_need(const json *obj, const char *field, struct error *err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* json_check.h - is it one JSON text as RFC 8259 defines it? For json.c: the parser behind it is
- * more lenient, and should only ever see what is sound. */
-#ifndef CORRAL_JSON_CHECK_H
-#define CORRAL_JSON_CHECK_H
+/* json_check.h - whether a text is JSON as RFC 8259 defines it. json.c asks this
+ * first, because the parser behind it accepts more than JSON. */
+#ifndef CORRAL_BASE_JSON_CHECK_H
+#define CORRAL_BASE_JSON_CHECK_H
 
 #include <stdbool.h>
 

@@ -10,8 +10,8 @@
  * The writer places commas; the caller balances the brackets. Memory failure is remembered by the
  * buffer.
  */
-#ifndef CORRAL_JSONW_H
-#define CORRAL_JSONW_H
+#ifndef CORRAL_BASE_JSONW_H
+#define CORRAL_BASE_JSONW_H
 
 #include <stdbool.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* list.h - intrusive doubly linked list. A node is in at most one list; list_del leaves it
  * self-linked, so deleting twice is harmless. */
-#ifndef CORRAL_LIST_H
-#define CORRAL_LIST_H
+#ifndef CORRAL_BASE_LIST_H
+#define CORRAL_BASE_LIST_H
 
 #include <stdbool.h>
 

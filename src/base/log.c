@@ -21,17 +21,6 @@ void log_set_level(enum log_level level)
     log_threshold = level;
 }
 
-int log_level_parse(const char *name, enum log_level *ret)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(log_names); i++) {
-        if (strcmp(name, log_names[i]) == 0) {
-            *ret = (enum log_level)i;
-            return 0;
-        }
-    }
-    return -EINVAL;
-}
-
 /* The C library would look for the time zone's file, which a filter of system calls may forbid. */
 size_t log_time(char *out, size_t size, const struct timespec *t)
 {

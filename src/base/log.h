@@ -8,8 +8,8 @@
  *   log_info("sandbox started", "sandbox=%s ms=%u", id, ms);
  * Values from outside go through log_quote, which makes them safe in one line.
  */
-#ifndef CORRAL_LOG_H
-#define CORRAL_LOG_H
+#ifndef CORRAL_BASE_LOG_H
+#define CORRAL_BASE_LOG_H
 
 #include <time.h>
 
@@ -19,7 +19,6 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 /* Lines below `level` are dropped. The default is LOG_INFO. */
 void log_set_level(enum log_level level);
-int log_level_parse(const char *name, enum log_level *ret);
 
 /* The field that a line begins with, for a time after 1970; returns its length. */
 size_t log_time(char *out, size_t size, const struct timespec *t);
@@ -32,8 +31,8 @@ void log_line(enum log_level level, const char *msg, const char *fmt, ...) PRINT
 #define log_error(msg, ...) log_line(LOG_ERROR, msg, "" __VA_ARGS__)
 
 /* Quotes `s` for a logfmt value into `out` (at most `cap` bytes, always terminated); control
- * characters and bytes that are not UTF-8 become \xNN, long values end in "...". Below 6 bytes
- * there is room for nothing but the terminator. Returns `out`. */
+ * characters and bytes that are not UTF-8 become \xNN, long values end in "...". A `cap` below 6
+ * leaves room for the terminator only. Returns `out`. */
 const char *log_quote(char *out, size_t cap, const char *s);
 
 #endif

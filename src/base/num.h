@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* num.h - checked reading of numbers from text. */
-#ifndef CORRAL_NUM_H
-#define CORRAL_NUM_H
+#ifndef CORRAL_BASE_NUM_H
+#define CORRAL_BASE_NUM_H
 
 #include "base/base.h"
 

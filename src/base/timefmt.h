@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* timefmt.h - wall-clock time: milliseconds since 1970-01-01 UTC, and RFC 3339 text. */
-#ifndef CORRAL_TIMEFMT_H
-#define CORRAL_TIMEFMT_H
+#ifndef CORRAL_BASE_TIMEFMT_H
+#define CORRAL_BASE_TIMEFMT_H
 
 #include "base/base.h"
 

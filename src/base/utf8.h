@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* utf8.h - UTF-8 as RFC 3629 defines it (no overlong forms, no surrogates, up to U+10FFFF). */
-#ifndef CORRAL_UTF8_H
-#define CORRAL_UTF8_H
+#ifndef CORRAL_BASE_UTF8_H
+#define CORRAL_BASE_UTF8_H
 
 #include <stdbool.h>
 

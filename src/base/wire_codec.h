@@ -4,10 +4,10 @@
  *
  * Writing: wire_begin, fields, wire_end; memory failure is remembered by the buffer.
  * Reading: feed bytes into a `struct wire_reader`, take whole frames out, read fields with a
- * cursor and the wire_get_* functions, then check cursor_end.
+ * cursor and the functions wire_get_..., then check cursor_end.
  */
-#ifndef CORRAL_WIRE_CODEC_H
-#define CORRAL_WIRE_CODEC_H
+#ifndef CORRAL_BASE_WIRE_CODEC_H
+#define CORRAL_BASE_WIRE_CODEC_H
 
 #include "base/buf.h"
 #include "wire.h"

@@ -113,7 +113,7 @@ static const char *cli_find_key(const struct cli *cli, bool *ret_failed)
     return cli_read_key(path, key) == 0 && key[0] != '\0' ? key : NULL;
 }
 
-/* Local servers are asked directly whatever http_proxy says. */
+/* Local servers are asked directly, even if the variable http_proxy is set. */
 static bool cli_is_local(const char *url)
 {
     static const char *const hosts[] = {"localhost", "127.", "[::1]"};

@@ -23,7 +23,7 @@ int cli_request(struct cli *cli, const char *method, const char *path, const jso
                 json **ret);
 /* As cli_request, and an answer that is not 2xx is a failure, too. 0 or an exit status. */
 int cli_call(struct cli *cli, const char *method, const char *path, const json *body, json **ret);
-/* Says what an answer with an error status says; returns CLI_FAILED. */
+/* Prints the message of an error answer; returns CLI_FAILED. */
 int cli_refused(int status, const json *answer);
 
 /* "<prefix>/<id><suffix>" with the id escaped; owned by the caller. NULL when memory ran out. */

@@ -85,7 +85,7 @@ int main(int argc, char **argv)
         (void)puts("corral " CORRAL_VERSION);
         return CLI_OK;
     }
-    /* Options before the command; those behind it are the command's to take. */
+    /* Takes the options before the command. The command takes the options behind it. */
     int rv = cli_parse(&cli, &argc, argv, NULL, true);
     if (rv != 0)
         return rv;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run.c - a command or code in a sandbox: a given one, or a new one that goes with it. */
+/* run.c - runs a command or code in a sandbox: a given one, or a new one that is killed afterwards.
+ */
 #include <stdio.h>
 #include <string.h>
 

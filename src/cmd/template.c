@@ -83,7 +83,8 @@ static bool template_has_argument(const struct config *config, const char *argum
     return false;
 }
 
-/* Where the phases of a program that we run stand among all; see templates/tools/build-kvm. */
+/* Tells the program that runs next how many phases came before it; see
+ * templates/tools/build-kvm. */
 static void template_tell_progress(const struct template_progress *p)
 {
     char text[64];
@@ -131,8 +132,8 @@ static int template_build(const struct config *config, const char *name, struct 
     return rv;
 }
 
-/* The images when they are not those of today, then the snapshot. Beside a running server, too:
- * what its sandboxes run on stays as it is until they end. */
+/* Makes the images if they are out of date, then the snapshot. Beside a running server, too: its
+ * sandboxes keep the files they run on until they end. */
 static int template_snapshot(const struct config *config, const char *name, struct error *err)
 {
     struct template_progress progress = {.total = TEMPLATE_SNAPSHOT_PHASES,
@@ -190,7 +191,7 @@ static int template_remove(const struct config *config, const char *name, struct
     (void)snprintf(gone, sizeof(gone), "%s/templates/.%s.removed", config->state_dir, name);
     if (template_check_unused(config, path, err) < 0)
         return -EBUSY;
-    /* Renamed first: nobody finds half a template. */
+    /* Renamed first, so that no server finds half a template. */
     if (rename(path, gone) < 0)
         return error_set_errno(err, ERROR_TEMPLATE_NOT_FOUND, -errno, "%s", path);
     char *argv[] = {"rm", "-rf", "--one-file-system", "--", gone, NULL};

@@ -118,7 +118,7 @@ static int config_flag_value(const struct config_option *o, const char *equals, 
     return 2;
 }
 
-/* One argument that starts with "--". Arguments used; 0 when it is not an option of ours. */
+/* One argument that starts with "--". Arguments used; 0 when it is not an option of corrald. */
 static int config_flag(struct config_sources *src, char **argv, struct error *err)
 {
     const char *name = argv[0] + 2;
@@ -267,7 +267,7 @@ static bool config_given(const char *text)
     return text != NULL && text[0] != '\0';
 }
 
-/* What depends on more than one option, or on the machine. */
+/* Checks and defaults that depend on several options or on the machine. */
 static int config_finish(struct config *c, struct error *err)
 {
     if (c->timeout_default > c->timeout_max)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host.c - what options mean on this machine: places and addresses. */
+/* host.c - options that depend on the machine: where programs are, which addresses are local. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>

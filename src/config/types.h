@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* types.h - how option values are read from text; for config*.c only. */
+/* types.h - how option values are read from text; for src/config only. */
 #ifndef CORRAL_CONFIG_TYPES_H
 #define CORRAL_CONFIG_TYPES_H
 

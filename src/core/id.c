@@ -15,7 +15,7 @@ void id_random(void *out, size_t len)
         ssize_t n = getrandom(p, len, 0);
         if (n < 0 && errno == EINTR)
             continue;
-        /* Going on with bytes that are not random would give away every key made from them. */
+        /* Keys made from bytes that are not random could be guessed, so the process ends. */
         if (n <= 0)
             abort();
         p += n;

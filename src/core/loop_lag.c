@@ -6,7 +6,7 @@
 static uv_check_t lag_check;
 static uint64_t lag_longest_ms;
 
-static void lag_after_poll(uv_check_t *check)
+static void loop_lag_after_poll(uv_check_t *check)
 {
     uint64_t turn_ms = uv_hrtime() / 1000000 - uv_now(check->loop);
     if (turn_ms > lag_longest_ms)
@@ -16,7 +16,7 @@ static void lag_after_poll(uv_check_t *check)
 void loop_lag_watch(uv_loop_t *loop)
 {
     uv_check_init(loop, &lag_check);
-    uv_check_start(&lag_check, lag_after_poll);
+    uv_check_start(&lag_check, loop_lag_after_poll);
     uv_unref((uv_handle_t *)&lag_check);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loop_lag.h - how long the loop's turns take: what a request waits before the server looks at it.
+/* loop_lag.h - how long the loop's turns take, which is how long a request waits before
+ * the server reads it.
  */
 #ifndef CORRAL_CORE_LOOP_LAG_H
 #define CORRAL_CORE_LOOP_LAG_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * metrics.h - what GET /metrics tells: one table of counters and gauges, and requests by route.
+ * metrics.h - the numbers of GET /metrics: one table of counters and gauges, and requests by route.
  *
  * The numbers are the process's own, like the log: one set, touched on the loop's thread only.
  */

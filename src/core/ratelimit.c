@@ -48,7 +48,7 @@ void ratelimit_free(struct ratelimit *r)
     free(r);
 }
 
-static struct list *client_bucket(struct ratelimit *r, const char *name)
+static struct list *ratelimit_bucket(struct ratelimit *r, const char *name)
 {
     uint32_t hash = 2166136261u; /* FNV-1a */
     for (const char *p = name; *p != '\0'; p++)
@@ -57,9 +57,9 @@ static struct list *client_bucket(struct ratelimit *r, const char *name)
 }
 
 /* The client's counters, moved to the front. NULL: out of memory. */
-static struct client *client_get(struct ratelimit *r, const char *name, int64_t now_ms)
+static struct client *ratelimit_client(struct ratelimit *r, const char *name, int64_t now_ms)
 {
-    struct list *bucket = client_bucket(r, name);
+    struct list *bucket = ratelimit_bucket(r, name);
     struct client *c = NULL;
     list_for_each (it, bucket) {
         struct client *other = list_entry(it, struct client, by_hash);
@@ -91,7 +91,7 @@ static struct client *client_get(struct ratelimit *r, const char *name, int64_t 
 }
 
 /* A clock that was set back starts a new minute, too. */
-static void client_advance(const struct ratelimit *r, struct client *c, int64_t now_ms)
+static void ratelimit_advance(const struct ratelimit *r, struct client *c, int64_t now_ms)
 {
     if (now_ms - c->window_ms >= MINUTE_MS || now_ms < c->window_ms) {
         c->window_ms = now_ms;
@@ -105,10 +105,10 @@ static void client_advance(const struct ratelimit *r, struct client *c, int64_t 
 struct ratelimit_answer ratelimit_take(struct ratelimit *r, const char *client, int64_t now_ms)
 {
     struct ratelimit_answer a = {.limit = r->per_minute, .retry_after_s = 1};
-    struct client *c = client_get(r, client, now_ms);
+    struct client *c = ratelimit_client(r, client, now_ms);
     if (c == NULL)
         return a;
-    client_advance(r, c, now_ms);
+    ratelimit_advance(r, c, now_ms);
     int64_t end_ms = c->window_ms + MINUTE_MS;
     if (c->used >= r->per_minute) {
         a.retry_after_s = (uint32_t)MAX((end_ms - now_ms + 999) / 1000, 1);

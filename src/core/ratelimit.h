@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ratelimit.h - how many requests a client may make: so many in a minute, so many in a second.
+ * ratelimit.h - limits the requests of a client per minute and per second.
  *
- * The minute is a fixed window that starts with a client's first request, which is what the headers
- * X-RateLimit-Remaining and -Reset can tell exactly; the second is a bucket that refills steadily.
- * The number of clients remembered is bounded: the one seen longest ago gives way.
+ * The minute is a fixed window that starts with a client's first request, so that the headers
+ * X-RateLimit-Remaining and -Reset are exact; the second is a bucket that refills steadily. The
+ * number of clients remembered is bounded: the one seen longest ago gives way.
  */
 #ifndef CORRAL_CORE_RATELIMIT_H
 #define CORRAL_CORE_RATELIMIT_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* head.c - a request's head: where its strings are kept, and what is refused about it. */
+/* head.c - a request's head: stores its strings, and refuses heads that are ambiguous or too large.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,13 +21,13 @@ int http_parser_refuse(struct http_parser *p, enum error_code code, const char *
     return -1;
 }
 
-static void text_move(struct http_str *s, const char *from, const char *to)
+static void head_move(struct http_str *s, const char *from, const char *to)
 {
     if (s->data != NULL)
         s->data = to + (s->data - from);
 }
 
-static int text_reserve(struct http_parser *p, size_t more)
+static int head_reserve(struct http_parser *p, size_t more)
 {
     struct http_request *req = p->req;
     struct buf grown = {0};
@@ -37,10 +38,10 @@ static int text_reserve(struct http_parser *p, size_t more)
     const char *from = (const char *)p->text.data;
     const char *to = (const char *)grown.data;
     (void)buf_append(&grown, p->text.data, p->text.len);
-    text_move(&req->target, from, to);
+    head_move(&req->target, from, to);
     for (unsigned int i = 0; i < req->n_headers; i++) {
-        text_move(&req->headers[i].name, from, to);
-        text_move(&req->headers[i].value, from, to);
+        head_move(&req->headers[i].name, from, to);
+        head_move(&req->headers[i].value, from, to);
     }
     buf_done(&p->text);
     p->text = grown;
@@ -49,7 +50,7 @@ static int text_reserve(struct http_parser *p, size_t more)
 
 int http_parser_text(struct http_parser *p, struct http_str *s, const char *at, size_t len)
 {
-    int rv = text_reserve(p, len + 2);
+    int rv = head_reserve(p, len + 2);
     if (rv != 0)
         return rv;
     char *end = (char *)p->text.data + p->text.len;
@@ -69,7 +70,7 @@ int http_parser_text(struct http_parser *p, struct http_str *s, const char *at, 
 static int head_target(struct http_parser *p)
 {
     struct http_request *req = p->req;
-    int rv = text_reserve(p, req->target.len + 2); /* first: it moves req->target */
+    int rv = head_reserve(p, req->target.len + 2); /* first: it moves req->target */
     if (rv != 0)
         return rv;
     const char *start = req->target.data;

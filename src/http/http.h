@@ -16,8 +16,9 @@
  *
  * The server itself answers what never reaches the app: malformed heads (400), 408, 414, 431, 417,
  * 501, 505. It also ends requests whose body is malformed (400), comes too slowly (408) or exceeds
- * the limit of a buffered body (413): `req->status` tells in `gone`, with aborted = true. Its error
- * bodies come from `http_app.error_body`, so that all errors of the program look alike.
+ * the limit of a buffered body (413): `gone` then has aborted = true, and `req->status` holds the
+ * status. Its error bodies come from `http_app.error_body`, so that all errors of the program look
+ * alike.
  *
  * Requests with `Expect: 100-continue` get their 100 after `head` has returned without answering
  * (a paused streamed body: at the first http_body_resume). An answer given before the body has been
@@ -54,8 +55,6 @@ enum http_method {
 };
 
 const char *http_method_str(enum http_method m);
-/* Reason phrase; "Unknown" for a status without one. */
-const char *http_status_str(int status);
 
 /* A view into the request's arena; data is also NUL-terminated. */
 struct http_str {
@@ -111,14 +110,12 @@ struct http_app {
     void (*error_body)(struct buf *out, const struct error *err);
 };
 
-/* The app of the server this request came to; the owner's struct is around it. */
-const struct http_app *http_request_app(const struct http_request *req);
 /* The client's address as text, without its port; "" when it is gone. In the arena. */
 const char *http_peer(struct http_request *req);
 /* First value of a header (name compared without case); NULL when absent. */
 const struct http_str *http_header(const struct http_request *req, const char *name);
-/* Value of a query parameter, percent-decoded, '+' left alone (real clients send paths raw, see
- * clients.md); in the arena. NULL when absent. */
+/* Value of a query parameter, percent-decoded, '+' left alone (published clients
+ * send paths unescaped); in the arena. NULL when absent. */
 const char *http_query(struct http_request *req, const char *name);
 /* Percent-decodes into the arena; NULL for a broken escape or an encoded NUL. */
 const char *http_unescape(struct http_request *req, const char *data, size_t len);

@@ -7,7 +7,7 @@
 
 /* A parameter of a header value, quoted or not, in a copy the caller frees; NULL when absent. In
  * quotes a backslash escapes only a quote or a backslash: browsers send other backslashes raw. */
-static char *header_param(const char *value, const char *name)
+static char *multipart_param(const char *value, const char *name)
 {
     size_t name_len = strlen(name);
     for (const char *p = strchr(value, ';'); p != NULL; p = strchr(p, ';')) {
@@ -47,7 +47,7 @@ int multipart_init(struct multipart *m, const char *content_type,
     *m = (struct multipart){.handler = handler, .state = MULTIPART_PREAMBLE};
     if (strncasecmp(content_type, type, sizeof(type) - 1) != 0)
         return -EINVAL;
-    cleanup_free char *boundary = header_param(content_type, "boundary");
+    cleanup_free char *boundary = multipart_param(content_type, "boundary");
     size_t len = boundary != NULL ? strlen(boundary) : 0;
     if (len == 0 || len > MULTIPART_MAX_BOUNDARY)
         return -EINVAL;
@@ -64,7 +64,7 @@ void multipart_done(struct multipart *m)
 }
 
 /* The value of one header line of the part, NUL-terminated in place; NULL when absent. */
-static const char *part_header(char *head, const char *name)
+static const char *multipart_header(char *head, const char *name)
 {
     size_t len = strlen(name);
     for (char *line = head; line != NULL && *line != '\0';) {
@@ -86,11 +86,11 @@ static int multipart_part(struct multipart *m)
         return -ENOMEM;
     if (strlen(head) != m->head.len)
         return -EPROTO;
-    const char *disposition = part_header(head, "Content-Disposition");
-    cleanup_free char *name = disposition != NULL ? header_param(disposition, "name") : NULL;
+    const char *disposition = multipart_header(head, "Content-Disposition");
+    cleanup_free char *name = disposition != NULL ? multipart_param(disposition, "name") : NULL;
     if (name == NULL)
         return -EPROTO;
-    cleanup_free char *filename = header_param(disposition, "filename");
+    cleanup_free char *filename = multipart_param(disposition, "filename");
     m->state = MULTIPART_DATA;
     m->matched = 0;
     int rv = m->handler->part(m, name, filename);

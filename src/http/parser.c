@@ -109,7 +109,7 @@ static int parser_on_header_text(struct http_parser *p, bool value, const char *
     if (len > HTTP_MAX_HEAD || p->text.len - req->target.len + len > HTTP_MAX_HEAD)
         return http_parser_refuse(p, ERROR_HEADERS_TOO_LARGE, "The header section exceeds %d bytes",
                                   HTTP_MAX_HEAD);
-    /* The field being read is the one behind the last; text_reserve must see it. */
+    /* The field being read is the one behind the last; head_reserve must see it. */
     struct http_header *h = &req->headers[req->n_headers++];
     int rv = http_parser_text(p, value ? &h->value : &h->name, at, len);
     req->n_headers--;
@@ -242,7 +242,7 @@ static void parser_explain(struct http_parser *p, llhttp_errno_t err, const char
         break;
     case HPE_INVALID_VERSION:
     case HPE_PAUSED_H2_UPGRADE:
-        /* Behind a version that is spoken it is the end of the line that is wrong. */
+        /* The version is one that we speak, so the end of the line is wrong. */
         if (ll->http_major == 1 && ll->http_minor <= 1)
             (void)http_parser_refuse(p, ERROR_INVALID_REQUEST, "The request line is malformed");
         else

@@ -51,7 +51,7 @@ void http_parser_reset(struct http_parser *p);
 /* Consumes bytes (advances *data and *len) up to the next event. */
 enum http_parser_event http_parser_next(struct http_parser *p, const uint8_t **data, size_t *len);
 
-/* Between http_parser.c and http_head.c. They return 0, or -1 with `error` filled. */
+/* Between parser.c and head.c. They return 0, or -1 with `error` filled. */
 int http_parser_refuse(struct http_parser *p, enum error_code code, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 /* Extends `s`, the newest string of the head, keeping it terminated. */

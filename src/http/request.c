@@ -5,7 +5,6 @@
 #include <strings.h>
 
 #include "http/conn.h"
-#include "http/server.h"
 
 static const char *const http_methods[METHOD_COUNT] = {
     [METHOD_GET] = "GET",         [METHOD_HEAD] = "HEAD",   [METHOD_POST] = "POST",
@@ -78,11 +77,6 @@ const char *http_query(struct http_request *req, const char *name)
         at = stop + 1;
     }
     return NULL;
-}
-
-const struct http_app *http_request_app(const struct http_request *req)
-{
-    return req->conn->server->app;
 }
 
 const char *http_peer(struct http_request *req)

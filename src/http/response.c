@@ -49,7 +49,7 @@ static const struct {
     {507, "Insufficient Storage"},
 };
 
-const char *http_status_str(int status)
+static const char *response_reason(int status)
 {
     for (size_t i = 0; i < ARRAY_SIZE(http_statuses); i++) {
         if (http_statuses[i].status == status)
@@ -73,8 +73,8 @@ int http_add_header(struct http_request *req, const char *name, const char *valu
 
 /* --- the head --- */
 
-/* Made when an answer needs it and the second has changed: no timer keeps it. */
-static const char *http_date(struct http_server *s)
+/* Formatted when an answer needs it and the second has changed, so no timer is needed. */
+static const char *response_date(struct http_server *s)
 {
     struct timespec now;
     struct tm tm;
@@ -87,7 +87,7 @@ static const char *http_date(struct http_server *s)
     return s->date;
 }
 
-static void head_number(struct buf *b, uint64_t n)
+static void response_number(struct buf *b, uint64_t n)
 {
     char text[20];
     size_t at = sizeof(text);
@@ -98,7 +98,7 @@ static void head_number(struct buf *b, uint64_t n)
     (void)buf_append(b, text + at, sizeof(text) - at);
 }
 
-static size_t hex_put(char out[16], uint64_t n)
+static size_t response_put_hex(char out[16], uint64_t n)
 {
     size_t digits = 1;
     while (digits < 16 && n >> (4 * digits) != 0)
@@ -108,14 +108,14 @@ static size_t hex_put(char out[16], uint64_t n)
     return digits;
 }
 
-static bool status_has_length(int status)
+static bool response_has_length(int status)
 {
     return status >= 200 && status != 204 && status != 304;
 }
 
 /* `length` -1: not declared. The result is valid until the next answer of this server. */
-static uv_buf_t head_make(struct http_request *req, int status, const char *content_type,
-                          int64_t length)
+static uv_buf_t response_make_head(struct http_request *req, int status, const char *content_type,
+                                   int64_t length)
 {
     const struct http_answer *answer = &req->conn->answer;
     struct http_server *s = req->conn->server;
@@ -124,23 +124,23 @@ static uv_buf_t head_make(struct http_request *req, int status, const char *cont
 
     buf_reset(b);
     (void)buf_append(b, "HTTP/1.1 ", 9);
-    head_number(b, (uint64_t)status);
+    response_number(b, (uint64_t)status);
     (void)buf_append(b, " ", 1);
-    (void)buf_append_str(b, http_status_str(status));
+    (void)buf_append_str(b, response_reason(status));
     (void)buf_append(b, "\r\nDate: ", 8);
-    (void)buf_append_str(b, http_date(s));
+    (void)buf_append_str(b, response_date(s));
     if (content_type != NULL) {
         (void)buf_append(b, "\r\nContent-Type: ", 16);
         (void)buf_append_str(b, content_type);
     }
-    if (length >= 0 && status_has_length(status)) {
+    if (length >= 0 && response_has_length(status)) {
         (void)buf_append(b, "\r\nContent-Length: ", 18);
-        head_number(b, (uint64_t)length);
+        response_number(b, (uint64_t)length);
     } else if (answer->chunked) {
         (void)buf_append_str(b, "\r\nTransfer-Encoding: chunked");
     }
     (void)buf_append(b, "\r\nX-Request-Id: ", 16);
-    (void)buf_append(b, id, hex_put(id, req->id));
+    (void)buf_append(b, id, response_put_hex(id, req->id));
     (void)buf_append_str(b, answer->keep ? "\r\nConnection: keep-alive\r\n"
                                          : "\r\nConnection: close\r\n");
     (void)buf_append(b, req->extra_headers.data, req->extra_headers.len);
@@ -151,7 +151,7 @@ static uv_buf_t head_make(struct http_request *req, int status, const char *cont
 }
 
 /* Whether the connection can go on after this answer. */
-static bool answer_keeps(const struct http_conn *c)
+static bool response_keeps(const struct http_conn *c)
 {
     const struct http_request *req = &c->req;
     if (!req->keep_alive || c->refused || c->ended || c->server->stopping)
@@ -162,17 +162,17 @@ static bool answer_keeps(const struct http_conn *c)
            req->content_length <= HTTP_DISCARD_BYTES;
 }
 
-static bool answer_begin(struct http_request *req, int status, int64_t length)
+static bool response_begin(struct http_request *req, int status, int64_t length)
 {
     struct http_conn *c = req->conn;
     struct http_answer *answer = &c->answer;
     if (answer->state != ANSWER_NONE || c->broken || c->state == CONN_CLOSING)
         return false;
     req->status = status;
-    answer->bodyless = req->method == METHOD_HEAD || !status_has_length(status);
-    answer->keep = answer_keeps(c);
+    answer->bodyless = req->method == METHOD_HEAD || !response_has_length(status);
+    answer->keep = response_keeps(c);
     answer->left = length;
-    if (length < 0 && status_has_length(status)) {
+    if (length < 0 && response_has_length(status)) {
         if (c->parser.minor > 0)
             answer->chunked = true;
         else
@@ -181,7 +181,7 @@ static bool answer_begin(struct http_request *req, int status, int64_t length)
     return true;
 }
 
-static void answer_done(struct http_request *req)
+static void response_done(struct http_request *req)
 {
     req->conn->answer.state = ANSWER_DONE;
     http_conn_kick(req->conn);
@@ -189,38 +189,38 @@ static void answer_done(struct http_request *req)
 
 /* --- whole answers --- */
 
-static void reply(struct http_request *req, int status, const char *content_type, const void *body,
-                  size_t len, struct buf *owned)
+static void response_whole(struct http_request *req, int status, const char *content_type,
+                           const void *body, size_t len, struct buf *owned)
 {
-    if (!answer_begin(req, status, (int64_t)len)) {
+    if (!response_begin(req, status, (int64_t)len)) {
         if (owned != NULL)
             buf_done(owned);
         return;
     }
     struct http_answer *answer = &req->conn->answer;
-    uv_buf_t bufs[2] = {head_make(req, status, content_type, (int64_t)len),
+    uv_buf_t bufs[2] = {response_make_head(req, status, content_type, (int64_t)len),
                         {.base = (char *)body, .len = len}};
     if (answer->bodyless && owned != NULL)
         buf_reset(owned);
     http_conn_send(req->conn, bufs, owned != NULL || answer->bodyless ? 1 : 2, owned);
-    answer_done(req);
+    response_done(req);
 }
 
 void http_reply(struct http_request *req, int status, const char *content_type, const void *body,
                 size_t len)
 {
-    reply(req, status, content_type, body, len, NULL);
+    response_whole(req, status, content_type, body, len, NULL);
 }
 
 void http_reply_buf(struct http_request *req, int status, const char *content_type, struct buf *b)
 {
-    reply(req, status, content_type, NULL, b->len, b);
+    response_whole(req, status, content_type, NULL, b->len, b);
 }
 
 void http_reply_error(struct http_request *req, const struct error *err)
 {
     struct buf body = {0};
-    http_request_app(req)->error_body(&body, err);
+    req->conn->server->app->error_body(&body, err);
     http_reply_buf(req, error_status(err->code), "application/json", &body);
 }
 
@@ -229,9 +229,9 @@ void http_reply_error(struct http_request *req, const struct error *err)
 void http_reply_start(struct http_request *req, int status, const char *content_type,
                       int64_t length)
 {
-    if (!answer_begin(req, status, length))
+    if (!response_begin(req, status, length))
         return;
-    uv_buf_t head = head_make(req, status, content_type, length);
+    uv_buf_t head = response_make_head(req, status, content_type, length);
     req->conn->answer.state = ANSWER_STARTED;
     http_conn_send(req->conn, &head, 1, NULL);
 }
@@ -246,7 +246,7 @@ void http_reply_write(struct http_request *req, const void *data, size_t len)
     if (answer->state != ANSWER_STARTED || answer->bodyless || len == 0)
         return;
     if (answer->chunked) {
-        size_t digits = hex_put(size, len);
+        size_t digits = response_put_hex(size, len);
         memcpy(size + digits, "\r\n", 2);
         bufs[0].len = digits + 2;
         http_conn_send(req->conn, bufs, 3, NULL);
@@ -254,7 +254,7 @@ void http_reply_write(struct http_request *req, const void *data, size_t len)
     }
     if (answer->left >= 0) {
         if (len > (uint64_t)answer->left) {
-            /* More than was declared would be read as the next answer. */
+            /* The client would read bytes beyond the declared length as the next answer. */
             http_reply_abort(req);
             return;
         }
@@ -275,7 +275,7 @@ void http_reply_end(struct http_request *req)
     }
     if (answer->chunked && !answer->bodyless)
         http_conn_send(req->conn, &end, 1, NULL);
-    answer_done(req);
+    response_done(req);
 }
 
 void http_reply_abort(struct http_request *req)

@@ -47,7 +47,7 @@ int http_server_init(struct http_server *s, uv_loop_t *loop, const char *address
     return 0;
 }
 
-/* A person who types http:// for https:// should learn that. */
+/* Prepared for clients that speak http:// to an https:// port. */
 static void server_plain_answer(struct http_server *s)
 {
     struct error err;
@@ -113,7 +113,7 @@ void http_server_conn_closed(struct http_server *s, struct list *entry)
         tcp_listener_start(&s->listener); /* a descriptor has become free, too */
 }
 
-/* --- work the app has caused and that may not run inside its calls --- */
+/* --- deferred ticks: work that may not run inside a call of the app --- */
 
 void http_server_defer(struct http_server *s, struct list *entry)
 {
@@ -131,7 +131,7 @@ static void server_run_deferred(struct http_server *s)
     struct list batch;
     (void)uv_check_stop(&s->check);
     (void)uv_idle_stop(&s->idle);
-    /* What is deferred from now on belongs to the next turn. */
+    /* Entries deferred from here on belong to the next turn. */
     list_init(&batch);
     while (!list_empty(&s->deferred)) {
         struct list *entry = s->deferred.next;

@@ -10,7 +10,7 @@
 #include "net/tls.h"
 
 /*
- *             accept, open
+ *                 open
  *        NEW -------------> OPEN
  *         | connect        ^ | |
  *         +-> CONNECTING --+ | | data, ended, drained
@@ -79,7 +79,7 @@ static void stream_update_reading(struct stream *s)
         return;
     if (s->reading && !s->ended) {
         int rv = uv_read_start(&s->uv.stream, stream_on_alloc, stream_on_read);
-        /* It fails only for handles that are closing or not open. */
+        /* This fails only for handles that are closing or not open. */
         assert(rv == 0 || rv == UV_EALREADY);
         (void)rv;
     } else {
@@ -91,16 +91,6 @@ static void stream_opened(struct stream *s)
 {
     stream_move(s, STREAM_OPEN);
     stream_update_reading(s);
-}
-
-int stream_accept(struct stream *s, uv_stream_t *server)
-{
-    if (s->state != STREAM_NEW)
-        return -ECANCELED;
-    int rv = uv_accept(server, &s->uv.stream);
-    if (rv == 0)
-        stream_opened(s);
-    return rv;
 }
 
 int stream_open(struct stream *s, int fd)
@@ -193,7 +183,7 @@ static void stream_on_read(uv_stream_t *handle, ssize_t nread, const uv_buf_t *b
         (s->tls != NULL ? stream_tls_read : s->handler->data)(s, (const uint8_t *)buf->base,
                                                               (size_t)nread);
     } else if (nread < 0) {
-        /* Under TLS the end is a message; without it somebody may have cut the rest off. */
+        /* Under TLS the end is a message. Without it an attacker may have cut off the rest. */
         int eof = s->tls != NULL ? -ECONNRESET : 0;
         stream_end(s, nread == UV_EOF ? eof : (int)nread);
     }
@@ -242,7 +232,7 @@ static int stream_queue(struct stream *s, const uv_buf_t *bufs, unsigned int n, 
     return 0;
 }
 
-/* The caller's callbacks may not run now: an empty write brings the failure to the loop. */
+/* The caller's callbacks may not run now, so an empty write reports the failure from the loop. */
 static int stream_write_failed(struct stream *s, int status)
 {
     uv_buf_t nothing = uv_buf_init(NULL, 0);
@@ -356,7 +346,7 @@ void stream_shutdown(struct stream *s)
         return;
     s->shut = true;
     stream_tls_bye(s);
-    /* It fails when the peer has gone, which reading or writing tells as well. */
+    /* This fails when the peer has gone, which reading or writing reports as well. */
     if (uv_shutdown(&s->shutdown_req, &s->uv.stream, stream_on_shutdown) == 0)
         s->refs++;
 }

@@ -3,23 +3,22 @@
  * stream.h - one byte stream over a libuv TCP or pipe handle: the reference for every
  * asynchronous object of this tree.
  *
- * The happy path is: stream_init_*, then stream_accept or stream_connect_pipe (opened is called
- * with status 0), stream_read_start (data, data, ..., ended with status 0), writes at any time
- * after opening, stream_close, closed.
- * Possible failure modes are: the connection cannot be made (opened with status < 0); reading
- * fails (ended with status < 0); the peer does not read (stream_writable turns false, drained
- * tells when it is true again); a write fails (ended with status < 0 unless it was called already,
- * also when the call returned the error). After a failed write no other succeeds: the owner closes
- * the stream.
+ * The happy path is: stream_init_tcp or stream_init_pipe, then stream_open or stream_connect_pipe
+ * (opened is called with status 0), stream_read_start (data, data, ..., ended with status 0),
+ * writes at any time after opening, stream_close, closed. Possible failure modes are: the
+ * connection cannot be made (opened with status < 0); reading fails (ended with status < 0); the
+ * peer does not read (stream_writable turns false, drained tells when it is true again); a write
+ * fails (ended with status < 0 unless it was called already, also when the call returned the
+ * error). After a failed write no other succeeds: the owner closes the stream.
  *
  * stream_start_tls puts TLS between the owner and the socket: `opened` is called when the handshake
  * is complete, data and writes are plain text, stream_shutdown and stream_close say close_notify.
  * A peer that breaks the protocol, or goes away without close_notify, ends it with status < 0.
  *
- * Rules. No callback is called from inside a function of this file, except `closed` never before
- * stream_close has returned. After stream_close only `closed` is called, once; the memory may be
- * released in it. stream_close is idempotent. Every function may be called on a closing stream and
- * then does nothing (writes return -ECANCELED). The program ignores SIGPIPE.
+ * Rules. No callback is called from inside a function of this file. After stream_close only
+ * `closed` is called, once; the memory may be released in it. stream_close is idempotent. Every
+ * function may be called on a closing stream and then does nothing (writes return -ECANCELED). The
+ * program ignores SIGPIPE.
  */
 #ifndef CORRAL_NET_STREAM_H
 #define CORRAL_NET_STREAM_H
@@ -49,7 +48,7 @@ struct stream_handler {
 };
 
 enum stream_state {
-    STREAM_NEW,        /* initialised; stream_accept, _open or _connect_pipe comes next */
+    STREAM_NEW,        /* initialised; waits for stream_open or stream_connect_pipe */
     STREAM_CONNECTING, /* waits for the connection; the owner's timer bounds it */
     STREAM_OPEN,       /* data flows; the owner's timers bound silence */
     STREAM_CLOSING,    /* waits for libuv's close and write callbacks, which come by themselves */
@@ -83,12 +82,12 @@ struct stream {
 int stream_init_tcp(struct stream *s, uv_loop_t *loop, const struct stream_handler *handler);
 int stream_init_pipe(struct stream *s, uv_loop_t *loop, const struct stream_handler *handler);
 
-/* Takes a pending connection from `server`. The stream is open at once; `opened` is not called. */
-int stream_accept(struct stream *s, uv_stream_t *server);
-/* Takes over a connected socket (in every case: it is closed on failure). Open at once likewise. */
+/* Takes over a connected socket, which a failure closes. The stream is open at once; `opened` is
+ * not called. */
 int stream_open(struct stream *s, int fd);
-/* Speaks TLS, as the server, from now on; before the first byte was read or written. The owner's
- * timer bounds the handshake, in which writes fail with -ENOTCONN. 0, -ENOMEM or -ECANCELED. */
+/* Speaks TLS, as the server, from now on. Allowed before the first byte is read or written. The
+ * owner's timer bounds the handshake, in which writes fail with -ENOTCONN. 0, -ENOMEM or
+ * -ECANCELED. */
 int stream_start_tls(struct stream *s, struct tls_context *context);
 bool stream_is_secure(const struct stream *s); /* TLS was started */
 bool stream_is_shaking_hands(const struct stream *s);

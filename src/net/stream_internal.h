@@ -12,7 +12,7 @@ int stream_push(struct stream *s, const uv_buf_t *bufs, unsigned int n, struct b
 /* stream_tls.c: the same in plain text. */
 void stream_tls_read(struct stream *s, const uint8_t *data, size_t len);
 int stream_tls_push(struct stream *s, const uv_buf_t *bufs, unsigned int n, const struct buf *last);
-/* Says that no more is sent; nothing without TLS. */
+/* Sends close_notify. Does nothing without TLS. */
 void stream_tls_bye(struct stream *s);
 
 #endif

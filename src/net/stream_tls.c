@@ -42,7 +42,7 @@ void stream_tls_read(struct stream *s, const uint8_t *data, size_t len)
     size_t n;
     bool was_open = tls_is_open(s->tls);
     int rv = tls_receive(s->tls, data, len, plain, &n, &out);
-    /* The peer's own messages have made this, not the owner: only the peer can stop it. */
+    /* The peer's messages caused these bytes, so only the peer can stop them: the owner cannot. */
     if (out.len > 0 && !stream_writable(s))
         rv = -EPROTO;
     if (stream_tls_flush(s, &out) < 0)

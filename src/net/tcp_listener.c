@@ -162,12 +162,12 @@ static void tcp_listener_on_readable(uv_poll_t *poll, int status, int events)
         if (errno == EAGAIN)
             return;
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            /* The socket stays readable: polling on would spin. */
+            /* The socket stays readable, so polling would spin. */
             tcp_listener_pause(l);
             (void)uv_timer_start(&l->retry, tcp_listener_on_retry, TCP_LISTENER_RETRY_MS, 0);
             return;
         }
-        /* Anything else is the fate of that one connection. */
+        /* Any other error concerns that one connection only. */
     }
 }
 

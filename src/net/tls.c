@@ -146,7 +146,8 @@ static int tls_load_cert(struct tls_context *c, const char *path, struct error *
     if (rv > 0) /* so many of the chain could not be read */
         return error_set(err, ERROR_INVALID_ARGUMENT, "%.150s: %d of its certificates are broken",
                          path, rv);
-    /* Clients decide what they accept; a server that does not start would help none of them. */
+    /* Only a warning: clients decide which certificates they accept, and a server that does not
+     * start helps none of them. */
     if (mbedtls_x509_time_is_past(&c->cert.valid_to))
         log_warn("the certificate has expired", "file=%s", log_quote(quoted, sizeof(quoted), path));
     else if (mbedtls_x509_time_is_future(&c->cert.valid_from))
@@ -215,7 +216,7 @@ int tls_context_new(struct tls_context **ret, const char *cert_path, const char 
     return rv;
 }
 
-struct tls_context *tls_context_ref(struct tls_context *c)
+static struct tls_context *tls_context_ref(struct tls_context *c)
 {
     c->refs++;
     return c;
@@ -246,7 +247,7 @@ void tls_context_set_plain_answer(struct tls_context *c, struct buf *answer)
 static int tls_on_send(void *ctx, const unsigned char *data, size_t len)
 {
     struct tls *t = ctx;
-    /* A peer that makes us talk and does not listen gets no memory for it. */
+    /* A peer that causes answers without reading them gets no memory for them. */
     if (t->in != NULL && t->out->len > TLS_MAX_ANSWERS)
         return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
     return buf_append(t->out, data, len) < 0 ? MBEDTLS_ERR_SSL_ALLOC_FAILED : (int)len;
@@ -294,7 +295,8 @@ static int tls_error(int code)
     return code == MBEDTLS_ERR_SSL_ALLOC_FAILED ? -ENOMEM : -EPROTO;
 }
 
-/* A first byte that cannot begin a handshake ends the matter; text gets an answer in text. */
+/* A first byte that cannot begin a handshake ends the session. A text protocol gets an answer in
+ * text. */
 static int tls_first_byte(struct tls *t, uint8_t first)
 {
     const struct buf *answer = &t->context->plain_answer;

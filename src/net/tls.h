@@ -29,9 +29,8 @@ struct tls;         /* one session */
 /* Reads both files (PEM; the certificate's chain follows it in its file). Blocking. */
 int tls_context_new(struct tls_context **ret, const char *cert_path, const char *key_path,
                     struct error *err);
-struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c); /* NULL is fine */
-/* What a client is told that speaks a text protocol instead of TLS; takes the bytes over. */
+/* The answer to a client that speaks a text protocol instead of TLS. Takes over the bytes. */
 void tls_context_set_plain_answer(struct tls_context *c, struct buf *answer);
 
 /* Keeps a reference to the context. */

@@ -36,7 +36,7 @@ static int state_lock_busy(const char *state_dir, int fd, struct error *err)
     return -EBUSY;
 }
 
-/* state_lock_owner() of another process holds a shared lock for a moment: a second look tells it
+/* state_lock_owner() of another process holds a shared lock for a moment: a second try tells it
  * from a server. */
 static int state_lock_take(int fd)
 {

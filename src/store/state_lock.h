@@ -11,7 +11,7 @@
  * (close-on-exec) and ends with the process, however it ends. -EBUSY names the holder in `err`. */
 int state_lock(const char *state_dir, int *ret_fd, struct error *err);
 
-/* The process that holds the lock now; 0 when nobody does or it cannot be told. */
+/* The process that holds the lock now; 0 when none does or its id cannot be read. */
 pid_t state_lock_owner(const char *state_dir);
 
 #endif

@@ -329,7 +329,7 @@ int store_commit(struct store *s)
         store_failed(s, rv);
     else
         store_succeeded(s);
-    /* Who waits is answered from the loop, as always, after a further try if this one failed. */
+    /* Waiters hear from the loop, as always. If this try failed, they hear after the next one. */
     store_waits_move(&s->pending.waits, &s->running.waits);
     if (!list_empty(&s->pending.waits))
         store_arm(s);

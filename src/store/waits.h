@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* waits.h - lists of struct store_wait: who hears of which commit. */
+/* waits.h - lists of struct store_wait: the callers that wait for one commit. */
 #ifndef CORRAL_STORE_WAITS_H
 #define CORRAL_STORE_WAITS_H
 

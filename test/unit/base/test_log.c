@@ -47,16 +47,6 @@ static void lines(void)
     T_TRUE(debug);
 }
 
-static void levels(void)
-{
-    enum log_level level = LOG_INFO;
-    T_EQ(log_level_parse("error", &level), 0);
-    T_EQ(level, LOG_ERROR);
-    T_EQ(log_level_parse("ERROR", &level), -EINVAL);
-    T_EQ(log_level_parse("", &level), -EINVAL);
-    T_EQ(level, LOG_ERROR);
-}
-
 static void quotes(void)
 {
     static const struct {
@@ -111,4 +101,4 @@ static void dates(void)
     }
 }
 
-T_MAIN(T_CASE(lines), T_CASE(dates), T_CASE(levels), T_CASE(quotes), T_CASE(quotes_within_bounds))
+T_MAIN(T_CASE(lines), T_CASE(dates), T_CASE(quotes), T_CASE(quotes_within_bounds))
