@@ -11,11 +11,11 @@
  * phase        waits for                              bounded by          then
  * STARTING     the driver's `started`                 the driver          HANDSHAKE
  * ADOPTING     the driver's `started`                 the driver          HANDSHAKE
- * HANDSHAKE    PONG of the agent                      SANDBOX_HANDSHAKE   WARMING, READY, or
+ * HANDSHAKE    PONG of the agent                      SANDBOX_HANDSHAKE_MS WARMING, READY, or
  *                                                                         RUNNING when adopted
- * WARMING      warm kernels (unclaimed only)          SANDBOX_WARMUP      READY, even on failure
+ * WARMING      warm kernels (unclaimed only)          SANDBOX_WARMUP_MS    READY, even on failure
  * READY        a claim (it is in the pool, paused)    -                   CONFIGURING
- * CONFIGURING  the agent's answer to CONFIGURE         SANDBOX_HANDSHAKE   RUNNING
+ * CONFIGURING  the agent's answer to CONFIGURE         SANDBOX_HANDSHAKE_MS RUNNING
  * RUNNING      a kill, the expiry, its own end        timeout_at          STOPPING
  * STOPPING     the driver's `stopped`, open calls     the driver          ENDED
  *
