@@ -41,7 +41,7 @@ static int cgroup_read(char *text, const char *mount, const char *id, const char
 }
 
 /* The number after `key` at the start of a line or after a blank; 0 when it is not there. */
-static uint64_t text_number(const char *text, const char *key)
+static uint64_t cgroup_number(const char *text, const char *key)
 {
     size_t len = strlen(key);
     for (const char *p = text; (p = strstr(p, key)) != NULL; p += len) {
@@ -52,8 +52,8 @@ static uint64_t text_number(const char *text, const char *key)
     return 0;
 }
 
-/* As text_number, summed over all lines: block I/O comes with one line per device. */
-static uint64_t text_sum(const char *text, const char *key)
+/* As cgroup_number, summed over all lines: block I/O comes with one line per device. */
+static uint64_t cgroup_sum(const char *text, const char *key)
 {
     size_t len = strlen(key);
     uint64_t sum = 0;
@@ -108,7 +108,7 @@ int cgroups_load(struct cgroups *ret)
 }
 
 /* The only group that has no type is the root of the whole hierarchy. */
-static bool is_real_root(const char *mount)
+static bool cgroups_is_real_root(const char *mount)
 {
     char path[PATH_MAX];
     (void)snprintf(path, sizeof(path), "%s/cgroup.type", mount);
@@ -116,7 +116,7 @@ static bool is_real_root(const char *mount)
 }
 
 /* The kernel takes one pid per write. */
-static int move_processes(const char *from, const char *to)
+static int cgroups_move_processes(const char *from, const char *to)
 {
     FILE *in = fopen(from, "re");
     cleanup_close int out = open(to, O_WRONLY | O_CLOEXEC);
@@ -135,7 +135,7 @@ static int move_processes(const char *from, const char *to)
 int cgroups_prepare(const struct cgroups *cg)
 {
     char dir[PATH_MAX], from[PATH_MAX], to[PATH_MAX];
-    if (!cg->unified || is_real_root(cg->memory))
+    if (!cg->unified || cgroups_is_real_root(cg->memory))
         return 0;
     if (snprintf(dir, sizeof(dir), "%s/corral-host", cg->memory) >= PATH_MAX ||
         snprintf(from, sizeof(from), "%s/cgroup.procs", cg->memory) >= PATH_MAX ||
@@ -143,7 +143,7 @@ int cgroups_prepare(const struct cgroups *cg)
         return -ENAMETOOLONG;
     if (mkdir(dir, 0755) < 0 && errno != EEXIST)
         return -errno;
-    return move_processes(from, to);
+    return cgroups_move_processes(from, to);
 }
 
 bool cgroups_limit_swap(const struct cgroups *cg)
@@ -169,12 +169,12 @@ bool cgroup_exists(const struct cgroups *cg, const char *id)
 }
 
 /* Page cache that can be dropped is not what the sandbox needs. */
-static uint64_t without_cache(uint64_t bytes, uint64_t inactive_file)
+static uint64_t cgroup_without_cache(uint64_t bytes, uint64_t inactive_file)
 {
     return bytes > inactive_file ? bytes - inactive_file : 0;
 }
 
-static int stats_v1(const struct cgroups *cg, const char *id, struct instance_stats *s)
+static int cgroup_stats_v1(const struct cgroups *cg, const char *id, struct instance_stats *s)
 {
     char text[CGROUP_FILE_MAX];
     int r = cgroup_read(text, cg->memory, id, "memory.usage_in_bytes");
@@ -182,17 +182,18 @@ static int stats_v1(const struct cgroups *cg, const char *id, struct instance_st
         return r;
     s->memory_bytes = strtoull(text, NULL, 10);
     if (cgroup_read(text, cg->memory, id, "memory.stat") == 0)
-        s->memory_bytes = without_cache(s->memory_bytes, text_number(text, "total_inactive_file"));
+        s->memory_bytes = cgroup_without_cache(s->memory_bytes,
+                                               cgroup_number(text, "total_inactive_file"));
     if (cgroup_read(text, cg->cpuacct, id, "cpuacct.usage") == 0)
         s->cpu_ns = strtoull(text, NULL, 10);
     if (cgroup_read(text, cg->blkio, id, "blkio.throttle.io_service_bytes") == 0) {
-        s->disk_read = text_sum(text, "Read");
-        s->disk_write = text_sum(text, "Write");
+        s->disk_read = cgroup_sum(text, "Read");
+        s->disk_write = cgroup_sum(text, "Write");
     }
     return 0;
 }
 
-static int stats_v2(const struct cgroups *cg, const char *id, struct instance_stats *s)
+static int cgroup_stats_v2(const struct cgroups *cg, const char *id, struct instance_stats *s)
 {
     char text[CGROUP_FILE_MAX];
     int r = cgroup_read(text, cg->memory, id, "memory.current");
@@ -200,12 +201,13 @@ static int stats_v2(const struct cgroups *cg, const char *id, struct instance_st
         return r;
     s->memory_bytes = strtoull(text, NULL, 10);
     if (cgroup_read(text, cg->memory, id, "memory.stat") == 0)
-        s->memory_bytes = without_cache(s->memory_bytes, text_number(text, "inactive_file"));
+        s->memory_bytes = cgroup_without_cache(s->memory_bytes,
+                                               cgroup_number(text, "inactive_file"));
     if (cgroup_read(text, cg->cpuacct, id, "cpu.stat") == 0)
-        s->cpu_ns = text_number(text, "usage_usec") * 1000;
+        s->cpu_ns = cgroup_number(text, "usage_usec") * 1000;
     if (cgroup_read(text, cg->blkio, id, "io.stat") == 0) {
-        s->disk_read = text_sum(text, "rbytes");
-        s->disk_write = text_sum(text, "wbytes");
+        s->disk_read = cgroup_sum(text, "rbytes");
+        s->disk_write = cgroup_sum(text, "wbytes");
     }
     return 0;
 }
@@ -213,7 +215,7 @@ static int stats_v2(const struct cgroups *cg, const char *id, struct instance_st
 int cgroup_stats(const struct cgroups *cg, const char *id, struct instance_stats *ret)
 {
     struct instance_stats s = {0};
-    int r = cg->unified ? stats_v2(cg, id, &s) : stats_v1(cg, id, &s);
+    int r = cg->unified ? cgroup_stats_v2(cg, id, &s) : cgroup_stats_v1(cg, id, &s);
     if (r == 0)
         *ret = s;
     return r;
@@ -223,7 +225,7 @@ bool cgroup_oom(const struct cgroups *cg, const char *id)
 {
     char text[CGROUP_FILE_MAX];
     const char *file = cg->unified ? "memory.events" : "memory.oom_control";
-    return cgroup_read(text, cg->memory, id, file) == 0 && text_number(text, "oom_kill") > 0;
+    return cgroup_read(text, cg->memory, id, file) == 0 && cgroup_number(text, "oom_kill") > 0;
 }
 
 /* Returns how many processes are left. */
@@ -247,7 +249,7 @@ static int cgroup_kill_once(const char *mount, const char *id)
 }
 
 /* Sleeps for one step out of the budget; false when it is used up. */
-static bool wait_step(unsigned int *budget_ms)
+static bool cgroup_wait_step(unsigned int *budget_ms)
 {
     if (*budget_ms < CGROUP_WAIT_STEP)
         return false;
@@ -260,7 +262,7 @@ int cgroup_kill(const struct cgroups *cg, const char *id, unsigned int timeout_m
 {
     for (size_t i = 0; i < cg->n; i++) {
         while (cgroup_kill_once(cg->mounts[i], id) > 0) {
-            if (!wait_step(&timeout_ms))
+            if (!cgroup_wait_step(&timeout_ms))
                 return -ETIMEDOUT;
         }
     }
@@ -279,7 +281,7 @@ static int cgroup_destroy_one(const char *mount, const char *id, unsigned int *b
             return -errno;
         /* Busy also for a moment after the last process has gone. */
         (void)cgroup_kill_once(mount, id);
-        if (!wait_step(budget_ms))
+        if (!cgroup_wait_step(budget_ms))
             return -ETIMEDOUT;
     }
     return 0;

@@ -8,14 +8,14 @@
  * a stray descendant could keep the pipe open. The timer exists from helper_start on, so that a
  * failure before the spawn, too, is reported from the loop. */
 
-static void run_advance(struct helper_runner *r);
-static void run_spawn(struct helper *run);
-static void run_on_timer(uv_timer_t *timer);
-static void run_on_exit(uv_process_t *process, int64_t status, int signal);
-static void run_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *buf);
-static void run_on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf);
-static void run_close(struct helper *run);
-static void run_on_close(uv_handle_t *h);
+static void helper_advance(struct helper_runner *r);
+static void helper_spawn(struct helper *run);
+static void helper_on_timer(uv_timer_t *timer);
+static void helper_on_exit(uv_process_t *process, int64_t status, int signal);
+static void helper_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *buf);
+static void helper_on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf);
+static void helper_close(struct helper *run);
+static void helper_on_close(uv_handle_t *h);
 
 void helper_runner_init(struct helper_runner *r, uv_loop_t *loop, unsigned int limit)
 {
@@ -35,25 +35,25 @@ void helper_start(struct helper *run, struct helper_runner *runner, char **argv,
     if (argv == NULL) {
         run->end = HELPER_FAILED;
         run->status = UV_ENOMEM;
-        run_close(run);
+        helper_close(run);
         return;
     }
     list_add_tail(&runner->waiting, &run->link);
-    run_advance(runner);
+    helper_advance(runner);
 }
 
-static void run_advance(struct helper_runner *r)
+static void helper_advance(struct helper_runner *r)
 {
     while (r->active < r->limit && !list_empty(&r->waiting)) {
         struct helper *run = list_first(&r->waiting, struct helper, link);
         list_del(&run->link);
         r->active++;
         run->spawned = true;
-        run_spawn(run);
+        helper_spawn(run);
     }
 }
 
-static void run_spawn(struct helper *run)
+static void helper_spawn(struct helper *run)
 {
     uv_loop_t *loop = run->runner->loop;
     (void)uv_pipe_init(loop, &run->out, 0);
@@ -66,7 +66,7 @@ static void run_spawn(struct helper *run)
         {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
     };
     uv_process_options_t options = {
-        .exit_cb = run_on_exit,
+        .exit_cb = helper_on_exit,
         .file = run->argv[0],
         .args = run->argv,
         .stdio_count = ARRAY_SIZE(stdio),
@@ -74,19 +74,19 @@ static void run_spawn(struct helper *run)
     };
     int r = uv_spawn(loop, &run->process, &options);
     if (r == 0)
-        r = uv_read_start((uv_stream_t *)&run->out, run_on_alloc, run_on_read);
+        r = uv_read_start((uv_stream_t *)&run->out, helper_on_alloc, helper_on_read);
     if (r == 0)
-        r = uv_timer_start(&run->timer, run_on_timer, run->timeout_ms, 0);
+        r = uv_timer_start(&run->timer, helper_on_timer, run->timeout_ms, 0);
     if (r < 0) {
         run->end = HELPER_FAILED;
         run->status = r;
         if (uv_is_active((uv_handle_t *)&run->process))
             (void)uv_process_kill(&run->process, SIGKILL);
-        run_close(run);
+        helper_close(run);
     }
 }
 
-static void run_on_timer(uv_timer_t *timer)
+static void helper_on_timer(uv_timer_t *timer)
 {
     struct helper *run = timer->data;
     if (run->end == HELPER_EXITED)
@@ -95,19 +95,19 @@ static void run_on_timer(uv_timer_t *timer)
         (void)uv_process_kill(&run->process, SIGKILL);
         return;
     }
-    run_close(run);
+    helper_close(run);
 }
 
-static void run_on_exit(uv_process_t *process, int64_t status, int signal)
+static void helper_on_exit(uv_process_t *process, int64_t status, int signal)
 {
     struct helper *run = process->data;
     if (run->end == HELPER_EXITED)
         run->status = signal != 0 ? 128 + signal : (int)status;
     if (uv_is_closing((uv_handle_t *)&run->out) || run->end != HELPER_EXITED)
-        run_close(run);
+        helper_close(run);
 }
 
-static void run_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *buf)
+static void helper_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *buf)
 {
     static char overflow[4096];
     struct helper *run = h->data;
@@ -116,7 +116,7 @@ static void run_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *buf)
                     : uv_buf_init(overflow, sizeof(overflow));
 }
 
-static void run_on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
+static void helper_on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 {
     struct helper *run = s->data;
     if (n >= 0) {
@@ -125,9 +125,9 @@ static void run_on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
         return;
     }
     if (!uv_is_closing((uv_handle_t *)s))
-        uv_close((uv_handle_t *)s, run_on_close);
+        uv_close((uv_handle_t *)s, helper_on_close);
     if (!uv_is_active((uv_handle_t *)&run->process))
-        run_close(run);
+        helper_close(run);
 }
 
 void helper_cancel(struct helper *run)
@@ -138,21 +138,21 @@ void helper_cancel(struct helper *run)
     if (run->spawned && uv_is_active((uv_handle_t *)&run->process))
         (void)uv_process_kill(&run->process, SIGKILL);
     else
-        run_close(run);
+        helper_close(run);
 }
 
-static void run_close(struct helper *run)
+static void helper_close(struct helper *run)
 {
     list_del(&run->link);
     uv_handle_t *handles[] = {(uv_handle_t *)&run->timer, (uv_handle_t *)&run->out,
                               (uv_handle_t *)&run->process};
     for (size_t i = 0; i < (run->spawned ? ARRAY_SIZE(handles) : 1); i++) {
         if (!uv_is_closing(handles[i]))
-            uv_close(handles[i], run_on_close);
+            uv_close(handles[i], helper_on_close);
     }
 }
 
-static void run_on_close(uv_handle_t *h)
+static void helper_on_close(uv_handle_t *h)
 {
     struct helper *run = h->data;
     if (--run->open > 0)
@@ -165,7 +165,7 @@ static void run_on_close(uv_handle_t *h)
     run->busy = false;
     struct helper_runner *runner = run->runner;
     run->done(run);
-    run_advance(runner);
+    helper_advance(runner);
 }
 
 void helper_argv_free(char **argv)

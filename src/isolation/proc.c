@@ -74,7 +74,7 @@ void proc_reap(int pidfd)
     (void)waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG);
 }
 
-static bool is_called(const char *pid, const char *args, size_t len)
+static bool proc_is_called(const char *pid, const char *args, size_t len)
 {
     char path[300], text[CMDLINE_MAX];
     (void)snprintf(path, sizeof(path), "/proc/%s/cmdline", pid);
@@ -92,7 +92,7 @@ unsigned int proc_kill_called(const char *args, size_t len, int timeout_ms)
             continue;
         cleanup_close int pidfd = proc_open((pid_t)strtol(e->d_name, NULL, 10));
         /* Looked at after the pidfd exists: it is still that process. */
-        if (pidfd < 0 || !is_called(e->d_name, args, len) || proc_kill(pidfd, SIGKILL) < 0)
+        if (pidfd < 0 || !proc_is_called(e->d_name, args, len) || proc_kill(pidfd, SIGKILL) < 0)
             continue;
         killed++;
         (void)poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, timeout_ms);

@@ -25,15 +25,15 @@ struct rmtree {
     int error;      /* of an entry that would not go */
 };
 
-static void remove_entry(struct rmtree *t, int dirfd, const char *name, bool at_top);
+static void rmtree_entry(struct rmtree *t, int dirfd, const char *name, bool at_top);
 
-static bool is_dots(const char *name)
+static bool rmtree_is_dots(const char *name)
 {
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* Calls remove_entry for each entry of `fd`, which is closed. */
-static int each_entry(struct rmtree *t, int fd, bool at_top)
+/* Calls rmtree_entry for each entry of `fd`, which is closed. */
+static int rmtree_each(struct rmtree *t, int fd, bool at_top)
 {
     DIR *d = fdopendir(fd);
     if (d == NULL) {
@@ -42,14 +42,14 @@ static int each_entry(struct rmtree *t, int fd, bool at_top)
         return r;
     }
     for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        if (!is_dots(e->d_name))
-            remove_entry(t, dirfd(d), e->d_name, at_top);
+        if (!rmtree_is_dots(e->d_name))
+            rmtree_entry(t, dirfd(d), e->d_name, at_top);
     }
     (void)closedir(d);
     return 0;
 }
 
-static int open_dir(const struct rmtree *t, int dirfd, const char *name)
+static int rmtree_open(const struct rmtree *t, int dirfd, const char *name)
 {
     cleanup_close int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
@@ -58,7 +58,7 @@ static int open_dir(const struct rmtree *t, int dirfd, const char *name)
     return st.st_dev == t->dev ? TAKE_FD(fd) : -EXDEV;
 }
 
-static int move_to_top(struct rmtree *t, int dirfd, const char *name)
+static int rmtree_move_to_top(struct rmtree *t, int dirfd, const char *name)
 {
     char target[32];
     for (;;) {
@@ -70,7 +70,7 @@ static int move_to_top(struct rmtree *t, int dirfd, const char *name)
     }
 }
 
-static void remove_entry(struct rmtree *t, int dirfd, const char *name, bool at_top)
+static void rmtree_entry(struct rmtree *t, int dirfd, const char *name, bool at_top)
 {
     int r = 0;
     if (unlinkat(dirfd, name, 0) == 0 || unlinkat(dirfd, name, AT_REMOVEDIR) == 0) {
@@ -83,11 +83,11 @@ static void remove_entry(struct rmtree *t, int dirfd, const char *name, bool at_
     if (errno != ENOTEMPTY && errno != EEXIST) {
         r = -errno;
     } else if (!at_top) {
-        r = move_to_top(t, dirfd, name);
+        r = rmtree_move_to_top(t, dirfd, name);
         t->progress = t->progress || r == 0;
     } else {
-        int fd = open_dir(t, dirfd, name);
-        r = fd < 0 ? fd : each_entry(t, fd, false);
+        int fd = rmtree_open(t, dirfd, name);
+        r = fd < 0 ? fd : rmtree_each(t, fd, false);
     }
     if (r < 0)
         t->error = r;
@@ -110,7 +110,7 @@ int rmtree(const char *path)
         int fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
             return -errno;
-        int r = each_entry(&t, fd, true);
+        int r = rmtree_each(&t, fd, true);
         if (r < 0)
             return r;
     } while (t.left && t.progress);

@@ -10,10 +10,10 @@
 #define BUILDER_LINE_MAX 1024 /* bytes; longer lines are cut */
 #define BUILDER_READ     4096
 
-static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *ret);
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
-static void on_exit_status(uv_process_t *process, int64_t status, int signal);
-static void on_closed(uv_handle_t *handle);
+static void builder_on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *ret);
+static void builder_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
+static void builder_on_exit_status(uv_process_t *process, int64_t status, int signal);
+static void builder_on_closed(uv_handle_t *handle);
 
 void template_builder_init(struct template_builder *b, uv_loop_t *loop, const struct config *config,
                            struct template_set *set)
@@ -66,7 +66,7 @@ static int builder_spawn(struct template_builder *b, char *name)
     const uv_process_options_t options = {
         .file = "/proc/self/exe",
         .args = args,
-        .exit_cb = on_exit_status,
+        .exit_cb = builder_on_exit_status,
         .flags = UV_PROCESS_DETACHED,
         .stdio = stdio,
         .stdio_count = ARRAY_SIZE(stdio),
@@ -75,9 +75,9 @@ static int builder_spawn(struct template_builder *b, char *name)
     b->open = 2;
     int rv = uv_spawn(b->loop, &b->process, &options);
     if (rv == 0)
-        return uv_read_start((uv_stream_t *)&b->output, on_alloc, on_read);
-    uv_close((uv_handle_t *)&b->process, on_closed);
-    uv_close((uv_handle_t *)&b->output, on_closed);
+        return uv_read_start((uv_stream_t *)&b->output, builder_on_alloc, builder_on_read);
+    uv_close((uv_handle_t *)&b->process, builder_on_closed);
+    uv_close((uv_handle_t *)&b->output, builder_on_closed);
     return rv;
 }
 
@@ -106,13 +106,13 @@ static void builder_log_line(struct template_builder *b)
     buf_done(&b->line);
 }
 
-static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *ret)
+static void builder_on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *ret)
 {
     static char data[BUILDER_READ]; /* used up before the next read */
     *ret = uv_buf_init(data, sizeof(data));
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+static void builder_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct template_builder *b = container_of((uv_pipe_t *)stream, struct template_builder, output);
     for (ssize_t i = 0; i < n; i++) {
@@ -123,11 +123,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
     if (n < 0 && !uv_is_closing((uv_handle_t *)stream)) {
         builder_log_line(b);
-        uv_close((uv_handle_t *)stream, on_closed);
+        uv_close((uv_handle_t *)stream, builder_on_closed);
     }
 }
 
-static void on_exit_status(uv_process_t *process, int64_t status, int signal)
+static void builder_on_exit_status(uv_process_t *process, int64_t status, int signal)
 {
     struct template_builder *b = container_of(process, struct template_builder, process);
     if (status != 0 || signal != 0) {
@@ -136,10 +136,10 @@ static void on_exit_status(uv_process_t *process, int64_t status, int signal)
             log_error("the template's snapshot was not made, its sandboxes boot cold",
                       "template=%s status=%d signal=%d", b->current->name, (int)status, signal);
     }
-    uv_close((uv_handle_t *)process, on_closed);
+    uv_close((uv_handle_t *)process, builder_on_closed);
 }
 
-static void on_closed(uv_handle_t *handle)
+static void builder_on_closed(uv_handle_t *handle)
 {
     struct template_builder *b = handle->type == UV_PROCESS
                                      ? container_of((uv_process_t *)handle, struct template_builder,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * snapshot.c - one microVM after the other, the steps of `steps` in order.
+ * snapshot.c - one microVM after the other, in the order of maker_steps.
  *
  * The happy path is: the table below from its first row to its last, each row started by
  * maker_next; then the directory is sealed and put in place.
@@ -70,17 +70,17 @@ struct maker {
     char place[MAKER_PATH_SIZE];   /* where it goes */
 };
 
-static void on_result(void *ctx, int status, const struct error *err);
-static void on_exited(void *ctx, const char *reason);
-static void on_stopped(void *ctx);
-static void on_call_done(struct snapshot_call *sc, int status, const struct error *err);
-static void on_timer(uv_timer_t *timer);
-static void on_signal(uv_signal_t *handle, int signum);
+static void maker_on_result(void *ctx, int status, const struct error *err);
+static void maker_on_exited(void *ctx, const char *reason);
+static void maker_on_stopped(void *ctx);
+static void maker_on_call_done(struct snapshot_call *sc, int status, const struct error *err);
+static void maker_on_timer(uv_timer_t *timer);
+static void maker_on_signal(uv_signal_t *handle, int signum);
 
 static const struct instance_events maker_instance_events = {
-    .started = on_result,
-    .exited = on_exited,
-    .stopped = on_stopped,
+    .started = maker_on_result,
+    .exited = maker_on_exited,
+    .stopped = maker_on_stopped,
 };
 
 /* Steps. Each returns 0 and calls back later, or a negative errno. */
@@ -104,12 +104,12 @@ static int maker_boot(struct maker *m, bool clone)
     return m->instance != NULL ? instance_start(m->instance) : -EINVAL;
 }
 
-static int step_boot(struct maker *m)
+static int maker_step_boot(struct maker *m)
 {
     return maker_boot(m, false);
 }
 
-static int step_restore(struct maker *m)
+static int maker_step_restore(struct maker *m)
 {
     return maker_boot(m, true);
 }
@@ -134,36 +134,36 @@ static int maker_configure(struct maker *m, uint64_t ago_ns)
 /* The warm-up lives a day in the past: when a clone's clock then jumps to the present, the random
  * generators of OpenSSL (Python's ssl, Node's crypto) have passed the time after which they seed
  * themselves again from the kernel. */
-static int step_configure_past(struct maker *m)
+static int maker_step_configure_past(struct maker *m)
 {
     return maker_configure(m, MAKER_DAY_NS);
 }
 
-static int step_configure_now(struct maker *m)
+static int maker_step_configure_now(struct maker *m)
 {
     return maker_configure(m, 0);
 }
 
-static int step_warm(struct maker *m)
+static int maker_step_warm(struct maker *m)
 {
     struct buf request = {0};
     wire_request_code_ready(&request);
     return maker_call(m, &request, MAKER_WARM_MS);
 }
 
-static int step_settle(struct maker *m)
+static int maker_step_settle(struct maker *m)
 {
     struct buf request = {0};
     snapshot_put_command(&request, MAKER_SETTLE);
     return maker_call(m, &request, MAKER_CALL_MS);
 }
 
-static int step_snapshot(struct maker *m)
+static int maker_step_snapshot(struct maker *m)
 {
-    return instance_snapshot(m->instance, m->partial, on_result);
+    return instance_snapshot(m->instance, m->partial, maker_on_result);
 }
 
-static int step_first_code(struct maker *m)
+static int maker_step_first_code(struct maker *m)
 {
     struct buf request = {0};
     if (!snapshot_put_first_code(&request, m->shape.language))
@@ -175,20 +175,20 @@ static int maker_workset(struct maker *m, const char *name)
 {
     char path[MAKER_PATH_SIZE + 16];
     (void)snprintf(path, sizeof(path), "%s/%s", m->partial, name);
-    return instance_workset(m->instance, path, on_result);
+    return instance_workset(m->instance, path, maker_on_result);
 }
 
-static int step_workset(struct maker *m)
+static int maker_step_workset(struct maker *m)
 {
     return maker_workset(m, CTL_WORKSET_NAME);
 }
 
-static int step_workset_code(struct maker *m)
+static int maker_step_workset_code(struct maker *m)
 {
     return maker_workset(m, CTL_WORKSET_CODE_NAME);
 }
 
-static int step_stop(struct maker *m)
+static int maker_step_stop(struct maker *m)
 {
     if (!m->stopping)
         instance_stop(m->instance);
@@ -200,19 +200,19 @@ static const struct {
     const char *phase; /* NULL: belongs to the one before */
     int (*start)(struct maker *m);
     uint64_t timeout_ms;
-} steps[] = {
-    {"first boot", step_boot, MAKER_START_MS},
-    {"warming up", step_configure_past, MAKER_CALL_MS},
-    {NULL, step_warm, MAKER_WARM_MS},
-    {"settling", step_settle, MAKER_CALL_MS},
-    {"taking the snapshot", step_snapshot, MAKER_SAVE_MS},
-    {NULL, step_stop, MAKER_CALL_MS},
-    {"recording what first requests touch", step_restore, MAKER_START_MS},
-    {NULL, step_configure_now, MAKER_CALL_MS},
-    {NULL, step_workset, MAKER_SAVE_MS},
-    {NULL, step_first_code, MAKER_WARM_MS},
-    {NULL, step_workset_code, MAKER_SAVE_MS},
-    {NULL, step_stop, MAKER_CALL_MS},
+} maker_steps[] = {
+    {"first boot", maker_step_boot, MAKER_START_MS},
+    {"warming up", maker_step_configure_past, MAKER_CALL_MS},
+    {NULL, maker_step_warm, MAKER_WARM_MS},
+    {"settling", maker_step_settle, MAKER_CALL_MS},
+    {"taking the snapshot", maker_step_snapshot, MAKER_SAVE_MS},
+    {NULL, maker_step_stop, MAKER_CALL_MS},
+    {"recording what first requests touch", maker_step_restore, MAKER_START_MS},
+    {NULL, maker_step_configure_now, MAKER_CALL_MS},
+    {NULL, maker_step_workset, MAKER_SAVE_MS},
+    {NULL, maker_step_first_code, MAKER_WARM_MS},
+    {NULL, maker_step_workset_code, MAKER_SAVE_MS},
+    {NULL, maker_step_stop, MAKER_CALL_MS},
 };
 
 static void maker_phase(struct maker *m, const char *text)
@@ -240,7 +240,7 @@ static void maker_fail(struct maker *m, int status, const struct error *err)
     if (m->calling)
         agent_target_fail(&m->target, err);
     if (m->instance != NULL)
-        (void)step_stop(m);
+        (void)maker_step_stop(m);
     maker_end_if_idle(m);
 }
 
@@ -249,16 +249,16 @@ static void maker_next(struct maker *m)
     struct error err;
     if (m->over)
         return;
-    if (m->step == ARRAY_SIZE(steps)) {
-        m->over = true; /* on_stopped, whose call this is, ends the loop */
+    if (m->step == ARRAY_SIZE(maker_steps)) {
+        m->over = true; /* maker_on_stopped, whose call this is, ends the loop */
         uv_timer_stop(&m->timer);
         return;
     }
     size_t i = m->step++;
-    if (steps[i].phase != NULL)
-        maker_phase(m, steps[i].phase);
-    uv_timer_start(&m->timer, on_timer, steps[i].timeout_ms, 0);
-    int rv = steps[i].start(m);
+    if (maker_steps[i].phase != NULL)
+        maker_phase(m, maker_steps[i].phase);
+    uv_timer_start(&m->timer, maker_on_timer, maker_steps[i].timeout_ms, 0);
+    int rv = maker_steps[i].start(m);
     if (rv < 0) {
         error_set_errno(&err, ERROR_SANDBOX_FAILED, rv, "The microVM cannot go on");
         maker_fail(m, rv, &err);
@@ -273,19 +273,19 @@ static void maker_result(struct maker *m, int status, const struct error *err)
         maker_next(m);
 }
 
-static void on_result(void *ctx, int status, const struct error *err)
+static void maker_on_result(void *ctx, int status, const struct error *err)
 {
     maker_result(ctx, status, err);
 }
 
-static void on_exited(void *ctx, const char *reason)
+static void maker_on_exited(void *ctx, const char *reason)
 {
     struct error err;
     error_set(&err, ERROR_SANDBOX_FAILED, "The microVM ended: %s", reason);
     maker_fail(ctx, -ESRCH, &err);
 }
 
-static void on_call_done(struct snapshot_call *sc, int status, const struct error *err)
+static void maker_on_call_done(struct snapshot_call *sc, int status, const struct error *err)
 {
     struct maker *m = container_of(sc, struct maker, call);
     m->calling = false;
@@ -293,7 +293,7 @@ static void on_call_done(struct snapshot_call *sc, int status, const struct erro
     maker_end_if_idle(m);
 }
 
-static void on_stopped(void *ctx)
+static void maker_on_stopped(void *ctx)
 {
     struct maker *m = ctx;
     m->instance = NULL;
@@ -302,7 +302,7 @@ static void on_stopped(void *ctx)
     maker_end_if_idle(m);
 }
 
-static void on_timer(uv_timer_t *timer)
+static void maker_on_timer(uv_timer_t *timer)
 {
     struct maker *m = container_of(timer, struct maker, timer);
     struct error err;
@@ -310,7 +310,7 @@ static void on_timer(uv_timer_t *timer)
     maker_fail(m, -ETIMEDOUT, &err);
 }
 
-static void on_signal(uv_signal_t *handle, int signum)
+static void maker_on_signal(uv_signal_t *handle, int signum)
 {
     struct maker *m = handle->data;
     struct error err;
@@ -322,7 +322,7 @@ static void maker_watch(struct maker *m, uv_signal_t *handle, int signum)
 {
     uv_signal_init(&m->loop, handle);
     handle->data = m;
-    uv_signal_start(handle, on_signal, signum);
+    uv_signal_start(handle, maker_on_signal, signum);
     uv_unref((uv_handle_t *)handle);
 }
 
@@ -350,7 +350,7 @@ static int maker_init(struct maker *m, const struct config *config, struct error
     maker_watch(m, &m->sigint, SIGINT);
     maker_watch(m, &m->sigterm, SIGTERM);
     agent_target_init(&m->target, &m->loop, m->socket);
-    m->call.done = on_call_done;
+    m->call.done = maker_on_call_done;
     m->driver = kvm_driver_new(&m->loop, config->state_dir, config->vmm, err);
     return m->driver != NULL ? 0 : -EINVAL;
 }

@@ -10,7 +10,7 @@
 #define CLEAN_TIMEOUT_MS 5000
 
 /* For a VMM that is in no control group, and one of which nobody has noted the pid. */
-static void clean_processes(const char *dir)
+static void kvm_clean_processes(const char *dir)
 {
     char args[PATH_MAX];
     int len = snprintf(args, sizeof(args), "--dir%c%s", '\0', dir);
@@ -24,7 +24,7 @@ int kvm_clean(const char *id, const char *dir, const struct cgroups *cg, struct 
     if (cg->n > 0)
         (void)cgroup_kill(cg, id, CLEAN_TIMEOUT_MS);
     else
-        clean_processes(dir);
+        kvm_clean_processes(dir);
     if (cg->n > 0 && (rv = cgroup_destroy(cg, id, CLEAN_TIMEOUT_MS)) < 0)
         (void)error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "control group");
     int rv2 = rmtree(dir);

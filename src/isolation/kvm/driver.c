@@ -44,7 +44,7 @@ static const struct isolation_ops kvm_ops = {
     .free = kvm_free,
 };
 
-static int check_machine(const char *state_dir, const char *vmm, struct error *err)
+static int kvm_check_machine(const char *state_dir, const char *vmm, struct error *err)
 {
     const size_t socket_path = strlen(state_dir) + strlen("/" SANDBOXES_DIR "/") + DRIVER_ID_LEN +
                                strlen("/" CTL_VSOCK_NAME);
@@ -59,7 +59,7 @@ static int check_machine(const char *state_dir, const char *vmm, struct error *e
 }
 
 /* The microVM is the wall; groups keep one tenant from taking the others' share of the machine. */
-static void find_cgroups(struct kvm_driver *d)
+static void kvm_find_cgroups(struct kvm_driver *d)
 {
     int rv = cgroups_load(&d->cgroups);
     if (rv == 0 && (rv = kvm_cgroup_prepare(&d->cgroups)) < 0)
@@ -68,7 +68,7 @@ static void find_cgroups(struct kvm_driver *d)
         log_warn("microVMs run without control groups", "errno=%d", -rv);
 }
 
-static int make_sandboxes_dir(const char *state_dir, struct error *err)
+static int kvm_make_sandboxes_dir(const char *state_dir, struct error *err)
 {
     char path[PATH_MAX];
     (void)snprintf(path, sizeof(path), "%s/" SANDBOXES_DIR, state_dir);
@@ -92,15 +92,15 @@ struct isolation_driver *kvm_driver_new(uv_loop_t *loop, const char *state_dir, 
     helper_runner_init(&d->cleanings, loop, CLEANINGS_MAX);
     d->state_dir = strdup(state_dir);
     d->vmm = strdup(vmm);
-    if (d->state_dir == NULL || d->vmm == NULL || check_machine(state_dir, vmm, err) < 0 ||
-        make_sandboxes_dir(state_dir, err) < 0) {
+    if (d->state_dir == NULL || d->vmm == NULL || kvm_check_machine(state_dir, vmm, err) < 0 ||
+        kvm_make_sandboxes_dir(state_dir, err) < 0) {
         kvm_free(&d->base);
         return NULL;
     }
     d->uids = geteuid() == 0;
     d->uid_next = (uint32_t)getpid() % KVM_UID_COUNT;
     if (d->uids)
-        find_cgroups(d);
+        kvm_find_cgroups(d);
     return &d->base;
 }
 
@@ -128,7 +128,7 @@ const struct isolation_type kvm_isolation = {
 
 /* Turns. */
 
-static void driver_advance(struct kvm_driver *d)
+static void kvm_driver_advance(struct kvm_driver *d)
 {
     while (d->starting < d->starting_max && !list_empty(&d->waiting)) {
         struct kvm_instance *o = list_first(&d->waiting, struct kvm_instance, waiting);
@@ -142,7 +142,7 @@ static void driver_advance(struct kvm_driver *d)
 void kvm_driver_wait_turn(struct kvm_driver *d, struct kvm_instance *o)
 {
     list_add_tail(&d->waiting, &o->waiting);
-    driver_advance(d);
+    kvm_driver_advance(d);
 }
 
 void kvm_driver_end_turn(struct kvm_driver *d, struct kvm_instance *o)
@@ -152,12 +152,12 @@ void kvm_driver_end_turn(struct kvm_driver *d, struct kvm_instance *o)
         return;
     o->starting = false;
     d->starting--;
-    driver_advance(d);
+    kvm_driver_advance(d);
 }
 
 /* User ids. */
 
-static bool uid_mark(struct kvm_driver *d, uint32_t n, bool used)
+static bool kvm_driver_mark_uid(struct kvm_driver *d, uint32_t n, bool used)
 {
     uint64_t bit = 1ull << (n % 64);
     bool was = (d->uid_used[n / 64] & bit) != 0;
@@ -170,7 +170,7 @@ uint32_t kvm_driver_take_uid(struct kvm_driver *d)
     for (uint32_t i = 0; d->uids && i < KVM_UID_COUNT; i++) {
         uint32_t n = d->uid_next;
         d->uid_next = (n + 1) % KVM_UID_COUNT;
-        if (!uid_mark(d, n, true))
+        if (!kvm_driver_mark_uid(d, n, true))
             return KVM_UID_FIRST + n;
     }
     return 0;
@@ -179,13 +179,13 @@ uint32_t kvm_driver_take_uid(struct kvm_driver *d)
 void kvm_driver_keep_uid(struct kvm_driver *d, uint32_t uid)
 {
     if (uid - KVM_UID_FIRST < KVM_UID_COUNT)
-        (void)uid_mark(d, uid - KVM_UID_FIRST, true);
+        (void)kvm_driver_mark_uid(d, uid - KVM_UID_FIRST, true);
 }
 
 void kvm_driver_drop_uid(struct kvm_driver *d, uint32_t uid)
 {
     if (uid - KVM_UID_FIRST < KVM_UID_COUNT)
-        (void)uid_mark(d, uid - KVM_UID_FIRST, false);
+        (void)kvm_driver_mark_uid(d, uid - KVM_UID_FIRST, false);
 }
 
 /* The sweep. */
@@ -197,7 +197,7 @@ bool kvm_driver_adopts(const struct kvm_driver *d, const char *dir)
            strncmp(dir + len, "/" SANDBOXES_DIR "/", strlen("/" SANDBOXES_DIR "/")) == 0;
 }
 
-static void sweep_one(void *ctx, const char *parent, const char *id)
+static void kvm_sweep_one(void *ctx, const char *parent, const char *id)
 {
     const struct kvm_driver *d = ctx;
     struct error err = {0};
@@ -211,7 +211,7 @@ static void sweep_one(void *ctx, const char *parent, const char *id)
 }
 
 /* Who started it holds a lock on its directory (kvm_launch.c). `ctx` is the driver. */
-static bool is_being_built(void *ctx, const char *id)
+static bool kvm_is_being_built(void *ctx, const char *id)
 {
     const struct kvm_driver *d = ctx;
     char path[PATH_MAX];
@@ -224,8 +224,8 @@ static void kvm_sweep(struct isolation_driver *base, bool (*keep)(void *ctx, con
                       void *ctx)
 {
     struct kvm_driver *d = container_of(base, struct kvm_driver, base);
-    driver_sweep_dir(d->state_dir, SANDBOXES_DIR, keep, ctx, sweep_one, d);
-    driver_sweep_dir(d->state_dir, BUILDS_DIR, is_being_built, d, sweep_one, d);
+    driver_sweep_dir(d->state_dir, SANDBOXES_DIR, keep, ctx, kvm_sweep_one, d);
+    driver_sweep_dir(d->state_dir, BUILDS_DIR, kvm_is_being_built, d, kvm_sweep_one, d);
 }
 
 static void kvm_free(struct isolation_driver *base)

@@ -53,7 +53,7 @@ static const struct ending_ops kvm_ending_ops = {
 };
 
 /* The last component of the directory is the id: it names the VM's files and control groups. */
-static bool spec_valid(const struct instance_spec *spec)
+static bool kvm_instance_spec_valid(const struct instance_spec *spec)
 {
     const char *slash = strrchr(spec->dir, '/');
     return driver_id_valid(spec->id) && spec->dir[0] == '/' && strcmp(slash + 1, spec->id) == 0 &&
@@ -66,7 +66,7 @@ struct instance *kvm_instance_create(struct isolation_driver *base,
                                      const struct instance_events *events, void *ctx)
 {
     struct kvm_driver *d = container_of(base, struct kvm_driver, base);
-    struct kvm_instance *o = spec_valid(spec) ? calloc(1, sizeof(*o)) : NULL;
+    struct kvm_instance *o = kvm_instance_spec_valid(spec) ? calloc(1, sizeof(*o)) : NULL;
     if (o == NULL)
         return NULL;
     if (kvm_launch_init(&o->launch, spec) < 0) {

@@ -75,7 +75,7 @@ struct probe {
 
 static struct kvm_run *probe_run_page; /* for the signal handler */
 
-static int fail(struct probe *p, const char *what)
+static int probe_fail(struct probe *p, const char *what)
 {
     return error_set_errno(&p->answer.err, ERROR_UNAVAILABLE, -errno, "%s", what);
 }
@@ -84,7 +84,7 @@ static int probe_open(struct probe *p)
 {
     p->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (p->kvm < 0)
-        return fail(p, "/dev/kvm");
+        return probe_fail(p, "/dev/kvm");
     int version = ioctl(p->kvm, KVM_GET_API_VERSION, 0);
     if (version != KVM_API_VERSION) {
         (void)error_set(&p->answer.err, ERROR_UNAVAILABLE, "/dev/kvm speaks version %d, not %d",
@@ -105,23 +105,23 @@ static int probe_create(struct probe *p)
 {
     p->vm = ioctl(p->kvm, KVM_CREATE_VM, 0);
     if (p->vm < 0)
-        return fail(p, "creating a VM");
+        return probe_fail(p, "creating a VM");
     p->memory = mmap(NULL, GUEST_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                      0);
     if (p->memory == MAP_FAILED)
-        return fail(p, "guest memory");
+        return probe_fail(p, "guest memory");
     struct kvm_userspace_memory_region region = {
         .memory_size = GUEST_MEMORY,
         .userspace_addr = (uint64_t)(uintptr_t)p->memory,
     };
     if (ioctl(p->vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-        return fail(p, "guest memory");
+        return probe_fail(p, "guest memory");
     p->vcpu = ioctl(p->vm, KVM_CREATE_VCPU, 0);
     int size = ioctl(p->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (p->vcpu < 0 || size < (int)sizeof(*p->run))
-        return fail(p, "creating a virtual CPU");
+        return probe_fail(p, "creating a virtual CPU");
     p->run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, p->vcpu, 0);
-    return p->run == MAP_FAILED ? fail(p, "the virtual CPU's page") : 0;
+    return p->run == MAP_FAILED ? probe_fail(p, "the virtual CPU's page") : 0;
 }
 
 /* Kernels of 2026 check EFER against the guest's CPUID: without one there is no long mode. */
@@ -133,7 +133,7 @@ static int probe_cpuid(struct probe *p)
     table->nent = CPUID_ENTRIES;
     if (ioctl(p->kvm, KVM_GET_SUPPORTED_CPUID, table) < 0 ||
         ioctl(p->vcpu, KVM_SET_CPUID2, table) < 0)
-        return fail(p, "setting the guest's CPUID");
+        return probe_fail(p, "setting the guest's CPUID");
     return 0;
 }
 
@@ -152,7 +152,7 @@ static int probe_set_up(struct probe *p)
 
     struct kvm_sregs s;
     if (ioctl(p->vcpu, KVM_GET_SREGS, &s) < 0)
-        return fail(p, "reading registers");
+        return probe_fail(p, "reading registers");
     const struct kvm_segment code = {
         .limit = 0xffffffff, .selector = 0x8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1};
     struct kvm_segment data = code;
@@ -168,16 +168,16 @@ static int probe_set_up(struct probe *p)
     s.efer = EFER_LME | EFER_LMA;
     const struct kvm_regs r = {.rip = GUEST_CODE, .rcx = PROBE_TURNS, .rflags = 0x2};
     if (ioctl(p->vcpu, KVM_SET_SREGS, &s) < 0 || ioctl(p->vcpu, KVM_SET_REGS, &r) < 0)
-        return fail(p, "setting registers");
+        return probe_fail(p, "setting registers");
     return 0;
 }
 
-static void on_alarm(int sig)
+static void probe_on_alarm(int sig)
 {
     probe_run_page->immediate_exit = 1; /* also when the signal comes just before KVM_RUN */
 }
 
-static uint64_t now_ns(void)
+static uint64_t probe_now_ns(void)
 {
     struct timespec t;
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
@@ -193,17 +193,17 @@ static int probe_run(struct probe *p)
     (void)sigaddset(&set, SIGALRM);
     (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
     probe_run_page = p->run;
-    (void)sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL);
+    (void)sigaction(SIGALRM, &(struct sigaction){.sa_handler = probe_on_alarm}, NULL);
     (void)setitimer(ITIMER_REAL, &alarm, NULL);
-    uint64_t begin = now_ns();
+    uint64_t begin = probe_now_ns();
     int r = ioctl(p->vcpu, KVM_RUN, 0);
     int error = errno;
-    uint64_t elapsed = now_ns() - begin;
+    uint64_t elapsed = probe_now_ns() - begin;
     (void)setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
 
     struct kvm_regs regs;
     if (ioctl(p->vcpu, KVM_GET_REGS, &regs) < 0)
-        return fail(p, "reading registers");
+        return probe_fail(p, "reading registers");
     bool done = r == 0 && p->run->exit_reason == KVM_EXIT_IO && p->run->io.port == GUEST_PORT;
     if (!done && (r == 0 || error != EINTR)) {
         (void)error_set(&p->answer.err, ERROR_UNAVAILABLE,
@@ -229,14 +229,14 @@ static int probe_judge(struct probe *p)
     return -ERANGE;
 }
 
-static int (*const steps[])(struct probe *) = {probe_open,   probe_create, probe_cpuid,
-                                               probe_set_up, probe_run,    probe_judge};
+static int (*const probe_steps[])(struct probe *) = {probe_open,   probe_create, probe_cpuid,
+                                                     probe_set_up, probe_run,    probe_judge};
 
 static _Noreturn void probe_child(int out)
 {
     struct probe p = {0};
-    for (size_t i = 0; i < ARRAY_SIZE(steps) && p.answer.result == 0; i++)
-        p.answer.result = steps[i](&p);
+    for (size_t i = 0; i < ARRAY_SIZE(probe_steps) && p.answer.result == 0; i++)
+        p.answer.result = probe_steps[i](&p);
     ssize_t n = write(out, &p.answer, sizeof(p.answer));
     _exit(n == (ssize_t)sizeof(p.answer) ? 0 : 1);
 }

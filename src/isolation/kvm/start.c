@@ -77,7 +77,7 @@ static void start_on_prepared(uv_work_t *work, int status)
 }
 
 /* The pid of the VM, or a negative errno with `err`. */
-static int launch_result(const struct helper *run, struct error *err)
+static int start_result(const struct helper *run, struct error *err)
 {
     int pid = 0;
     const char *text = run->text;
@@ -104,7 +104,7 @@ static void start_on_launched(struct helper *run)
     struct kvm_instance *o = container_of(run, struct kvm_instance, launcher);
     struct error err = {0};
     char quoted[300];
-    int pid = launch_result(run, &err);
+    int pid = start_result(run, &err);
     if (o->state == KVM_STOPPING) {
         kvm_instance_end(o);
         return;

@@ -12,7 +12,7 @@
 #define DELETE_TIMEOUT_MS 10000
 #define CGROUP_TIMEOUT_MS 5000
 
-static int clean_runtime(const struct oci_spec *spec, struct error *err)
+static int oci_clean_runtime(const struct oci_spec *spec, struct error *err)
 {
     char state[PATH_MAX];
     if (snprintf(state, sizeof(state), "%s/%s", spec->root, spec->id) >= PATH_MAX)
@@ -33,7 +33,7 @@ int oci_clean(const struct oci_spec *spec, const struct cgroups *cg, struct erro
 {
     /* First, because a runtime that kills a container itself waits for it in long steps. */
     (void)cgroup_kill(cg, spec->id, CGROUP_TIMEOUT_MS);
-    int r = clean_runtime(spec, err);
+    int r = oci_clean_runtime(spec, err);
     int r2 = cgroup_destroy(cg, spec->id, CGROUP_TIMEOUT_MS);
     if (r2 < 0 && r == 0)
         r = error_set_errno(err, ERROR_SANDBOX_FAILED, r2, "control group");

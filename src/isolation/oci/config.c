@@ -62,7 +62,7 @@ static const char *const config_masked[] = {
 static const char *const config_readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                               "/proc/sysrq-trigger"};
 
-static void write_list(struct jsonw *w, const char *key, const char *const *list, size_t n)
+static void config_write_list(struct jsonw *w, const char *key, const char *const *list, size_t n)
 {
     jsonw_key(w, key);
     jsonw_array(w);
@@ -71,29 +71,29 @@ static void write_list(struct jsonw *w, const char *key, const char *const *list
     jsonw_array_end(w);
 }
 
-static void write_mount(struct jsonw *w, const struct config_mount *m)
+static void config_write_mount(struct jsonw *w, const struct config_mount *m)
 {
     jsonw_object(w);
     jsonw_key_str(w, "destination", m->target);
     jsonw_key_str(w, "type", m->type);
     jsonw_key_str(w, "source", m->source);
-    write_list(w, "options", m->options, SIZE_MAX);
+    config_write_list(w, "options", m->options, SIZE_MAX);
     jsonw_object_end(w);
 }
 
-static void write_mounts(struct jsonw *w, const struct oci_spec *spec)
+static void config_write_mounts(struct jsonw *w, const struct oci_spec *spec)
 {
     const struct config_mount agent = {OCI_AGENT_DIR, "bind", spec->guest_dir,
                                        LIST("bind", "ro", "nosuid", "nodev")};
     jsonw_key(w, "mounts");
     jsonw_array(w);
     for (size_t i = 0; i < ARRAY_SIZE(config_mounts); i++)
-        write_mount(w, &config_mounts[i]);
-    write_mount(w, &agent);
+        config_write_mount(w, &config_mounts[i]);
+    config_write_mount(w, &agent);
     jsonw_array_end(w);
 }
 
-static void write_rlimit(struct jsonw *w, const char *type, int64_t limit)
+static void config_write_rlimit(struct jsonw *w, const char *type, int64_t limit)
 {
     jsonw_object(w);
     jsonw_key_str(w, "type", type);
@@ -103,7 +103,7 @@ static void write_rlimit(struct jsonw *w, const char *type, int64_t limit)
 }
 
 /* Raising a hard limit needs a capability that root in a container of its own may lack. */
-static int64_t nofile_limit(void)
+static int64_t config_nofile_limit(void)
 {
     struct rlimit own;
     if (getrlimit(RLIMIT_NOFILE, &own) < 0 || own.rlim_max > NOFILE_MAX)
@@ -111,7 +111,7 @@ static int64_t nofile_limit(void)
     return (int64_t)own.rlim_max;
 }
 
-static void write_process(struct jsonw *w)
+static void config_write_process(struct jsonw *w)
 {
     static const char *const sets[] = {"bounding", "effective", "permitted"};
     jsonw_key(w, "process");
@@ -122,28 +122,28 @@ static void write_process(struct jsonw *w)
     jsonw_key_int(w, "uid", 0);
     jsonw_key_int(w, "gid", 0);
     jsonw_object_end(w);
-    write_list(w, "args", LIST(OCI_AGENT, "--listen", "fd:3"), SIZE_MAX);
-    write_list(w, "env",
-               LIST("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                    "HOME=/root", "LANG=C.UTF-8"),
-               SIZE_MAX);
+    config_write_list(w, "args", LIST(OCI_AGENT, "--listen", "fd:3"), SIZE_MAX);
+    config_write_list(w, "env",
+                      LIST("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                           "HOME=/root", "LANG=C.UTF-8"),
+                      SIZE_MAX);
     jsonw_key_str(w, "cwd", "/");
     jsonw_key_bool(w, "noNewPrivileges", true);
     jsonw_key_int(w, "oomScoreAdj", OOM_SCORE_ADJ);
     jsonw_key(w, "capabilities");
     jsonw_object(w);
     for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
-        write_list(w, sets[i], config_capabilities, ARRAY_SIZE(config_capabilities));
+        config_write_list(w, sets[i], config_capabilities, ARRAY_SIZE(config_capabilities));
     jsonw_object_end(w);
     jsonw_key(w, "rlimits");
     jsonw_array(w);
-    write_rlimit(w, "RLIMIT_NOFILE", nofile_limit());
-    write_rlimit(w, "RLIMIT_CORE", 0);
+    config_write_rlimit(w, "RLIMIT_NOFILE", config_nofile_limit());
+    config_write_rlimit(w, "RLIMIT_CORE", 0);
     jsonw_array_end(w);
     jsonw_object_end(w);
 }
 
-static void write_resources(struct jsonw *w, const struct oci_spec *spec, bool limit_swap)
+static void config_write_resources(struct jsonw *w, const struct oci_spec *spec, bool limit_swap)
 {
     int64_t memory = (int64_t)spec->memory_mb << 20;
     jsonw_key(w, "resources");
@@ -173,14 +173,14 @@ static void write_resources(struct jsonw *w, const struct oci_spec *spec, bool l
     jsonw_object_end(w);
 }
 
-static void write_linux(struct jsonw *w, const struct oci_spec *spec, bool limit_swap)
+static void config_write_linux(struct jsonw *w, const struct oci_spec *spec, bool limit_swap)
 {
     char cgroup[64];
     (void)snprintf(cgroup, sizeof(cgroup), CGROUP_PATH, spec->id);
     jsonw_key(w, "linux");
     jsonw_object(w);
     jsonw_key_str(w, "cgroupsPath", cgroup);
-    write_resources(w, spec, limit_swap);
+    config_write_resources(w, spec, limit_swap);
     jsonw_key(w, "namespaces");
     jsonw_array(w);
     for (size_t i = 0; i < ARRAY_SIZE(config_namespaces); i++) {
@@ -189,8 +189,8 @@ static void write_linux(struct jsonw *w, const struct oci_spec *spec, bool limit
         jsonw_object_end(w);
     }
     jsonw_array_end(w);
-    write_list(w, "maskedPaths", config_masked, ARRAY_SIZE(config_masked));
-    write_list(w, "readonlyPaths", config_readonly, ARRAY_SIZE(config_readonly));
+    config_write_list(w, "maskedPaths", config_masked, ARRAY_SIZE(config_masked));
+    config_write_list(w, "readonlyPaths", config_readonly, ARRAY_SIZE(config_readonly));
     jsonw_key(w, "seccomp");
     oci_seccomp_write(w);
     jsonw_object_end(w);
@@ -201,7 +201,7 @@ int oci_config_write(struct buf *out, const struct oci_spec *spec, bool limit_sw
     struct jsonw w = {.out = out};
     jsonw_object(&w);
     jsonw_key_str(&w, "ociVersion", OCI_VERSION);
-    write_process(&w);
+    config_write_process(&w);
     jsonw_key(&w, "root");
     jsonw_object(&w);
     cleanup_buf struct buf path = {0};
@@ -212,8 +212,8 @@ int oci_config_write(struct buf *out, const struct oci_spec *spec, bool limit_sw
     jsonw_object_end(&w);
     jsonw_key(&w, "hostname");
     jsonw_strn(&w, spec->id, HOSTNAME_LEN);
-    write_mounts(&w, spec);
-    write_linux(&w, spec, limit_swap);
+    config_write_mounts(&w, spec);
+    config_write_linux(&w, spec, limit_swap);
     jsonw_object_end(&w);
     return out->failed || path.failed ? -ENOMEM : 0;
 }

@@ -41,7 +41,7 @@ static const struct isolation_ops oci_ops = {
 };
 
 /* The full path of `name` as the shell would find it; NULL when there is none. */
-static char *find_program(const char *name)
+static char *oci_find_program(const char *name)
 {
     if (strchr(name, '/') != NULL)
         return access(name, X_OK) == 0 ? realpath(name, NULL) : NULL;
@@ -62,8 +62,8 @@ static char *find_program(const char *name)
     return NULL;
 }
 
-static int check_machine(struct oci_driver *d, const char *state_dir, const char *runtime,
-                         struct error *err)
+static int oci_check_machine(struct oci_driver *d, const char *state_dir, const char *runtime,
+                             struct error *err)
 {
     const size_t socket_path = strlen(state_dir) + strlen("/" SANDBOXES_DIR "/") + DRIVER_ID_LEN +
                                strlen("/" OCI_SOCKET);
@@ -74,7 +74,7 @@ static int check_machine(struct oci_driver *d, const char *state_dir, const char
     if (socket_path >= sizeof(((struct sockaddr_un *)0)->sun_path))
         return error_set(err, ERROR_UNAVAILABLE,
                          "the path of the state directory is too long for unix sockets");
-    d->runtime = find_program(runtime);
+    d->runtime = oci_find_program(runtime);
     /* The agent's listening socket reaches a sandbox as an inherited descriptor, which gVisor's
      * runtime does not pass on. */
     if (d->runtime != NULL && strcmp(basename(d->runtime), "runsc") == 0)
@@ -91,7 +91,7 @@ static int check_machine(struct oci_driver *d, const char *state_dir, const char
     return r < 0 ? error_set_errno(err, ERROR_UNAVAILABLE, r, "control groups") : 0;
 }
 
-static int make_dir(const char *parent, const char *name, char **ret, struct error *err)
+static int oci_make_dir(const char *parent, const char *name, char **ret, struct error *err)
 {
     cleanup_free char *path = NULL;
     if (asprintf(&path, "%s/%s", parent, name) < 0) {
@@ -117,9 +117,9 @@ struct isolation_driver *oci_driver_new(uv_loop_t *loop, const char *state_dir, 
     helper_runner_init(&d->launches, loop, MAX(LAUNCHES_MIN, uv_available_parallelism()));
     helper_runner_init(&d->cleanings, loop, CLEANINGS_MAX);
     d->state_dir = strdup(state_dir);
-    if (d->state_dir == NULL || check_machine(d, state_dir, runtime, err) < 0 ||
-        make_dir(state_dir, SANDBOXES_DIR, NULL, err) < 0 ||
-        make_dir(state_dir, REGISTRY_DIR, &d->root, err) < 0) {
+    if (d->state_dir == NULL || oci_check_machine(d, state_dir, runtime, err) < 0 ||
+        oci_make_dir(state_dir, SANDBOXES_DIR, NULL, err) < 0 ||
+        oci_make_dir(state_dir, REGISTRY_DIR, &d->root, err) < 0) {
         oci_free(&d->base);
         return NULL;
     }
@@ -161,7 +161,7 @@ int oci_spec_init(struct oci_spec *ret, const struct oci_driver *d, const char *
     return s.id && s.root && s.runtime && s.dir && s.rootfs && s.guest_dir ? 0 : -ENOMEM;
 }
 
-static void sweep_one(void *ctx, const char *parent, const char *id)
+static void oci_sweep_one(void *ctx, const char *parent, const char *id)
 {
     const struct oci_driver *d = ctx;
     (void)parent; /* the cleaner knows both places */
@@ -182,7 +182,7 @@ static void sweep_one(void *ctx, const char *parent, const char *id)
 /* A launcher dies with its server and a runtime with its launcher, but not in the same instant: on
  * a busy machine they may still make what the sweep has just looked for. One that is between fork
  * and exec looks like its parent, so this is done until there are none. */
-static void end_launches(const struct oci_driver *d)
+static void oci_end_launches(const struct oci_driver *d)
 {
     char launcher[PATH_MAX], runtime[PATH_MAX];
     int launcher_len = snprintf(launcher, sizeof(launcher), "root=%s", d->root);
@@ -198,9 +198,9 @@ static void oci_sweep(struct isolation_driver *base, bool (*keep)(void *ctx, con
                       void *ctx)
 {
     struct oci_driver *d = container_of(base, struct oci_driver, base);
-    end_launches(d);
-    driver_sweep_dir(d->state_dir, REGISTRY_DIR, keep, ctx, sweep_one, d);
-    driver_sweep_dir(d->state_dir, SANDBOXES_DIR, keep, ctx, sweep_one, d);
+    oci_end_launches(d);
+    driver_sweep_dir(d->state_dir, REGISTRY_DIR, keep, ctx, oci_sweep_one, d);
+    driver_sweep_dir(d->state_dir, SANDBOXES_DIR, keep, ctx, oci_sweep_one, d);
 }
 
 static void oci_free(struct isolation_driver *base)

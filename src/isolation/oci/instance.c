@@ -70,7 +70,7 @@ static struct oci_driver *oci_instance_driver(const struct oci_instance *o)
     return container_of(o->base.driver, struct oci_driver, base);
 }
 
-static int set_str(char **field, const char *value)
+static int oci_instance_set_str(char **field, const char *value)
 {
     free(*field);
     *field = strdup(value);
@@ -84,8 +84,9 @@ struct instance *oci_instance_create(struct isolation_driver *base,
     struct oci_driver *d = container_of(base, struct oci_driver, base);
     struct oci_instance *o = calloc(1, sizeof(*o));
     if (o == NULL || !driver_id_valid(spec->id) || oci_spec_init(&o->spec, d, spec->id) < 0 ||
-        strcmp(spec->dir, o->spec.dir) != 0 || set_str(&o->spec.rootfs, spec->rootfs) < 0 ||
-        set_str(&o->spec.guest_dir, spec->guest_dir) < 0) {
+        strcmp(spec->dir, o->spec.dir) != 0 ||
+        oci_instance_set_str(&o->spec.rootfs, spec->rootfs) < 0 ||
+        oci_instance_set_str(&o->spec.guest_dir, spec->guest_dir) < 0) {
         if (o != NULL)
             oci_spec_done(&o->spec);
         free(o);
@@ -136,7 +137,8 @@ int oci_instance_start(struct instance *instance)
     return 0;
 }
 
-static int launch_result(struct oci_instance *o, const struct helper *run, struct error *err)
+static int oci_instance_launch_result(struct oci_instance *o, const struct helper *run,
+                                      struct error *err)
 {
     struct instance_handle h = {0};
     char *nl = strchrnul(run->text, '\n');
@@ -166,7 +168,7 @@ static void oci_instance_on_launched(struct helper *run)
 {
     struct oci_instance *o = container_of(run, struct oci_instance, launcher);
     struct error err = {0};
-    int r = launch_result(o, run, &err);
+    int r = oci_instance_launch_result(o, run, &err);
     if (o->state == OCI_STOPPING)
         oci_instance_end(o);
     else if (r < 0)

@@ -41,65 +41,65 @@ struct launch {
     struct error err;
 };
 
-static int fail(struct launch *l, const char *what)
+static int launch_fail(struct launch *l, const char *what)
 {
     return error_set_errno(&l->err, ERROR_SANDBOX_FAILED, -errno, "%s", what);
 }
 
-static int stage_bind_to_server(struct launch *l)
+static int launch_bind_to_server(struct launch *l)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-        return fail(l, "prctl");
+        return launch_fail(l, "prctl");
     /* The server may have died before that took effect. */
     if (getppid() != (pid_t)l->spec.parent)
         return error_set(&l->err, ERROR_SANDBOX_FAILED, "the server has ended");
-    return fcntl(STDOUT_FILENO, F_SETFD, FD_CLOEXEC) < 0 ? fail(l, "fcntl") : 0;
+    return fcntl(STDOUT_FILENO, F_SETFD, FD_CLOEXEC) < 0 ? launch_fail(l, "fcntl") : 0;
 }
 
-static int stage_directories(struct launch *l)
+static int launch_directories(struct launch *l)
 {
     static const char *const names[] = {"bundle", "upper", "work", "rootfs"};
     if (mkdir(l->spec.dir, 0700) < 0 && errno != EEXIST)
-        return fail(l, l->spec.dir);
+        return launch_fail(l, l->spec.dir);
     l->dir = open(l->spec.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (l->dir < 0)
-        return fail(l, l->spec.dir);
+        return launch_fail(l, l->spec.dir);
     (void)umask(022); /* the upper directory's mode becomes that of the sandbox's root */
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         if (mkdirat(l->dir, names[i], 0755) < 0)
-            return fail(l, names[i]);
+            return launch_fail(l, names[i]);
     }
     return 0;
 }
 
-static int stage_socket(struct launch *l)
+static int launch_socket(struct launch *l)
 {
     /* The name in sun_path is short whatever the state directory's is. */
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/" OCI_SOCKET, l->dir);
     l->listen = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (l->listen < 0)
-        return fail(l, "socket");
+        return launch_fail(l, "socket");
     if (bind(l->listen, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-        return fail(l, OCI_SOCKET);
-    return listen(l->listen, LISTEN_BACKLOG) < 0 ? fail(l, "listen") : 0;
+        return launch_fail(l, OCI_SOCKET);
+    return listen(l->listen, LISTEN_BACKLOG) < 0 ? launch_fail(l, "listen") : 0;
 }
 
 /* Descriptors stand for the layers: a path may contain the commas and colons of the option syntax.
  * Nothing in the upper layer outlives the sandbox, so nobody needs it to reach the disk
  * ("volatile"): a sandbox cannot burden the host with fsync. */
-static int stage_overlay(struct launch *l)
+static int launch_overlay(struct launch *l)
 {
     static const char *const extras[] = {",volatile,redirect_dir=on", ",redirect_dir=on", ""};
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return fail(l, "mount namespace");
+        return launch_fail(l, "mount namespace");
     /* Opened here: a descriptor from before names a mount that is not in this namespace. */
     cleanup_close int lower = open(l->spec.rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (lower < 0)
-        return fail(l, l->spec.rootfs);
+        return launch_fail(l, l->spec.rootfs);
     cleanup_close int dir = open(l->spec.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
-        return fail(l, l->spec.dir);
+        return launch_fail(l, l->spec.dir);
     char target[64], options[256];
     (void)snprintf(target, sizeof(target), "/proc/self/fd/%d/rootfs", dir);
     for (size_t i = 0; i < ARRAY_SIZE(extras); i++) {
@@ -112,10 +112,10 @@ static int stage_overlay(struct launch *l)
         if (errno != EINVAL)
             break;
     }
-    return fail(l, "overlay mount");
+    return launch_fail(l, "overlay mount");
 }
 
-static int stage_config(struct launch *l)
+static int launch_config(struct launch *l)
 {
     cleanup_buf struct buf text = {0};
     struct cgroups cg = {0};
@@ -128,16 +128,16 @@ static int stage_config(struct launch *l)
     cleanup_close int fd = openat(l->dir, "bundle/config.json",
                                   O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fail(l, "config.json");
+        return launch_fail(l, "config.json");
     ssize_t n = write(fd, text.data, text.len);
     if (n < 0)
-        return fail(l, "config.json");
+        return launch_fail(l, "config.json");
     if ((size_t)n != text.len)
         return error_set(&l->err, ERROR_SANDBOX_FAILED, "config.json: no space left");
     return 0;
 }
 
-static int stage_run(struct launch *l)
+static int launch_run(struct launch *l)
 {
     const struct oci_spec *s = &l->spec;
     char bundle[PATH_MAX], log[PATH_MAX], pid_file[PATH_MAX];
@@ -161,12 +161,12 @@ static int stage_run(struct launch *l)
     return -EIO;
 }
 
-static int stage_identify(struct launch *l)
+static int launch_identify(struct launch *l)
 {
     char text[16] = "";
     cleanup_close int fd = openat(l->dir, PID_FILE, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-        return fail(l, "pid file");
+        return launch_fail(l, "pid file");
     l->pid = (pid_t)strtol(text, NULL, 10);
     int r = proc_start_time(l->pid, &l->start_time);
     if (r < 0)
@@ -174,17 +174,17 @@ static int stage_identify(struct launch *l)
     return 0;
 }
 
-static int (*const stages[])(struct launch *) = {
-    stage_bind_to_server, stage_directories, stage_overlay,  stage_socket,
-    stage_config,         stage_run,         stage_identify,
+static int (*const launch_stages[])(struct launch *) = {
+    launch_bind_to_server, launch_directories, launch_overlay,  launch_socket,
+    launch_config,         launch_run,         launch_identify,
 };
 
 int oci_launch_main(char **args)
 {
     struct launch l = {.dir = -1, .listen = -1};
     int r = oci_spec_from_argv(&l.spec, args, &l.err);
-    for (size_t i = 0; i < ARRAY_SIZE(stages) && r == 0; i++)
-        r = stages[i](&l);
+    for (size_t i = 0; i < ARRAY_SIZE(launch_stages) && r == 0; i++)
+        r = launch_stages[i](&l);
     if (r == 0)
         (void)dprintf(STDOUT_FILENO, "ok %d %" PRIu64 "\n", l.pid, l.start_time);
     else

@@ -24,7 +24,7 @@ struct syscall_group {
 
 #define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-static const struct syscall_group allowed[] = {
+static const struct syscall_group seccomp_allowed[] = {
     {"reading and writing open files",
      NAMES("read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev",
            "preadv2", "pwritev2", "lseek", "_llseek", "close", "close_range", "dup", "dup2", "dup3",
@@ -114,7 +114,7 @@ static const int64_t personalities[] = {0x0, 0x8, 0x20000, 0x20008, 0x40000, 0xf
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
      CLONE_NEWNET)
 
-static void rule_open(struct jsonw *w, const char *name, const char *action)
+static void seccomp_open_rule(struct jsonw *w, const char *name, const char *action)
 {
     jsonw_object(w);
     jsonw_key(w, "names");
@@ -124,7 +124,7 @@ static void rule_open(struct jsonw *w, const char *name, const char *action)
     jsonw_key_str(w, "action", action);
 }
 
-static void write_group(struct jsonw *w, const struct syscall_group *g)
+static void seccomp_write_group(struct jsonw *w, const struct syscall_group *g)
 {
     jsonw_object(w);
     jsonw_key(w, "names");
@@ -137,9 +137,10 @@ static void write_group(struct jsonw *w, const struct syscall_group *g)
 }
 
 /* Allows `name` when its first argument, with `mask` applied if there is one, equals `value`. */
-static void write_arg_rule(struct jsonw *w, const char *name, const int64_t *mask, int64_t value)
+static void seccomp_write_arg_rule(struct jsonw *w, const char *name, const int64_t *mask,
+                                   int64_t value)
 {
-    rule_open(w, name, "SCMP_ACT_ALLOW");
+    seccomp_open_rule(w, name, "SCMP_ACT_ALLOW");
     jsonw_key(w, "args");
     jsonw_array(w);
     jsonw_object(w);
@@ -161,17 +162,17 @@ void oci_seccomp_write(struct jsonw *w)
     jsonw_key_int(w, "defaultErrnoRet", EPERM);
     jsonw_key(w, "syscalls");
     jsonw_array(w);
-    for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
-        write_group(w, &allowed[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(seccomp_allowed); i++)
+        seccomp_write_group(w, &seccomp_allowed[i]);
     for (size_t i = 0; i < ARRAY_SIZE(socket_families); i++) {
-        write_arg_rule(w, "socket", NULL, socket_families[i]);
-        write_arg_rule(w, "socketpair", NULL, socket_families[i]);
+        seccomp_write_arg_rule(w, "socket", NULL, socket_families[i]);
+        seccomp_write_arg_rule(w, "socketpair", NULL, socket_families[i]);
     }
     for (size_t i = 0; i < ARRAY_SIZE(personalities); i++)
-        write_arg_rule(w, "personality", NULL, personalities[i]);
-    write_arg_rule(w, "clone", &clone_mask, 0);
+        seccomp_write_arg_rule(w, "personality", NULL, personalities[i]);
+    seccomp_write_arg_rule(w, "clone", &clone_mask, 0);
     /* Its flags are in memory, out of a filter's sight: "not there" makes libraries use clone. */
-    rule_open(w, "clone3", "SCMP_ACT_ERRNO");
+    seccomp_open_rule(w, "clone3", "SCMP_ACT_ERRNO");
     jsonw_key_int(w, "errnoRet", ENOSYS);
     jsonw_object_end(w);
     jsonw_array_end(w);

@@ -29,12 +29,12 @@ static const struct spec_field spec_fields[OCI_SPEC_ARGS] = {
     {"parent", offsetof(struct oci_spec, parent), true},
 };
 
-static char **field_str(const struct oci_spec *spec, const struct spec_field *f)
+static char **spec_str(const struct oci_spec *spec, const struct spec_field *f)
 {
     return (char **)(void *)((char *)(uintptr_t)spec + f->offset);
 }
 
-static unsigned int *field_num(const struct oci_spec *spec, const struct spec_field *f)
+static unsigned int *spec_num(const struct oci_spec *spec, const struct spec_field *f)
 {
     return (unsigned int *)(void *)((char *)(uintptr_t)spec + f->offset);
 }
@@ -43,7 +43,7 @@ void oci_spec_done(struct oci_spec *spec)
 {
     for (size_t i = 0; i < OCI_SPEC_ARGS; i++) {
         if (!spec_fields[i].number)
-            free(*field_str(spec, &spec_fields[i]));
+            free(*spec_str(spec, &spec_fields[i]));
     }
     *spec = (struct oci_spec){0};
 }
@@ -58,8 +58,8 @@ char **oci_spec_to_argv(const struct oci_spec *spec, const char *program, const 
     failed = failed || (argv[n++] = strdup(verb)) == NULL;
     for (size_t i = 0; i < OCI_SPEC_ARGS && !failed; i++) {
         const struct spec_field *f = &spec_fields[i];
-        int r = f->number ? asprintf(&argv[n], "%s=%u", f->key, *field_num(spec, f))
-                          : asprintf(&argv[n], "%s=%s", f->key, *field_str(spec, f));
+        int r = f->number ? asprintf(&argv[n], "%s=%u", f->key, *spec_num(spec, f))
+                          : asprintf(&argv[n], "%s=%s", f->key, *spec_str(spec, f));
         if (r < 0) {
             argv[n] = NULL;
             failed = true;
@@ -82,16 +82,16 @@ static int spec_take(struct oci_spec *spec, const char *arg, struct error *err)
             continue;
         const char *value = arg + len + 1;
         if (!f->number) {
-            free(*field_str(spec, f));
-            *field_str(spec, f) = strdup(value);
-            return *field_str(spec, f) == NULL
+            free(*spec_str(spec, f));
+            *spec_str(spec, f) = strdup(value);
+            return *spec_str(spec, f) == NULL
                        ? error_set_errno(err, ERROR_INTERNAL, -ENOMEM, "spec")
                        : 0;
         }
         int64_t v = 0;
         if (num_parse(value, 0, UINT_MAX, &v) < 0)
             return error_set(err, ERROR_INTERNAL, "%s is not a number", f->key);
-        *field_num(spec, f) = (unsigned int)v;
+        *spec_num(spec, f) = (unsigned int)v;
         return 0;
     }
     return error_set(err, ERROR_INTERNAL, "unknown argument %.64s", arg);
@@ -104,7 +104,7 @@ int oci_spec_from_argv(struct oci_spec *ret, char **args, struct error *err)
     for (; *args != NULL && r == 0; args++)
         r = spec_take(&spec, *args, err);
     for (size_t i = 0; i < OCI_SPEC_ARGS && r == 0; i++) {
-        if (!spec_fields[i].number && *field_str(&spec, &spec_fields[i]) == NULL)
+        if (!spec_fields[i].number && *spec_str(&spec, &spec_fields[i]) == NULL)
             r = error_set(err, ERROR_INTERNAL, "argument %s is missing", spec_fields[i].key);
     }
     if (r == 0 && !driver_id_valid(spec.id))
