@@ -58,7 +58,7 @@ int sandbox_table_recover(struct sandbox_table *t, const struct template *warm,
     int rv = store_each(t->store, STORE_SANDBOXES, table_load_record, t);
     if (rv < 0)
         return error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot read the sandbox records");
-    t->host.driver->ops->sweep(t->host.driver, table_keeps, t);
+    isolation_sweep(t->host.driver, table_keeps, t);
     list_for_each_safe (it, &t->by_age) {
         struct sandbox *sb = list_entry(it, struct sandbox, by_age);
         if (sb->phase != SANDBOX_NEW)

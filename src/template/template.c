@@ -40,19 +40,6 @@ static void template_clear(struct template *t)
     t->snapshot_failed = false;
 }
 
-void template_set_done(struct template_set *set)
-{
-    list_for_each_safe (it, &set->templates) {
-        struct template *t = list_entry(it, struct template, node);
-        list_del(it);
-        template_clear(t);
-        free(t->name);
-        free(t);
-    }
-    free(set->dir);
-    set->dir = NULL;
-}
-
 static int template_read_file(const char *path, struct buf *ret)
 {
     cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);

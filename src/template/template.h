@@ -40,7 +40,6 @@ struct template_set {
 };
 
 int template_set_init(struct template_set *set, struct store *store, const char *state_dir);
-void template_set_done(struct template_set *set);
 /* Reads the directory again. A template that is gone is kept in memory but no longer found, since
  * the pool may point to it; a broken one is logged and skipped. Blocking, a few small files. */
 int template_set_load(struct template_set *set);
