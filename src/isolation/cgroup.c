@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cgroup.c - both versions of control groups behind one interface.
+ *
+ * Which files are read depends on the version alone. Killing and removing is done in every
+ * hierarchy that is mounted: a runtime makes its groups in all of them, and one that is forgotten
+ * stays until the machine restarts. Both are loops with a budget of time, because processes leave a
+ * group some time after the signal, and a group may be busy for a moment after the last of them has
+ * left.
+ */
 #include "isolation/cgroup.h"
 
 #include <errno.h>

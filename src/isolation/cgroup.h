@@ -21,9 +21,10 @@ struct cgroups {
 
 /* -ENOENT when no hierarchy with a memory controller is mounted. */
 int cgroups_load(struct cgroups *ret);
-/* Makes the top of a version 2 hierarchy fit to have groups with controllers. It is, except in a
- * container, where it is a group like any other and the container's own processes are in its way:
- * they move into a group `corral-host`. */
+/* Makes the top of a version 2 hierarchy fit to have groups with controllers. Nothing has
+ * to be done on a host. In a container the top is a group like any other, and the kernel passes
+ * controllers on to children only from a group without processes: the container's own ones move
+ * into a group `corral-host`. */
 int cgroups_prepare(const struct cgroups *cg);
 /* Whether a limit on memory and swap together can be set. */
 bool cgroups_limit_swap(const struct cgroups *cg);

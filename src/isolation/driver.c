@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* driver.c - what is the same for every driver: helper processes, ids, the walk of a sweep. */
 #include "isolation/driver.h"
 
 #include <dirent.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * driver.h - the isolation driver: what starts, watches and ends the process tree (oci) or the
- * microVM (kvm) of one sandbox. Nothing above this interface knows which driver runs.
+ * driver.h - an isolation driver starts, watches and ends instances. An instance is what a sandbox
+ * runs in: a process tree behind walls of the kernel, or a microVM. Nothing above this interface
+ * depends on which driver runs. Each driver is a folder beside this file (type.h).
  *
  * A driver places the agent's socket at `<dir>/vsock.sock` with the greeting of wire.h. All calls
  * are asynchronous on the server's loop; blocking work happens in helper processes or on the pool.
@@ -43,7 +44,7 @@ struct instance_spec {
     bool record;              /* instance_workset will be asked for */
 };
 
-/* What a restart of the server must remember to find the instance again; stored in its record. */
+/* With this a restarted server finds the instance again; it is part of the sandbox's record. */
 struct instance_handle {
     int32_t pid;         /* of the process to watch */
     uint64_t start_time; /* its field 22 of /proc/<pid>/stat, against pid reuse */
@@ -67,7 +68,7 @@ struct instance_events {
     void (*stopped)(void *ctx);
 };
 
-/* The end of an operation: 0, or a negative errno with `err` filled. `ctx` is the instance's. */
+/* An operation is over: 0, or a negative errno with `err` filled. `ctx` is that of instance_new. */
 typedef void (*instance_done)(void *ctx, int status, const struct error *err);
 
 struct isolation_driver;
@@ -79,7 +80,7 @@ struct isolation_ops {
     int (*start)(struct instance *instance);
     int (*adopt)(struct instance *instance, const struct instance_handle *handle);
     void (*stop)(struct instance *instance);
-    /* Synchronous and cheap: a few reads of cgroup files. */
+    /* Synchronous and cheap: a few small files are read. */
     int (*stats)(struct instance *instance, struct instance_stats *ret);
     /* NULL where the driver cannot. See instance_pause. */
     int (*pause)(struct instance *instance, instance_done done);
@@ -98,8 +99,8 @@ struct isolation_ops {
 struct isolation_driver {
     const struct isolation_ops *ops;
     uv_loop_t *loop;
-    /* Set by the owner; may be NULL. The snapshot of this template was found unfit for the machine,
-     * and a sandbox boots instead. From the loop. */
+    /* Set by the owner; may be NULL. A snapshot of the template in `template_dir` does not fit this
+     * machine, and a sandbox boots instead. Called from the loop. */
     void (*refused)(void *ctx, const char *template_dir);
     void *refused_ctx;
 };
@@ -112,12 +113,12 @@ struct instance {
     struct instance_handle handle;
 };
 
-/* The drivers' blocking work is done by this very program, started again with a verb of theirs. To
- * be called first in main: true when this process is one of those, which is then done and has to
- * exit with *ret_status. */
+/* A driver does blocking work in a process of its own: this program, started again with one of the
+ * driver's verbs. To be called first in main. True when this process is such a helper: its work is
+ * done, and it has to exit with *ret_status. */
 bool driver_helper_main(int argc, char **argv, int *ret_status);
 
-/* Only what passes here is ever made part of a path: 36 characters of [0-9a-f-]. */
+/* 36 characters of [0-9a-f-]. Nothing else becomes part of a path. */
 #define DRIVER_ID_LEN 36
 bool driver_id_valid(const char *id);
 /* For drivers' sweeps: calls `sweep` for every id in STATE/<name> that `keep` does not claim. */
@@ -139,8 +140,8 @@ static inline int instance_start(struct instance *instance)
     return instance->driver->ops->start(instance);
 }
 
-/* Takes over an instance that an earlier server started. `started` tells whether it is still the
- * same living process. */
+/* Takes over an instance that an earlier server started. `started` fails when its process has ended
+ * or its pid belongs to another process. */
 static inline int instance_adopt(struct instance *instance, const struct instance_handle *handle)
 {
     return instance->driver->ops->adopt(instance, handle);
@@ -188,7 +189,7 @@ static inline int instance_workset(struct instance *instance, const char *path, 
     return ops->workset != NULL ? ops->workset(instance, path, done) : -EOPNOTSUPP;
 }
 
-/* A first run of code is about to come: whatever makes it faster may be done now. */
+/* A first run of code is about to come. The driver may prepare for it. */
 static inline void instance_expect_code(struct instance *instance)
 {
     if (instance->driver->ops->expect_code != NULL)

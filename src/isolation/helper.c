@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * helper.c - one helper process: wait in line, spawn, read what it prints, close.
+ *
+ * The happy path is: the process exits, its output ends, the three handles close, `done` is called
+ * and the next in line is spawned.
+ * Possible failure modes are:
+ * - The process does not exit, or a stray descendant keeps the pipe open. The timer bounds both: it
+ *   kills the process, and closes the handles when the process is already gone.
+ * - The spawn fails, or memory for the arguments ran out. The timer handle exists from helper_start
+ *   on, and its close reports the failure from the loop, never from inside the call.
+ * - helper_cancel: a process is killed and `done` comes after its exit; one that still waits in
+ * line is closed at once.
+ */
 #include "isolation/helper.h"
 
 #include <signal.h>
 #include <string.h>
-
-/* The process is over when it has exited and its output has ended; the timer bounds both, because
- * a stray descendant could keep the pipe open. The timer exists from helper_start on, so that a
- * failure before the spawn, too, is reported from the loop. */
 
 static void helper_advance(struct helper_runner *r);
 static void helper_spawn(struct helper *run);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * helper.h - one helper process: this program itself, started with a verb, or corral-vmm; a bounded
- * capture of what it prints, and a time-out after which it is killed. A runner limits how many of
- * them run at once; the others wait in line.
+ * helper.h - a helper process: this program itself, started with a verb, or corral-vmm. Its output
+ * is kept up to a limit, and a time-out kills it. A runner limits how many run at once; the others
+ * wait in line.
  */
 #ifndef CORRAL_ISOLATION_HELPER_H
 #define CORRAL_ISOLATION_HELPER_H

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* proc.c - processes by pidfd and start time. */
 #include "isolation/proc.h"
 
 #include "base/base.h"

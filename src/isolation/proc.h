@@ -17,8 +17,7 @@ int proc_start_time(pid_t pid, uint64_t *ret);
 /* A close-on-exec pidfd. It polls readable once the process has ended. */
 int proc_open(pid_t pid);
 
-/* As proc_open, but -ESRCH when `pid` is meanwhile another process than the one that started at
- * `start_time`. */
+/* As proc_open, but -ESRCH when `pid` is not the process that started at `start_time`. */
 int proc_open_same(pid_t pid, uint64_t start_time);
 
 int proc_kill(int pidfd, int sig);
@@ -28,8 +27,8 @@ int proc_kill(int pidfd, int sig);
 void proc_reap(int pidfd);
 
 /* Kills every process whose command line contains these bytes (whole arguments, each with the 0 at
- * its end) and waits up to `timeout_ms` for the end of each. For what a server that crashed had
- * under way and nobody has noted. Blocks. How many there were. */
+ * its end) and waits up to `timeout_ms` for the end of each. Finds processes of a crashed server
+ * whose pid is noted nowhere. Blocks. Returns how many there were. */
 unsigned int proc_kill_called(const char *args, size_t len, int timeout_ms);
 
 #endif

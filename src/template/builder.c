@@ -1,4 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * builder.c - one child process at a time: choose a template, run the build, log what it prints.
+ *
+ * The happy path is: template_builder_check finds a template without a fitting snapshot,
+ * builder_spawn starts `corrald template snapshot`, its exit and the end of its output close the
+ * two handles, and the check is made again, until no template needs a build. Possible failure modes
+ * are:
+ * - The build fails. It would fail again, so the template is marked and left alone until it is read
+ *   anew: on SIGHUP, or after the build of another. Its sandboxes boot cold.
+ * - The VMM refuses the snapshot later. It is made again, once: the machine may have changed. A
+ *   second refusal means that a new snapshot does not help.
+ * - The server stops. The child gets SIGTERM and nothing is started any more.
+ */
 #include "template/builder.h"
 
 #include <signal.h>
@@ -7,7 +20,7 @@
 
 #include "base/log.h"
 
-#define BUILDER_LINE_MAX 1024 /* bytes; longer lines are cut */
+#define BUILDER_LINE_MAX 1024 /* bytes; the rest of a longer line is dropped */
 #define BUILDER_READ     4096
 
 static void builder_on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *ret);
@@ -62,7 +75,7 @@ static int builder_spawn(struct template_builder *b, char *name)
         {.flags = UV_IGNORE},
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&b->output},
     };
-    /* A session of its own: Ctrl-C is for the server, which then ends its child. */
+    /* In a session of its own, or Ctrl-C would reach it, too: the server ends its child itself. */
     const uv_process_options_t options = {
         .file = "/proc/self/exe",
         .args = args,
@@ -146,8 +159,8 @@ static void builder_on_closed(uv_handle_t *handle)
                                                     process)
                                      : container_of((uv_pipe_t *)handle, struct template_builder,
                                                     output);
-    /* The SIGHUP of a build that went well may come before or after its end: either way the next
-     * one starts when both are seen. */
+    /* A successful build sends SIGHUP, which may arrive before or after this. The templates are
+     * read here in any case, so that the check sees the new snapshot. */
     if (--b->open == 0) {
         if (!b->current->snapshot_failed)
             (void)template_set_load(b->set);
@@ -162,7 +175,7 @@ void template_builder_refused(struct template_builder *b, const char *dir)
         if (t->dir == NULL || strcmp(t->dir, dir) != 0 || t->kvm != TEMPLATE_KVM_WARM)
             continue;
         t->kvm = TEMPLATE_KVM_COLD;
-        /* One of our own that is refused, too, will not get better by another. */
+        /* The second refusal: a third snapshot would be refused as well. */
         t->snapshot_failed = t->refused;
         t->refused = true;
     }

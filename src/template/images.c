@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * images.c - is what a microVM starts from made of the template as it is now?
+ *
+ * Each stage leaves a file of JSON that names what it was made of: template.json the root file
+ * system, kvm/kvm.json the images, kvm/snapshot/snapshot.json the snapshot. The state is found by
+ * comparing each with the one before, so that a build that was cut off, or an update of the guest's
+ * programs, shows without any note of what happened.
+ */
 #include "template/images.h"
 
 #include <errno.h>

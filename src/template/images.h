@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * images.h - TEMPLATE/kvm/, what microVMs start from: made by guest/templates/build-kvm
- * (images) and template_snapshot.c (snapshot/). Each notes what it was made of; here it is compared
- * with what there is now. Whether a snapshot fits this CPU is for corral-vmm to say, who reads it.
+ * images.h - TEMPLATE/kvm/, what microVMs start from. guest/templates/build-kvm makes the images,
+ * snapshot.c the snapshot, and each notes what it was made of. This module compares the notes with
+ * the template as it is now. Whether a snapshot fits this CPU is not decided here: corral-vmm finds
+ * out when it restores it.
  */
 #ifndef CORRAL_TEMPLATE_IMAGES_H
 #define CORRAL_TEMPLATE_IMAGES_H
@@ -19,7 +20,7 @@ enum template_kvm {
 /* Reads a few small files. `dir` is STATE/templates/NAME. */
 enum template_kvm template_kvm_state(const char *dir, const char *guest_dir);
 
-/* "no images", ...: the middle of a sentence. */
+/* Why a template has to be built: "it has no snapshot of these images", for a log line. */
 const char *template_kvm_str(enum template_kvm state);
 
 /* What a template's snapshot is taken with. */
@@ -34,9 +35,9 @@ int template_kvm_shape(const char *dir, struct template_kvm_shape *ret, struct e
  * errno. The script build-kvm takes the same lock. */
 int template_kvm_lock(const char *dir, struct error *err);
 
-/* Completes a new snapshot's directory with its snapshot.json, makes everything in it survive a
- * power failure, and lets it take the place of the template's in one step. What was there before is
- * then in `snapshot_dir`; sandboxes that run on it have its files open. */
+/* Completes the directory of a new snapshot with its snapshot.json, makes everything in it survive
+ * a power failure, and exchanges it with the template's in one step. The old snapshot is then in
+ * `snapshot_dir`. It may be removed: sandboxes that run on it have its files open. */
 int template_kvm_place(const char *dir, const char *snapshot_dir, struct error *err);
 
 #endif

@@ -2,11 +2,11 @@
 /*
  * snapshot.c - one microVM after the other, in the order of maker_steps.
  *
- * The happy path is: the table below from its first row to its last, each row started by
- * maker_next; then the directory is sealed and put in place.
+ * The happy path is: maker_next starts each row of the table, from the first to the last; then the
+ * directory is sealed and put in place.
  * Possible failure modes are: a step fails or takes too long, the VM ends by itself, SIGINT or
- * SIGTERM. Each ends in maker_fail: the VM that runs is stopped, the half-made directory goes, the
- * old snapshot stays.
+ * SIGTERM arrives. Each of them leads to maker_fail, which stops the VM. The half-made directory is
+ * removed and the old snapshot stays.
  */
 #include "template/snapshot.h"
 
@@ -57,8 +57,8 @@ struct maker {
     uv_signal_t sigint, sigterm;
     size_t step;
     int phase;
-    bool stopping; /* the VM's end is awaited */
-    bool over;     /* and nothing after it */
+    bool stopping; /* the VM is about to end */
+    bool over;     /* no further step is started */
     int status;
     int lock;
     struct error err;
@@ -250,7 +250,7 @@ static void maker_next(struct maker *m)
     if (m->over)
         return;
     if (m->step == ARRAY_SIZE(maker_steps)) {
-        m->over = true; /* maker_on_stopped, whose call this is, ends the loop */
+        m->over = true; /* maker_on_stopped, the caller, ends the loop */
         uv_timer_stop(&m->timer);
         return;
     }
@@ -260,7 +260,7 @@ static void maker_next(struct maker *m)
     uv_timer_start(&m->timer, maker_on_timer, maker_steps[i].timeout_ms, 0);
     int rv = maker_steps[i].start(m);
     if (rv < 0) {
-        error_set_errno(&err, ERROR_SANDBOX_FAILED, rv, "The microVM cannot go on");
+        error_set_errno(&err, ERROR_SANDBOX_FAILED, rv, "The next step cannot be started");
         maker_fail(m, rv, &err);
     }
 }
@@ -362,7 +362,7 @@ static void maker_done(struct maker *m)
     (void)rmdir(m->vm_root);
     if (m->lock >= 0)
         (void)close(m->lock);
-    /* The process ends soon: loop and driver with it. */
+    /* The process ends soon, and the loop and the driver with it. */
 }
 
 static int64_t maker_file_mib(const struct maker *m, const char *name)

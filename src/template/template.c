@@ -1,4 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * template.c - reads the templates.
+ *
+ * A load marks every template as not present, reads the directory, and marks what it finds. Objects
+ * are never freed: the pool and the builder point to them, so a template that has gone stays in
+ * memory until the server ends. A template that is there again takes its old object.
+ * The id of a name is looked up in the store, and made there at the first sight of the name.
+ * Possible failure modes are: template.json is missing, too long or wrong. The template is then
+ * skipped with a line in the log, and the others are read.
+ */
 #include "template/template.h"
 
 #include <dirent.h>

@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cgroup.c - makes a group in every hierarchy that has one of the files below, and fills them in.
+ *
+ * The VMM enters the groups before the guest runs, and the guest's memory and threads are the
+ * VMM's: a limit bounds whatever a guest does, also through a hole in the VMM. A hierarchy that is
+ * read-only is skipped. Without a limit on memory the start fails, because one guest could then
+ * take the whole machine down; without another controller the sharing is only less fair.
+ */
 #include "isolation/kvm/cgroup.h"
 
 #include <errno.h>
@@ -54,7 +62,8 @@ int kvm_cgroup_prepare(const struct cgroups *cg)
     (void)snprintf(path, sizeof(path), "%s/cgroup.subtree_control", cg->memory);
     for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
         cleanup_close int fd = open(path, O_WRONLY | O_CLOEXEC);
-        /* One that is missing here is not missed: only memory must be, which a start finds out. */
+        /* The kernel may lack a controller. Only memory is needed, and kvm_cgroup_make checks it.
+         */
         if (fd < 0 || write(fd, controllers[i], strlen(controllers[i])) < 0)
             continue;
     }

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * clean.c - ends and removes one microVM.
+ *
+ * In a control group the VMM is found without its pid, even when the server that started it has
+ * crashed. Without groups it is found by its command line, which names the directory. A step that
+ * fails does not keep the next from running, and the first failure is the one that is reported.
+ */
 #include "isolation/kvm/clean.h"
 
 #include <limits.h>
@@ -9,7 +16,7 @@
 
 #define CLEAN_TIMEOUT_MS 5000
 
-/* For a VMM that is in no control group, and one of which nobody has noted the pid. */
+/* For a VMM that is in no control group and whose pid may be noted nowhere. */
 static void kvm_clean_processes(const char *dir)
 {
     char args[PATH_MAX];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clean.h - ends and removes one microVM whatever is left of it. */
+/* clean.h - ends one microVM and removes what is left of it, whatever its state. */
 #ifndef CORRAL_ISOLATION_KVM_CLEAN_H
 #define CORRAL_ISOLATION_KVM_CLEAN_H
 

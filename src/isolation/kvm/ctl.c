@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ctl.c - one connection to a VMM, its greeting and its open requests.
+ *
+ * Replies come in the order of the requests, so a queue is all that has to be kept. One timer
+ * bounds the wait: for the greeting first, then for the reply to the oldest request. Everything
+ * that goes wrong (no connection, a time-out, a frame that is not of the protocol, the end of the
+ * connection) goes to ctl_lose, which answers the open requests and then tells `lost`.
+ */
 #include "isolation/kvm/ctl.h"
 
 #include <errno.h>

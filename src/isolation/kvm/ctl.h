@@ -4,8 +4,9 @@
  *
  *   kvm_ctl_open -> hello -> requests ... -> exited? -> lost -> kvm_ctl_close -> closed
  *
- * After `lost` nothing comes but `closed`. A request that is open then is answered with the reason
- * before. All callbacks come from the loop, never from inside a call.
+ * Requests that are open when the connection is lost are answered with the reason, and then `lost`
+ * is called. Only `closed` comes after it. All callbacks come from the loop, never from inside a
+ * call.
  */
 #ifndef CORRAL_ISOLATION_KVM_CTL_H
 #define CORRAL_ISOLATION_KVM_CTL_H
@@ -51,8 +52,8 @@ struct kvm_ctl {
     unsigned int n_pending;
 };
 
-/* Connects to ctl.sock in `dir`. 0 and `hello` or `lost` follows; a negative errno: as never
- * called. A zeroed client may be closed. */
+/* Connects to ctl.sock in `dir`. 0, and `hello` or `lost` follows; or a negative errno, and it is
+ * as if this had not been called. A zeroed client may be closed. */
 int kvm_ctl_open(struct kvm_ctl *c, uv_loop_t *loop, const char *dir,
                  const struct kvm_ctl_events *events);
 

@@ -40,7 +40,7 @@ static int msg_error(struct cursor *c, struct kvm_ctl_msg *m)
     return number > 0 && number <= MSG_MAX_ERRNO ? 0 : -EPROTO;
 }
 
-/* Later versions append fields. */
+/* Later versions append fields, which are skipped. */
 static int msg_stats(struct cursor *c, struct kvm_ctl_msg *m)
 {
     (void)cursor_u64(c); /* exits of vCPUs */

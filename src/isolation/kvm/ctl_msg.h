@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ctl_msg.h - what corral-vmm says on its control socket, as values. A VMM that its guest has
- * taken over says anything: a frame that is not exactly as vmm_ctl.h has it is refused, and text
- * keeps only printable characters.
+ * ctl_msg.h - what corral-vmm says on its control socket, as values. A VMM that its guest has taken
+ * over may say anything: a frame that differs from vmm_ctl.h is refused, and text keeps printable
+ * characters only.
  */
 #ifndef CORRAL_ISOLATION_KVM_CTL_MSG_H
 #define CORRAL_ISOLATION_KVM_CTL_MSG_H

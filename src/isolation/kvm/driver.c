@@ -210,7 +210,7 @@ static void kvm_sweep_one(void *ctx, const char *parent, const char *id)
         log_info("left-over sandbox removed", "sandbox=%s", id);
 }
 
-/* Who started it holds a lock on its directory (kvm_launch.c). `ctx` is the driver. */
+/* The build that started it holds a lock on its directory (launch.c). `ctx` is the driver. */
 static bool kvm_is_being_built(void *ctx, const char *id)
 {
     const struct kvm_driver *d = ctx;

@@ -143,7 +143,7 @@ static void kvm_instance_sign(struct kvm_instance *o)
         (void)uv_timer_start(&o->timer, kvm_instance_on_grace, EXIT_GRACE_MS, 0);
 }
 
-/* It lives without a control connection: nothing could be done with it any more. */
+/* The VMM may live without a control connection. Nothing can be done with it any more. */
 static void kvm_instance_on_grace(uv_timer_t *timer)
 {
     struct kvm_instance *o = timer->data;

@@ -96,7 +96,7 @@ void kvm_instance_prepare(struct kvm_instance *o);
 struct instance *kvm_instance_create(struct isolation_driver *d, const struct instance_spec *spec,
                                      const struct instance_events *events, void *ctx);
 void kvm_instance_stop(struct instance *instance);
-/* It will not run: tells why. */
+/* It does not run, and `started` says why. */
 void kvm_instance_fail(struct kvm_instance *o, const struct error *err);
 /* Nothing but its process is at work for it: the rest is done by ending.c. */
 void kvm_instance_end(struct kvm_instance *o);
@@ -115,17 +115,17 @@ void kvm_op_cancel(struct kvm_instance *o);
 void kvm_op_free(struct kvm_instance *o);
 
 /* stats.c */
-/* Has the VMM tell the disk's counters, for the next question about them. */
+/* Asks the VMM for the disk's counters; the next kvm_instance_stats has them. */
 void kvm_instance_ask_disk(struct kvm_instance *o);
 int kvm_instance_stats(struct instance *instance, struct instance_stats *ret);
 
 /* driver.c */
 void kvm_driver_wait_turn(struct kvm_driver *d, struct kvm_instance *o);
 void kvm_driver_end_turn(struct kvm_driver *d, struct kvm_instance *o);
-/* Whether a later server finds an instance in `dir` again: not those of template builds, which end
- * with whoever started them. */
+/* Whether a later server may adopt an instance in `dir`. One of a template build ends with the
+ * build. */
 bool kvm_driver_adopts(const struct kvm_driver *d, const char *dir);
-/* 0 when there are none to be had, or none are used. */
+/* 0 when all are taken, or when the driver uses none. */
 uint32_t kvm_driver_take_uid(struct kvm_driver *d);
 void kvm_driver_keep_uid(struct kvm_driver *d, uint32_t uid);
 void kvm_driver_drop_uid(struct kvm_driver *d, uint32_t uid);

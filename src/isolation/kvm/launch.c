@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * launch.c - prepares the start of one microVM, on the pool.
+ *
+ * Directory, control groups and arguments are made in this order, and a failure leaves what was
+ * made before it: the cleaner removes it with the rest. A snapshot is chosen when its sizes are
+ * those that are asked for; whether it fits the machine only corral-vmm knows. When it does not,
+ * kvm_launch_prepare is called a second time with `cold` set.
+ */
 #include "isolation/kvm/launch.h"
 
 #include <errno.h>

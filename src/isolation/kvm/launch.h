@@ -31,8 +31,8 @@ struct kvm_launch {
 int kvm_launch_init(struct kvm_launch *l, const struct instance_spec *spec);
 void kvm_launch_done(struct kvm_launch *l);
 
-/* Makes directory and control groups and decides between snapshot and boot. Blocking. May be called
- * again. */
+/* Makes the directory and the control groups, and decides between snapshot and boot. Blocks. May be
+ * called again. */
 int kvm_launch_prepare(struct kvm_launch *l, struct error *err);
 
 #endif

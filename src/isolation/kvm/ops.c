@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ops.c - operations on a running microVM: each is a list of steps, one after the other, on the
- * pool (files) or on the control socket. After a failed step only those follow that have to be done
- * in any case. Every step on the socket has its time-out; when it passes, or when the VM ends, the
- * connection is lost and the rest of the list fails.
+ * ops.c - operations on a running microVM. Each is a list of steps, one after the other, on the
+ * pool (files) or on the control socket.
+ *
+ * The happy path is: op_start begins the first step, each result begins the next, the last calls
+ * `done`.
+ * Possible failure modes are:
+ * - A step fails. Only those steps follow that are marked `always`: a guest that was paused runs
+ *   again, and half-made files go.
+ * - The VM ends, or a step on the socket takes longer than its time-out. The connection is lost,
+ * and each further step on it fails at once.
+ * - The instance is stopped. kvm_op_cancel takes `done` away; work on the pool is waited for, as
+ * the instance counts it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -94,7 +102,7 @@ static void op_close_files(struct kvm_op *op)
     }
 }
 
-/* What is there now is safe from a power failure, or gone. */
+/* Makes the files survive a power failure, or removes them after a failed step. */
 static int work_finish(struct kvm_instance *o)
 {
     struct kvm_op *op = &o->op;
@@ -147,7 +155,7 @@ static int op_start(struct instance *instance, const struct kvm_op_step *steps, 
         o->op.step = NULL;
         return -ENOMEM;
     }
-    /* The first step is begun here: its own failure to begin is the caller's to know. */
+    /* A request that cannot be sent is an error of the call, which `done` does not follow. */
     if (steps->work != NULL) {
         op_next(o);
         return 0;
@@ -185,7 +193,7 @@ static void op_on_prefetch(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const
     (void)err; /* the code runs in any case, slower */
 }
 
-/* Beside whatever operation is under way. */
+/* May be sent while an operation is under way. */
 void kvm_op_expect_code(struct instance *instance)
 {
     struct kvm_instance *o = container_of(instance, struct kvm_instance, base);

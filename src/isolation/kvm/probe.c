@@ -1,4 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * probe.c - the guest that measures KVM.
+ *
+ * The happy path is: a child process makes a VM with one virtual CPU and a page of code, runs it
+ * until it writes to a port, and sends what it measured through a pipe.
+ * Possible failure modes are:
+ * - A step fails: its reason is the child's answer.
+ * - The guest is too slow: an interval timer interrupts KVM_RUN, and the instructions of the time
+ *   until then make the rate.
+ * - KVM hangs, so that no signal helps: the parent waits PROBE_HANG_MS for the answer and leaves
+ * the child behind.
+ */
 #include "isolation/kvm/probe.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * probe.h - can this machine's /dev/kvm run a sandbox? Found out by running one: a virtual CPU
- * in long mode counts down a loop in ring 0. That /dev/kvm opens proves nothing; some emulate guest
- * kernel code instruction by instruction, a thousand times too slowly.
+ * probe.h - can this machine's /dev/kvm run a sandbox? The probe runs a guest: a virtual CPU in
+ * long mode counts down a loop in ring 0. That /dev/kvm opens proves nothing: some hosts emulate
+ * the code of a guest's kernel instruction by instruction, a thousand times too slowly.
  */
 #ifndef CORRAL_ISOLATION_KVM_PROBE_H
 #define CORRAL_ISOLATION_KVM_PROBE_H
@@ -14,7 +14,7 @@
                */
 
 struct kvm_probe_result {
-    uint64_t instructions; /* of the guest; 0 when it did not come that far */
+    uint64_t instructions; /* of the guest; 0 when the loop was not reached */
     uint64_t elapsed_ns;
     uint64_t rate; /* instructions a second */
 };
@@ -24,7 +24,7 @@ struct kvm_probe_result {
  * (-ETIMEDOUT). *ret is filled either way.
  *
  * Blocks for up to a second and a half, usually a few milliseconds: to be called before the loop
- * runs. All of it happens in a child process, so that a hanging KVM costs no more than that. */
+ * runs. A child process does the work, so that a KVM that hangs costs no more than this. */
 int kvm_probe(struct kvm_probe_result *ret, struct error *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* start.c - from NEW to RUNNING: the upper half of the picture in instance.c. */
+/* start.c - from NEW to RUNNING: the upper half of the picture in instance.c, which also says what
+ * bounds each state. Every failure here goes to kvm_instance_fail. */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -195,7 +196,7 @@ static void start_on_hello(struct kvm_ctl *c, enum ctl_state state)
     if (o->state != KVM_CONNECTING || state == CTL_STATE_EXITED)
         return;
     if (o->adopted) {
-        /* The server before may have died between pause and resume. */
+        /* The earlier server may have died between pause and resume. */
         if (state == CTL_STATE_PAUSED)
             (void)kvm_ctl_request(c, CTL_RESUME, NULL, 0, RESUME_TIMEOUT_MS, start_on_resumed);
         start_run(o);

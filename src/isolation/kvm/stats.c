@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stats.c - what a microVM uses. Processor and memory are asked of the control groups, or of
- * /proc where there are none; the disk's counters are the VMM's, which answers later: a question
- * gets the last answer and, when that is older than STATS_AGE_MS, asks for the next. Nobody asks
- * in vain while nobody wants to know.
+ * stats.c - what a microVM uses. Processor time and memory come from the control groups, or from
+ * /proc where there are none. Only the VMM has the disk's counters, and it answers later: a caller
+ * gets the last answer, and an answer older than STATS_AGE_MS is asked for again. A VMM is not
+ * asked while nobody reads the counters.
  */
 #include <errno.h>
 #include <fcntl.h>

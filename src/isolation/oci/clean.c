@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clean.c - ends and removes one sandbox whatever is left of it. Every step tolerates that its
- * object is not there, and a failed step does not keep the next from running. */
+/* clean.c - ends one container and removes what is left of it. Every step tolerates that its object
+ * is not there, and a failed step does not keep the next from running. */
 #include "isolation/oci/exec.h"
 #include "isolation/rmtree.h"
 

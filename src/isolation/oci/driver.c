@@ -164,7 +164,7 @@ int oci_spec_init(struct oci_spec *ret, const struct oci_driver *d, const char *
 static void oci_sweep_one(void *ctx, const char *parent, const char *id)
 {
     const struct oci_driver *d = ctx;
-    (void)parent; /* the cleaner knows both places */
+    (void)parent; /* oci_clean removes the id from the registry and from the directory */
     struct oci_spec spec = {0};
     struct error err = {0};
     char quoted[256];
@@ -180,8 +180,8 @@ static void oci_sweep_one(void *ctx, const char *parent, const char *id)
 }
 
 /* A launcher dies with its server and a runtime with its launcher, but not in the same instant: on
- * a busy machine they may still make what the sweep has just looked for. One that is between fork
- * and exec looks like its parent, so this is done until there are none. */
+ * a busy machine they may still make something behind the sweep. A process between fork and exec
+ * has the command line of its parent, so this is repeated until none is found. */
 static void oci_end_launches(const struct oci_driver *d)
 {
     char launcher[PATH_MAX], runtime[PATH_MAX];

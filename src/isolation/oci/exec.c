@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * exec.c - runs the OCI runtime and reads the reason of a failure.
+ *
+ * The runtime's output goes to /dev/null. Its reasons are in its log instead, where each line is an
+ * object of JSON, and the last error is the one that ended it.
+ */
 #include "isolation/oci/exec.h"
 
 #include "base/json.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exec.h - the two programs hidden in the server's own: what they do blocks, so they are
- * processes. They print one line to standard output, `ok ...` or `error <reason>`. */
+/* exec.h - the launcher and the cleaner of a container. Their work blocks, so each runs in a
+ * process of its own and prints one line to standard output, `ok ...` or `error <reason>`. */
 #ifndef CORRAL_ISOLATION_OCI_EXEC_H
 #define CORRAL_ISOLATION_OCI_EXEC_H
 
@@ -15,7 +15,7 @@ int oci_launch_main(char **args);
 /* Kills what is left of one sandbox and removes every trace of it: `ok`. */
 int oci_clean_main(char **args);
 
-/* What oci_clean_main does; also for the sweep. */
+/* The work of oci_clean_main, which the sweep needs, too. */
 int oci_clean(const struct oci_spec *spec, const struct cgroups *cg, struct error *err);
 
 /* Runs the runtime with `argv` to its end: no terminal, output to /dev/null, dies with its parent.

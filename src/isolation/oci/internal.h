@@ -15,8 +15,8 @@ struct oci_driver {
     char *root; /* STATE/oci */
     char *runtime;
     struct cgroups cgroups;
-    struct helper_runner launches,
-        cleanings; /* apart: a sandbox that is slow to clean delays no start */
+    /* Two, so that a sandbox that is slow to clean delays no start. */
+    struct helper_runner launches, cleanings;
     unsigned int instances;
 };
 

@@ -2,13 +2,13 @@
 /*
  * launch.c - makes one sandbox and starts it, in a process of its own.
  *
- * The stages run in order. The overlay is mounted in a mount namespace that only this process and
- * then the container have: nothing is ever mounted where the host sees it, and the mount ends with
- * the container. The agent's socket listens before the container starts, so that a connection made
- * at any time waits for the agent.
+ * The launch_stages run in order. The overlay is mounted in a mount namespace that only this
+ * process and then the container have: nothing is ever mounted where the host sees it, and the
+ * mount ends with the container. The agent's socket listens before the container starts, so that a
+ * connection made at any time waits for the agent.
  *
- * The launcher dies with the server, and the runtime with the launcher; what it had made by then is
- * found by the sweep at the next start through STATE/sandboxes and STATE/oci.
+ * The launcher dies with the server, and the runtime with the launcher. The sweep at the next start
+ * finds what they had made by then through STATE/sandboxes and STATE/oci.
  */
 #include "isolation/oci/config.h"
 #include "isolation/oci/exec.h"

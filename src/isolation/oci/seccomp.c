@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * seccomp.c - a list of what is allowed; everything else fails with EPERM. What interpreters,
- * compilers, shells and servers need of an ordinary machine is in the list. Left out on purpose:
+ * seccomp.c - a list of what is allowed; everything else fails with EPERM. It has the calls that
+ * interpreters, compilers, shells and servers make on an ordinary machine. Left out on purpose:
  *
  *   mount, umount2, pivot_root, chroot, unshare, setns, the new mount calls: walls of the sandbox
  *   clone with a namespace flag: an own user namespace opens most of the kernel's attack surface
@@ -104,7 +104,7 @@ static const struct syscall_group seccomp_allowed[] = {
            "io_pgetevents_time64")},
 };
 
-/* AF_PACKET, AF_VSOCK, AF_ALG and the many seldom families stay out. */
+/* AF_PACKET, AF_VSOCK, AF_ALG and the many rare families stay out. */
 static const int socket_families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
 
 /* What personality(2) may set: Linux, 32-bit Linux, without address randomisation; and asking. */
