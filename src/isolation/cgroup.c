@@ -267,6 +267,7 @@ static bool cgroup_wait_step(unsigned int *budget_ms)
     return true;
 }
 
+/* Repeats until the groups are empty: a process that forks while the list is read is not in it. */
 int cgroup_kill(const struct cgroups *cg, const char *id, unsigned int timeout_ms)
 {
     for (size_t i = 0; i < cg->n; i++) {

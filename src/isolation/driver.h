@@ -9,10 +9,10 @@
  *
  * Life of an instance: instance_new, then instance_start or instance_adopt. `started` follows
  * exactly once. After a successful start `exited` is called at most once, when the sandbox ends by
- * itself. instance_stop ends it whatever its state, also one that was never started; from then on
- * only `stopped` comes, exactly once, when no process, mount, cgroup or socket of it and no file of
- * `dir` is left, and the instance is freed after it returns. No callback comes from inside a call;
- * every call may be made from inside a callback.
+ * itself. instance_stop ends it in any state, even one that was never started. From then on only
+ * `stopped` comes, exactly once, when no process, mount, cgroup or socket of it and no file of
+ * `dir` is left; the instance is freed after that call returns. No callback comes from inside a
+ * call; every call may be made from inside a callback.
  */
 #ifndef CORRAL_ISOLATION_DRIVER_H
 #define CORRAL_ISOLATION_DRIVER_H
@@ -35,13 +35,13 @@ struct instance_spec {
     unsigned int disk_mb;
     unsigned int pids_max;
 
-    /* For the kvm driver alone, which needs neither rootfs nor guest_dir. */
+    /* For microVMs alone, which need neither rootfs nor guest_dir. */
     const char *template_dir; /* STATE/templates/NAME, absolute: disk, kernel and snapshot are in
                                  its kvm/. NULL only for an adoption */
-    const char *snapshot_dir; /* restore this one, whatever is asked above; NULL: the template's
+    const char *snapshot_dir; /* restore this one, whatever the sizes above; NULL: the template's
                                  when it fits, otherwise a cold boot */
     bool cold;                /* boot, whatever snapshot there is */
-    bool record;              /* instance_workset will be asked for */
+    bool record;              /* instance_workset will be called */
 };
 
 /* With this a restarted server finds the instance again; it is part of the sandbox's record. */
@@ -74,7 +74,7 @@ typedef void (*instance_done)(void *ctx, int status, const struct error *err);
 struct isolation_driver;
 
 struct isolation_ops {
-    const char *name; /* "oci", "kvm" */
+    const char *name; /* as --isolation has it */
     struct instance *(*create)(struct isolation_driver *d, const struct instance_spec *spec,
                                const struct instance_events *events, void *ctx);
     int (*start)(struct instance *instance);

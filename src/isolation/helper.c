@@ -116,6 +116,7 @@ static void helper_on_exit(uv_process_t *process, int64_t status, int signal)
         helper_close(run);
 }
 
+/* What does not fit is read and dropped, or the process would block on a full pipe. */
 static void helper_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *buf)
 {
     static char overflow[4096];

@@ -52,6 +52,7 @@ static int64_t kvm_int(const json *j, const char *key)
     return json_get_int(j, key, 0, 0, INT32_MAX, &value, &ignored) == 0 ? value : 0;
 }
 
+/* A value that is missing is equal to nothing, so a file that was damaged means a new build. */
 static bool kvm_same_str(const json *a, const char *a_key, const json *b, const char *b_key)
 {
     return kvm_str(a, a_key)[0] != '\0' && strcmp(kvm_str(a, a_key), kvm_str(b, b_key)) == 0;
@@ -170,6 +171,7 @@ static int kvm_seal(const char *dir, const char *snapshot_dir, struct error *err
     return rv < 0 ? error_set_errno(err, ERROR_INTERNAL, rv, "%s", path) : 0;
 }
 
+/* One rename: a sandbox that starts meanwhile finds a complete snapshot, the old or the new one. */
 int template_kvm_place(const char *dir, const char *snapshot_dir, struct error *err)
 {
     char path[KVM_PATH_SIZE];

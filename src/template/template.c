@@ -108,7 +108,8 @@ static int template_match_record(void *ctx, const void *key, size_t keylen, cons
     return 1;
 }
 
-/* The id of a template of this name that was seen before, or a new one. */
+/* The id of a template of this name that was seen before, or a new one. Clients may keep the id, so
+ * a template that is built again has the old one. */
 static int template_identify(struct template_set *set, struct template *t)
 {
     struct template_lookup lookup = {.name = t->name, .t = t};

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * await_agent.c - one try after the other, each a connection with a greeting.
+ *
+ * The happy path is: the VMM listens already, the guest's agent answers OK to the first or second
+ * greeting, the handles of the try close.
+ * Possible failure modes of a try are: no connection, a refusal because the agent does not listen
+ * yet, and no answer within AWAIT_AGENT_TRY_MS: a guest may lose what it was sent while it booted.
+ * The next try follows after a pause that doubles from AWAIT_AGENT_PAUSE_MS to
+ * AWAIT_AGENT_PAUSE_MAX_MS: a clone that answers in milliseconds is not kept waiting, and a guest
+ * that boots for a minute is not disturbed. The whole has a deadline.
+ */
 #include "isolation/kvm/await_agent.h"
 
 #include <errno.h>
@@ -10,11 +21,9 @@
 #include "vmm_ctl.h"
 #include "wire.h"
 
-#define AWAIT_AGENT_PAUSE_MS     10u /* between the first tries, then twice as long each time ... */
-#define AWAIT_AGENT_PAUSE_MAX_MS 320u /* ... up to this */
-#define AWAIT_AGENT_TRY_MS                                                                         \
-    10000u /* for one answer: a guest may lose what it got while it booted                         \
-            */
+#define AWAIT_AGENT_PAUSE_MS     10u
+#define AWAIT_AGENT_PAUSE_MAX_MS 320u
+#define AWAIT_AGENT_TRY_MS       10000u
 
 /* In time order. */
 static void await_agent_on_timer(uv_timer_t *timer);

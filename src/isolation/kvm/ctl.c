@@ -117,6 +117,8 @@ static void ctl_message(struct kvm_ctl *c, const struct kvm_ctl_msg *m)
     }
 }
 
+/* The VMM works on one request at a time, so the time of a request begins when the one before is
+ * answered. */
 static void ctl_watch_oldest(struct kvm_ctl *c)
 {
     if (c->n_pending > 0)
@@ -194,6 +196,7 @@ static void ctl_lose(struct kvm_ctl *c, int status, const char *what)
     (void)uv_timer_stop(&c->timer);
     if (c->polling)
         (void)uv_poll_stop(&c->poll);
+    /* A reply may close the client, which then wants to hear no other. */
     while (c->n_pending > 0 && c->closing == 0)
         ctl_take_oldest(c)(c, NULL, &err);
     if (c->closing == 0)

@@ -7,6 +7,7 @@
 
 #define MSG_MAX_ERRNO 4095u /* the kernel's own bound */
 
+/* The text goes into logs, records and answers of the API. */
 static void msg_text(struct cursor *c, char text[KVM_CTL_TEXT])
 {
     struct span s = wire_get_span(c);

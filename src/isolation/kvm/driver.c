@@ -126,7 +126,9 @@ const struct isolation_type kvm_isolation = {
     .verbs = kvm_verbs,
 };
 
-/* Turns. */
+/* Turns. An instance has a place from its preparation until its agent answers, until it has failed,
+ * or until its end begins. Places are given in the order of the starts: under load all of them are
+ * equally late, and none waits for ever. */
 
 static void kvm_driver_advance(struct kvm_driver *d)
 {
@@ -155,7 +157,10 @@ void kvm_driver_end_turn(struct kvm_driver *d, struct kvm_instance *o)
     kvm_driver_advance(d);
 }
 
-/* User ids. */
+/* User ids. A VMM that its guest has taken over can still signal processes and open files of its
+ * own user, so no two VMs share one. An id is used again as late as possible: a file or a process
+ * that an ended VM has left behind unnoticed must not belong to a new VM. For the same reason the
+ * first id differs between servers. */
 
 static bool kvm_driver_mark_uid(struct kvm_driver *d, uint32_t n, bool used)
 {
@@ -188,7 +193,8 @@ void kvm_driver_drop_uid(struct kvm_driver *d, uint32_t uid)
         (void)kvm_driver_mark_uid(d, uid - KVM_UID_FIRST, false);
 }
 
-/* The sweep. */
+/* The sweep looks for directories, not for processes: a directory is the first thing that a VM
+ * gets, and its name leads kvm_clean to the rest. */
 
 bool kvm_driver_adopts(const struct kvm_driver *d, const char *dir)
 {

@@ -69,17 +69,20 @@ static int launch_directory(struct kvm_launch *l, struct error *err)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", l->dir);
     if (l->uid != 0 && (chown(l->dir, 0, (gid_t)l->uid) < 0 || chmod(l->dir, 0710) < 0))
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", l->dir);
+    /* A VM of a template build: the lock tells the sweep of a server that the build lives. */
     if (l->lock && l->lock_fd < 0) {
         l->lock_fd = open(l->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (l->lock_fd < 0 || flock(l->lock_fd, LOCK_EX | LOCK_NB) < 0)
             return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", l->dir);
     }
+    /* Of a first try, whose snapshot was refused. */
     (void)snprintf(overlay, sizeof(overlay), "%s/" KVM_OVERLAY_NAME, l->dir);
     if (unlink(overlay) < 0 && errno != ENOENT)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", overlay);
     return 0;
 }
 
+/* A restored guest has the processors, memory and disk of its snapshot; they cannot be changed. */
 static bool snapshot_fits(const struct kvm_launch *l, const char *dir)
 {
     char path[PATH_MAX];

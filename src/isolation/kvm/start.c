@@ -11,6 +11,7 @@
 #include "isolation/kvm/internal.h"
 #include "isolation/proc.h"
 
+/* Far more than a real machine needs: an emulated one is 25 times slower. */
 #define LAUNCH_TIMEOUT_MS  60000
 #define BOOT_TIMEOUT_MS    180000
 #define RESTORE_TIMEOUT_MS 60000
@@ -110,6 +111,9 @@ static void start_on_launched(struct helper *run)
         kvm_instance_end(o);
         return;
     }
+    /* corral-vmm looks at the snapshot before it leaves, so that an unfit one (made on another CPU,
+     * damaged) costs one more launch and not the sandbox. One that the caller has named is not
+     * replaced by a boot. */
     if (pid < 0 && o->launch.restored && o->launch.snapshot_dir == NULL &&
         run->end == HELPER_EXITED) {
         log_warn("the snapshot cannot be used, booting", "sandbox=%s reason=%s", o->launch.id,
@@ -145,6 +149,7 @@ static void start_on_adopt(uv_timer_t *timer)
 {
     struct kvm_instance *o = timer->data;
     struct stat st;
+    /* Only the group of the directory tells which id the VM has (launch_directory). */
     if (stat(o->launch.dir, &st) == 0 && kvm_instance_driver(o)->uids) {
         o->launch.uid = st.st_gid;
         kvm_driver_keep_uid(kvm_instance_driver(o), st.st_gid);
@@ -172,6 +177,7 @@ static void start_watch(struct kvm_instance *o, int pidfd)
     o->state = KVM_CONNECTING;
 }
 
+/* The disk is asked at once, so that the first question about usage has an answer. */
 static void start_run(struct kvm_instance *o)
 {
     o->state = KVM_RUNNING;
@@ -202,6 +208,8 @@ static void start_on_hello(struct kvm_ctl *c, enum ctl_state state)
         start_run(o);
         return;
     }
+    /* The VM runs. A sandbox is of use only when its agent listens, which takes a boot or, after a
+     * restore, a moment. */
     o->state = KVM_AGENT;
     o->agent.done = start_on_agent;
     o->agent.closed = start_on_agent_closed;

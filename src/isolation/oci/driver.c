@@ -194,6 +194,8 @@ static void oci_end_launches(const struct oci_driver *d)
     }
 }
 
+/* STATE/oci names what the runtime knows of, STATE/sandboxes what the launcher has begun. A crash
+ * leaves an id in either or in both. */
 static void oci_sweep(struct isolation_driver *base, bool (*keep)(void *ctx, const char *id),
                       void *ctx)
 {

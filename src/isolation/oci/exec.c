@@ -22,6 +22,7 @@
 
 #define LOG_TAIL 4096
 
+/* A runtime must not outlive its launcher: it would go on making a container that nobody knows. */
 static void exec_child(char *const argv[], int fd3, pid_t parent)
 {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -110,7 +110,7 @@ static void oci_instance_fail(struct oci_instance *o, const struct error *err)
     o->base.events->started(o->base.ctx, -EIO, err);
 }
 
-/* Watches the process and tells that the sandbox runs. */
+/* Watches the process, and reports that the sandbox runs. */
 static void oci_instance_watch(struct oci_instance *o)
 {
     struct error err = {0};
@@ -186,6 +186,8 @@ int oci_instance_adopt(struct instance *instance, const struct instance_handle *
     return uv_timer_start(&o->timer, oci_instance_on_adopt, 0, 0);
 }
 
+/* A container of which a part is missing is not adopted: its limits would not hold any more, or
+ * nobody could reach its agent. */
 static void oci_instance_on_adopt(uv_timer_t *timer)
 {
     struct oci_instance *o = timer->data;
@@ -202,6 +204,7 @@ static void oci_instance_on_adopt(uv_timer_t *timer)
         oci_instance_watch(o);
 }
 
+/* The control group outlives its processes until the cleaner runs, so it can still say why. */
 static void oci_instance_died(struct ending *e)
 {
     struct oci_instance *o = container_of(e, struct oci_instance, ending);

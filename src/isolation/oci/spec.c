@@ -16,6 +16,8 @@ struct spec_field {
     bool number;
 };
 
+/* One table for both directions, so that no field is written that is not read. Reader and
+ * writer are the same program, so the format needs no version. */
 static const struct spec_field spec_fields[OCI_SPEC_ARGS] = {
     {"id", offsetof(struct oci_spec, id), false},
     {"dir", offsetof(struct oci_spec, dir), false},
