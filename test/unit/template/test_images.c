@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What template_kvm says of a template whose files are changed one by one. */
+/* What template_kvm_state says of a template whose files are changed one by one. */
 #include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>

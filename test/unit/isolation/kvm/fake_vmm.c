@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fake_vmm.c - stands for corral-vmm in test_kvm: its options, its sockets, and its faults. Which
+ * fake_vmm.c - stands for corral-vmm in test_instance.c: its options, sockets and faults. Which
  * fault is the name of the template's directory. While it runs, SIGUSR1 makes its guest panic and
  * SIGUSR2 makes it talk nonsense.
  */

@@ -27,7 +27,7 @@ static void on_done(void *ctx, int status, const struct error *err)
     (void)snprintf(b->error, sizeof(b->error), "%s", err != NULL ? err->message : "");
 }
 
-/* The fault is made known to the VMM by the template's directory. */
+/* The name of the template's directory tells the VMM which fault to have. */
 static void t_instance_init(struct t_instance *b, unsigned int n, const char *mode)
 {
     char template_dir[128];
@@ -174,7 +174,7 @@ static void give_time(unsigned int ms)
         (void)uv_run(&loop, UV_RUN_NOWAIT);
 }
 
-/* Whatever point the start has reached, and in every state that waits. */
+/* At many points of the start, and in every state that waits. */
 static void stops_in_every_state(void)
 {
     static const char *const modes[] = {"hang", "mute", "silent-agent", "noisy-agent", "good"};

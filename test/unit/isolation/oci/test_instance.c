@@ -31,7 +31,7 @@ __attribute__((constructor)) static void helper(int argc, char **argv)
         server_that_crashes(argv[2], (unsigned int)atoi(argv[3]), argv[4]);
 }
 
-/* Another one than the default is tested by naming it. */
+/* The environment may name another than the default. */
 static const char *runtime(void)
 {
     const char *name = getenv("CORRAL_TEST_OCI_RUNTIME");
@@ -249,7 +249,7 @@ static void stop_in_every_state(void)
     t_instance_init(&b, 1);
     t_instance_stop(&b); /* never started */
     T_EQ(b.started, 0);
-    /* Whatever point the launcher has reached: turns of the loop, then a few milliseconds. */
+    /* At many points of the launch: after some turns of the loop, then after some milliseconds. */
     for (unsigned int ms = 0; ms < 120; ms += 6) {
         t_instance_init(&b, 2);
         T_EQ(instance_start(b.instance), 0);
@@ -386,7 +386,7 @@ static void sweeping(void)
     traces_equal(before);
 }
 
-/* Starts five sandboxes and is gone after `ms`, whatever they have come to by then. */
+/* Starts five sandboxes and dies after `ms`, at whatever point of their start that is. */
 static void server_that_crashes(const char *state, unsigned int ms, const char *program)
 {
     static struct t_instance instances[5];
