@@ -78,12 +78,12 @@ static void server_snapshot_refused(void *ctx, const char *template_dir)
     template_builder_refused(&s->builder, template_dir);
 }
 
-/* Runs after the driver is open: only the kvm driver uses what a template holds for microVMs. */
+/* Runs after the driver is open: not every driver uses the images of a template. */
 static int server_open_templates(struct server *s, struct error *err)
 {
     const struct config *c = s->config;
     int rv = template_set_init(&s->templates, s->store, c->state_dir);
-    if (strcmp(s->driver->ops->name, "kvm") == 0) {
+    if (s->driver->ops->images) {
         s->templates.guest_dir = c->guest_dir;
         s->driver->refused = server_snapshot_refused;
         s->driver->refused_ctx = s;

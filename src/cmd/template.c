@@ -13,6 +13,7 @@
 #include "base/timefmt.h"
 #include "cmd/cmd.h"
 #include "isolation/kvm/probe.h"
+#include "isolation/type.h"
 #include "store/state_lock.h"
 #include "template/images.h"
 #include "template/snapshot.h"
@@ -68,9 +69,10 @@ static int template_check_unused(const struct config *config, const char *path, 
 static bool template_uses_kvm(const struct config *config, struct error *err)
 {
     struct kvm_probe_result probe;
-    if (config->isolation != ISOLATION_OCI)
+    const struct isolation_type *asked = isolation_type_asked(config);
+    if (asked == NULL || asked->ops->images)
         return kvm_probe(&probe, err) == 0;
-    (void)error_set(err, ERROR_INVALID_ARGUMENT, "The isolation is oci");
+    (void)error_set(err, ERROR_INVALID_ARGUMENT, "The isolation is %s", asked->ops->name);
     return false;
 }
 

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 
-enum config_isolation { ISOLATION_AUTO, ISOLATION_KVM, ISOLATION_OCI };
+#define ISOLATION_AUTO 0 /* the first driver that this machine can run */
 
 struct config_listen {
     char host[254]; /* name or address, without brackets */
@@ -36,7 +36,7 @@ struct config {
     char *cors;        /* origins with commas between them, "*", or "off" */
     char *domain;      /* port URLs are <id>-<port>.<domain> */
     char *state_dir;   /* absolute */
-    int isolation;     /* enum config_isolation */
+    int isolation;     /* ISOLATION_AUTO, or the driver's place in isolation_types, from 1 */
     char *oci_runtime; /* name or path */
     bool allow_weak_isolation;
     char *guest_dir;               /* absolute; agent and bridge */

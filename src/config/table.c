@@ -34,7 +34,7 @@ const struct config_option config_table[] = {
      .max = 1024 * GIBI, .help = "Address space for the state at first; it grows when needed"},
 
     {"isolation", CONFIG_CHOICE, "Sandboxes", AT(isolation), .fallback = "auto",
-     .choices = "auto|kvm|oci",
+     .choices = CONFIG_ISOLATIONS,
      .help = "What runs a sandbox: a microVM (kvm), a container (oci), or what works (auto)"},
     {"allow-weak-isolation", CONFIG_BOOL, "Sandboxes", AT(allow_weak_isolation),
      .fallback = "false", .help = "Allow containers when other machines can reach the server"},

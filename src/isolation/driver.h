@@ -75,6 +75,7 @@ struct isolation_driver;
 
 struct isolation_ops {
     const char *name; /* as --isolation has it */
+    bool images;      /* instances start from the images and the snapshot of a template */
     struct instance *(*create)(struct isolation_driver *d, const struct instance_spec *spec,
                                const struct instance_events *events, void *ctx);
     int (*start)(struct instance *instance);

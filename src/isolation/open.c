@@ -28,12 +28,12 @@ static struct isolation_driver *isolation_open_type(const struct isolation_type 
 struct isolation_driver *isolation_open(uv_loop_t *loop, const struct config *config,
                                         struct error *err)
 {
-    const struct isolation_type *failed = NULL;
+    const struct isolation_type *asked = isolation_type_asked(config), *failed = NULL;
     struct error reason = {0};
     char text[100], quoted[300];
     for (size_t i = 0; isolation_types[i] != NULL; i++) {
         const struct isolation_type *type = isolation_types[i];
-        if (config->isolation != ISOLATION_AUTO && config->isolation != type->choice)
+        if (asked != NULL && type != asked)
             continue;
         if (failed != NULL) {
             (void)snprintf(text, sizeof(text), "sandboxes are %s, not %s", type->plural,

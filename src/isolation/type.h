@@ -19,7 +19,6 @@ struct isolation_verb {
 /* Folder NAME defines `const struct isolation_type NAME_isolation`. */
 struct isolation_type {
     const struct isolation_ops *ops;
-    int choice;         /* enum config_isolation: --isolation names this driver */
     const char *plural; /* what its sandboxes are, for logs and errors: "containers" */
     /* A guest is one fault of the host's kernel away from the host. Such a driver serves loopback
      * addresses only, unless the owner of the machine allows more. */
@@ -32,5 +31,11 @@ struct isolation_type {
 
 /* In order of preference, NULL at the end. */
 extern const struct isolation_type *const isolation_types[];
+
+/* The driver that --isolation names; NULL when the server is to choose. */
+static inline const struct isolation_type *isolation_type_asked(const struct config *config)
+{
+    return config->isolation != ISOLATION_AUTO ? isolation_types[config->isolation - 1] : NULL;
+}
 
 #endif

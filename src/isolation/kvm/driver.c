@@ -30,6 +30,7 @@ static void kvm_free(struct isolation_driver *base);
 
 static const struct isolation_ops kvm_ops = {
     .name = "kvm",
+    .images = true,
     .create = kvm_instance_create,
     .start = kvm_instance_start,
     .adopt = kvm_instance_adopt,
@@ -120,7 +121,6 @@ static const struct isolation_verb kvm_verbs[] = {
 
 const struct isolation_type kvm_isolation = {
     .ops = &kvm_ops,
-    .choice = ISOLATION_KVM,
     .plural = "microVMs",
     .open = kvm_open,
     .verbs = kvm_verbs,

@@ -140,7 +140,6 @@ static const struct isolation_verb oci_verbs[] = {
 
 const struct isolation_type oci_isolation = {
     .ops = &oci_ops,
-    .choice = ISOLATION_OCI,
     .plural = "containers",
     .weak = true,
     .open = oci_open,

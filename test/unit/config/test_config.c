@@ -85,7 +85,7 @@ static void flags(void)
          CONFIG_RUN);
     T_STR(config->listen.host, "::1");
     T_EQ(config->listen.port, 0);
-    T_EQ(config->isolation, ISOLATION_OCI);
+    T_EQ(config->isolation, 2); /* auto, kvm, oci */
     T_TRUE(config->allow_weak_isolation && !config->metrics);
     T_EQ(config->max_body, 1 << 20);
     T_EQ(config->retention, 7200);
