@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define ENV_BASE_COUNT 6
-#define ENV_BASE_BYTES (2 * ACCOUNT_NAME_MAX + 2 * ACCOUNT_PATH_MAX + 256)
+#define ENV_BASE_BYTES (2 * ACCOUNT_NAME_MAX + 3 * ACCOUNT_PATH_MAX + 256)
 
 struct env_entry {
     char *text;
@@ -58,10 +58,13 @@ static void add_entries(struct env_entry *entries, size_t *count, char *const *e
 /* Writes the base variables into `text` (ENV_BASE_BYTES) and their addresses into `vars`. */
 static void base_env(const struct account *a, char *text, char *vars[ENV_BASE_COUNT + 1])
 {
+    char path[ACCOUNT_PATH_MAX + sizeof("/.local/bin:" ENV_PATH)];
     const char *values[ENV_BASE_COUNT][2] = {
-        {"PATH", ENV_PATH},   {"HOME", a->home},   {"USER", a->name},
+        {"PATH", path},       {"HOME", a->home},   {"USER", a->name},
         {"LOGNAME", a->name}, {"SHELL", a->shell}, {"LANG", "C.UTF-8"},
     };
+    /* Where pip and npm put the programs of packages that the user installs. */
+    (void)snprintf(path, sizeof(path), "%s/.local/bin:" ENV_PATH, a->home);
     size_t used = 0;
     for (size_t i = 0; i < ENV_BASE_COUNT; i++) {
         vars[i] = text + used;

@@ -42,11 +42,21 @@ class Files(unittest.TestCase):
 
 class Libraries(GuestTest):
     def test_imports(self):
-        for name in ("numpy", "pandas", "matplotlib", "scipy", "sklearn", "requests"):
+        for name in ("numpy", "pandas", "matplotlib", "scipy", "sklearn", "requests", "plotly",
+                     "seaborn", "tqdm", "networkx", "flask", "openpyxl", "PIL", "bs4", "lxml",
+                     "pytest"):
             self.assertEqual(self.run_code(f"import {name}").errors, [], name)
         self.assertEqual(self.value("import sys; sys.version_info[:2]"), "(3, 11)")
         self.assertEqual(self.output("python --version | cut -d. -f1,2; git --version | cut -c1-3"),
                          "Python 3.11\ngit\n")
+
+    def test_a_font_has_chinese_characters(self):
+        # Without one matplotlib draws empty boxes and warns of each missing glyph.
+        outcome = self.run_code("import warnings, io, matplotlib.pyplot as plt\n"
+                                "warnings.simplefilter('error')\n"
+                                "plt.rcParams['font.family'] = ['WenQuanYi Micro Hei']\n"
+                                "plt.title('\u6c49\u5b57'); plt.savefig(io.BytesIO()); plt.close()")
+        self.assertEqual(outcome.errors, [])
 
     def test_caches_are_there(self):
         outcome = self.run_code("import numpy, pandas, matplotlib.font_manager as f, os\n"
