@@ -91,6 +91,14 @@ enum wire_type {
                                    once: no kernel runs code of a later request before it has both.
                                    The agent sends it when it is CONFIGUREd.  -> OK | ERROR */
     WIRE_CODE_READY = 0x45,     /* -      answered once the warm kernels are up  -> OK | ERROR */
+    WIRE_CONTEXT_LIST = 0x46,   /* - ; the default contexts too, whose id is ""
+                                   -> CONTEXT* END | ERROR */
+    WIRE_CONTEXT_INTERRUPT = 0x47, /* str id, str language (of a default context, id "")
+                                      interrupts the run under way, if any; the state stays
+                                      -> OK | ERROR */
+    WIRE_CONTEXT_RESTART = 0x48,   /* str id, str language: ends the kernel and its state; the run
+                                      under way ends as if the kernel had died, and waiting runs and
+                                      later ones get a new kernel  -> OK | ERROR */
     WIRE_CODE_LAST = 0x4f,
 
     /* Processes live with the sandbox, not with a connection. A `which` names one: u64 id (0: by

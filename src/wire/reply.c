@@ -36,14 +36,86 @@ bool wire_reply_configured(const struct wire_frame *frame, uint64_t *age_us)
     return frame->type == WIRE_CONFIGURED && cursor_end(&c);
 }
 
+static struct wire_exit get_exit(struct cursor *c)
+{
+    struct wire_exit e;
+    e.code = (int32_t)cursor_u32(c);
+    e.signal = cursor_u32(c);
+    e.timed_out = get_bool(c);
+    e.duration_us = cursor_u64(c);
+    return e;
+}
+
 bool wire_reply_exit(const struct wire_frame *frame, struct wire_exit *ret)
 {
     struct cursor c = fields_of(frame);
-    ret->code = (int32_t)cursor_u32(&c);
-    ret->signal = cursor_u32(&c);
-    ret->timed_out = get_bool(&c);
-    ret->duration_us = cursor_u64(&c);
+    *ret = get_exit(&c);
     return frame->type == WIRE_EXIT && cursor_end(&c);
+}
+
+bool wire_reply_process_exit(const struct wire_frame *frame, struct wire_exit *ret)
+{
+    struct cursor c = fields_of(frame);
+    *ret = get_exit(&c);
+    return frame->type == WIRE_PROCESS_EXIT && cursor_end(&c);
+}
+
+/* A view of the elements of a list, which are walked through once to find its end. */
+static struct cursor get_words(struct cursor *c)
+{
+    uint32_t count = cursor_u32(c);
+    struct cursor words = *c;
+    if (count > WIRE_MAX_LIST)
+        c->bad = true;
+    for (uint32_t i = 0; i < count && cursor_ok(c); i++)
+        (void)wire_get_span(c);
+    words.left -= c->left;
+    return words;
+}
+
+bool wire_next_word(struct cursor *list, struct span *ret)
+{
+    if (list->left == 0)
+        return false;
+    *ret = wire_get_span(list);
+    return cursor_ok(list);
+}
+
+bool wire_reply_process(const struct wire_frame *frame, struct wire_process *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->id = cursor_u64(&c);
+    ret->pid = cursor_u32(&c);
+    ret->tag = wire_get_span(&c);
+    ret->argv = get_words(&c);
+    ret->cwd = wire_get_span(&c);
+    ret->flags = cursor_u32(&c);
+    ret->started_ms = (int64_t)cursor_u64(&c);
+    ret->first_seq = cursor_u64(&c);
+    ret->next_seq = cursor_u64(&c);
+    ret->ended = get_bool(&c);
+    ret->exit = (struct wire_exit){0};
+    if (ret->ended)
+        ret->exit = get_exit(&c);
+    return frame->type == WIRE_PROCESS && cursor_end(&c);
+}
+
+bool wire_reply_output(const struct wire_frame *frame, struct wire_output *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->seq = cursor_u64(&c);
+    uint32_t stream = cursor_u32(&c);
+    ret->stream = (enum wire_stream)stream;
+    ret->bytes = (struct span){(const char *)c.p, c.left};
+    return frame->type == WIRE_OUTPUT && cursor_ok(&c) && ret->seq > 0 &&
+           stream >= WIRE_STREAM_STDOUT && stream <= WIRE_STREAM_PTY;
+}
+
+bool wire_reply_gap(const struct wire_frame *frame, uint64_t *next_seq)
+{
+    struct cursor c = fields_of(frame);
+    *next_seq = cursor_u64(&c);
+    return frame->type == WIRE_GAP && cursor_end(&c) && *next_seq > 0;
 }
 
 bool wire_reply_kept(const struct wire_frame *frame, struct wire_kept *ret)

@@ -75,12 +75,37 @@ struct wire_context {
     int64_t created_ms, expires_ms, last_used_ms; /* wall clock */
 };
 
+/* PROCESS. `argv` is read with wire_next_word. */
+struct wire_process {
+    uint64_t id;
+    uint32_t pid; /* inside the sandbox */
+    struct span tag, cwd;
+    struct cursor argv;
+    uint32_t flags; /* WIRE_EXEC_*, WIRE_PROCESS_PTY */
+    int64_t started_ms;
+    uint64_t first_seq, next_seq; /* of output that is kept, and of what comes */
+    bool ended;
+    struct wire_exit exit; /* once it has ended */
+};
+
+struct wire_output {
+    uint64_t seq;
+    enum wire_stream stream;
+    struct span bytes;
+};
+
 /* A frame of this type without payload: OK, END. */
 bool wire_reply_is(const struct wire_frame *frame, enum wire_type type);
 bool wire_reply_pong(const struct wire_frame *frame);
 /* `age_us` is the time since the agent set the clock, 0 when it cannot set it. */
 bool wire_reply_configured(const struct wire_frame *frame, uint64_t *age_us);
 bool wire_reply_exit(const struct wire_frame *frame, struct wire_exit *ret);
+bool wire_reply_process(const struct wire_frame *frame, struct wire_process *ret);
+/* The next element of a list that a decoder has checked; false after the last one. */
+bool wire_next_word(struct cursor *list, struct span *ret);
+bool wire_reply_output(const struct wire_frame *frame, struct wire_output *ret);
+bool wire_reply_gap(const struct wire_frame *frame, uint64_t *next_seq);
+bool wire_reply_process_exit(const struct wire_frame *frame, struct wire_exit *ret);
 bool wire_reply_kept(const struct wire_frame *frame, struct wire_kept *ret);
 bool wire_reply_stat(const struct wire_frame *frame, struct wire_stat *ret);
 bool wire_reply_written(const struct wire_frame *frame, struct wire_written *ret);

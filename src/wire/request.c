@@ -57,11 +57,17 @@ static void put_argv(struct buf *b, const char *command, char *const *args, uint
         wire_put_str(b, args[i]);
 }
 
+static uint32_t count_args(const struct wire_exec_params *p)
+{
+    uint32_t n = 0;
+    while (p->args != NULL && p->args[n] != NULL)
+        n++;
+    return n;
+}
+
 void wire_request_exec(struct buf *b, const struct wire_exec_params *p)
 {
-    uint32_t n_args = 0;
-    while (p->args != NULL && p->args[n_args] != NULL)
-        n_args++;
+    uint32_t n_args = count_args(p);
     size_t start = wire_begin(b, WIRE_EXEC);
     (void)buf_u32(b, n_args == 0 ? WIRE_EXEC_SHELL : 0);
     (void)buf_u32(b, p->timeout_ms);
@@ -69,6 +75,89 @@ void wire_request_exec(struct buf *b, const struct wire_exec_params *p)
     put_str(b, p->user);
     put_argv(b, p->command, p->args, n_args);
     put_list(b, p->env);
+    wire_end(b, start);
+}
+
+void wire_request_start(struct buf *b, const struct wire_start_params *p)
+{
+    uint32_t n_args = count_args(&p->run);
+    uint32_t flags = (n_args == 0 ? WIRE_EXEC_SHELL : 0) | (p->has_stdin ? WIRE_EXEC_STDIN : 0) |
+                     (p->has_terminal ? WIRE_PROCESS_PTY : 0);
+    size_t start = wire_begin(b, WIRE_PROCESS_START);
+    (void)buf_u32(b, flags);
+    (void)buf_u32(b, p->run.timeout_ms);
+    put_str(b, p->run.cwd);
+    put_str(b, p->run.user);
+    put_str(b, p->tag);
+    put_argv(b, p->run.command, p->run.args, n_args);
+    put_list(b, p->run.env);
+    (void)buf_u32(b, p->columns);
+    (void)buf_u32(b, p->rows);
+    (void)buf_u32(b, p->keep);
+    wire_end(b, start);
+}
+
+void wire_request_process_list(struct buf *b)
+{
+    (void)wire_put_frame(b, WIRE_PROCESS_LIST, NULL, 0);
+}
+
+/* The many requests whose first field is a process. */
+static size_t begin_which(struct buf *b, enum wire_type type, const struct wire_which *which)
+{
+    size_t start = wire_begin(b, type);
+    (void)buf_u64(b, which->id);
+    (void)buf_u32(b, which->pid);
+    put_str(b, which->tag);
+    return start;
+}
+
+void wire_request_process_attach(struct buf *b, const struct wire_which *which, uint64_t first_seq,
+                                 uint32_t flags)
+{
+    size_t start = begin_which(b, WIRE_PROCESS_ATTACH, which);
+    (void)buf_u64(b, first_seq);
+    (void)buf_u32(b, flags);
+    wire_end(b, start);
+}
+
+void wire_request_process_input(struct buf *b, const struct wire_which *which, uint32_t flags,
+                                const void *data, size_t len)
+{
+    size_t start = begin_which(b, WIRE_PROCESS_INPUT, which);
+    (void)buf_u32(b, flags);
+    wire_put_span(b, data, len);
+    wire_end(b, start);
+}
+
+void wire_request_process_signal(struct buf *b, const struct wire_which *which, uint32_t signal,
+                                 enum wire_scope scope)
+{
+    size_t start = begin_which(b, WIRE_PROCESS_SIGNAL, which);
+    (void)buf_u32(b, signal);
+    (void)buf_u32(b, scope);
+    wire_end(b, start);
+}
+
+void wire_request_process_resize(struct buf *b, const struct wire_which *which, uint32_t columns,
+                                 uint32_t rows)
+{
+    size_t start = begin_which(b, WIRE_PROCESS_RESIZE, which);
+    (void)buf_u32(b, columns);
+    (void)buf_u32(b, rows);
+    wire_end(b, start);
+}
+
+void wire_request_process_forget(struct buf *b, const struct wire_which *which)
+{
+    wire_end(b, begin_which(b, WIRE_PROCESS_FORGET, which));
+}
+
+void wire_request_resize(struct buf *b, uint32_t columns, uint32_t rows)
+{
+    size_t start = wire_begin(b, WIRE_RESIZE);
+    (void)buf_u32(b, columns);
+    (void)buf_u32(b, rows);
     wire_end(b, start);
 }
 
@@ -149,6 +238,28 @@ void wire_request_context_get(struct buf *b, const char *id)
 void wire_request_context_delete(struct buf *b, const char *id)
 {
     put_one_str(b, WIRE_CONTEXT_DELETE, id);
+}
+
+void wire_request_context_list(struct buf *b)
+{
+    (void)wire_put_frame(b, WIRE_CONTEXT_LIST, NULL, 0);
+}
+
+static void put_two_strs(struct buf *b, enum wire_type type, const char *first, const char *second)
+{
+    size_t start = begin_str(b, type, first);
+    put_str(b, second);
+    wire_end(b, start);
+}
+
+void wire_request_context_interrupt(struct buf *b, const char *id, const char *language)
+{
+    put_two_strs(b, WIRE_CONTEXT_INTERRUPT, id, language);
+}
+
+void wire_request_context_restart(struct buf *b, const char *id, const char *language)
+{
+    put_two_strs(b, WIRE_CONTEXT_RESTART, id, language);
 }
 
 void wire_request_read(struct buf *b, const char *path, uint64_t offset, uint64_t length)
