@@ -41,7 +41,9 @@ bool wire_reply_exit(const struct wire_frame *frame, struct wire_exit *ret)
     struct cursor c = fields_of(frame);
     ret->code = (int32_t)cursor_u32(&c);
     ret->signal = cursor_u32(&c);
-    ret->timed_out = get_bool(&c);
+    uint32_t cause = cursor_u32(&c);
+    c.bad |= cause > WIRE_CAUSE_KILLED;
+    ret->timed_out = cause == WIRE_CAUSE_TIMED_OUT;
     ret->duration_us = cursor_u64(&c);
     return frame->type == WIRE_EXIT && cursor_end(&c);
 }
