@@ -41,7 +41,10 @@ static struct wire_exit get_exit(struct cursor *c)
     struct wire_exit e;
     e.code = (int32_t)cursor_u32(c);
     e.signal = cursor_u32(c);
-    e.timed_out = get_bool(c);
+    uint32_t cause = cursor_u32(c);
+    c->bad = c->bad || cause > WIRE_CAUSE_KILLED;
+    e.cause = (enum wire_cause)cause;
+    e.timed_out = cause == WIRE_CAUSE_TIMED_OUT;
     e.duration_us = cursor_u64(c);
     return e;
 }
@@ -126,18 +129,85 @@ bool wire_reply_kept(const struct wire_frame *frame, struct wire_kept *ret)
     return frame->type == WIRE_KEPT && cursor_end(&c);
 }
 
+static struct wire_stat get_stat(struct cursor *c)
+{
+    struct wire_stat s;
+    s.name = wire_get_span(c);
+    s.path = wire_get_span(c);
+    s.size = cursor_u64(c);
+    uint32_t kind = cursor_u32(c);
+    c->bad = c->bad || kind < WIRE_KIND_FILE || kind > WIRE_KIND_OTHER;
+    s.kind = (enum wire_kind)kind;
+    s.mode = cursor_u32(c);
+    s.mtime_ns = (int64_t)cursor_u64(c);
+    return s;
+}
+
 bool wire_reply_stat(const struct wire_frame *frame, struct wire_stat *ret)
 {
     struct cursor c = fields_of(frame);
-    ret->name = wire_get_span(&c);
+    *ret = get_stat(&c);
+    return (frame->type == WIRE_STAT || frame->type == WIRE_ENTRY) && cursor_end(&c);
+}
+
+/* A kind that may be unknown (0). */
+static uint32_t get_kind(struct cursor *c)
+{
+    uint32_t kind = cursor_u32(c);
+    c->bad = c->bad || kind > WIRE_KIND_OTHER;
+    return kind;
+}
+
+bool wire_reply_info(const struct wire_frame *frame, struct wire_info *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->stat = get_stat(&c);
+    ret->uid = cursor_u32(&c);
+    ret->gid = cursor_u32(&c);
+    ret->owner = wire_get_span(&c);
+    ret->group = wire_get_span(&c);
+    ret->target_kind = get_kind(&c);
+    ret->target = wire_get_span(&c);
+    return frame->type == WIRE_INFO && cursor_end(&c);
+}
+
+bool wire_reply_match(const struct wire_frame *frame, struct wire_match *ret)
+{
+    struct cursor c = fields_of(frame);
     ret->path = wire_get_span(&c);
-    ret->size = cursor_u64(&c);
-    uint32_t kind = cursor_u32(&c);
-    ret->kind = (enum wire_kind)kind;
-    ret->mode = cursor_u32(&c);
-    ret->mtime_ns = (int64_t)cursor_u64(&c);
-    return (frame->type == WIRE_STAT || frame->type == WIRE_ENTRY) && cursor_end(&c) &&
-           kind >= WIRE_KIND_FILE && kind <= WIRE_KIND_OTHER;
+    ret->line = cursor_u64(&c);
+    ret->column = cursor_u64(&c);
+    ret->text = wire_get_span(&c);
+    return frame->type == WIRE_MATCH && cursor_end(&c);
+}
+
+bool wire_reply_replaced(const struct wire_frame *frame, struct wire_replaced *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->path = wire_get_span(&c);
+    ret->count = cursor_u64(&c);
+    return frame->type == WIRE_REPLACED && cursor_end(&c) && ret->count > 0;
+}
+
+bool wire_reply_found(const struct wire_frame *frame, struct wire_found *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->files = cursor_u64(&c);
+    ret->count = cursor_u64(&c);
+    ret->cut = get_bool(&c);
+    return frame->type == WIRE_FOUND && cursor_end(&c);
+}
+
+bool wire_reply_change(const struct wire_frame *frame, struct wire_changed *ret)
+{
+    struct cursor c = fields_of(frame);
+    uint32_t what = cursor_u32(&c);
+    ret->what = (enum wire_change)what;
+    ret->kind = get_kind(&c);
+    ret->path = wire_get_span(&c);
+    ret->new_path = wire_get_span(&c);
+    return frame->type == WIRE_CHANGE && cursor_end(&c) && what >= WIRE_CHANGE_CREATE &&
+           what <= WIRE_CHANGE_OVERFLOW;
 }
 
 bool wire_reply_written(const struct wire_frame *frame, struct wire_written *ret)

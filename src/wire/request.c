@@ -22,6 +22,17 @@ static size_t begin_str(struct buf *b, enum wire_type type, const char *s)
     return start;
 }
 
+/* Those that begin with two strings and have a number at most behind them. */
+static void put_two_strs(struct buf *b, enum wire_type type, const char *first, const char *second,
+                         const uint32_t *number)
+{
+    size_t start = begin_str(b, type, first);
+    put_str(b, second);
+    if (number != NULL)
+        (void)buf_u32(b, *number);
+    wire_end(b, start);
+}
+
 static void put_one_str(struct buf *b, enum wire_type type, const char *s)
 {
     wire_end(b, begin_str(b, type, s));
@@ -245,21 +256,14 @@ void wire_request_context_list(struct buf *b)
     (void)wire_put_frame(b, WIRE_CONTEXT_LIST, NULL, 0);
 }
 
-static void put_two_strs(struct buf *b, enum wire_type type, const char *first, const char *second)
-{
-    size_t start = begin_str(b, type, first);
-    put_str(b, second);
-    wire_end(b, start);
-}
-
 void wire_request_context_interrupt(struct buf *b, const char *id, const char *language)
 {
-    put_two_strs(b, WIRE_CONTEXT_INTERRUPT, id, language);
+    put_two_strs(b, WIRE_CONTEXT_INTERRUPT, id, language, NULL);
 }
 
 void wire_request_context_restart(struct buf *b, const char *id, const char *language)
 {
-    put_two_strs(b, WIRE_CONTEXT_RESTART, id, language);
+    put_two_strs(b, WIRE_CONTEXT_RESTART, id, language, NULL);
 }
 
 void wire_request_read(struct buf *b, const char *path, uint64_t offset, uint64_t length)
@@ -302,6 +306,68 @@ void wire_request_mkdir(struct buf *b, const char *path, uint32_t mode, uint32_t
 {
     size_t start = begin_str(b, WIRE_MKDIR, path);
     (void)buf_u32(b, mode);
+    (void)buf_u32(b, flags);
+    wire_end(b, start);
+}
+
+void wire_request_info(struct buf *b, const char *path)
+{
+    put_one_str(b, WIRE_INFO_PATH, path);
+}
+
+void wire_request_move(struct buf *b, const char *source, const char *destination, uint32_t flags)
+{
+    put_two_strs(b, WIRE_MOVE, source, destination, &flags);
+}
+
+void wire_request_copy(struct buf *b, const char *source, const char *destination, uint32_t flags)
+{
+    put_two_strs(b, WIRE_COPY, source, destination, &flags);
+}
+
+void wire_request_chmod(struct buf *b, const char *path, uint32_t mode, uint32_t flags)
+{
+    size_t start = begin_str(b, WIRE_CHMOD, path);
+    (void)buf_u32(b, mode);
+    (void)buf_u32(b, flags);
+    wire_end(b, start);
+}
+
+void wire_request_chown(struct buf *b, const char *path, const char *user, const char *group,
+                        uint32_t flags)
+{
+    size_t start = begin_str(b, WIRE_CHOWN, path);
+    put_str(b, user);
+    put_str(b, group);
+    (void)buf_u32(b, flags);
+    wire_end(b, start);
+}
+
+void wire_request_find(struct buf *b, const struct wire_find_params *p)
+{
+    size_t start = begin_str(b, WIRE_FIND, p->path);
+    put_str(b, p->pattern);
+    put_str(b, p->glob);
+    (void)buf_u32(b, p->flags);
+    (void)buf_u32(b, p->depth);
+    (void)buf_u32(b, p->matches);
+    wire_end(b, start);
+}
+
+void wire_request_replace(struct buf *b, const struct wire_find_params *p)
+{
+    size_t start = begin_str(b, WIRE_REPLACE, p->path);
+    put_str(b, p->pattern);
+    put_str(b, p->replacement);
+    put_str(b, p->glob);
+    (void)buf_u32(b, p->flags);
+    (void)buf_u32(b, p->depth);
+    wire_end(b, start);
+}
+
+void wire_request_watch(struct buf *b, const char *path, uint32_t flags)
+{
+    size_t start = begin_str(b, WIRE_WATCH, path);
     (void)buf_u32(b, flags);
     wire_end(b, start);
 }

@@ -55,6 +55,14 @@ struct wire_configure_params {
     char *const *env;
 };
 
+struct wire_find_params {
+    const char *path, *pattern, *glob;
+    const char *replacement; /* REPLACE */
+    uint32_t flags;          /* WIRE_FIND_* */
+    uint32_t depth;          /* 0: any */
+    uint32_t matches;        /* FIND: 0: WIRE_FIND_MATCHES */
+};
+
 struct wire_context_params {
     const char *id, *language, *cwd;
     uint32_t lifetime_s;
@@ -113,6 +121,18 @@ void wire_request_write_end(struct buf *b, const char *path);
 void wire_request_list(struct buf *b, const char *path);
 void wire_request_remove(struct buf *b, const char *path, uint32_t flags);
 void wire_request_mkdir(struct buf *b, const char *path, uint32_t mode, uint32_t flags);
+
+void wire_request_info(struct buf *b, const char *path);
+/* `flags` are WIRE_TO_*; the destination is the new path itself. */
+void wire_request_move(struct buf *b, const char *source, const char *destination, uint32_t flags);
+void wire_request_copy(struct buf *b, const char *source, const char *destination, uint32_t flags);
+/* `flags` are WIRE_TREE_*. */
+void wire_request_chmod(struct buf *b, const char *path, uint32_t mode, uint32_t flags);
+void wire_request_chown(struct buf *b, const char *path, const char *user, const char *group,
+                        uint32_t flags);
+void wire_request_find(struct buf *b, const struct wire_find_params *p);
+void wire_request_replace(struct buf *b, const struct wire_find_params *p);
+void wire_request_watch(struct buf *b, const char *path, uint32_t flags);
 
 void wire_request_port(struct buf *b, uint16_t port);
 
