@@ -48,6 +48,7 @@ void api_feed_start(struct api_call *call, const struct feed_params *p, struct b
     f->source = (struct event_source){
         .kind = p->kind, .text = !p->raw, .after = p->after, .emit = feed_emit};
     f->writer = p->writer;
+    f->op.not_found = p->not_found;
     f->timeout_ms = p->timeout_ms;
     (void)uv_timer_init(call->api->loop, &f->timer); /* never fails */
     (void)uv_timer_start(&f->timer, feed_on_timer, FEED_PATIENCE_MS, 0);

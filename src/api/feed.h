@@ -22,9 +22,10 @@
 struct feed_params {
     enum event_kind kind;
     const struct event_writer *writer;
-    uint64_t timeout_ms; /* a backstop behind the agent's own; 0: none */
-    uint64_t after;      /* output up to this number is known to the client */
-    bool raw;            /* output need not be whole characters */
+    uint64_t timeout_ms;       /* a backstop behind the agent's own; 0: none */
+    uint64_t after;            /* output up to this number is known to the client */
+    enum error_code not_found; /* as of an api_op */
+    bool raw;                  /* output need not be whole characters */
 };
 
 /* Whether the query asks for a stream. */

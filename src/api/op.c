@@ -57,6 +57,8 @@ static void op_error(struct api_op *op, const struct wire_frame *frame)
     /* Published clients send a request again after 502, and code must not run twice. */
     if (err.code == ERROR_BAD_GATEWAY)
         err.code = ERROR_SANDBOX_FAILED;
+    if (err.code == ERROR_FILE_NOT_FOUND && op->not_found != ERROR_NONE)
+        err.code = op->not_found;
     op_fail(op, &err);
 }
 

@@ -30,6 +30,8 @@ struct api_op {
     struct agent_call agent;
     struct api_call *call; /* NULL once the request has its answer or is gone */
     const struct api_op_ops *ops;
+    /* What it is to the client that the agent does not find something; 0: a file. */
+    enum error_code not_found;
 };
 
 /* Sends `request` (taken over) to the call's sandbox. When that fails, the request has its answer

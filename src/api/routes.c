@@ -7,6 +7,8 @@
 #define RUN  (SB | API_RUNNING)
 #define BODY API_JSON
 #define UP   (RUN | API_STREAM)
+#define PROC "/sandboxes/:id/processes/:pid"
+#define PTY  "/sandboxes/:id/pty/:pid"
 #define ENV  "/api/v1/sandbox/environments"
 #define FLOW "/api/v1/orchestrator/workflows"
 
@@ -22,8 +24,29 @@ const struct api_route api_routes[] = {
     {METHOD_POST, "/sandboxes/:id/commands/run", RUN | BODY, SCOPE_RUN, api_command_run},
     {METHOD_POST, "/sandboxes/:id/code/run", RUN | BODY, SCOPE_RUN, api_code_run},
     {METHOD_POST, "/sandboxes/:id/code/contexts", RUN | BODY, SCOPE_RUN, api_context_create},
+    {METHOD_GET, "/sandboxes/:id/code/contexts", RUN, SCOPE_READ, api_context_list},
+    {METHOD_POST, "/sandboxes/:id/code/contexts/:context/interrupt", RUN, SCOPE_RUN,
+     api_context_interrupt},
+    {METHOD_POST, "/sandboxes/:id/code/contexts/:context/restart", RUN, SCOPE_RUN,
+     api_context_restart},
     {METHOD_GET, "/sandboxes/:id/code/contexts/:context", RUN, SCOPE_READ, api_context_get},
     {METHOD_DELETE, "/sandboxes/:id/code/contexts/:context", RUN, SCOPE_RUN, api_context_delete},
+    {METHOD_POST, "/sandboxes/:id/processes", RUN | BODY, SCOPE_RUN, api_process_start},
+    {METHOD_GET, "/sandboxes/:id/processes", RUN, SCOPE_READ, api_process_list},
+    {METHOD_GET, PROC, RUN, SCOPE_READ, api_process_get},
+    {METHOD_DELETE, PROC, RUN, SCOPE_RUN, api_process_delete},
+    {METHOD_GET, PROC "/stream", RUN, SCOPE_READ, api_process_stream},
+    {METHOD_POST, PROC "/stdin", RUN | API_BYTES, SCOPE_RUN, api_process_input},
+    {METHOD_POST, PROC "/signal", RUN | BODY, SCOPE_RUN, api_process_signal},
+    {METHOD_POST, "/sandboxes/:id/pty", RUN | BODY, SCOPE_RUN, api_pty_start},
+    {METHOD_GET, "/sandboxes/:id/pty", RUN, SCOPE_READ, api_pty_list},
+    {METHOD_GET, PTY, RUN, SCOPE_READ, api_process_get},
+    {METHOD_DELETE, PTY, RUN, SCOPE_RUN, api_process_delete},
+    {METHOD_GET, PTY "/stream", RUN, SCOPE_READ, api_process_stream},
+    {METHOD_POST, PTY "/input", RUN | API_BYTES, SCOPE_RUN, api_process_input},
+    {METHOD_POST, PTY "/signal", RUN | BODY, SCOPE_RUN, api_process_signal},
+    {METHOD_POST, PTY "/resize", RUN | BODY, SCOPE_RUN, api_process_resize},
+    {METHOD_GET, PTY "/ws", RUN | API_SOCKET, SCOPE_RUN, api_pty_socket},
     {METHOD_POST, "/sandboxes/:id/files/read", RUN | BODY, SCOPE_READ, api_file_read},
     {METHOD_POST, "/sandboxes/:id/files/write", RUN | BODY | API_NUL, SCOPE_RUN, api_file_write},
     {METHOD_POST, "/sandboxes/:id/files/list", RUN | BODY, SCOPE_READ, api_file_list},

@@ -9,6 +9,8 @@
 
 uint64_t event_first_wanted(uint64_t after)
 {
+    if (after == WIRE_SEQ_NOW)
+        return after;
     return after > EVENT_LOOK_BACK ? after - EVENT_LOOK_BACK + 1 : 0;
 }
 

@@ -61,7 +61,8 @@ struct event_source {
 
 /* Numbers that a resumed stream asks for again: a character may have begun in one of them. */
 #define EVENT_LOOK_BACK 8
-/* What to ask the agent for so that the stream continues behind `after`. */
+/* What to ask the agent for so that the stream continues behind `after`, which may be WIRE_SEQ_NOW.
+ */
 uint64_t event_first_wanted(uint64_t after);
 
 /* Takes one reply and emits what it says. 1 after the last one of the run, 0 before, -EPROTO when
