@@ -108,14 +108,30 @@ int account_find(const char *name, struct account *ret)
     return account_search(name, 0, ret);
 }
 
-void account_self(struct account *ret)
+/* A user without an entry runs commands too. */
+static void account_unnamed(uid_t uid, gid_t gid, struct account *ret)
 {
-    if (account_search(NULL, geteuid(), ret) == 0)
-        return;
-    /* A user without an entry, as in a test, runs commands too. */
-    *ret = (struct account){.uid = geteuid(), .gid = getegid(), .group_count = 1};
+    *ret = (struct account){.uid = uid, .gid = gid, .group_count = 1};
     ret->groups[0] = ret->gid;
     (void)snprintf(ret->name, sizeof(ret->name), "%u", ret->uid);
     strcpy(ret->home, "/");
     strcpy(ret->shell, DEFAULT_SHELL);
+}
+
+int account_find_any(const char *name, struct account *ret)
+{
+    unsigned int uid;
+    if (account_find(name, ret) == 0)
+        return 0;
+    if (!parse_id(name, &uid))
+        return -ENOENT;
+    if (account_search(NULL, uid, ret) < 0)
+        account_unnamed(uid, uid, ret);
+    return 0;
+}
+
+void account_self(struct account *ret)
+{
+    if (account_search(NULL, geteuid(), ret) < 0)
+        account_unnamed(geteuid(), getegid(), ret);
 }
