@@ -364,6 +364,12 @@ void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset
     *offset = api_query_number(call, "offset", 0, 0, INT32_MAX);
 }
 
+bool api_query_is_true(struct api_call *call, const char *name)
+{
+    const char *value = http_query(call->req, name);
+    return value != NULL && (strcmp(value, "true") == 0 || strcmp(value, "1") == 0);
+}
+
 void api_list_begin(struct api_call *call, struct api_list *list, const char *field)
 {
     *list = (struct api_list){.w.out = &list->body};

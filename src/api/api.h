@@ -114,6 +114,9 @@ void api_when_committed(struct api_call *call, void (*then)(struct api_call *cal
  * published clients send "NaN"; one out of range counts as the nearest number inside. */
 void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset);
 
+/* A parameter of the query that is "true" or "1". */
+bool api_query_is_true(struct api_call *call, const char *name);
+
 /* An answer that is a page of a list: {"<field>": [...], "total": N}. */
 struct api_list {
     struct buf body;

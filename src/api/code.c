@@ -126,7 +126,7 @@ void api_code_run(struct api_call *call)
     }
     uint64_t timeout_ms = (uint64_t)args.timeout_s * 2000 + CODE_GRACE_MS;
     sandbox_expect_code(call->sandbox);
-    if (!api_feed_wanted(call)) {
+    if (!api_query_is_true(call, "stream")) {
         code_collect(call, &args, &request, timeout_ms);
         return;
     }

@@ -107,7 +107,7 @@ void api_command_run(struct api_call *call)
         return;
     }
     uint64_t timeout_ms = (uint64_t)args.timeout_ms + COMMAND_GRACE_MS;
-    if (!api_feed_wanted(call)) {
+    if (!api_query_is_true(call, "stream")) {
         command_collect(call, &request, timeout_ms);
         return;
     }

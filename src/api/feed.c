@@ -3,8 +3,6 @@
  * the feed. */
 #include "api/feed.h"
 
-#include <string.h>
-
 struct feed {
     struct api_op op;
     struct event_source source;
@@ -24,12 +22,6 @@ static void feed_on_writable(struct http_request *req);
 
 static const struct api_op_ops feed_ops = {
     .frame = feed_frame, .failed = feed_failed, .release = feed_release};
-
-bool api_feed_wanted(struct api_call *call)
-{
-    const char *value = http_query(call->req, "stream");
-    return value != NULL && (strcmp(value, "true") == 0 || strcmp(value, "1") == 0);
-}
 
 static void feed_emit(struct event_source *source, const struct event *event)
 {

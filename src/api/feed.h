@@ -28,8 +28,6 @@ struct feed_params {
     bool raw;                  /* output need not be whole characters */
 };
 
-/* Whether the query asks for a stream. */
-bool api_feed_wanted(struct api_call *call);
 /* Sends `request` (taken over), whose replies are the answer. */
 void api_feed_start(struct api_call *call, const struct feed_params *p, struct buf *request);
 

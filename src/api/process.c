@@ -349,7 +349,8 @@ void api_process_stream(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    wire_request_process_attach(&request, &which, event_first_wanted(feed.after), 0);
+    wire_request_process_attach(&request, &which, event_first_wanted(feed.after),
+                                api_query_is_true(call, "own") ? WIRE_ATTACH_OWN : 0);
     if (feed.after == WIRE_SEQ_NOW)
         feed.after = 0;
     api_feed_start(call, &feed, &request);
@@ -393,8 +394,7 @@ void api_process_input(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    const char *query = http_query(call->req, "eof");
-    eof = eof || (query != NULL && strcmp(query, "true") == 0);
+    eof = eof || api_query_is_true(call, "eof");
     wire_request_process_input(&request, &which, eof ? WIRE_INPUT_EOF : 0, data.data, data.len);
     process_send(call, 200, "Input written", &done_ops, &request);
 }

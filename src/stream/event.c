@@ -11,7 +11,7 @@ uint64_t event_first_wanted(uint64_t after)
 {
     if (after == WIRE_SEQ_NOW)
         return after;
-    return after > EVENT_LOOK_BACK ? after - EVENT_LOOK_BACK + 1 : 0;
+    return after > EVENT_LOOK_BACK ? after - EVENT_LOOK_BACK + 1 : 1;
 }
 
 static enum event_type type_of(enum wire_stream stream)

@@ -132,8 +132,9 @@ static void raw_output_is_not_cut(void)
  * began in what it has. */
 static void resumed(void)
 {
-    T_EQ(event_first_wanted(0), 0);
-    T_EQ(event_first_wanted(EVENT_LOOK_BACK), 0);
+    T_EQ(event_first_wanted(0), 1);
+    T_EQ(event_first_wanted(EVENT_LOOK_BACK), 1);
+    T_EQ(event_first_wanted(WIRE_SEQ_NOW), WIRE_SEQ_NOW);
     T_EQ(event_first_wanted(100), 100 - EVENT_LOOK_BACK + 1);
     struct event_source s = source_of(EVENTS_OF_PROCESS, 10);
     T_EQ(output(&s, 9, WIRE_STREAM_STDOUT, "old", 3), 0);
