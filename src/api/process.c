@@ -13,126 +13,62 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/ask.h"
 #include "api/feed.h"
-#include "api/op.h"
 #include "base/base64.h"
 #include "base/num.h"
 #include "stream/describe.h"
 #include "wire/reply.h"
 
-#define PROCESS_TIMEOUT_MS 60000       /* of one operation; input waits until the process reads */
-#define PROCESS_LIST_MAX   (16u << 20) /* bytes of a listing's JSON */
+#define PROCESS_TIMEOUT_MS 60000 /* of one operation; input waits until the process reads */
 #define TERMINAL_COLUMNS   80
 #define TERMINAL_ROWS      24
 #define TERMINAL_MAX       65535 /* columns and rows */
 #define TERMINAL_SHELL     "/bin/bash"
 #define TERMINAL_TYPE      "xterm-256color"
 
-struct process_op {
-    struct api_op op;
-    int status;       /* HTTP status of the answer */
-    const char *text; /* of an answer that has nothing else to say */
-    bool terminals;   /* list: only processes with a terminal */
-    struct buf body;  /* list: the JSON so far */
-    struct jsonw w;   /* writes to `body` */
-};
-
-static void process_release(struct api_op *base)
-{
-    struct process_op *op = container_of(base, struct process_op, op);
-    buf_done(&op->body);
-    free(op);
-}
-
 /* --- answers --- */
 
-static void described_frame(struct api_op *base, const struct wire_frame *frame)
+static int take_process(struct ask *a, const struct wire_frame *frame)
 {
-    struct process_op *op = container_of(base, struct process_op, op);
     struct wire_process process;
-    if (!wire_reply_process(frame, &process)) {
-        api_op_bad_frame(base);
-        return;
-    }
-    struct buf body = {0};
-    struct jsonw w = {.out = &body};
-    jsonw_object(&w);
-    describe_process(&w, &process);
-    jsonw_object_end(&w);
-    int status = op->status;
-    api_reply(api_op_close(base), status, &body);
+    if (!wire_reply_process(frame, &process))
+        return -EPROTO;
+    describe_process(&a->w, &process);
+    return 1;
 }
 
-static void done_frame(struct api_op *base, const struct wire_frame *frame)
+/* `flag`: only those with a terminal. */
+static int take_listed(struct ask *a, const struct wire_frame *frame)
 {
-    struct process_op *op = container_of(base, struct process_op, op);
-    if (!wire_reply_is(frame, WIRE_OK)) {
-        api_op_bad_frame(base);
-        return;
-    }
-    struct buf body = {0};
-    struct jsonw w = {.out = &body};
-    jsonw_object(&w);
-    jsonw_key_str(&w, "message", op->text);
-    jsonw_object_end(&w);
-    int status = op->status;
-    api_reply(api_op_close(base), status, &body);
-}
-
-static void listed_process(struct process_op *op, const struct wire_process *process)
-{
-    if (op->terminals && (process->flags & WIRE_PROCESS_PTY) == 0)
-        return;
-    jsonw_object(&op->w);
-    describe_process(&op->w, process);
-    jsonw_object_end(&op->w);
-    if (op->body.len > PROCESS_LIST_MAX)
-        api_fail_code(api_op_close(&op->op), ERROR_BODY_TOO_LARGE, "The list is too long");
-}
-
-static void listed_frame(struct api_op *base, const struct wire_frame *frame)
-{
-    struct process_op *op = container_of(base, struct process_op, op);
     struct wire_process process;
-    if (wire_reply_process(frame, &process)) {
-        listed_process(op, &process);
-    } else if (wire_reply_is(frame, WIRE_END)) {
-        jsonw_array_end(&op->w);
-        jsonw_object_end(&op->w);
-        struct buf body = op->body;
-        op->body = (struct buf){0};
-        api_reply(api_op_close(base), 200, &body);
-    } else {
-        api_op_bad_frame(base);
+    if (wire_reply_is(frame, WIRE_END)) {
+        jsonw_array_end(&a->w);
+        return 1;
     }
+    if (!wire_reply_process(frame, &process))
+        return -EPROTO;
+    if (a->flag && (process.flags & WIRE_PROCESS_PTY) == 0)
+        return 0;
+    jsonw_object(&a->w);
+    describe_process(&a->w, &process);
+    jsonw_object_end(&a->w);
+    return 0;
 }
 
-static const struct api_op_ops described_ops = {.frame = described_frame,
-                                                .release = process_release};
-static const struct api_op_ops done_ops = {.frame = done_frame, .release = process_release};
-static const struct api_op_ops listed_ops = {.frame = listed_frame, .release = process_release};
-
-/* NULL: the request has its answer. */
-static struct process_op *process_new(struct api_call *call, int status, const char *text)
+/* `text` is that of an answer which has nothing else to say. */
+static void process_ask(struct api_call *call, int status, const char *text,
+                        int (*take)(struct ask *a, const struct wire_frame *frame),
+                        struct buf *request)
 {
-    struct process_op *op = calloc(1, sizeof(*op));
-    if (op == NULL) {
-        api_fail_code(call, ERROR_INTERNAL, "Out of memory");
-        return NULL;
+    struct ask *a = api_ask_new(call, status, take);
+    if (a == NULL) {
+        buf_done(request);
+        return;
     }
-    op->status = status;
-    op->text = text;
-    op->op.not_found = ERROR_PROCESS_NOT_FOUND;
-    return op;
-}
-
-static void process_send(struct api_call *call, int status, const char *text,
-                         const struct api_op_ops *ops, struct buf *request)
-{
-    struct process_op *op = process_new(call, status, text);
-    if (op != NULL)
-        api_op_start(&op->op, call, ops, request, PROCESS_TIMEOUT_MS);
-    buf_done(request);
+    a->text = text;
+    a->op.not_found = ERROR_PROCESS_NOT_FOUND;
+    api_ask_send(a, call, request);
 }
 
 bool process_which(struct api_call *call, struct wire_which *ret)
@@ -254,7 +190,7 @@ static void process_start(struct api_call *call,
     free(a.args);
     free(a.env);
     if (rv == 0) {
-        process_send(call, 201, NULL, &described_ops, &request);
+        process_ask(call, 201, NULL, take_process, &request);
         return;
     }
     buf_done(&request);
@@ -276,16 +212,14 @@ void api_pty_start(struct api_call *call)
 static void process_list(struct api_call *call, bool terminals)
 {
     struct buf request = {0};
-    struct process_op *op = process_new(call, 200, NULL);
-    if (op == NULL)
+    struct ask *a = api_ask_new(call, 200, take_listed);
+    if (a == NULL)
         return;
-    op->terminals = terminals;
-    op->w.out = &op->body;
-    jsonw_object(&op->w);
-    jsonw_key(&op->w, "processes");
-    jsonw_array(&op->w);
+    a->flag = terminals;
+    jsonw_key(&a->w, "processes");
+    jsonw_array(&a->w);
     wire_request_process_list(&request);
-    api_op_start(&op->op, call, &listed_ops, &request, PROCESS_TIMEOUT_MS);
+    api_ask_send(a, call, &request);
 }
 
 void api_process_list(struct api_call *call)
@@ -306,7 +240,7 @@ void api_process_get(struct api_call *call)
     if (!process_which(call, &which))
         return;
     wire_request_process_attach(&request, &which, WIRE_SEQ_NOW, 0);
-    process_send(call, 200, NULL, &described_ops, &request);
+    process_ask(call, 200, NULL, take_process, &request);
 }
 
 void api_process_delete(struct api_call *call)
@@ -316,7 +250,7 @@ void api_process_delete(struct api_call *call)
     if (!process_which(call, &which))
         return;
     wire_request_process_forget(&request, &which);
-    process_send(call, 200, "Process deleted", &done_ops, &request);
+    process_ask(call, 200, "Process deleted", api_ask_done, &request);
 }
 
 /* --- stream --- */
@@ -396,7 +330,7 @@ void api_process_input(struct api_call *call)
     }
     eof = eof || api_query_is_true(call, "eof");
     wire_request_process_input(&request, &which, eof ? WIRE_INPUT_EOF : 0, data.data, data.len);
-    process_send(call, 200, "Input written", &done_ops, &request);
+    process_ask(call, 200, "Input written", api_ask_done, &request);
 }
 
 static int parse_signal(struct api_call *call, uint32_t *ret, struct error *err)
@@ -464,7 +398,7 @@ void api_process_signal(struct api_call *call)
         return;
     }
     wire_request_process_signal(&request, &which, number, scope);
-    process_send(call, 200, "Signal sent", &done_ops, &request);
+    process_ask(call, 200, "Signal sent", api_ask_done, &request);
 }
 
 void api_process_resize(struct api_call *call)
@@ -480,5 +414,5 @@ void api_process_resize(struct api_call *call)
         return;
     }
     wire_request_process_resize(&request, &which, columns, rows);
-    process_send(call, 200, "Terminal resized", &done_ops, &request);
+    process_ask(call, 200, "Terminal resized", api_ask_done, &request);
 }

@@ -55,3 +55,43 @@ void describe_process(struct jsonw *w, const struct wire_process *p)
     if (p->ended)
         describe_exit(w, &p->exit);
 }
+
+const char *describe_kind(uint32_t kind)
+{
+    static const char *const names[] = {"", "file", "directory", "symlink", "other"};
+    return kind < ARRAY_SIZE(names) ? names[kind] : "";
+}
+
+/* "rw-r-xr--" */
+static void describe_permissions(struct jsonw *w, uint32_t mode)
+{
+    char text[10] = "rwxrwxrwx";
+    for (unsigned int i = 0; i < 9; i++) {
+        if ((mode >> (8 - i) & 1) == 0)
+            text[i] = '-';
+    }
+    jsonw_key_str(w, "permissions", text);
+}
+
+void describe_info(struct jsonw *w, const struct wire_info *info)
+{
+    const struct wire_stat *s = &info->stat;
+    char mode[16];
+    (void)snprintf(mode, sizeof(mode), "%04o", s->mode & 07777);
+    describe_span(w, "name", s->name);
+    describe_span(w, "path", s->path);
+    jsonw_key_str(w, "type", describe_kind(s->kind));
+    jsonw_key_bool(w, "is_dir", s->kind == WIRE_KIND_DIRECTORY);
+    jsonw_key_int(w, "size", (int64_t)MIN(s->size, (uint64_t)INT64_MAX));
+    jsonw_key_str(w, "mode", mode);
+    describe_permissions(w, s->mode);
+    describe_span(w, "owner", info->owner);
+    describe_span(w, "group", info->group);
+    jsonw_key_int(w, "uid", info->uid);
+    jsonw_key_int(w, "gid", info->gid);
+    jsonw_key_time(w, "modified_at", MAX(s->mtime_ns / 1000000, 1)); /* 0 would print as null */
+    if (s->kind == WIRE_KIND_SYMLINK) {
+        describe_span(w, "target", info->target);
+        jsonw_key_str(w, "target_type", describe_kind(info->target_kind));
+    }
+}

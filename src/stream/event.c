@@ -145,12 +145,24 @@ static int process_frame(struct event_source *s, const struct wire_frame *frame)
     return 0;
 }
 
+static int watch_frame(struct event_source *s, const struct wire_frame *frame)
+{
+    struct event e = {.type = EVENT_WATCHING};
+    if (wire_reply_change(frame, &e.change))
+        e.type = EVENT_CHANGE;
+    else if (!wire_reply_is(frame, WIRE_OK))
+        return -EPROTO;
+    s->emit(s, &e);
+    return 0;
+}
+
 int event_source_feed(struct event_source *source, const struct wire_frame *frame)
 {
     static int (*const takers[])(struct event_source *, const struct wire_frame *) = {
         [EVENTS_OF_COMMAND] = command_frame,
         [EVENTS_OF_CODE] = code_frame,
         [EVENTS_OF_PROCESS] = process_frame,
+        [EVENTS_OF_WATCH] = watch_frame,
     };
     int rv = takers[source->kind](source, frame);
     return source->joined.failed ? -EPROTO : rv;

@@ -19,6 +19,8 @@ enum event_type {
     EVENT_RESULT,   /* of code: the value of the last line */
     EVENT_DISPLAY,  /* of code: shown data */
     EVENT_ERROR,    /* of code: what it raised */
+    EVENT_WATCHING, /* of a watched directory: from now on nothing is missed */
+    EVENT_CHANGE,   /* likewise */
     EVENT_GAP,      /* output before this was lost */
     EVENT_EXIT,     /* the last one of a command or process */
     EVENT_DONE,     /* the last one of code */
@@ -35,13 +37,14 @@ struct event {
         struct wire_process process;
         struct wire_code_data data; /* EVENT_RESULT, EVENT_DISPLAY */
         struct wire_code_error raised;
+        struct wire_changed change;
         struct wire_exit exit;
         struct wire_code_done done;
         const struct error *failure;
     };
 };
 
-enum event_kind { EVENTS_OF_COMMAND, EVENTS_OF_CODE, EVENTS_OF_PROCESS };
+enum event_kind { EVENTS_OF_COMMAND, EVENTS_OF_CODE, EVENTS_OF_PROCESS, EVENTS_OF_WATCH };
 
 /* The beginning of a character whose rest has not come. */
 struct event_tail {
@@ -78,7 +81,7 @@ struct event_writer {
 };
 
 /* Server-sent events, one JSON document each. They differ in the names of fields. */
-extern const struct event_writer event_sse_command; /* commands and processes: "data" */
+extern const struct event_writer event_sse_command; /* of all but code: "data" */
 extern const struct event_writer event_sse_code;    /* code: "text" */
 /* One JSON document a line, all ASCII; code only. */
 extern const struct event_writer event_ndjson_code;

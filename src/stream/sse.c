@@ -17,15 +17,20 @@
 
 #define SSE_KEEPALIVE_MS 15000
 
-static const char *sse_type(enum event_type type)
+static const char *sse_type(const struct event *e)
 {
-    static const char *const names[] = {
-        [EVENT_PROCESS] = "process", [EVENT_STDOUT] = "stdout", [EVENT_STDERR] = "stderr",
-        [EVENT_TERMINAL] = "pty",    [EVENT_RESULT] = "result", [EVENT_DISPLAY] = "result",
-        [EVENT_ERROR] = "error",     [EVENT_GAP] = "gap",       [EVENT_EXIT] = "end",
-        [EVENT_DONE] = "end",        [EVENT_FAILED] = "error",
+    static const char *const changes[] = {
+        [WIRE_CHANGE_CREATE] = "create", [WIRE_CHANGE_WRITE] = "write",
+        [WIRE_CHANGE_REMOVE] = "remove", [WIRE_CHANGE_RENAME] = "rename",
+        [WIRE_CHANGE_CHMOD] = "chmod",   [WIRE_CHANGE_OVERFLOW] = "overflow",
     };
-    return names[type];
+    static const char *const names[] = {
+        [EVENT_PROCESS] = "process", [EVENT_STDOUT] = "stdout",  [EVENT_STDERR] = "stderr",
+        [EVENT_TERMINAL] = "pty",    [EVENT_RESULT] = "result",  [EVENT_DISPLAY] = "result",
+        [EVENT_ERROR] = "error",     [EVENT_GAP] = "gap",        [EVENT_EXIT] = "end",
+        [EVENT_DONE] = "end",        [EVENT_WATCHING] = "start", [EVENT_FAILED] = "error",
+    };
+    return e->type == EVENT_CHANGE ? changes[e->change.what] : names[e->type];
 }
 
 static void sse_output(struct jsonw *w, const struct event *e, const char *key)
@@ -85,6 +90,18 @@ static void sse_failure(struct jsonw *w, const struct error *failure, bool of_co
     jsonw_object_end(w);
 }
 
+/* "name" is the path below the watched one; the client knows that one. */
+static void sse_change(struct jsonw *w, const struct wire_changed *change)
+{
+    if (change->what == WIRE_CHANGE_OVERFLOW)
+        return;
+    describe_span(w, "name", change->path);
+    if (change->what == WIRE_CHANGE_RENAME && change->new_path.len > 0)
+        describe_span(w, "new_name", change->new_path);
+    if (change->kind != 0)
+        jsonw_key_str(w, "kind", describe_kind(change->kind));
+}
+
 static void sse_members(struct jsonw *w, const struct event *e, bool of_code)
 {
     switch (e->type) {
@@ -112,6 +129,10 @@ static void sse_members(struct jsonw *w, const struct event *e, bool of_code)
     case EVENT_FAILED:
         sse_failure(w, e->failure, of_code);
         break;
+    case EVENT_CHANGE:
+        sse_change(w, &e->change);
+        break;
+    case EVENT_WATCHING:
     case EVENT_GAP:
         break;
     }
@@ -125,7 +146,7 @@ static void sse_event(struct buf *out, const struct event *e, bool of_code)
     struct jsonw w = {.out = out};
     size_t start = out->len;
     jsonw_object(&w);
-    jsonw_key_str(&w, "type", sse_type(e->type));
+    jsonw_key_str(&w, "type", sse_type(e));
     sse_members(&w, e, of_code);
     jsonw_object_end(&w);
     json_line_escape(out, start, false);

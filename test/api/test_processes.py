@@ -104,13 +104,13 @@ class Processes(ProcessTest):
         self.assertGreater(pieces, 5)
 
     def test_a_ring_with_a_gap(self):
-        process = self.start("seq 200000", keep_bytes=65536)
+        process = self.start("seq 400000", keep_bytes=1 << 20)
         self.ended(process["pid"])
         events = self.stream(process["pid"]).all()
         self.assertEqual(events[1]["type"], "gap")
         out = joined(events, "stdout")
-        self.assertTrue(out.endswith("199999\n200000\n"))
-        self.assertLessEqual(len(out), 65536)
+        self.assertTrue(out.endswith("399999\n400000\n"))
+        self.assertLessEqual(len(out), 1 << 20)
         self.assertEqual(self.get(process["pid"])["exit_code"], 0)
 
     def test_only_what_comes(self):

@@ -18,7 +18,7 @@ static void take(struct event_source *s, const struct event *e)
         (void)buf_append(&text[e->type - EVENT_STDOUT], e->bytes.data, e->bytes.len);
     if (e->type == EVENT_EXIT)
         last_exit = e->exit;
-    (void)buf_append(&kinds, &"PoetrdxgEDF"[e->type], 1);
+    (void)buf_append(&kinds, &"PoetrdxwcgEDF"[e->type], 1);
     last_seq = e->seq > 0 ? e->seq : last_seq;
 }
 
@@ -194,5 +194,20 @@ static void code(void)
     over(&s);
 }
 
+static void a_watch(void)
+{
+    struct buf b = {0};
+    struct event_source s = source_of(EVENTS_OF_WATCH, 0);
+    T_EQ(feed(&s, WIRE_OK, "", 0), 0);
+    (void)buf_u32(&b, WIRE_CHANGE_CREATE);
+    (void)buf_u32(&b, WIRE_KIND_FILE);
+    wire_put_str(&b, "f");
+    wire_put_str(&b, "");
+    T_EQ(feed_buf(&s, WIRE_CHANGE, &b), 0);
+    expect(&kinds, "wc");
+    T_EQ(feed(&s, WIRE_END, "", 0), -EPROTO);
+    over(&s);
+}
+
 T_MAIN(T_CASE(a_command), T_CASE(every_cut), T_CASE(raw_output_is_not_cut), T_CASE(resumed),
-       T_CASE(gaps), T_CASE(code))
+       T_CASE(gaps), T_CASE(code), T_CASE(a_watch))
