@@ -19,6 +19,13 @@ static size_t line_break(const uint8_t *p, size_t left)
 /* The next character that is to be escaped, or `end`. */
 static const uint8_t *next_escape(const uint8_t *p, const uint8_t *end, bool ascii)
 {
+    uint64_t eight;
+    while ((size_t)(end - p) >= sizeof(eight)) { /* most text is ASCII */
+        memcpy(&eight, p, sizeof(eight));
+        if ((eight & 0x8080808080808080ull) != 0)
+            break;
+        p += sizeof(eight);
+    }
     while (p < end && (*p < 0x80 || (!ascii && line_break(p, (size_t)(end - p)) == 0)))
         p++;
     return p;
