@@ -37,7 +37,7 @@
 
 #define FLOW_SNDBUF     (256 << 10) /* of the socket to the sandbox; the kernel doubles it */
 #define FLOW_NOTSENT    (128 << 10) /* bytes to the network that the kernel holds unsent */
-#define FLOW_WINDOW     (1 << 20)   /* bytes from the network that the kernel holds unread */
+#define FLOW_RCVBUF     (512 << 10) /* of the socket to the network; at most net.core.rmem_max */
 #define FLOW_KEEP_IDLE  120         /* s of silence before the first probe */
 #define FLOW_KEEP_NEXT  30          /* s between probes */
 #define FLOW_KEEP_COUNT 4

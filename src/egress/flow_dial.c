@@ -100,7 +100,8 @@ static int flow_socket(const struct flow *f)
         {IPPROTO_TCP, TCP_KEEPINTVL, FLOW_KEEP_NEXT},
         {IPPROTO_TCP, TCP_KEEPCNT, FLOW_KEEP_COUNT},
         {IPPROTO_TCP, TCP_NOTSENT_LOWAT, FLOW_NOTSENT},
-        {IPPROTO_TCP, TCP_WINDOW_CLAMP, FLOW_WINDOW},
+        /* Without it the kernel lets the window grow to megabytes, which a stalled flow holds. */
+        {SOL_SOCKET, SO_RCVBUF, FLOW_RCVBUF},
     };
     int fd = socket(f->address.v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
                     IPPROTO_TCP);
