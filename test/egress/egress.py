@@ -13,6 +13,8 @@ import internet
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("CORRAL_BUILD", f"{TOP}/build")
+# A program with sanitizers does not live behind walls: "--no-walls".
+OPTIONS = os.environ.get("CORRAL_TEST_EGRESS_OPTIONS", "").split()
 
 SETUP, SANDBOX, POLICY, DROP = 1, 2, 3, 4
 READY, EVENT, METER, STATS = 0x81, 0x82, 0x83, 0x84
@@ -138,7 +140,7 @@ class Egress:
         move = f'exec "$0" "$@" 3<&{there} {there}<&-' if there != 3 else 'exec "$0" "$@"'
         self.process = subprocess.Popen(
             ["ip", "netns", "exec", net.host, "bash", "-c", move, program, "--resolver",
-             f"{internet.NAMES}:53", *identity, *options], pass_fds=(there,), stderr=subprocess.PIPE)
+             f"{internet.NAMES}:53", *identity, *OPTIONS, *options], pass_fds=(there,), stderr=subprocess.PIPE)
         theirs.close()
         self.ctl.settimeout(10)
         self.ctl.send(frame(SETUP, struct.pack("<I", PUBLIC) + strings(allow) + strings(deny)
