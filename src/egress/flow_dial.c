@@ -158,6 +158,8 @@ static void flow_dial_next(struct flow *f)
             return;
         flow_dial_failed(f, -rv);
     }
+    if (d->refusal == 0 && d->denied == EGRESS_OK)
+        d->refusal = FLOW_R_TIMED_OUT; /* the process stood still meanwhile */
     if (d->refusal != 0)
         flow_refuse(f, d->refusal);
     else

@@ -112,6 +112,10 @@ static int resolve_open(struct resolver *r)
     ares_channel channel;
     int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
                ARES_OPT_DOMAINS | ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_QUERY_CACHE
+    o.qcache_max_ttl = 0; /* one cache is enough, and this one knows its bounds */
+    mask |= ARES_OPT_QUERY_CACHE;
+#endif
     r->conf_time = resolve_conf_time();
     int rv = ares_init_options(&channel, &o, mask);
     if (rv == ARES_SUCCESS && r->servers != NULL) {
@@ -281,6 +285,8 @@ static struct resolve_entry *resolve_begin(struct resolver *r, const char *name)
     resolve_arm(r);
     return e;
 }
+
+_Static_assert(RESOLVE_MAX_PENDING < RESOLVE_MAX_NAMES, "room is made by finished entries");
 
 int resolver_ask(struct resolver *r, const char *name, struct resolve_wait *w,
                  const struct resolve_answer **ret)

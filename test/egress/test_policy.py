@@ -48,7 +48,9 @@ class Floor(suite.Case):
     def test_only_the_allowed_address_of_several(self):
         before = self.net.servers[7].accepted
         self.net.names.zone["mixed.example"] = ["10.1.2.3", internet.WEB, "127.0.0.1"]
-        self.opened("mixed.example")
+        flow = self.opened("mixed.example")
+        flow.write(b"x")
+        self.assertEqual(flow.frame(), (egress.DATA, b"x"))
         self.assertEqual(self.net.servers[7].accepted, before + 1)
 
     def test_rebinding(self):
