@@ -129,25 +129,24 @@ class Flow:
 class Egress:
     """The program in the host's namespace, and the server's end of its control socket."""
 
-    def __init__(self, net, *options, allow=(), deny=(), wait=True):
+    def __init__(self, net, *options, allow=(), deny=(), resolver=True):
         self.net, self.events, self.meters, self.stats = net, [], {}, None
         self.dir = tempfile.TemporaryDirectory()
         self.ctl, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         program = f"{BUILD}/src/egress/corral-egress"
         identity = ["--uid", "65534", "--gid", "65534"] if os.geteuid() == 0 else []
 
+        asks = ["--resolver", f"{internet.NAMES}:53"] if resolver else []
         there = theirs.fileno()
         move = f'exec "$0" "$@" 3<&{there} {there}<&-' if there != 3 else 'exec "$0" "$@"'
         self.process = subprocess.Popen(
-            ["ip", "netns", "exec", net.host, "bash", "-c", move, program, "--resolver",
-             f"{internet.NAMES}:53", *identity, *OPTIONS, *options], pass_fds=(there,), stderr=subprocess.PIPE)
+            ["ip", "netns", "exec", net.host, "bash", "-c", move, program, *asks, *identity, *OPTIONS, *options], pass_fds=(there,), stderr=subprocess.PIPE)
         theirs.close()
         self.ctl.settimeout(10)
         self.ctl.send(frame(SETUP, struct.pack("<I", PUBLIC) + strings(allow) + strings(deny)
                             + string("") + string("")))
-        if wait:
-            kind, fields = self.packet()
-            assert kind == READY and fields.number("I") == self.process.pid
+        kind, fields = self.packet()
+        assert kind == READY and fields.number("I") == self.process.pid
 
     def packet(self):
         data = self.ctl.recv(1 << 17)

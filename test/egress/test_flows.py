@@ -2,6 +2,7 @@
 """Flows that are allowed: bytes, ends, meters, and the errors of hosts."""
 import hashlib
 import os
+import shutil
 import threading
 import time
 
@@ -172,6 +173,23 @@ class Failures(suite.Case):
             self.net.names.deaf = False
             time.sleep(1.1)
             self.assertEqual(flow.ask("back.example"), egress.V_EXISTS)
+
+    def test_another_resolv_conf(self):
+        """`ip netns exec` puts the file over /etc/resolv.conf."""
+        folder = f"/etc/netns/{self.net.host}"
+        os.makedirs(folder, exist_ok=True)
+        self.addCleanup(shutil.rmtree, folder)
+        with open(f"{folder}/resolv.conf", "w") as conf:
+            conf.write(f"nameserver {internet.DEAD}\n")
+        program = egress.Egress(self.net, resolver=False)
+        self.addCleanup(program.end)
+        program.sandbox()
+        with open(f"{folder}/resolv.conf", "w") as conf:
+            conf.write(f"nameserver {internet.NAMES}\n")
+        with program.flow(timeout=30) as flow:
+            self.assertEqual(flow.ask("web.example"), egress.V_FAILED)
+            time.sleep(1.1)
+            self.assertEqual(flow.ask("web.example"), egress.V_EXISTS)
 
     def test_broken_answers(self):
         names = self.net.names
