@@ -49,11 +49,8 @@ class Names(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.box = Sandbox()
+        cls.addClassCleanup(cls.box.close)
         cls.host = cls.box.host
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.box.close()
 
     def test_equal_names_have_one_address(self):
         first = socket.gethostbyname("one.test")

@@ -91,10 +91,11 @@ static int read_more(struct dnstcp_conn *c)
 static void move_conn(struct dnstcp_conn *c)
 {
     int rv = send_answer(c);
-    if (rv == 0 && !c->asked)
-        rv = read_more(c);
-    if (rv > 0 && c->out_len == 0)
-        rv = take_question(c);
+    if (rv == 0 && !c->asked) {
+        rv = take_question(c); /* of what has come behind the last */
+        if (rv == 0 && (rv = read_more(c)) > 0)
+            rv = take_question(c);
+    }
     uint32_t events = (c->out_len > 0 ? EPOLLOUT : 0u) | (c->asked ? 0u : EPOLLIN);
     if (rv < 0 || poll_watch(c->all->poll, &c->source, events) < 0)
         close_conn(c);

@@ -236,7 +236,7 @@ static int open_device(struct net *n, const char *spec)
     int tun, listener;
     if (strncmp(spec, "tun:", 4) == 0) {
         tun = netdev_open(spec + 4);
-        listener = tun < 0 ? tun : netdev_listen(spec + 4);
+        listener = tun < 0 ? tun : netdev_listen();
     } else {
         int rv = parse_fds(spec + 3, &tun, &listener);
         if (rv < 0)

@@ -147,14 +147,13 @@ int netdev_open(const char *name)
 
 /* Accepted sockets inherit the sizes. They are fixed before the handshake, which agrees on the
  * scale of the window. Bound to the interface, the listener is out of reach of the loopback. */
-int netdev_listen(const char *name)
+int netdev_listen(void)
 {
     const int receive = LISTEN_RCVBUF, transmit = LISTEN_SNDBUF;
     const struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(NETDEV_ADDRESS)};
     cleanup_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof(receive)) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &transmit, sizeof(transmit)) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name)) < 0 ||
         bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
         return -errno;
     return TAKE_FD(fd);
