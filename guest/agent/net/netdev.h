@@ -27,8 +27,8 @@
 
 /* The TUN, with the interface up. A descriptor (non-blocking) or a negative errno. */
 int netdev_open(const char *name);
-/* The socket that translated flows are given to. A descriptor (non-blocking) or a negative errno.
- */
-int netdev_listen(const char *name);
+/* The socket that translated flows are given to, once there is the interface. A descriptor
+ * (non-blocking) or a negative errno. */
+int netdev_listen(void);
 
 #endif
