@@ -140,6 +140,15 @@ class Names(unittest.TestCase):
             s.send(good)
             self.assertEqual(rcode(s.recv(1000)), 0)
 
+    def test_burst(self):
+        """More names than the host is asked about at once: none fails."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.connect(("198.18.0.53", 53))
+            s.settimeout(8)
+            for number in range(200):
+                s.send(question(f"burst{number}.test", A, number=number))
+            self.assertEqual({rcode(s.recv(1000)) for _ in range(200)}, {0})
+
     def test_flood(self):
         """More than may be under way: each is answered, or the program asks again."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:

@@ -127,7 +127,7 @@ static struct nat_entry *new_entry(struct nat *n, const struct packet *p, uint64
     e->dst = p->dst;
     e->dport = p->dport;
     e->q = take_port(n);
-    e->used_at = now;
+    e->opened_at = e->used_at = now;
     e->owner = NULL;
     list_add_head(pair_bucket(n, p), &e->pair);
     list_add_head(&n->ports[e->q % NAT_BUCKETS], &e->port);
@@ -192,9 +192,9 @@ enum nat_verdict nat_input(struct nat *n, struct packet *p, uint64_t now, struct
     if (e == NULL)
         return open_flow(n, p, now, ret);
     *ret = e;
+    touch(n, e, now);
     if (e->state == NAT_SYN_HELD)
         return p->flags & PACKET_RST ? NAT_GAVE_UP : NAT_DROP;
-    touch(n, e, now);
     nat_to_listener(n, e, p);
     return e->state == NAT_NATTED && (p->flags & PACKET_RST) ? NAT_GAVE_UP : NAT_WRITE;
 }

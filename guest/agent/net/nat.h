@@ -53,9 +53,9 @@ struct nat_entry {
     enum nat_state state;
     uint32_t src, dst;
     uint16_t sport, dport;
-    uint16_t q;       /* the port that stands for the program */
-    uint64_t used_at; /* ms: the last packet */
-    void *owner;      /* NULL: none, or the resolver over TCP */
+    uint16_t q;                  /* the port that stands for the program */
+    uint64_t opened_at, used_at; /* ms: the first and the last packet */
+    void *owner;                 /* NULL: none, or the resolver over TCP */
 };
 
 struct nat {

@@ -22,6 +22,7 @@
 #define DNS_PORT         53u
 #define PACKETS_PER_TURN 64
 #define ACCEPTS_PER_TURN 64
+#define REST_MS          50u
 #define STACK_SIZE       (256u * 1024u)
 
 struct net {
@@ -34,6 +35,7 @@ struct net {
     struct resolver resolver;
     struct dnstcp dnstcp;
     struct poll_source listener, stop;
+    struct poll_timer rest; /* the listener's */
     bool stopping;
     bool started;
     pthread_t thread;
@@ -78,7 +80,10 @@ static void admit_resolver(struct net *n, struct nat_entry *e, struct packet *p)
 static void take_tcp(struct net *n, struct packet *p)
 {
     struct nat_entry *e;
-    switch (nat_input(&n->nat, p, poll_now(), &e)) {
+    enum nat_verdict verdict = nat_input(&n->nat, p, poll_now(), &e);
+    if (verdict == NAT_FULL && flows_drop_abandoned(&n->flows) > 0)
+        verdict = nat_input(&n->nat, p, poll_now(), &e);
+    switch (verdict) {
     case NAT_DROP:
         break;
     case NAT_WRITE:
@@ -158,6 +163,20 @@ static void accepted(struct net *n, int fd, const struct sockaddr_in *peer)
     }
 }
 
+/* Without descriptors or memory, a connection that waits would be reported without end. */
+static void rest_listener(struct net *n)
+{
+    poll_unwatch(&n->poll, &n->listener);
+    poll_timer_start(&n->poll, &n->rest, REST_MS);
+}
+
+static void handle_rest(struct poll_timer *t)
+{
+    struct net *n = container_of(t, struct net, rest);
+    if (poll_watch(&n->poll, &n->listener, EPOLLIN) < 0)
+        rest_listener(n);
+}
+
 static void handle_listener(struct poll_source *s, uint32_t events)
 {
     struct net *n = container_of(s, struct net, listener);
@@ -165,8 +184,11 @@ static void handle_listener(struct poll_source *s, uint32_t events)
         struct sockaddr_in peer = {0};
         socklen_t len = sizeof(peer);
         int fd = accept4(s->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0)
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+                rest_listener(n);
             return;
+        }
         accepted(n, fd, &peer);
     }
 }
@@ -318,6 +340,7 @@ int net_start(const struct net_options *o)
     poll_source_init(&n->tun.source, handle_tun);
     poll_source_init(&n->listener, handle_listener);
     poll_source_init(&n->stop, handle_stop);
+    poll_timer_init(&n->rest, handle_rest);
     int rv = host_parse(&n->host, o->egress);
     if (rv == 0)
         rv = open_device(n, o->tun);

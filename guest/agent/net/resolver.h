@@ -18,7 +18,8 @@
 
 #define RESOLVER_WAIT_MS      5000u
 #define RESOLVER_RECONNECT_MS 200u
-#define RESOLVER_WAITERS      256u
+#define RESOLVER_QUESTIONS    256u
+#define RESOLVER_WAITERS      512u
 #define RESOLVER_FRESH_MS     60000u
 
 /* Where an answer goes: a UDP packet, or a connection of dnstcp.h. */
@@ -33,6 +34,7 @@ struct resolver_origin {
 struct resolver_question {
     struct list node; /* oldest first */
     uint32_t id;      /* 0: not in use */
+    bool sent;        /* on this connection; at most FLOW_MAX_QUERIES are */
     uint64_t asked_at;
     char name[NAMES_LEN + 1];
 };
@@ -56,7 +58,8 @@ struct resolver {
     struct buf out;
     struct list asked;
     uint32_t next_id;
-    struct resolver_question questions[FLOW_MAX_QUERIES];
+    unsigned int under_way; /* questions that are sent */
+    struct resolver_question questions[RESOLVER_QUESTIONS];
     struct resolver_waiter waiters[RESOLVER_WAITERS];
 };
 

@@ -5,7 +5,8 @@
  * Theory of operation. The connection is made for the first question and then kept. When it breaks,
  * it is made again while questions wait, each of which is asked once more; a question that is older
  * than RESOLVER_WAIT_MS fails. A query for a name that is already asked about waits with the first:
- * C libraries ask for A and AAAA at once. The one timer runs only while questions wait.
+ * C libraries ask for A and AAAA at once. At most FLOW_MAX_QUERIES questions are with the host,
+ * and the rest wait for their turn. The one timer runs only while questions wait.
  */
 #include "agent/net/resolver.h"
 
@@ -16,16 +17,33 @@
 
 static void resolver_connect(struct resolver *r);
 
-static void put_question(struct resolver *r, const struct resolver_question *q)
+static void put_question(struct resolver *r, struct resolver_question *q)
 {
+    q->sent = true;
+    r->under_way++;
     size_t start = wire_begin(&r->out, (enum wire_type)FLOW_RESOLVE);
     (void)buf_u32(&r->out, q->id);
     wire_put_str(&r->out, q->name);
     wire_end(&r->out, start);
 }
 
+/* The oldest first, as many as the host takes. */
+static void put_questions(struct resolver *r)
+{
+    list_for_each (it, &r->asked) {
+        struct resolver_question *q = list_entry(it, struct resolver_question, node);
+        if (r->under_way >= FLOW_MAX_QUERIES)
+            return;
+        if (!q->sent)
+            put_question(r, q);
+    }
+}
+
 static void drop_connection(struct resolver *r)
 {
+    list_for_each (it, &r->asked)
+        list_entry(it, struct resolver_question, node)->sent = false;
+    r->under_way = 0;
     poll_close(r->poll, &r->conn);
     wire_reader_done(&r->reader);
     r->reader = (struct wire_reader){.max_payload = FRAME_MAX};
@@ -55,6 +73,7 @@ static void lose_connection(struct resolver *r)
 
 static void flush(struct resolver *r)
 {
+    put_questions(r);
     while (r->out.len > 0) {
         ssize_t n = send(r->conn.fd, r->out.data, r->out.len, MSG_NOSIGNAL);
         if (n < 0 && errno == EAGAIN)
@@ -164,12 +183,13 @@ static void handle_timer(struct poll_timer *t)
 
 static struct resolver_question *new_question(struct resolver *r, const char *name)
 {
-    for (size_t i = 0; i < FLOW_MAX_QUERIES; i++) {
+    for (size_t i = 0; i < RESOLVER_QUESTIONS; i++) {
         struct resolver_question *q = &r->questions[i];
         if (q->id != 0)
             continue;
         r->next_id = r->next_id == UINT32_MAX ? 1 : r->next_id + 1;
         q->id = r->next_id;
+        q->sent = false;
         q->asked_at = poll_now();
         strcpy(q->name, name);
         list_add_tail(&r->asked, &q->node);
@@ -208,12 +228,10 @@ bool resolver_question(struct resolver *r, const struct dns_query *q,
     *w = (struct resolver_waiter){.question = question->id, .origin = *from, .query = *q};
     if (!is_new)
         return true;
-    if (r->connected) {
-        put_question(r, question);
+    if (r->connected)
         flush(r);
-    } else if (r->conn.fd < 0) {
+    else if (r->conn.fd < 0)
         resolver_connect(r);
-    }
     start_timer(r);
     return true;
 }

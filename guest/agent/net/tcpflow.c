@@ -224,6 +224,28 @@ void flow_given_up(struct flow *f)
         nat_forget(f->all->nat, entry);
 }
 
+/* A socket that is closed while it connects says nothing. But the kernel repeats the SYN of one
+ * that is not, each time after twice the time at most. */
+static bool is_abandoned(const struct nat_entry *e, uint64_t now)
+{
+    return e->state == NAT_SYN_HELD &&
+           now - e->used_at > e->used_at - e->opened_at + 2 * FLOW_SYN_MS;
+}
+
+unsigned int flows_drop_abandoned(struct flows *all)
+{
+    unsigned int count = 0;
+    uint64_t now = poll_now();
+    list_for_each_safe (it, &all->used) {
+        struct flow *f = list_entry(it, struct flow, node);
+        if (!is_abandoned(f->entry, now))
+            continue;
+        flow_given_up(f);
+        count++;
+    }
+    return count;
+}
+
 void flow_reset_host(struct flow *f)
 {
     uint8_t rst[FRAMES_HEADER];

@@ -23,6 +23,7 @@
 
 #define FLOW_CHUNK     65536u
 #define FLOW_ACCEPT_MS 5000u   /* the program has given up when it has not shaken hands by then */
+#define FLOW_SYN_MS    1000u   /* until the kernel first repeats a SYN */
 #define FLOW_HOLD_MS   130000u /* the kernel repeats a SYN for 127 seconds */
 #define FLOW_DRAIN_MS  500u    /* for a program to take the data before a reset */
 #define FLOW_STEP_MS   10u
@@ -81,6 +82,8 @@ void flow_start(struct flows *all, struct nat_entry *entry, struct packet *syn);
 void flow_accepted(struct flow *f, int fd);
 /* The program is gone before that. */
 void flow_given_up(struct flow *f);
+/* Drops held flows whose program has stopped asking. How many. */
+unsigned int flows_drop_abandoned(struct flows *all);
 
 /* Between tcpflow.c and tcpflow_relay.c. */
 void flow_opened(struct flow *f);
