@@ -5,9 +5,12 @@ What the test opens and starts from its main thread is in that namespace, with a
 names the agent. The fake host listens on a unix socket, which no namespace separates.
 """
 import ctypes
+import fcntl
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -17,6 +20,9 @@ import fakehost
 BUILD = os.environ.get("CORRAL_BUILD_ASAN", "build-test")
 AGENT = os.environ.get("CORRAL_TEST_AGENT", f"{BUILD}/guest/corral-agent-test")
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
+TUNSETIFF, TUNSETOFFLOAD = 0x400454ca, 0x400454d0
+IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x1, 0x1000, 0x4000
+TUN_F_CSUM, TUN_F_TSO4 = 0x1, 0x2
 DEVICE = "eth0"
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -35,18 +41,43 @@ def new_namespace(folder):
                     os.path.realpath("/etc/resolv.conf")), check=True)
 
 
+def make_device():
+    """What the helper of a container makes: a TUN and a listener, both in blocking mode, as runc
+    hands them over."""
+    tun = os.open("/dev/net/tun", os.O_RDWR)
+    name = struct.pack("16sH22x", DEVICE.encode(), IFF_TUN | IFF_NO_PI | IFF_VNET_HDR)
+    fcntl.ioctl(tun, TUNSETIFF, name)
+    fcntl.ioctl(tun, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4)
+    for command in ("link set lo up", f"addr add 198.18.0.1/24 dev {DEVICE}",
+                    f"link set {DEVICE} up", "route add default via 198.18.0.2"):
+        subprocess.run(["ip"] + command.split(), check=True)
+    listener = socket.create_server(("198.18.0.1", 0))
+    return tun, listener.detach()
+
+
 class Sandbox:
-    def __init__(self, **environment):
+    def __init__(self, inherited=False):
+        """`inherited`: the agent is nobody, without rights, and gets descriptors."""
         self.folder = tempfile.mkdtemp(prefix="corral-net-")
         new_namespace(self.folder)
         self.host = fakehost.Host(f"{self.folder}/egress.sock")
         self.log = open(f"{self.folder}/log", "w+", encoding="utf-8")
+        descriptors, device, prefix = (), f"tun:{DEVICE}", ()
+        if inherited:
+            descriptors = make_device()
+            device = "fd:%d,%d" % descriptors
+            prefix = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                      "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all")
+            os.chown(self.folder, 65534, 65534)
+            os.chown(self.host.path, 65534, 65534)
         self.agent = subprocess.Popen(
+            prefix +
             (AGENT, "--listen", f"unix:{self.folder}/agent.sock", "--run-dir", f"{self.folder}/run",
-             "--net", f"tun:{DEVICE}", "--egress", f"unix:{self.host.path}",
+             "--net", device, "--egress", f"unix:{self.host.path}",
              "--bridge", "/bin/sleep", "100000"),
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-            env=dict(os.environ, **environment))
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, pass_fds=descriptors)
+        for fd in descriptors:
+            os.close(fd)
         deadline = time.monotonic() + 20
         while not os.path.exists(f"{self.folder}/agent.sock") or "default" not in \
                 run("ip", "route").stdout:

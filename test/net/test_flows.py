@@ -15,9 +15,11 @@ MIB = 1 << 20
 
 
 class NetTest(unittest.TestCase):
+    inherited = False
+
     @classmethod
     def setUpClass(cls):
-        cls.box = Sandbox()
+        cls.box = Sandbox(cls.inherited)
         cls.addClassCleanup(cls.box.close)
         cls.host = cls.box.host
 
@@ -180,6 +182,35 @@ class Bytes(NetTest):
             s.recv(10)
         self.box.wait_for(("lie ended",))
         self.still_works()
+
+
+class Inherited(NetTest):
+    """As in a container: no rights, and descriptors made by another."""
+    inherited = True
+
+    def test_bytes_and_errors(self):
+        self.still_works()
+        self.assert_fails(errno.ECONNREFUSED, 7001)
+        self.assert_fails(errno.EHOSTUNREACH, 7005)
+        block, digest = os.urandom(MIB), hashlib.sha256()
+        with self.connect(9, timeout=60) as s:
+            for _ in range(16):
+                s.sendall(block)
+                digest.update(block)
+            s.shutdown(socket.SHUT_WR)
+            self.assertEqual(s.recv(1000).decode(), f"{16 * MIB} {digest.hexdigest()}")
+
+    def test_descriptors_stay_with_the_agent(self):
+        proc, found = f"/proc/{self.box.agent.pid}", 0
+        for fd in os.listdir(f"{proc}/fd"):
+            if os.readlink(f"{proc}/fd/{fd}") != "/dev/net/tun":
+                continue
+            with open(f"{proc}/fdinfo/{fd}", encoding="ascii") as f:
+                flags = next(int(line.split()[1], 8) for line in f if line.startswith("flags"))
+            self.assertEqual(flags & os.O_CLOEXEC, os.O_CLOEXEC)
+            self.assertEqual(flags & os.O_NONBLOCK, os.O_NONBLOCK)
+            found += 1
+        self.assertEqual(found, 1)
 
 
 class Many(NetTest):

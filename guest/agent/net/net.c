@@ -274,9 +274,9 @@ static int open_device(struct net *n, const char *spec)
 /* Seeds of hash tables, which a program of the sandbox should not know. */
 static int start_tables(struct net *n)
 {
-    struct sockaddr_in at;
+    struct sockaddr_in at = {0};
     socklen_t len = sizeof(at);
-    uint32_t seeds[2];
+    uint32_t seeds[2] = {0};
     if (getsockname(n->listener.fd, (struct sockaddr *)&at, &len) < 0 ||
         getrandom(seeds, sizeof(seeds), 0) != (ssize_t)sizeof(seeds))
         return -errno;
