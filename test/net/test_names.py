@@ -181,6 +181,17 @@ class Dead(unittest.TestCase):
         self.box.host.silent = False
         self.assertEqual(rcode(ask(question("slow.test", A))), 0)
 
+    def test_a_host_that_was_stuck(self):
+        self.box.host.silent = True
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.connect(("198.18.0.53", 53))
+            s.settimeout(8)
+            for number in range(100):
+                s.send(question(f"stuck{number}.test", A, number=number))
+            self.assertEqual({rcode(s.recv(1000)) for _ in range(100)}, {2})
+        self.box.host.silent = False
+        self.assertEqual(rcode(ask(question("new.test", A))), 0)
+
     def test_the_host_is_gone_and_comes_back(self):
         self.assertEqual(rcode(ask(question("known.test", A))), 0)
         self.box.host.stop()

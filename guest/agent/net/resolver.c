@@ -157,7 +157,6 @@ void resolver_conclude(struct resolver *r, struct resolver_question *question, u
     if (name != NULL)
         name->fresh_until = now + MIN((uint64_t)seconds * 1000u, RESOLVER_FRESH_MS);
     uint32_t id = question->id;
-    r->under_way -= question->sent;
     question->id = 0;
     list_del(&question->node);
     for (size_t i = 0; i < RESOLVER_WAITERS; i++) {

@@ -58,7 +58,7 @@ struct resolver {
     struct buf out;
     struct list asked;
     uint32_t next_id;
-    unsigned int under_way; /* questions that are sent */
+    unsigned int under_way; /* with the host, failed ones among them */
     struct resolver_question questions[RESOLVER_QUESTIONS];
     struct resolver_waiter waiters[RESOLVER_WAITERS];
 };

@@ -92,8 +92,6 @@ static void flush(struct resolver *r)
 static void begin(struct resolver *r)
 {
     r->connected = true;
-    list_for_each (it, &r->asked)
-        put_question(r, list_entry(it, struct resolver_question, node));
     flush(r);
 }
 
@@ -126,6 +124,7 @@ static int take_frame(struct resolver *r, const struct wire_frame *frame)
     uint32_t id = cursor_u32(&c), verdict = cursor_u32(&c), seconds = cursor_u32(&c);
     if ((unsigned int)frame->type != FLOW_RESOLVED || !cursor_end(&c))
         return -EPROTO;
+    r->under_way -= r->under_way > 0;
     /* One that is unknown has failed meanwhile. */
     struct resolver_question *q = find_question(r, id);
     if (q != NULL)
@@ -175,6 +174,9 @@ static void handle_timer(struct poll_timer *t)
         if (now - q->asked_at < RESOLVER_WAIT_MS)
             break;
         resolver_conclude(r, q, FLOW_V_FAILED, 0);
+        /* To the host it is still under way, unless the host is stuck: then another attempt. */
+        if (r->under_way >= FLOW_MAX_QUERIES)
+            drop_connection(r);
     }
     if (!list_empty(&r->asked) && (r->conn.fd < 0 || !r->conn.watched))
         resolver_connect(r);
