@@ -3,8 +3,7 @@
  * watch.h - descriptors, work that is left, and time-outs on one libuv loop.
  *
  * Theory of operation. Flows are watched by an edge-triggered epoll instance, which the loop polls
- * as one descriptor. An edge is remembered by the owner (`can_read`, `can_write`) until a call says
- * EAGAIN, so that a flow that stalls and goes on costs no system call but its own reads and writes;
+ * as one descriptor. The owner remembers an edge until a call says EAGAIN, so that a flow that stalls and goes on costs no system call but its own reads and writes;
  * with level triggers each stall would change the interest twice. What an owner did not finish
  * within its share it continues in the next turn (watch_later); the loop does not sleep meanwhile.
  *

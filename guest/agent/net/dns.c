@@ -29,7 +29,7 @@
 #define OPTION_EDE    15u
 #define LABEL_MAX     63u
 
-static uint16_t get16(struct cursor *c)
+static uint16_t dns_get16(struct cursor *c)
 {
     uint16_t high = cursor_u8(c);
     return (uint16_t)(high << 8 | cursor_u8(c));
@@ -80,9 +80,9 @@ static bool read_record(struct cursor *c, struct dns_query *q)
 {
     if (!skip_name(c))
         return false;
-    uint16_t type = get16(c);
+    uint16_t type = dns_get16(c);
     (void)cursor_bytes(c, 6); /* class, TTL */
-    (void)cursor_bytes(c, get16(c));
+    (void)cursor_bytes(c, dns_get16(c));
     if (type == DNS_OPT)
         q->edns = true;
     return cursor_ok(c);
@@ -93,8 +93,8 @@ static int read_question(struct cursor *c, struct dns_query *q)
     const uint8_t *start = c->p;
     if (!read_name(c, q->name))
         return DNS_FORMERR;
-    q->type = get16(c);
-    uint16_t class = get16(c);
+    q->type = dns_get16(c);
+    uint16_t class = dns_get16(c);
     if (!cursor_ok(c))
         return DNS_FORMERR;
     q->question_len = (size_t)(c->p - start);
@@ -106,10 +106,10 @@ int dns_parse(struct dns_query *q, const uint8_t *message, size_t len)
 {
     struct cursor c = cursor_on(message, len);
     memset(q, 0, sizeof(*q));
-    q->id = get16(&c);
-    q->flags = get16(&c);
-    unsigned int questions = get16(&c), answers = get16(&c), authorities = get16(&c),
-                 additional = get16(&c);
+    q->id = dns_get16(&c);
+    q->flags = dns_get16(&c);
+    unsigned int questions = dns_get16(&c), answers = dns_get16(&c), authorities = dns_get16(&c),
+                 additional = dns_get16(&c);
     if (!cursor_ok(&c) || (q->flags & FLAG_RESPONSE) != 0)
         return -EBADMSG;
     if ((q->flags & FLAG_OPCODE) != 0)
@@ -129,7 +129,7 @@ struct writer {
     size_t len;
 };
 
-static void put16(struct writer *w, uint32_t v)
+static void dns_put16(struct writer *w, uint32_t v)
 {
     w->out[w->len++] = (uint8_t)(v >> 8);
     w->out[w->len++] = (uint8_t)v;
@@ -137,20 +137,20 @@ static void put16(struct writer *w, uint32_t v)
 
 static void put_record(struct writer *w, enum dns_type type, size_t data_len)
 {
-    put16(w, NAME_AT);
-    put16(w, type);
-    put16(w, CLASS_IN);
-    put16(w, 0);
-    put16(w, DNS_TTL);
-    put16(w, (uint32_t)data_len);
+    dns_put16(w, NAME_AT);
+    dns_put16(w, type);
+    dns_put16(w, CLASS_IN);
+    dns_put16(w, 0);
+    dns_put16(w, DNS_TTL);
+    dns_put16(w, (uint32_t)data_len);
 }
 
 static unsigned int put_answer(struct writer *w, const struct dns_reply *r)
 {
     if (r->has_a) {
         put_record(w, DNS_A, 4);
-        put16(w, r->a >> 16);
-        put16(w, r->a & 0xffff);
+        dns_put16(w, r->a >> 16);
+        dns_put16(w, r->a & 0xffff);
     } else if (r->loopback6) {
         static const uint8_t loopback[16] = {[15] = 1};
         put_record(w, DNS_AAAA, sizeof(loopback));
@@ -175,28 +175,28 @@ static unsigned int put_answer(struct writer *w, const struct dns_reply *r)
 static void put_opt(struct writer *w, bool blocked)
 {
     w->out[w->len++] = 0;
-    put16(w, DNS_OPT);
-    put16(w, EDNS_SIZE);
-    put16(w, 0); /* extended rcode, version */
-    put16(w, 0);
-    put16(w, blocked ? 6 : 0);
+    dns_put16(w, DNS_OPT);
+    dns_put16(w, EDNS_SIZE);
+    dns_put16(w, 0); /* extended rcode, version */
+    dns_put16(w, 0);
+    dns_put16(w, blocked ? 6 : 0);
     if (!blocked)
         return;
-    put16(w, OPTION_EDE);
-    put16(w, 2);
-    put16(w, DNS_EDE_BLOCKED);
+    dns_put16(w, OPTION_EDE);
+    dns_put16(w, 2);
+    dns_put16(w, DNS_EDE_BLOCKED);
 }
 
 size_t dns_write(const struct dns_query *q, const struct dns_reply *r, uint8_t out[DNS_ANSWER_MAX])
 {
     struct writer w = {.out = out};
-    put16(&w, q->id);
-    put16(&w, FLAG_RESPONSE | (q->flags & FLAG_KEPT) | FLAG_RECURSES | r->rcode);
-    put16(&w, q->question_len > 0);
+    dns_put16(&w, q->id);
+    dns_put16(&w, FLAG_RESPONSE | (q->flags & FLAG_KEPT) | FLAG_RECURSES | r->rcode);
+    dns_put16(&w, q->question_len > 0);
     size_t answers_at = w.len;
-    put16(&w, 0);
-    put16(&w, 0);
-    put16(&w, q->edns);
+    dns_put16(&w, 0);
+    dns_put16(&w, 0);
+    dns_put16(&w, q->edns);
     memcpy(out + w.len, q->question, q->question_len);
     w.len += q->question_len;
     if (q->question_len > 0)

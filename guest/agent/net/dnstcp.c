@@ -18,7 +18,7 @@ static void close_conn(struct dnstcp_conn *c)
     c->serial++;
 }
 
-static void handle_conn(struct poll_source *s, uint32_t events)
+static void dnstcp_handle_conn(struct poll_source *s, uint32_t events)
 {
     struct dnstcp_conn *c = container_of(s, struct dnstcp_conn, source);
     if (events & (EPOLLERR | EPOLLHUP))
@@ -27,7 +27,7 @@ static void handle_conn(struct poll_source *s, uint32_t events)
         move_conn(c);
 }
 
-static void handle_timer(struct poll_timer *t)
+static void dnstcp_handle_timer(struct poll_timer *t)
 {
     close_conn(container_of(t, struct dnstcp_conn, timer));
 }
@@ -36,8 +36,8 @@ void dnstcp_init(struct dnstcp *d)
 {
     for (size_t i = 0; i < DNSTCP_MAX; i++) {
         d->conns[i].all = d;
-        poll_source_init(&d->conns[i].source, handle_conn);
-        poll_timer_init(&d->conns[i].timer, handle_timer);
+        poll_source_init(&d->conns[i].source, dnstcp_handle_conn);
+        poll_timer_init(&d->conns[i].timer, dnstcp_handle_timer);
     }
 }
 
@@ -48,7 +48,7 @@ void dnstcp_done(struct dnstcp *d)
 }
 
 /* 0: all is sent, 1: some is left, or a negative errno. */
-static int send_answer(struct dnstcp_conn *c)
+static int dnstcp_send_answer(struct dnstcp_conn *c)
 {
     while (c->out_sent < c->out_len) {
         ssize_t n = send(c->source.fd, c->out + c->out_sent, c->out_len - c->out_sent,
@@ -90,7 +90,7 @@ static int read_more(struct dnstcp_conn *c)
 
 static void move_conn(struct dnstcp_conn *c)
 {
-    int rv = send_answer(c);
+    int rv = dnstcp_send_answer(c);
     if (rv == 0 && !c->asked) {
         rv = take_question(c); /* of what has come behind the last */
         if (rv == 0 && (rv = read_more(c)) > 0)

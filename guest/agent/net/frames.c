@@ -10,7 +10,7 @@
 
 #include "flow.h"
 
-static uint32_t get32(const uint8_t *p)
+static uint32_t frames_get32(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
@@ -48,7 +48,7 @@ static int judge_start(struct frames *f, uint32_t type, uint32_t length)
         return -EPROTO;
     if (f->head_len < FRAMES_HEADER + 4)
         return FRAMES_MORE;
-    f->reason = get32(f->head + FRAMES_HEADER);
+    f->reason = frames_get32(f->head + FRAMES_HEADER);
     return end_frame(f, FRAMES_AT_END, FRAMES_REFUSED);
 }
 
@@ -68,7 +68,8 @@ static int judge_flow(struct frames *f, uint32_t type, uint32_t length)
 
 static int judge(struct frames *f)
 {
-    uint32_t length = get32(f->head), type = (uint32_t)f->head[4] | (uint32_t)f->head[5] << 8;
+    uint32_t length = frames_get32(f->head),
+             type = (uint32_t)f->head[4] | (uint32_t)f->head[5] << 8;
     if ((f->head[6] | f->head[7]) != 0)
         return -EPROTO;
     return f->at == FRAMES_AT_START ? judge_start(f, type, length) : judge_flow(f, type, length);

@@ -147,7 +147,7 @@ static int take_answers(struct resolver *r)
     return rv;
 }
 
-static void handle_conn(struct poll_source *s, uint32_t events)
+static void resolver_handle_conn(struct poll_source *s, uint32_t events)
 {
     struct resolver *r = container_of(s, struct resolver, conn);
     if (!r->connected) {
@@ -165,7 +165,7 @@ static void handle_conn(struct poll_source *s, uint32_t events)
     start_timer(r);
 }
 
-static void handle_timer(struct poll_timer *t)
+static void resolver_handle_timer(struct poll_timer *t)
 {
     struct resolver *r = container_of(t, struct resolver, timer);
     uint64_t now = poll_now();
@@ -240,8 +240,8 @@ bool resolver_question(struct resolver *r, const struct dns_query *q,
 
 void resolver_host_init(struct resolver *r)
 {
-    poll_source_init(&r->conn, handle_conn);
-    poll_timer_init(&r->timer, handle_timer);
+    poll_source_init(&r->conn, resolver_handle_conn);
+    poll_timer_init(&r->timer, resolver_handle_timer);
     r->reader = (struct wire_reader){.max_payload = FRAME_MAX};
 }
 
