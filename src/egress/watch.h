@@ -3,10 +3,10 @@
  * watch.h - descriptors, work that is left, and time-outs on one libuv loop.
  *
  * Theory of operation. Flows are watched by an edge-triggered epoll instance, which the loop polls
- * as one descriptor. The owner remembers an edge until a call says EAGAIN, so a flow that stalls and
- * continues costs no system call but its own reads and writes. With level triggers each stall would
- * change the interest twice. What an owner did not finish within its share it continues in the next
- * turn (watch_later); the loop does not sleep meanwhile.
+ * as one descriptor. The owner remembers an edge until a call says EAGAIN, so a flow that stalls
+ * and continues costs no system call but its own reads and writes. With level triggers each stall
+ * would change the interest twice. What an owner did not finish within its share it continues in
+ * the next turn (watch_later); the loop does not sleep meanwhile.
  *
  * All time-outs of one kind are of one length, so a list in the order of their beginnings is in the
  * order of their ends: setting one is O(1) and costs no memory but its node. An empty list has no
