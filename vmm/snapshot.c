@@ -174,7 +174,7 @@ static int snap_check(int memory_fd, uint64_t disk_size, const struct state_meta
         meta->memory_size > MEM_MAX_SIZE)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the state file is damaged");
     if (meta->disk_size != disk_size)
-        return error_set(err, ERROR_INVALID_ARGUMENT, "the disk does not belong to the snapshot");
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the disk is not that of the snapshot");
     if (fstat(memory_fd, &st) < 0 || (uint64_t)st.st_size != meta->memory_size + STATE_TRAILER)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the memory file is damaged or cut short");
     struct iovec iov = {trailer, sizeof(trailer)};

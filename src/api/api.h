@@ -202,6 +202,8 @@ void api_workflow_status(struct api_call *call);
 void api_workflow_cancel(struct api_call *call);
 void api_workflow_runs(struct api_call *call);
 void api_openapi(struct api_call *call);
+void api_page_root(struct api_call *call);
+void api_page_docs(struct api_call *call);
 void api_health(struct api_call *call);
 void api_metrics(struct api_call *call);
 

@@ -93,6 +93,8 @@ const struct api_route api_routes[] = {
     {METHOD_POST, "/v1/admin/keys", BODY, SCOPE_MANAGE, api_key_create},
     {METHOD_GET, "/v1/admin/keys", 0, SCOPE_MANAGE, api_key_list},
     {METHOD_DELETE, "/v1/admin/keys/:id", 0, SCOPE_MANAGE, api_key_revoke},
+    {METHOD_GET, "/", API_PUBLIC, SCOPE_READ, api_page_root},
+    {METHOD_GET, "/docs", API_PUBLIC, SCOPE_READ, api_page_docs},
     {METHOD_GET, "/openapi.json", API_PUBLIC, SCOPE_READ, api_openapi},
     {METHOD_GET, "/health", API_PUBLIC, SCOPE_READ, api_health},
     {METHOD_GET, "/metrics", API_PUBLIC, SCOPE_READ, api_metrics},
