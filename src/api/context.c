@@ -19,7 +19,7 @@
 #define CONTEXT_DEFAULT    "default-" /* and a language: the context of code that names none */
 
 /* The id of a default context is made up here, of its language. */
-static void write_context(struct jsonw *w, const struct wire_context *context, bool details)
+static void context_write(struct jsonw *w, const struct wire_context *context, bool details)
 {
     cleanup_buf struct buf id = {0};
     if (context->id.len == 0)
@@ -38,16 +38,16 @@ static void write_context(struct jsonw *w, const struct wire_context *context, b
 }
 
 /* `flag`: with `status` and `last_used`. */
-static int take_context(struct ask *a, const struct wire_frame *frame)
+static int context_take(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_context context;
     if (!wire_reply_context(frame, &context))
         return -EPROTO;
-    write_context(&a->w, &context, a->flag);
+    context_write(&a->w, &context, a->flag);
     return 1;
 }
 
-static int take_listed(struct ask *a, const struct wire_frame *frame)
+static int context_take_listed(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_context context;
     if (wire_reply_is(frame, WIRE_END)) {
@@ -57,13 +57,13 @@ static int take_listed(struct ask *a, const struct wire_frame *frame)
     if (!wire_reply_context(frame, &context))
         return -EPROTO;
     jsonw_object(&a->w);
-    write_context(&a->w, &context, true);
+    context_write(&a->w, &context, true);
     jsonw_object_end(&a->w);
     return 0;
 }
 
 /* `text` is the message, `id` what it is about. */
-static int take_done(struct ask *a, const struct wire_frame *frame)
+static int context_take_done(struct ask *a, const struct wire_frame *frame)
 {
     const char *id = a->op.call->params[1];
     int rv = api_ask_done(a, frame);
@@ -86,7 +86,7 @@ void api_context_create(struct api_call *call)
         return;
     }
     id_new(id + 4);
-    struct ask *a = api_ask_new(call, 201, take_context);
+    struct ask *a = api_ask_new(call, 201, context_take);
     if (a == NULL)
         return;
     wire_request_context_create(
@@ -135,7 +135,7 @@ void api_context_get(struct api_call *call)
     if (!context_named(call, &name))
         return;
     wire_request_context_get(&request, call->params[1]);
-    context_ask(call, NULL, take_context, &request);
+    context_ask(call, NULL, context_take, &request);
 }
 
 void api_context_delete(struct api_call *call)
@@ -145,7 +145,7 @@ void api_context_delete(struct api_call *call)
     if (!context_named(call, &name))
         return;
     wire_request_context_delete(&request, call->params[1]);
-    context_ask(call, "Context deleted successfully", take_done, &request);
+    context_ask(call, "Context deleted successfully", context_take_done, &request);
 }
 
 void api_context_interrupt(struct api_call *call)
@@ -155,7 +155,7 @@ void api_context_interrupt(struct api_call *call)
     if (!context_named(call, &name))
         return;
     wire_request_context_interrupt(&request, name.id, name.language);
-    context_ask(call, "Context interrupted", take_done, &request);
+    context_ask(call, "Context interrupted", context_take_done, &request);
 }
 
 void api_context_restart(struct api_call *call)
@@ -165,13 +165,13 @@ void api_context_restart(struct api_call *call)
     if (!context_named(call, &name))
         return;
     wire_request_context_restart(&request, name.id, name.language);
-    context_ask(call, "Context restarted", take_done, &request);
+    context_ask(call, "Context restarted", context_take_done, &request);
 }
 
 void api_context_list(struct api_call *call)
 {
     struct buf request = {0};
-    struct ask *a = api_ask_new(call, 200, take_listed);
+    struct ask *a = api_ask_new(call, 200, context_take_listed);
     if (a == NULL)
         return;
     jsonw_key(&a->w, "contexts");

@@ -16,8 +16,8 @@
 #define FIND_MAX_DEPTH   1000
 #define FIND_MAX_MATCHES 100000
 
-static int parse_flag(struct api_call *call, const char *field, bool fallback, bool set_when,
-                      uint32_t flag, uint32_t *flags, struct error *err)
+static int find_parse_flag(struct api_call *call, const char *field, bool fallback, bool set_when,
+                           uint32_t flag, uint32_t *flags, struct error *err)
 {
     bool value = fallback;
     int rv = json_get_bool(call->body, field, fallback, &value, err);
@@ -26,7 +26,7 @@ static int parse_flag(struct api_call *call, const char *field, bool fallback, b
     return rv;
 }
 
-static int parse_find(struct api_call *call, struct wire_find_params *p, struct error *err)
+static int find_parse(struct api_call *call, struct wire_find_params *p, struct error *err)
 {
     int64_t depth = 0;
     int rv = json_need_str(call->body, "path", &p->path, err);
@@ -37,11 +37,12 @@ static int parse_find(struct api_call *call, struct wire_find_params *p, struct 
     if (rv == 0)
         rv = json_get_int(call->body, "max_depth", 0, 0, FIND_MAX_DEPTH, &depth, err);
     if (rv == 0)
-        rv = parse_flag(call, "regex", false, true, WIRE_FIND_REGEX, &p->flags, err);
+        rv = find_parse_flag(call, "regex", false, true, WIRE_FIND_REGEX, &p->flags, err);
     if (rv == 0)
-        rv = parse_flag(call, "case_sensitive", true, false, WIRE_FIND_NO_CASE, &p->flags, err);
+        rv = find_parse_flag(call, "case_sensitive", true, false, WIRE_FIND_NO_CASE, &p->flags,
+                             err);
     if (rv == 0)
-        rv = parse_flag(call, "include_hidden", false, true, WIRE_FIND_HIDDEN, &p->flags, err);
+        rv = find_parse_flag(call, "include_hidden", false, true, WIRE_FIND_HIDDEN, &p->flags, err);
     if (rv == 0 && (p->pattern[0] == '\0' || strlen(p->pattern) > WIRE_MAX_PATTERN ||
                     strlen(p->glob) > WIRE_MAX_PATTERN))
         rv = error_set(err, ERROR_INVALID_ARGUMENT,
@@ -55,7 +56,7 @@ static int parse_find(struct api_call *call, struct wire_find_params *p, struct 
     return p->path != NULL ? 0 : -EINVAL;
 }
 
-static int take_match(struct ask *a, const struct wire_frame *frame)
+static int find_take_match(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_match match;
     struct wire_found found;
@@ -77,7 +78,7 @@ static int take_match(struct ask *a, const struct wire_frame *frame)
 }
 
 /* `flag`: nothing was changed. */
-static int take_replaced(struct ask *a, const struct wire_frame *frame)
+static int find_take_replaced(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_replaced replaced;
     struct wire_found found;
@@ -119,12 +120,12 @@ void api_file_find(struct api_call *call)
     struct error err;
     struct wire_find_params p = {0};
     int64_t matches = 0;
-    int rv = parse_find(call, &p, &err);
+    int rv = find_parse(call, &p, &err);
     if (rv == 0)
         rv = json_get_int(call->body, "max_results", 0, 0, FIND_MAX_MATCHES, &matches, &err);
     p.matches = (uint32_t)matches;
     if (rv == 0)
-        find_ask(call, &p, "matches", take_match, wire_request_find);
+        find_ask(call, &p, "matches", find_take_match, wire_request_find);
     else
         api_fail(call, &err);
 }
@@ -133,13 +134,13 @@ void api_file_replace(struct api_call *call)
 {
     struct error err;
     struct wire_find_params p = {0};
-    int rv = parse_find(call, &p, &err);
+    int rv = find_parse(call, &p, &err);
     if (rv == 0)
         rv = json_need_str(call->body, "replacement", &p.replacement, &err);
     if (rv == 0)
-        rv = parse_flag(call, "dry_run", false, true, WIRE_FIND_DRY_RUN, &p.flags, &err);
+        rv = find_parse_flag(call, "dry_run", false, true, WIRE_FIND_DRY_RUN, &p.flags, &err);
     if (rv == 0)
-        find_ask(call, &p, "files", take_replaced, wire_request_replace);
+        find_ask(call, &p, "files", find_take_replaced, wire_request_replace);
     else
         api_fail(call, &err);
 }
