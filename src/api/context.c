@@ -43,7 +43,7 @@ static int context_take(struct ask *a, const struct wire_frame *frame)
     struct wire_context context;
     if (!wire_reply_context(frame, &context))
         return -EPROTO;
-    context_write(&a->w, &context, a->flag);
+    context_write(&a->w, &context, a->p.flag);
     return 1;
 }
 
@@ -86,14 +86,11 @@ void api_context_create(struct api_call *call)
         return;
     }
     id_new(id + 4);
-    struct ask *a = api_ask_new(call, 201, context_take);
-    if (a == NULL)
-        return;
     wire_request_context_create(
         &request,
         &(struct wire_context_params){
             .id = id, .language = language, .cwd = cwd, .lifetime_s = CONTEXT_LIFETIME_S});
-    api_ask_send(a, call, &request);
+    api_ask(call, &(struct ask_params){.status = 201, .take = context_take}, &request);
 }
 
 /* What the route's `:context` names: an id, or the default context of a language. */
@@ -114,20 +111,6 @@ static bool context_named(struct api_call *call, struct context_name *ret)
     return false;
 }
 
-static void context_ask(struct api_call *call, const char *message,
-                        int (*take)(struct ask *a, const struct wire_frame *frame),
-                        struct buf *request)
-{
-    struct ask *a = api_ask_new(call, 200, take);
-    if (a == NULL) {
-        buf_done(request);
-        return;
-    }
-    a->text = message;
-    a->flag = true;
-    api_ask_send(a, call, request);
-}
-
 void api_context_get(struct api_call *call)
 {
     struct context_name name;
@@ -135,7 +118,7 @@ void api_context_get(struct api_call *call)
     if (!context_named(call, &name))
         return;
     wire_request_context_get(&request, call->params[1]);
-    context_ask(call, NULL, context_take, &request);
+    api_ask(call, &(struct ask_params){.take = context_take, .flag = true}, &request);
 }
 
 void api_context_delete(struct api_call *call)
@@ -145,7 +128,9 @@ void api_context_delete(struct api_call *call)
     if (!context_named(call, &name))
         return;
     wire_request_context_delete(&request, call->params[1]);
-    context_ask(call, "Context deleted successfully", context_take_done, &request);
+    api_ask(call,
+            &(struct ask_params){.take = context_take_done, .text = "Context deleted successfully"},
+            &request);
 }
 
 void api_context_interrupt(struct api_call *call)
@@ -155,7 +140,8 @@ void api_context_interrupt(struct api_call *call)
     if (!context_named(call, &name))
         return;
     wire_request_context_interrupt(&request, name.id, name.language);
-    context_ask(call, "Context interrupted", context_take_done, &request);
+    api_ask(call, &(struct ask_params){.take = context_take_done, .text = "Context interrupted"},
+            &request);
 }
 
 void api_context_restart(struct api_call *call)
@@ -165,17 +151,13 @@ void api_context_restart(struct api_call *call)
     if (!context_named(call, &name))
         return;
     wire_request_context_restart(&request, name.id, name.language);
-    context_ask(call, "Context restarted", context_take_done, &request);
+    api_ask(call, &(struct ask_params){.take = context_take_done, .text = "Context restarted"},
+            &request);
 }
 
 void api_context_list(struct api_call *call)
 {
     struct buf request = {0};
-    struct ask *a = api_ask_new(call, 200, context_take_listed);
-    if (a == NULL)
-        return;
-    jsonw_key(&a->w, "contexts");
-    jsonw_array(&a->w);
     wire_request_context_list(&request);
-    api_ask_send(a, call, &request);
+    api_ask(call, &(struct ask_params){.take = context_take_listed, .array = "contexts"}, &request);
 }

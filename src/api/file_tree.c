@@ -49,8 +49,8 @@ static int tree_take_info(struct ask *a, const struct wire_frame *frame)
     struct wire_info info;
     if (!wire_reply_info(frame, &info))
         return -EPROTO;
-    if (a->text != NULL)
-        jsonw_key_str(&a->w, "message", a->text);
+    if (a->p.text != NULL)
+        jsonw_key_str(&a->w, "message", a->p.text);
     else
         jsonw_key_bool(&a->w, "exists", true);
     jsonw_key(&a->w, "info");
@@ -85,32 +85,16 @@ static int tree_take_entry(struct ask *a, const struct wire_frame *frame)
     return 0;
 }
 
-static void tree_ask(struct api_call *call, const char *text,
-                     int (*take)(struct ask *a, const struct wire_frame *frame),
-                     struct buf *request)
-{
-    struct ask *a = api_ask_new(call, 200, take);
-    if (a == NULL) {
-        buf_done(request);
-        return;
-    }
-    a->text = text;
-    api_ask_send(a, call, request);
-}
-
 /* --- a path, and little else --- */
 
 void api_file_list(struct api_call *call)
 {
     struct buf request = {0};
     const char *path = tree_path(call, "path");
-    struct ask *a = path != NULL ? api_ask_new(call, 200, tree_take_entry) : NULL;
-    if (a == NULL)
+    if (path == NULL)
         return;
-    jsonw_key(&a->w, "files");
-    jsonw_array(&a->w);
     wire_request_list(&request, path);
-    api_ask_send(a, call, &request);
+    api_ask(call, &(struct ask_params){.take = tree_take_entry, .array = "files"}, &request);
 }
 
 void api_file_delete(struct api_call *call)
@@ -120,7 +104,8 @@ void api_file_delete(struct api_call *call)
     if (path == NULL)
         return;
     wire_request_remove(&request, path, WIRE_REMOVE_RECURSIVE);
-    tree_ask(call, "File deleted successfully", tree_take_done, &request);
+    api_ask(call, &(struct ask_params){.take = tree_take_done, .text = "File deleted successfully"},
+            &request);
 }
 
 void api_file_mkdir(struct api_call *call)
@@ -130,19 +115,19 @@ void api_file_mkdir(struct api_call *call)
     if (path == NULL)
         return;
     wire_request_mkdir(&request, path, 0, WIRE_MKDIR_PARENTS);
-    tree_ask(call, "Directory created successfully", tree_take_done, &request);
+    api_ask(call,
+            &(struct ask_params){.take = tree_take_done, .text = "Directory created successfully"},
+            &request);
 }
 
 void api_file_info(struct api_call *call)
 {
     struct buf request = {0};
     const char *path = tree_path(call, "path");
-    struct ask *a = path != NULL ? api_ask_new(call, 200, tree_take_info) : NULL;
-    if (a == NULL)
+    if (path == NULL)
         return;
-    a->absent = tree_absent;
     wire_request_info(&request, path);
-    api_ask_send(a, call, &request);
+    api_ask(call, &(struct ask_params){.take = tree_take_info, .absent = tree_absent}, &request);
 }
 
 /* --- two paths --- */
@@ -176,7 +161,7 @@ static void tree_transfer(struct api_call *call, const char *text,
         return;
     }
     encode(&request, source, destination, flags & allowed);
-    tree_ask(call, text, tree_take_info, &request);
+    api_ask(call, &(struct ask_params){.take = tree_take_info, .text = text}, &request);
 }
 
 void api_file_move(struct api_call *call)
@@ -231,7 +216,8 @@ void api_file_chmod(struct api_call *call)
         return;
     }
     wire_request_chmod(&request, path, mode, flags);
-    tree_ask(call, "Mode changed successfully", tree_take_done, &request);
+    api_ask(call, &(struct ask_params){.take = tree_take_done, .text = "Mode changed successfully"},
+            &request);
 }
 
 void api_file_chown(struct api_call *call)
@@ -255,7 +241,9 @@ void api_file_chown(struct api_call *call)
         return;
     }
     wire_request_chown(&request, path, user, group, flags);
-    tree_ask(call, "Owner changed successfully", tree_take_done, &request);
+    api_ask(call,
+            &(struct ask_params){.take = tree_take_done, .text = "Owner changed successfully"},
+            &request);
 }
 
 /* --- watch --- */

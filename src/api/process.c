@@ -48,7 +48,7 @@ static int process_take_listed(struct ask *a, const struct wire_frame *frame)
     }
     if (!wire_reply_process(frame, &process))
         return -EPROTO;
-    if (a->flag && (process.flags & WIRE_PROCESS_PTY) == 0)
+    if (a->p.flag && (process.flags & WIRE_PROCESS_PTY) == 0)
         return 0;
     jsonw_object(&a->w);
     describe_process(&a->w, &process);
@@ -56,19 +56,12 @@ static int process_take_listed(struct ask *a, const struct wire_frame *frame)
     return 0;
 }
 
-/* `text` is that of an answer which has nothing else to say. */
-static void process_ask(struct api_call *call, int status, const char *text,
+static void process_ask(struct api_call *call,
                         int (*take)(struct ask *a, const struct wire_frame *frame),
-                        struct buf *request)
+                        const char *text, struct buf *request)
 {
-    struct ask *a = api_ask_new(call, status, take);
-    if (a == NULL) {
-        buf_done(request);
-        return;
-    }
-    a->text = text;
-    a->op.not_found = ERROR_PROCESS_NOT_FOUND;
-    api_ask_send(a, call, request);
+    const struct ask_params p = {.take = take, .text = text, .not_found = ERROR_PROCESS_NOT_FOUND};
+    api_ask(call, &p, request);
 }
 
 bool process_which(struct api_call *call, struct wire_which *ret)
@@ -190,7 +183,7 @@ static void process_start(struct api_call *call,
     free(a.args);
     free(a.env);
     if (rv == 0) {
-        process_ask(call, 201, NULL, process_take, &request);
+        api_ask(call, &(struct ask_params){.status = 201, .take = process_take}, &request);
         return;
     }
     buf_done(&request);
@@ -212,14 +205,10 @@ void api_pty_start(struct api_call *call)
 static void process_list(struct api_call *call, bool terminals)
 {
     struct buf request = {0};
-    struct ask *a = api_ask_new(call, 200, process_take_listed);
-    if (a == NULL)
-        return;
-    a->flag = terminals;
-    jsonw_key(&a->w, "processes");
-    jsonw_array(&a->w);
+    const struct ask_params p = {
+        .take = process_take_listed, .array = "processes", .flag = terminals};
     wire_request_process_list(&request);
-    api_ask_send(a, call, &request);
+    api_ask(call, &p, &request);
 }
 
 void api_process_list(struct api_call *call)
@@ -240,7 +229,7 @@ void api_process_get(struct api_call *call)
     if (!process_which(call, &which))
         return;
     wire_request_process_attach(&request, &which, WIRE_SEQ_NOW, 0);
-    process_ask(call, 200, NULL, process_take, &request);
+    process_ask(call, process_take, NULL, &request);
 }
 
 void api_process_delete(struct api_call *call)
@@ -250,7 +239,7 @@ void api_process_delete(struct api_call *call)
     if (!process_which(call, &which))
         return;
     wire_request_process_forget(&request, &which);
-    process_ask(call, 200, "Process deleted", api_ask_done, &request);
+    process_ask(call, api_ask_done, "Process deleted", &request);
 }
 
 /* --- stream --- */
@@ -331,7 +320,7 @@ void api_process_input(struct api_call *call)
     }
     eof = eof || api_query_is_true(call, "eof");
     wire_request_process_input(&request, &which, eof ? WIRE_INPUT_EOF : 0, data.data, data.len);
-    process_ask(call, 200, "Input written", api_ask_done, &request);
+    process_ask(call, api_ask_done, "Input written", &request);
 }
 
 static int process_parse_signal(struct api_call *call, uint32_t *ret, struct error *err)
@@ -399,7 +388,7 @@ void api_process_signal(struct api_call *call)
         return;
     }
     wire_request_process_signal(&request, &which, number, scope);
-    process_ask(call, 200, "Signal sent", api_ask_done, &request);
+    process_ask(call, api_ask_done, "Signal sent", &request);
 }
 
 void api_process_resize(struct api_call *call)
@@ -415,5 +404,5 @@ void api_process_resize(struct api_call *call)
         return;
     }
     wire_request_process_resize(&request, &which, columns, rows);
-    process_ask(call, 200, "Terminal resized", api_ask_done, &request);
+    process_ask(call, api_ask_done, "Terminal resized", &request);
 }
