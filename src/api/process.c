@@ -268,12 +268,16 @@ void api_process_stream(struct api_call *call)
                                .raw = encoding != NULL && strcmp(encoding, "base64") == 0};
     if (!process_which(call, &which))
         return;
-    if (process_parse_after(call, &feed.after, &err) < 0) {
+    bool own = api_query_is_true(call, "own");
+    int rv = process_parse_after(call, &feed.after, &err);
+    if (rv == 0 && own) /* to leave is to end the process */
+        rv = principal_require(&call->principal, SCOPE_RUN, &err);
+    if (rv < 0) {
         api_fail(call, &err);
         return;
     }
     wire_request_process_attach(&request, &which, event_first_wanted(feed.after),
-                                api_query_is_true(call, "own") ? WIRE_ATTACH_OWN : 0);
+                                own ? WIRE_ATTACH_OWN : 0);
     if (feed.after == WIRE_SEQ_NOW)
         feed.after = 0;
     api_feed_start(call, &feed, &request);

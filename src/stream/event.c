@@ -136,6 +136,8 @@ static int event_from_process(struct event_source *s, const struct wire_frame *f
     } else if (wire_reply_gap(frame, &next)) {
         event_source_gap(s, next);
     } else if (wire_reply_process(frame, &e.process)) {
+        /* A number from the future is one of another process that had this pid. */
+        s->after = MIN(s->after, MAX(e.process.next_seq, 1ull) - 1);
         s->emit(s, &e);
     } else if (wire_reply_process_exit(frame, &how)) {
         return event_source_exit(s, &how);
