@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#define ISOLATE_FILES 1024u
+#define ISOLATE_FILES 1280u
 #define ISOLATE_DIR   "sandbox" /* in the new root */
 #define ISOLATE_MOUNT (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 #define ISOLATE_NAMESPACES                                                                         \
