@@ -15,6 +15,7 @@
 #include "core/metrics.h"
 #include "http/server.h"
 #include "isolation/open.h"
+#include "network/network.h"
 #include "template/builder.h"
 
 #define SERVER_KEY_MAX  256   /* bytes of admin.key */
@@ -29,6 +30,7 @@ struct server {
     struct template_set templates;
     struct template_builder builder;
     struct isolation_driver *driver;
+    struct network *network; /* NULL: sandboxes have none */
     struct sandbox_table *sandboxes;
     struct api api;
     struct http_app app;
@@ -43,6 +45,7 @@ static void server_recovered(void *ctx);
 static void server_signal(uv_signal_t *handle, int signum);
 static void server_http_stopped(struct http_server *http);
 static void server_sandboxes_stopped(void *ctx);
+static void server_network_stopped(void *ctx);
 static void server_store_closed(void *ctx);
 
 /* Each connection and each operation in a sandbox needs a descriptor. Returns how many connections
@@ -96,15 +99,33 @@ static int server_open_templates(struct server *s, struct error *err)
     return rv < 0 ? error_set_errno(err, ERROR_INTERNAL, rv, "Cannot read the templates") : 0;
 }
 
+static int server_open_network(struct server *s, struct error *err)
+{
+    const struct config *c = s->config;
+    const struct network_options options = {
+        .program = c->egress_program,
+        .otherwise = c->egress == CONFIG_EGRESS_DENY ? EGRESS_DENY : EGRESS_PUBLIC,
+        .allow = c->egress_allow,
+        .deny = c->egress_deny,
+        .debug = c->log_level == LOG_DEBUG,
+    };
+    if (c->egress == CONFIG_EGRESS_OFF)
+        return 0;
+    s->network = network_new(&s->loop, &options, err);
+    return s->network != NULL ? 0 : -EINVAL;
+}
+
 static int server_open_sandboxes(struct server *s, struct error *err)
 {
     const struct config *c = s->config;
     (void)snprintf(s->sandbox_dir, sizeof(s->sandbox_dir), "%s/sandboxes", c->state_dir);
     s->driver = isolation_open(&s->loop, c, err);
-    if (s->driver == NULL || server_open_templates(s, err) < 0)
+    if (s->driver == NULL || server_open_templates(s, err) < 0 || server_open_network(s, err) < 0)
         return -EINVAL;
-    const struct sandbox_host host = {
-        .driver = s->driver, .dir = s->sandbox_dir, .guest_dir = c->guest_dir};
+    const struct sandbox_host host = {.driver = s->driver,
+                                      .dir = s->sandbox_dir,
+                                      .guest_dir = c->guest_dir,
+                                      .network = s->network};
     const struct sandbox_limits limits = {
         .max_live = (unsigned int)c->max_sandboxes,
         .max_account = (unsigned int)c->max_account,
@@ -137,6 +158,7 @@ static int server_listen(struct server *s, struct error *err)
         .auth = {.keys = s->keys, .tokens = s->tokens},
         .templates = &s->templates,
         .sandboxes = s->sandboxes,
+        .network = s->network,
         .isolation = s->driver->ops->name,
         .sample = server_sample,
         .workflows = {.loop = &s->loop,
@@ -302,6 +324,15 @@ static void server_http_stopped(struct http_server *http)
 }
 
 static void server_sandboxes_stopped(void *ctx)
+{
+    struct server *s = ctx;
+    if (s->network != NULL)
+        network_stop(s->network, server_network_stopped, s);
+    else
+        server_network_stopped(s);
+}
+
+static void server_network_stopped(void *ctx)
 {
     struct server *s = ctx;
     store_close(s->store, server_store_closed, s);

@@ -37,6 +37,7 @@ struct api {
     struct wf_engine workflows;
     struct template_set *templates;
     struct sandbox_table *sandboxes;
+    struct network *network;         /* NULL: sandboxes have none */
     struct ratelimit *ratelimit;     /* NULL: off */
     const char *isolation;           /* name of the driver */
     void (*sample)(struct api *api); /* sets the gauges that the server knows; before a scrape */
@@ -161,6 +162,9 @@ void api_process_resize(struct api_call *call);
 void api_pty_start(struct api_call *call);
 void api_pty_list(struct api_call *call);
 void api_pty_socket(struct api_call *call);
+void api_network_get(struct api_call *call);
+void api_network_put(struct api_call *call);
+void api_network_events(struct api_call *call);
 void api_file_read(struct api_call *call);
 void api_file_write(struct api_call *call);
 void api_file_list(struct api_call *call);

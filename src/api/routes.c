@@ -10,6 +10,7 @@
 #define PROC "/sandboxes/:id/processes/:pid"
 #define PTY  "/sandboxes/:id/pty/:pid"
 #define ENV  "/api/v1/sandbox/environments"
+#define NET  "/sandboxes/:id/network"
 #define FLOW "/api/v1/orchestrator/workflows"
 
 const struct api_route api_routes[] = {
@@ -89,6 +90,9 @@ const struct api_route api_routes[] = {
     {METHOD_GET, FLOW "/:id/runs", 0, SCOPE_READ, api_workflow_runs},
 
     /* Corral's own. */
+    {METHOD_GET, NET, SB, SCOPE_READ, api_network_get},
+    {METHOD_PUT, NET, RUN | BODY, SCOPE_RUN, api_network_put},
+    {METHOD_GET, NET "/events", SB, SCOPE_READ, api_network_events},
     {METHOD_POST, "/v1/admin/tokens/rotate", 0, SCOPE_MANAGE, api_auth_rotate},
     {METHOD_POST, "/v1/admin/keys", BODY, SCOPE_MANAGE, api_key_create},
     {METHOD_GET, "/v1/admin/keys", 0, SCOPE_MANAGE, api_key_list},

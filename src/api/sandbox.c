@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/network.h"
 
 #define SANDBOX_MAX_METADATA 65536 /* bytes of JSON text */
 #define SANDBOX_MAX_LABEL    256   /* bytes of provider and region */
@@ -96,7 +97,7 @@ static int parse_metadata(struct api_call *call, struct buf *text, struct error 
 
 static int parse_create(struct api_call *call, struct sandbox_params *p,
                         const struct template **template, struct buf *metadata, char ***env,
-                        struct error *err)
+                        struct buf *network, struct error *err)
 {
     const char *name = NULL;
     p->account = call->principal.account;
@@ -111,6 +112,8 @@ static int parse_create(struct api_call *call, struct sandbox_params *p,
         rv = json_get_env(call->body, "env_vars", env, err);
     if (rv == 0)
         rv = parse_metadata(call, metadata, err);
+    if (rv == 0)
+        rv = api_network_parse(call, network, &p->network, err);
     if (rv < 0)
         return rv;
     *template = template_find(call->api->templates, name);
@@ -163,14 +166,14 @@ void api_sandbox_create(struct api_call *call)
     struct error err;
     struct sandbox_params params = {0};
     const struct template *template = NULL;
-    cleanup_buf struct buf metadata = {0};
+    cleanup_buf struct buf metadata = {0}, network = {0};
     cleanup_free char **env = NULL;
     struct create *c = arena_alloc(&call->req->arena, sizeof(*c));
     if (c == NULL) {
         api_fail_code(call, ERROR_INTERNAL, "Out of memory");
         return;
     }
-    if (parse_create(call, &params, &template, &metadata, &env, &err) < 0) {
+    if (parse_create(call, &params, &template, &metadata, &env, &network, &err) < 0) {
         api_fail(call, &err);
         return;
     }

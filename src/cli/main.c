@@ -10,6 +10,7 @@
 static const struct cli_command cli_commands[] = {
     {"run",
      "[--sandbox ID] [--template NAME] [--timeout S] [--env N=V] [--dir DIR] [--keep] "
+     "[--deny-all] [--allow HOST] "
      "[--] COMMAND [ARG...]",
      "Run a command in a new sandbox, or in a given one", cli_run},
     {"shell",

@@ -16,6 +16,9 @@
 
 #define ISOLATION_AUTO 0 /* the first driver that this machine can run */
 
+/* What sandboxes without a policy may connect to; OFF: no sandbox has a network. */
+enum config_egress { CONFIG_EGRESS_PUBLIC, CONFIG_EGRESS_DENY, CONFIG_EGRESS_OFF };
+
 struct config_listen {
     char host[254]; /* name or address, without brackets */
     uint16_t port;
@@ -41,6 +44,10 @@ struct config {
     bool allow_weak_isolation;
     char *guest_dir;               /* absolute; agent and bridge */
     char *vmm;                     /* absolute; corral-vmm */
+    int egress;                    /* enum config_egress */
+    char *egress_allow;            /* entries with commas between them */
+    char *egress_deny;             /* the same */
+    char *egress_program;          /* absolute; corral-egress */
     char *template_default;        /* template of a create that names none */
     int64_t pool_size;             /* started sandboxes kept ready */
     int64_t max_sandboxes;         /* live at once on this host */

@@ -42,6 +42,7 @@ struct instance_spec {
                                  when it fits, otherwise a cold boot */
     bool cold;                /* boot, whatever snapshot there is */
     bool record;              /* instance_workset will be called */
+    bool network;             /* its flows go to the socket `egress` of the driver */
 };
 
 /* With this a restarted server finds the instance again; it is part of the sandbox's record. */
@@ -76,6 +77,9 @@ struct isolation_driver;
 struct isolation_ops {
     const char *name; /* as --isolation has it */
     bool images;      /* instances start from the images and the snapshot of a template */
+    /* The socket that the agent's flows arrive at (flow.h), below an instance's `dir`. Who listens
+     * there may come late, and come again: until then flows are refused. */
+    const char *egress;
     struct instance *(*create)(struct isolation_driver *d, const struct instance_spec *spec,
                                const struct instance_events *events, void *ctx);
     int (*start)(struct instance *instance);

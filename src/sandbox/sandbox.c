@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/timefmt.h"
 #include "sandbox/configure.h"
+#include "sandbox/connect.h"
 #include "sandbox/rest.h"
 #include "wire/reply.h"
 #include "wire/request.h"
@@ -123,6 +124,7 @@ void sandbox_free(struct sandbox *sb)
     free(sb->reason);
     free(sb->dir);
     free(sb->socket_path);
+    network_tenant_done(&sb->net);
     free(sb);
 }
 
@@ -155,6 +157,7 @@ static int sandbox_place(struct sandbox *sb, uv_loop_t *loop, const char *dir_ro
 static struct instance *sandbox_instance(struct sandbox *sb, const struct sandbox_host *host,
                                          const struct template *t)
 {
+    sb->network = host->network;
     const struct instance_spec spec = {
         .id = sb->id,
         .dir = sb->dir,
@@ -166,6 +169,7 @@ static struct instance *sandbox_instance(struct sandbox *sb, const struct sandbo
         .memory_mb = sb->memory_mb,
         .disk_mb = sb->disk_mb,
         .pids_max = SANDBOX_PIDS_MAX,
+        .network = host->network != NULL,
     };
     return instance_new(host->driver, &spec, &sandbox_instance_events, sb);
 }
@@ -239,6 +243,12 @@ void sandbox_warm_kernels(struct sandbox *sb)
     sandbox_ask_ready(sb);
 }
 
+static void sandbox_claimed(struct sandbox *sb)
+{
+    sandbox_move(sb, SANDBOX_CONFIGURING);
+    sandbox_connect(sb);
+}
+
 /* The request is empty: sandbox_configure_opened sends it once the connection is open. A clock that
  * was read now would be late by the time that the connection takes. */
 static void sandbox_configure(struct sandbox *sb)
@@ -247,7 +257,7 @@ static void sandbox_configure(struct sandbox *sb)
     if (sb->phase == SANDBOX_CONFIGURING)
         sb->clock_tries++;
     else
-        sandbox_move(sb, SANDBOX_CONFIGURING);
+        sandbox_claimed(sb);
     sandbox_op(sb, &none, SANDBOX_HANDSHAKE_MS);
 }
 
@@ -298,6 +308,8 @@ static void sandbox_on_op_failed(struct agent_call *call, const struct error *er
 
 static void sandbox_runs(struct sandbox *sb)
 {
+    if (sb->adopted)
+        sandbox_connect(sb);
     free((void *)sb->owner.env);
     sb->owner.env = NULL;
     sandbox_move(sb, SANDBOX_RUNNING);
@@ -434,6 +446,7 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
         list_del(it);
         rw->done(rw, sb, &err);
     }
+    network_detach(&sb->net);
     agent_target_fail(&sb->target, &err);
     if (sb->expiry_active)
         uv_close((uv_handle_t *)&sb->expiry, sandbox_on_expiry_closed);

@@ -32,6 +32,7 @@
 #include "base/list.h"
 #include "core/id.h"
 #include "isolation/driver.h"
+#include "network/network.h"
 #include "sandbox/owner.h"
 #include "template/template.h"
 #include "wire/call.h"
@@ -115,10 +116,12 @@ struct sandbox {
     char *socket_path;
     struct instance *instance; /* NULL before start and after `stopped` */
     struct agent_target target;
-    struct agent_call op;     /* PING, CODE_READY, CONFIGURE or CLOCK */
-    uint64_t clock_sent_ns;   /* uv_hrtime() when the last clock went out */
-    unsigned int clock_tries; /* CLOCK requests after CONFIGURE; SANDBOX_CLOCK_TRIES */
-    bool clock_late;          /* the last clock was too long on its way */
+    struct network *network;   /* NULL: the server has none */
+    struct network_tenant net; /* attached while it is configured and runs */
+    struct agent_call op;      /* PING, CODE_READY, CONFIGURE or CLOCK */
+    uint64_t clock_sent_ns;    /* uv_hrtime() when the last clock went out */
+    unsigned int clock_tries;  /* CLOCK requests after CONFIGURE; SANDBOX_CLOCK_TRIES */
+    bool clock_late;           /* the last clock was too long on its way */
     bool op_active;
     int op_status; /* 0 or negative errno; op_error then has the reason */
     struct error op_error;
@@ -137,8 +140,9 @@ struct sandbox {
 /* What every sandbox of this server shares. Strings are owned by the config. */
 struct sandbox_host {
     struct isolation_driver *driver;
-    const char *dir;       /* absolute; sandboxes live in <dir>/<id> */
-    const char *guest_dir; /* agent and bridge */
+    const char *dir;         /* absolute; sandboxes live in <dir>/<id> */
+    const char *guest_dir;   /* agent and bridge */
+    struct network *network; /* NULL: sandboxes have none */
 };
 
 /* A sandbox of `t` with a new id, not started; or an empty one, to be filled from a record. NULL:
@@ -165,6 +169,10 @@ void sandbox_warm_kernels(struct sandbox *sb);
 
 /* Sets the expiry to `seconds` from now; only while it runs. */
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds);
+
+/* Replaces its network policy, which is taken over, in the record and for its flows; only while it
+ * runs. 0 or -ENOMEM. */
+int sandbox_set_network(struct sandbox *sb, struct network_policy *policy);
 
 /* Tells the driver that code is about to run, once: a restored
  * sandbox then reads the memory of its kernels from disk ahead of it. */

@@ -322,6 +322,16 @@ static void table_pool_empty(void *ctx)
     table_maybe_stopped(ctx);
 }
 
+/* The counters of a network change too often for a record each time. */
+static void table_keep_counters(struct sandbox_table *t)
+{
+    list_for_each (it, &t->by_age) {
+        struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+        if (sb->phase == SANDBOX_RUNNING && sb->net.rx + sb->net.tx > 0)
+            sandbox_table_write(sb);
+    }
+}
+
 void sandbox_table_stop(struct sandbox_table *t, bool all, void (*done)(void *ctx), void *ctx)
 {
     t->stopping = true;
@@ -334,6 +344,7 @@ void sandbox_table_stop(struct sandbox_table *t, bool all, void (*done)(void *ct
                 sandbox_end(sb, SANDBOX_STATUS_TERMINATED, "The server was stopped", NULL);
         }
     }
+    table_keep_counters(t);
     pool_stop(t->pool);
     table_maybe_stopped(t);
 }

@@ -30,6 +30,7 @@ static void kvm_free(struct isolation_driver *base);
 
 static const struct isolation_ops kvm_ops = {
     .name = "kvm",
+    .egress = KVM_EGRESS,
     .images = true,
     .create = kvm_instance_create,
     .start = kvm_instance_start,

@@ -17,6 +17,8 @@
 #define KVM_UID_FIRST 1900000000u
 #define KVM_UID_COUNT 65536u
 
+#define KVM_EGRESS "vsock.sock_1025" /* FLOW_PORT of flow.h */
+
 struct kvm_driver {
     struct isolation_driver base;
     char *state_dir;

@@ -31,6 +31,7 @@ static void oci_free(struct isolation_driver *d);
 
 static const struct isolation_ops oci_ops = {
     .name = "oci",
+    .egress = OCI_NET_DIR "/" OCI_NET_SOCKET,
     .create = oci_instance_create,
     .start = oci_instance_start,
     .adopt = oci_instance_adopt,
