@@ -90,10 +90,12 @@ class Metrics(SandboxTest):
         busy = self.metrics()
         self.assertGreater(busy["cpu_usage"], 5)
         self.assertLessEqual(busy["cpu_usage"], 100)
+        # What the server and the agent say to each other is no network of the sandbox.
         self.run_command("cat", args=["/usr/bin/python3.11"])
-        self.assertGreater(self.metrics()["network_tx"], before["network_tx"] + 1_000_000)
         self.post("files/write", {"path": "x", "content": "y" * 1_000_000})
-        self.assertGreater(self.metrics()["network_rx"], before["network_rx"] + 1_000_000)
+        after = self.metrics()
+        self.assertEqual((after["network_rx"], after["network_tx"]),
+                         (before["network_rx"], before["network_tx"]))
 
     def test_of_the_server(self):
         answer = self.api.get("/metrics", prefix="")
