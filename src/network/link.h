@@ -10,7 +10,7 @@
  * STARTING   READY                            LINK_READY_MS   UP, or LOST
  * UP         its end, or a broken packet      -               LOST
  * LOST       the process's exit: it is killed -               WAITING, or ENDED
- * WAITING    the pause, longer each time      LINK_PAUSE_MAX  STARTING
+ * WAITING    the pause, longer each time      LINK_PAUSE_MAX_MS STARTING
  *
  * The link keeps nothing of what it sends. A new process knows nothing: `started` is called, and
  * then `writable` whenever a packet can go out.
