@@ -23,7 +23,7 @@ struct network {
     struct list tenants[NETWORK_BUCKETS];
     struct list pending; /* struct network_tenant */
     struct list drops;   /* struct network_drop */
-    unsigned int drop_count;
+    unsigned int tenant_count, drop_count;
     struct packet_stats last; /* of this process */
     void (*stopped)(void *ctx);
     void *stopped_ctx;
@@ -284,7 +284,7 @@ static void network_on_packet(struct network_link *link, struct packet *p)
 int network_attach(struct network *n, struct network_tenant *t, const char *id, const char *dir,
                    const char *name, struct network_policy *policy)
 {
-    int fd = network_listen(dir, name);
+    int fd = n->tenant_count < NETWORK_TENANTS_MAX ? network_listen(dir, name) : -ENOSPC;
     if (fd < 0) {
         network_policy_done(policy);
         return fd;
@@ -299,6 +299,7 @@ int network_attach(struct network *n, struct network_tenant *t, const char *id, 
     t->tell_sandbox = t->tell_policy = true;
     list_init(&t->pending);
     list_add_tail(network_bucket(n, id), &t->by_hash);
+    n->tenant_count++;
     network_mark(t);
     network_pump(&n->link);
     return 0;
@@ -338,6 +339,7 @@ void network_detach(struct network_tenant *t)
     if (n == NULL)
         return;
     t->network = NULL;
+    n->tenant_count--;
     list_del(&t->by_hash);
     list_del(&t->pending);
     (void)close(t->listener);

@@ -17,7 +17,8 @@
 #include "network/events.h"
 #include "network/link.h"
 
-#define NETWORK_DROPS_MAX 4096u /* ended sandboxes that corral-egress was not told of yet */
+#define NETWORK_TENANTS_MAX 4096u /* corral-egress takes no more */
+#define NETWORK_DROPS_MAX   4096u /* ended sandboxes that corral-egress was not told of yet */
 
 struct network;
 

@@ -158,7 +158,7 @@ static int policy_rule(const json *item, const char *field, struct network_rules
         rv = json_need_str(item, "host", &host, err);
     if (rv == 0)
         rv = json_get_array(item, "ports", &ports, err);
-    if (rv < 0)
+    if (rv < 0 || host == NULL)
         return rv;
     if (strlen(host) >= POLICY_HOST - 3)
         return error_set(err, ERROR_INVALID_ARGUMENT, "The host %.60s... is too long", host);

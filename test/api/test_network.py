@@ -14,6 +14,7 @@ import internet_host
 from corraltest import wait_until
 
 internet = internet_host.internet
+OWN = "10.0.2.15"  # the address of the emulated host
 
 # One connection and what became of it, as errno's name.
 CONNECT = """
@@ -270,6 +271,39 @@ class Restart(NetworkTest):
         found = subprocess.run(["ip", "netns", "pids", self.net.host], capture_output=True,
                                text=True, check=True).stdout.split()
         return found or None
+
+
+class OwnServer(corraltest.Server):
+    """Its sandboxes may connect to the server itself."""
+
+    def __init__(self, options=(), build=None):
+        super().__init__(options, build)
+        self.options += ["--egress-allow", f"{OWN}:{self.port},{OWN}:1"]
+
+
+@unittest.skipUnless(corraltest.HOST.address == "0.0.0.0", "the server is on the loopback alone")
+class Own(corraltest.ApiTest):
+    """The emulated host has no internet, but a server: corrald."""
+    kind = OwnServer
+    connect, python = NetworkTest.connect, NetworkTest.python
+
+    @classmethod
+    def prepare(cls):
+        cls.shared = cls.api.create()["sandbox_id"]
+
+    def test_to_the_server_and_no_further(self):
+        text = self.python("import urllib.request as r\n"
+                           f"print(r.urlopen('http://{OWN}:{self.server.port}/health').read())")
+        self.assertIn('"status":"ok"', text)
+        self.assertEqual(self.connect(OWN, 1), "ECONNREFUSED")
+        self.assertEqual(self.connect(OWN, 2), "EHOSTUNREACH")
+        events = self.api.get(f"/sandboxes/{self.shared}/network/events").json["events"]
+        self.assertEqual((events[-1]["host"], events[-1]["reason"]), (OWN, "floor"))
+        answer = self.api.request("PUT", f"/sandboxes/{self.shared}/network", {"deny": ["*"]})
+        self.assertEqual(answer.status, 200, answer)
+        self.assertEqual(self.connect(OWN, self.server.port), "EHOSTUNREACH")
+        wait_until(lambda: self.api.get(f"/sandboxes/{self.shared}/metrics").json["network_rx"] > 0,
+                   5, "bytes are metered")
 
 
 class Off(corraltest.ApiTest):
