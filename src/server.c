@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "api/api.h"
+#include "auth/secret.h"
 #include "base/log.h"
 #include "core/file.h"
 #include "core/loop_lag.h"
@@ -26,6 +27,7 @@ struct server {
     struct store *store;
     struct apikeys *keys;
     struct tokens *tokens;
+    struct secrets *secrets;
     struct template_set templates;
     struct template_builder builder;
     struct isolation_driver *driver;
@@ -69,6 +71,8 @@ static int server_open_state(struct server *s, struct error *err)
         rv = apikeys_ensure_admin(s->keys, c->state_dir, err);
     if (rv == 0)
         rv = tokens_load(&s->tokens, s->store, err);
+    if (rv == 0)
+        rv = secrets_open(&s->secrets, s->store, c->state_dir, err);
     return rv;
 }
 
@@ -134,6 +138,7 @@ static int server_listen(struct server *s, struct error *err)
         .config = c,
         .store = s->store,
         .keys = s->keys,
+        .secrets = s->secrets,
         .auth = {.keys = s->keys, .tokens = s->tokens},
         .templates = &s->templates,
         .sandboxes = s->sandboxes,

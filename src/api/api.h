@@ -31,6 +31,7 @@ struct api {
     const struct config *config;
     struct store *store;
     struct apikeys *keys;
+    struct secrets *secrets;
     struct auth auth;
     struct password_queue passwords;
     struct throttle throttle; /* of wrong passwords */
@@ -181,6 +182,9 @@ void api_upload_data(struct api_call *call, const uint8_t *data, size_t len);
 void api_upload_end(struct api_call *call);
 void api_download(struct api_call *call);
 void api_template_list(struct api_call *call);
+void api_secret_set(struct api_call *call);
+void api_secret_list(struct api_call *call);
+void api_secret_delete(struct api_call *call);
 void api_key_create(struct api_call *call);
 void api_key_list(struct api_call *call);
 void api_key_revoke(struct api_call *call);

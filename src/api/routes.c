@@ -69,6 +69,9 @@ const struct api_route api_routes[] = {
      api_upload_end},
     {METHOD_GET, "/sandboxes/:id/download", RUN, SCOPE_READ, api_download},
     {METHOD_GET, "/templates", API_AGENTS, SCOPE_READ, api_template_list},
+    {METHOD_PUT, "/secrets/:name", API_AGENTS | BODY, SCOPE_RUN, api_secret_set},
+    {METHOD_GET, "/secrets", API_AGENTS, SCOPE_RUN, api_secret_list},
+    {METHOD_DELETE, "/secrets/:name", API_AGENTS, SCOPE_RUN, api_secret_delete},
 
     /* The API of the gateway: sign-in, environments, workflows. */
     {METHOD_POST, "/api/v1/auth/token", API_PUBLIC, SCOPE_READ, api_auth_token},
