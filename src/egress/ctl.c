@@ -133,7 +133,6 @@ static int ctl_setup(struct egress *e, struct cursor *c)
         session_set_sign(e->sessions, s.ca_cert, s.ca_key, &err) < 0)
         log_error("no host can be intercepted", "reason=\"%s\"", err.message);
     frame_setup_done(&s);
-    explicit_bzero(e->ctl.packet, EGRESS_MAX_FRAME);
     if (rv < 0) {
         log_error("the operator's lists cannot be read", "reason=\"%s\"", err.message);
         return rv;
@@ -195,7 +194,6 @@ static int ctl_policy(struct egress *e, struct cursor *c)
     else
         policy_done(&p);
     frame_policy_done(&f);
-    explicit_bzero(e->ctl.packet, EGRESS_MAX_FRAME); /* values of transforms may be secrets */
     return 0;
 }
 
@@ -268,6 +266,7 @@ static void ctl_on_poll(uv_poll_t *poll, int status, int events)
             return;
         if (rv == 1)
             rv = ctl_carry_out(e, &in);
+        explicit_bzero(e->ctl.packet, in.len); /* the CA's key, values of transforms */
         if (in.fd >= 0)
             (void)close(in.fd);
         if (rv < 0) {
