@@ -27,8 +27,8 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
-#define VM_PAUSE_SECONDS 10
-#define VM_NOTIFY        0x50u /* offset of QueueNotify (virtio 1.2, 4.2.2) */
+#define VM_PAUSE_MS 10000u
+#define VM_NOTIFY   0x50u /* offset of QueueNotify (virtio 1.2, 4.2.2) */
 
 static void vm_enter(void *ctx)
 {
@@ -125,6 +125,7 @@ static void vm_init_empty(struct vm *vm)
 int vm_init(struct vm *vm)
 {
     vm_init_empty(vm);
+    vm->pause_ms = VM_PAUSE_MS;
     int rv = vm_init_lock(vm);
     return rv == 0 ? vm_init_loop(vm) : rv;
 }
@@ -188,19 +189,45 @@ static bool vm_at_rest(const struct vm *vm)
     return true;
 }
 
+static struct timespec vm_deadline(uint64_t ms)
+{
+    struct timespec at;
+    uint64_t ns = loop_now() + ms * 1000000u;
+    at.tv_sec = (time_t)(ns / 1000000000u);
+    at.tv_nsec = (long)(ns % 1000000000u);
+    return at;
+}
+
+/* Gives the lock up while it waits: a vCPU may have to finish a device access first. */
+static int vm_wait_for_rest(struct vm *vm)
+{
+    struct timespec until = vm_deadline(vm->pause_ms);
+    while (!vm_at_rest(vm)) {
+        if (pthread_cond_timedwait(&vm->rest, &vm->lock, &until) == ETIMEDOUT)
+            return -ETIMEDOUT;
+    }
+    return 0;
+}
+
+/* The pause has failed: the vCPUs that came to rest run on, and the machine is as it was. */
+static void vm_pause_undo(struct vm *vm)
+{
+    if (vm->state != CTL_STATE_RUNNING || vm->exit != CTL_EXIT_NONE)
+        return;
+    for (unsigned int i = 0; i < vm->vcpus; i++)
+        vcpu_resume(&vm->vcpu[i]);
+}
+
 int vm_pause(struct vm *vm)
 {
-    struct timespec until;
     if (vm->state == CTL_STATE_EXITED)
         return -EINVAL;
     for (unsigned int i = 0; i < vm->vcpus; i++)
         vcpu_kick(&vm->vcpu[i]);
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += VM_PAUSE_SECONDS;
-    while (!vm_at_rest(vm)) {
-        /* Gives the lock up: a vCPU may have to finish a device access first. */
-        if (pthread_cond_timedwait(&vm->rest, &vm->lock, &until) == ETIMEDOUT)
-            return -ETIMEDOUT;
+    int rv = vm_wait_for_rest(vm);
+    if (rv < 0) {
+        vm_pause_undo(vm);
+        return rv;
     }
     if (vm->state == CTL_STATE_RUNNING) {
         vm->state = CTL_STATE_PAUSED;

@@ -57,7 +57,8 @@ struct vm {
     struct kvm_cpuid2 *cpuid; /* owned; what the host supports */
     uint32_t cpu;             /* fingerprint */
     bool seccomp;
-    int pagemap_fd; /* not owned */
+    int pagemap_fd;    /* not owned */
+    uint32_t pause_ms; /* most that a pause waits for the machine to come to rest */
     enum ctl_state state;
     uint64_t clock; /* of the guest at the pause; 0: unknown */
     enum ctl_exit exit;
@@ -75,7 +76,8 @@ int vm_start_threads(struct vm *vm, struct error *err);
 
 /* 0, -EALREADY when it runs, -EINVAL once it has ended. To the guest a pause takes no time. */
 int vm_resume(struct vm *vm);
-/* Returns when every vCPU is at rest; -ETIMEDOUT when one does not come. */
+/* Returns when every vCPU is at rest. -ETIMEDOUT when one does not come: the others run on, and the
+ * state is what it was. */
 int vm_pause(struct vm *vm);
 /* Prepares the pages of a list, and forgets the list. The vCPUs are at rest. */
 void vm_prefetch(struct vm *vm, struct workset *w);

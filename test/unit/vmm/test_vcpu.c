@@ -173,6 +173,29 @@ static void pause_and_resume_again_and_again(void)
     done();
 }
 
+/* A pause that is taken back before the vCPU has noticed it: the guest runs on. */
+static void a_kick_may_be_taken_back(void)
+{
+    /* out 0x61, al; inc al; jmp start */
+    static const uint8_t code[] = {0xe6, 0x61, 0xfe, 0xc0, 0xeb, 0xfa};
+    setup(code, sizeof(code));
+    resume();
+    for (int i = 0; i < 200; i++) {
+        wait_for(&pio_count, __atomic_load_n(&pio_count, __ATOMIC_SEQ_CST) + 1);
+        pthread_mutex_lock(&lock);
+        vcpu_kick(&v);
+        pthread_mutex_unlock(&lock);
+        if (i % 2 == 0)
+            usleep(50);
+        pthread_mutex_lock(&lock);
+        vcpu_resume(&v);
+        pthread_mutex_unlock(&lock);
+    }
+    wait_for(&pio_count, __atomic_load_n(&pio_count, __ATOMIC_SEQ_CST) + 1);
+    T_TRUE(pause_within(10));
+    done();
+}
+
 /* A pause may come in the middle of an instruction that is many exits; none of them is lost. */
 static void string_output_survives_pauses(void)
 {
@@ -236,5 +259,6 @@ static void registers_survive_a_save(void)
 }
 
 T_MAIN(T_CASE(ports_reach_the_owner), T_CASE(device_memory_reaches_the_owner),
-       T_CASE(pause_and_resume_again_and_again), T_CASE(string_output_survives_pauses),
-       T_CASE(an_idle_guest_can_be_paused), T_CASE(registers_survive_a_save))
+       T_CASE(pause_and_resume_again_and_again), T_CASE(a_kick_may_be_taken_back),
+       T_CASE(string_output_survives_pauses), T_CASE(an_idle_guest_can_be_paused),
+       T_CASE(registers_survive_a_save))
