@@ -139,7 +139,7 @@ static void kvm_instance_sign(struct kvm_instance *o)
         return;
     if (o->ending.died && o->ctl_over)
         kvm_instance_tell_end(o);
-    else
+    else if (!uv_is_active((uv_handle_t *)&o->timer)) /* counted from the first sign */
         (void)uv_timer_start(&o->timer, kvm_instance_on_grace, EXIT_GRACE_MS, 0);
 }
 

@@ -79,6 +79,7 @@ struct kvm_instance {
     struct kvm_op op;
     uint64_t disk_read, disk_write; /* as last told */
     uint64_t disk_asked;            /* uv_now of the last question; 0: never */
+    bool disk_asking;               /* which is not answered yet */
 };
 
 static inline struct kvm_driver *kvm_instance_driver(const struct kvm_instance *o)
