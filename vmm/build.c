@@ -20,6 +20,7 @@
 #include "acpi.h"
 #include "boot.h"
 #include "cpuid.h"
+#include "disk_cow.h"
 #include "snapshot.h"
 
 /* What devices are given to reach the machine. */
@@ -57,6 +58,27 @@ static void build_disk_wake(struct loop_timer *t)
 }
 
 /* The machine. */
+
+static const char *build_disk_fault(int rv)
+{
+    switch (rv) {
+    case -EBUSY:
+        return "the overlay is used by another VM";
+    case -ESTALE:
+        return "the overlay belongs to another disk image";
+    default:
+        return "the disk cannot be used";
+    }
+}
+
+static int build_disk(struct vm *vm, const struct vm_config *config, struct error *err)
+{
+    int rv = config->overlay_fd >= 0 ? disk_cow_open(config->disk_fd, config->overlay_fd, &vm->disk)
+                                     : disk_raw_open(config->disk_fd, &vm->disk);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "%s", build_disk_fault(rv));
+    return 0;
+}
 
 static int build_devices(struct vm *vm, const struct vm_config *config)
 {
@@ -215,10 +237,11 @@ int build_vm(struct vm *vm, const struct vm_config *config, void (*exited)(struc
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the event loop cannot be made");
     vm->exited = exited;
-    vm->disk = config->disk;
     vm->seccomp = config->seccomp;
     vm->pagemap_fd = config->pagemap_fd;
     rv = kvm_open(&vm->kvm, config->kvm_fd, err);
+    if (rv == 0)
+        rv = build_disk(vm, config, err);
     if (rv == 0)
         rv = state_fd >= 0 ? build_restored(vm, config, err) : build_cold(vm, config, err);
     if (rv == 0)

@@ -3,14 +3,16 @@
  * files.c - from options to open files.
  *
  * This code runs with the starter's rights, which are root's under corrald, and before any guest
- * exists. It reads only the files of the disk; all others are read behind the walls. Its faults
- * name the file, which is what their reader can act on.
+ * exists. It looks into no file: it copies one, or makes one from what it knows, and what files say
+ * is read behind the walls (build.c). Its faults name the file, which is what their reader can act
+ * on.
  */
 #include "files.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -74,40 +76,14 @@ static int files_open_overlay(const struct options *o, int base_fd, struct error
     return TAKE_FD(fd);
 }
 
-static const char *files_disk_fault(int rv)
-{
-    switch (rv) {
-    case -EBUSY:
-        return "the overlay is used by another VM";
-    case -ESTALE:
-        return "the overlay belongs to another disk image";
-    default:
-        return "the disk cannot be used";
-    }
-}
-
-static int files_open_disk(const struct options *o, struct disk **ret, struct error *err)
+static int files_open_disk(const struct options *o, struct vm_config *c, struct error *err)
 {
     /* Under an overlay the image is shared by many VMs: none may be able to write it. */
     int flags = o->overlay != NULL ? O_RDONLY : O_RDWR;
-    cleanup_close int fd = files_open_one(AT_FDCWD, o->disk, flags, err);
-    if (fd < 0)
-        return fd;
-    int rv;
-    if (o->overlay == NULL) {
-        rv = disk_raw_open(fd, ret);
-    } else {
-        cleanup_close int overlay = files_open_overlay(o, fd, err);
-        if (overlay < 0)
-            return overlay;
-        rv = disk_cow_open(fd, overlay, ret);
-        if (rv == 0)
-            (void)TAKE_FD(overlay);
-    }
-    if (rv < 0)
-        return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "%s", files_disk_fault(rv));
-    (void)TAKE_FD(fd);
-    return 0;
+    c->disk_fd = files_open_one(AT_FDCWD, o->disk, flags, err);
+    if (c->disk_fd >= 0 && o->overlay != NULL)
+        c->overlay_fd = files_open_overlay(o, c->disk_fd, err);
+    return c->disk_fd < 0 || (o->overlay != NULL && c->overlay_fd < 0) ? -EINVAL : 0;
 }
 
 /* What the VM starts from. */
@@ -146,6 +122,8 @@ static struct vm_config files_config(const struct options *o)
         .memory_fd = -1,
         .workset_fd = -1,
         .workset_code_fd = -1,
+        .disk_fd = -1,
+        .overlay_fd = -1,
         .disk_limits = {(uint64_t)o->disk_bps, (uint64_t)o->disk_iops},
         .vsock_fd = -1,
         .vsock_path = CTL_VSOCK_NAME,
@@ -160,7 +138,7 @@ int files_open(const struct options *o, struct vm_config *c, int *ret_ctl_fd, st
     *c = files_config(o);
     int rv = o->restore != NULL ? files_open_snapshot(o, c, err) : files_open_kernel(o, c, err);
     if (rv == 0)
-        rv = files_open_disk(o, &c->disk, err);
+        rv = files_open_disk(o, c, err);
     if (rv < 0)
         return rv;
     c->kvm_fd = files_open_one(AT_FDCWD, "/dev/kvm", O_RDWR, err);
@@ -174,9 +152,36 @@ int files_open(const struct options *o, struct vm_config *c, int *ret_ctl_fd, st
     return *ret_ctl_fd < 0 ? -EINVAL : 0;
 }
 
-int files_open_pagemap(const struct options *o, struct vm_config *c, struct error *err)
+int files_open_proc(const struct options *o, int *ret_proc_fd, struct error *err)
 {
+    *ret_proc_fd = -1;
     if (o->record)
-        c->pagemap_fd = files_open_one(AT_FDCWD, "/proc/self/pagemap", O_RDONLY, err);
-    return o->record && c->pagemap_fd < 0 ? -EINVAL : 0;
+        *ret_proc_fd = files_open_one(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY, err);
+    return o->record && *ret_proc_fd < 0 ? *ret_proc_fd : 0;
+}
+
+int files_open_pagemap(int proc_fd, struct vm_config *c, struct error *err)
+{
+    cleanup_close int proc = proc_fd;
+    if (proc < 0)
+        return 0;
+    /* The file belongs to root as long as others may not look into this process. */
+    int was = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    c->pagemap_fd = files_open_one(proc, "self/pagemap", O_RDONLY, err);
+    (void)prctl(PR_SET_DUMPABLE, was == 1, 0, 0, 0);
+    return MIN(c->pagemap_fd, 0);
+}
+
+/* What a guest may write to: its disk, and the files of a snapshot. */
+uint64_t files_largest(const struct vm_config *c)
+{
+    const int fds[] = {c->memory_fd, c->overlay_fd >= 0 ? c->overlay_fd : c->disk_fd};
+    uint64_t size = c->memory + STATE_TRAILER;
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+        struct stat st;
+        if (fds[i] >= 0 && fstat(fds[i], &st) == 0)
+            size = MAX(size, (uint64_t)st.st_size);
+    }
+    return MAX(size, (uint64_t)STATE_MAX_SIZE);
 }

@@ -66,8 +66,14 @@ static int main_detach(int ready_fd)
     return dup2(ready, STDOUT_FILENO);
 }
 
-static int main_cgroups(char *dirs, struct error *err)
+/* Root's limits are the host's: a VM without one of its own may take all of it. An ordinary user
+ * has those of its session. */
+static int main_cgroups(const struct options *o, struct error *err)
 {
+    char *dirs = o->cgroup;
+    if (dirs == NULL && !o->no_cgroup && geteuid() == 0)
+        return error_set(err, ERROR_INVALID_ARGUMENT,
+                         "root has to name a --cgroup, or say --no-cgroup");
     for (char *dir; (dir = strsep(&dirs, ":")) != NULL;) {
         if (isolate_cgroup(dir, err) < 0)
             return -EINVAL;
@@ -97,30 +103,32 @@ static int main_fork(int *ret_ready_fd, struct error *err)
 /*
  * The stages, in the only order that works. Inherited files close before new ones open; paths are
  * opened while there are paths; cgroups are entered while their files can be reached, and before
- * the guest's memory exists, which then counts there; the page map is that of the process that maps
- * guest memory, and needs /proc, which the new root has not; identity goes last, as all before it
- * needs its rights.
+ * the guest's memory exists, which then counts there; identity goes late, as all before it needs
+ * its rights, except for the page map, which must not have them.
  */
 static int main_enter(struct vm_config *config, int *ret_ctl_fd, int *ret_ready_fd,
                       struct error *err)
 {
     struct options *o = &main_options;
     bool jail = !o->no_jail;
+    int proc_fd = -1;
     int rv = isolate_early(err);
     if (rv == 0)
         rv = files_open(o, config, ret_ctl_fd, err);
     if (rv == 0 && jail)
-        rv = main_cgroups(o->cgroup, err);
+        rv = main_cgroups(o, err);
     if (rv == 0 && jail)
         rv = main_fork(ret_ready_fd, err);
     if (rv == 0)
-        rv = files_open_pagemap(o, config, err);
+        rv = files_open_proc(o, &proc_fd, err);
     if (rv == 0 && jail)
         rv = isolate_root(err);
     if (rv == 0 && jail)
-        rv = isolate_limits(err);
+        rv = isolate_limits(files_largest(config), err);
     if (rv == 0 && jail)
         rv = isolate_identity((uid_t)o->uid, (gid_t)o->gid, err);
+    if (rv == 0)
+        rv = files_open_pagemap(proc_fd, config, err);
     return rv;
 }
 
@@ -162,6 +170,9 @@ static int main_vm(struct error *err)
     int rv = main_enter(&config, &ctl_fd, &ready_fd, err);
     if (rv < 0)
         return rv;
+    /* From here on files speak that a stranger may have made: state, kernel, overlay. */
+    if (config.seccomp && filter_install(FILTER_BUILD) < 0)
+        return error_set(err, ERROR_SANDBOX_FAILED, "the system call filter is refused");
     rv = build_vm(&vm, &config, main_exited, err);
     if (rv == 0)
         rv = control_init(&main_control, &vm, ctl_fd);

@@ -53,6 +53,7 @@ static const struct {
     {"disk-iops", OPT_INT, OPT(disk_iops), INT32_MAX,
      "disk limit in requests per second (0: none)"},
     {"cgroup", OPT_STR, OPT(cgroup), 0, "cgroup directories to enter, separated by colons"},
+    {"no-cgroup", OPT_FLAG, OPT(no_cgroup), 0, "as root: run without one all the same"},
     {"uid", OPT_INT, OPT(uid), INT32_MAX, "user id to run as"},
     {"gid", OPT_INT, OPT(gid), INT32_MAX, "group id to run as"},
     {"paused", OPT_FLAG, OPT(paused), 0, "wait for a START request before the guest runs"},

@@ -101,8 +101,12 @@ static int snap_save_memory(const struct vm *vm, int fd, struct state_meta *meta
     uint8_t trailer[STATE_TRAILER];
     struct iovec iov = {trailer, sizeof(trailer)};
     struct stat st;
-    if (ftruncate(fd, (off_t)(vm->mem.size + STATE_TRAILER)) < 0)
+    if (fstat(fd, &st) < 0)
         return -errno;
+    /* What is not written reads as zeros only in a file that had nothing; the trailer gives it its
+     * length. */
+    if (!S_ISREG(st.st_mode) || st.st_size != 0)
+        return -EINVAL;
     int rv = snap_write_range(vm, fd, 0, vm->mem.size);
     if (rv < 0)
         return rv;

@@ -170,6 +170,8 @@ static int launch_argv(struct kvm_launch *l, const char *cgroup_dirs, struct err
         launch_arg(&a, "--record");
     if (cgroup_dirs != NULL)
         launch_option(&a, "cgroup", "%s", cgroup_dirs);
+    else
+        launch_arg(&a, "--no-cgroup"); /* this machine has none; driver.c has said so */
     if (l->uid != 0) {
         launch_option(&a, "uid", "%u", l->uid);
         launch_option(&a, "gid", "%u", l->uid);
