@@ -101,10 +101,9 @@ static int build_devices(struct vm *vm, const struct vm_config *config)
     return rv == 0 ? vm_map_devices(vm) : rv;
 }
 
-static int build_vcpus(struct vm *vm, unsigned int count)
+static int build_vcpus(struct vm *vm)
 {
-    for (unsigned int i = 0; i < count; i++) {
-        vm->vcpus++;
+    for (unsigned int i = 0; i < vm->vcpus; i++) {
         int rv = vcpu_init(&vm->vcpu[i], &vm->kvm, i, &vm_vcpu_ops, vm, &vm->lock);
         if (rv < 0)
             return rv;
@@ -113,13 +112,12 @@ static int build_vcpus(struct vm *vm, unsigned int count)
 }
 
 /* What cold and restored machines have in common, once there is memory. */
-static int build_machine(struct vm *vm, const struct vm_config *config, unsigned int vcpus,
-                         struct error *err)
+static int build_machine(struct vm *vm, const struct vm_config *config, struct error *err)
 {
     int rv = kvm_create(&vm->kvm, &vm->mem, err);
     if (rv < 0)
         return rv;
-    rv = build_vcpus(vm, vcpus);
+    rv = build_vcpus(vm);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the vCPUs cannot be made");
     rv = build_devices(vm, config);
@@ -131,28 +129,15 @@ static int build_machine(struct vm *vm, const struct vm_config *config, unsigned
 static int build_fingerprint(struct vm *vm, unsigned int vcpus, struct error *err)
 {
     vm->cpuid = kvm_supported_cpuid(&vm->kvm);
-    cleanup_free struct kvm_cpuid2 *t = cpuid_new();
-    if (vm->cpuid == NULL || t == NULL)
+    vm->vcpus = vcpus;
+    cleanup_free struct kvm_cpuid2 *t = vm->cpuid != NULL ? vm_cpuid(vm, 0) : NULL;
+    if (t == NULL)
         return error_set(err, ERROR_SANDBOX_FAILED, "KVM does not report the CPU's features");
-    t->nent = vm->cpuid->nent;
-    memcpy(t->entries, vm->cpuid->entries, t->nent * sizeof(t->entries[0]));
-    cpuid_policy(t, 0, vcpus, vm->kvm.tsc_deadline);
     vm->cpu = cpuid_fingerprint(t);
     return 0;
 }
 
 /* Cold. */
-
-static struct kvm_cpuid2 *build_cpuid(const struct vm *vm, unsigned int vcpu)
-{
-    struct kvm_cpuid2 *t = cpuid_new();
-    if (t == NULL)
-        return NULL;
-    t->nent = vm->cpuid->nent;
-    memcpy(t->entries, vm->cpuid->entries, t->nent * sizeof(t->entries[0]));
-    cpuid_policy(t, vcpu, vm->vcpus, vm->kvm.tsc_deadline);
-    return t;
-}
 
 static int build_boot(struct vm *vm, const struct vm_config *config, struct error *err)
 {
@@ -163,7 +148,7 @@ static int build_boot(struct vm *vm, const struct vm_config *config, struct erro
         return rv;
     rv = acpi_build(&vm->mem, vm->vcpus, LAYOUT_VIRTIO_MAX);
     for (unsigned int i = 0; rv == 0 && i < vm->vcpus; i++) {
-        cleanup_free struct kvm_cpuid2 *t = build_cpuid(vm, i);
+        cleanup_free struct kvm_cpuid2 *t = vm_cpuid(vm, i);
         rv = t != NULL ? vcpu_boot(&vm->vcpu[i], t, &entry) : -ENOMEM;
     }
     if (rv < 0)
@@ -183,7 +168,7 @@ static int build_cold(struct vm *vm, const struct vm_config *config, struct erro
         return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "memory cannot be had");
     rv = build_fingerprint(vm, config->vcpus, err);
     if (rv == 0)
-        rv = build_machine(vm, config, config->vcpus, err);
+        rv = build_machine(vm, config, err);
     return rv == 0 ? build_boot(vm, config, err) : rv;
 }
 
@@ -215,7 +200,7 @@ static int build_restored(struct vm *vm, const struct vm_config *config, struct 
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the memory file cannot be mapped");
     /* The disk reads while the machine is made. */
     build_worksets(vm, config);
-    rv = build_machine(vm, config, s.meta.vcpus, err);
+    rv = build_machine(vm, config, err);
     if (rv == 0)
         rv = snapshot_load(&s, vm, err);
     if (rv == 0)

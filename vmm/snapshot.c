@@ -224,8 +224,9 @@ static int snap_load_kvm(struct vm *vm, struct cursor *sections)
         rv = kvm_load(&vm->kvm, &c);
     for (unsigned int i = 0; rv == 0 && i < vm->vcpus; i++) {
         rv = state_section(sections, STATE_VCPU, &c);
+        cleanup_free struct kvm_cpuid2 *t = vm_cpuid(vm, i);
         if (rv == 0)
-            rv = vcpu_load(&vm->vcpu[i], &c);
+            rv = t != NULL ? vcpu_load(&vm->vcpu[i], t, &c) : -ENOMEM;
     }
     return rv;
 }

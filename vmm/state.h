@@ -14,7 +14,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define STATE_VERSION  3u
+#define STATE_VERSION  4u
 #define STATE_MAX_SIZE (1u << 20)
 #define STATE_ID_SIZE  16u
 #define STATE_TRAILER  4096u /* bytes behind the RAM in the memory file */

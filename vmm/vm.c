@@ -27,6 +27,8 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include "cpuid.h"
+
 #define VM_PAUSE_MS 10000u
 #define VM_NOTIFY   0x50u /* offset of QueueNotify (virtio 1.2, 4.2.2) */
 
@@ -148,6 +150,17 @@ int vm_attach(struct vm *vm, unsigned int i, struct virtio_dev *dev)
         rv = kvm_ioeventfd(&vm->kvm, s->kick.fd,
                            LAYOUT_VIRTIO + i * LAYOUT_VIRTIO_STEP + VM_NOTIFY);
     return rv;
+}
+
+struct kvm_cpuid2 *vm_cpuid(const struct vm *vm, unsigned int i)
+{
+    struct kvm_cpuid2 *t = cpuid_new();
+    if (t == NULL)
+        return NULL;
+    t->nent = vm->cpuid->nent;
+    memcpy(t->entries, vm->cpuid->entries, t->nent * sizeof(t->entries[0]));
+    cpuid_policy(t, i, vm->vcpus, vm->kvm.tsc_deadline);
+    return t;
 }
 
 int vm_start_threads(struct vm *vm, struct error *err)

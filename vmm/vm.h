@@ -71,6 +71,9 @@ struct vm {
 int vm_init(struct vm *vm);
 /* Puts a device into slot `i`: eventfds for its notifications and its interrupt, tied to KVM. */
 int vm_attach(struct vm *vm, unsigned int i, struct virtio_dev *dev);
+/* What vCPU `i` of this machine is to be like, by the policy of cpuid.h; to be freed. NULL: no
+ * memory. */
+struct kvm_cpuid2 *vm_cpuid(const struct vm *vm, unsigned int i);
 /* Starts the vCPU threads, at rest. Nothing after this can fail. With the lock held or without. */
 int vm_start_threads(struct vm *vm, struct error *err);
 
