@@ -187,7 +187,7 @@ static void build_worksets(struct vm *vm, const struct vm_config *config)
 static int build_restored(struct vm *vm, const struct vm_config *config, struct error *err)
 {
     cleanup_snapshot struct snapshot s = {0};
-    int rv = snapshot_open(&s, config->state_fd, config->memory_fd, vm->disk->size, err);
+    int rv = snapshot_open(&s, config->state_fd, config->memory_fd, vm->disk, err);
     if (rv == 0)
         rv = build_fingerprint(vm, s.meta.vcpus, err);
     if (rv != 0)

@@ -17,6 +17,9 @@
 
 #define DISK_IOV_BATCH 64u
 
+const uint8_t disk_id_fresh[DISK_ID_SIZE] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                             0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
 struct disk_raw {
     struct disk disk;
     int fd; /* owned */
@@ -88,7 +91,7 @@ static int disk_raw_write(struct disk *d, const struct iovec *iov, size_t n, uin
 
 static int disk_raw_flush(struct disk *d)
 {
-    return fdatasync(container_of(d, struct disk_raw, disk)->fd) < 0 ? -errno : 0;
+    return disk_flushed(d, fdatasync(container_of(d, struct disk_raw, disk)->fd) < 0 ? -errno : 0);
 }
 
 static int disk_raw_zero(struct disk *d, uint64_t off, uint64_t len, bool discard)

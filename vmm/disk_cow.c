@@ -25,7 +25,7 @@
 #include "iov.h"
 
 #define COW_MAGIC      "CORLCOW"
-#define COW_VERSION    1u
+#define COW_VERSION    2u
 #define COW_MAP_OFFSET 4096u
 #define COW_PAGE       4096u
 #define COW_PER_BYTE   4u
@@ -40,14 +40,16 @@ struct cow_header {
     uint64_t size;  /* of the disk, bytes */
     uint64_t base_size;
     uint64_t data_offset;
+    uint8_t id[DISK_ID_SIZE];
     uint32_t base_crc; /* of the base's first block */
     uint32_t crc;      /* of everything before */
 };
-_Static_assert(sizeof(struct cow_header) == 48, "overlay header layout");
+_Static_assert(sizeof(struct cow_header) == 64, "overlay header layout");
 
 struct disk_cow {
     struct disk disk;
-    int base_fd, fd; /* owned */
+    int base_fd, fd;          /* owned */
+    struct cow_header header; /* as it is in the file */
     uint64_t base_size, data_offset;
     uint8_t *map; /* private mapping: pages never looked at cost nothing */
     size_t map_len;
@@ -101,6 +103,7 @@ int disk_cow_format(int base_fd, int fd, uint64_t size)
         .data_offset = COW_MAP_OFFSET + cow_map_len(size),
         .base_crc = base_crc,
     };
+    memcpy(h.id, disk_id_fresh, sizeof(h.id));
     h.crc = cow_header_crc(&h);
     /* Full length from the start, all holes: the map reads as BASE everywhere. */
     if (ftruncate(fd, (off_t)(h.data_offset + size)) < 0)
@@ -194,10 +197,35 @@ static int cow_copy_up_edges(struct disk_cow *c, uint64_t off, uint64_t len)
     return rv;
 }
 
+static int cow_bind(struct disk *d, const uint8_t id[DISK_ID_SIZE])
+{
+    struct disk_cow *c = container_of(d, struct disk_cow, disk);
+    struct cow_header h = c->header;
+    struct iovec iov = {&h, sizeof(h)};
+    memcpy(h.id, id, sizeof(h.id));
+    h.crc = cow_header_crc(&h);
+    int rv = disk_fd_write(c->fd, &iov, 1, 0, sizeof(h));
+    if (rv < 0)
+        return rv;
+    c->header = h;
+    memcpy(d->id, id, sizeof(h.id));
+    return 0;
+}
+
+/* Before a change: the overlay is not that of a snapshot any more. One call in an overlay's life,
+ * and one after each snapshot. */
+static int cow_unbind(struct disk_cow *c)
+{
+    static const uint8_t none[DISK_ID_SIZE];
+    return memcmp(c->disk.id, none, sizeof(none)) == 0 ? 0 : cow_bind(&c->disk, none);
+}
+
 static int cow_write(struct disk *d, const struct iovec *iov, size_t n, uint64_t off, uint64_t len)
 {
     struct disk_cow *c = container_of(d, struct disk_cow, disk);
-    int rv = cow_copy_up_edges(c, off, len);
+    int rv = cow_unbind(c);
+    if (rv == 0)
+        rv = cow_copy_up_edges(c, off, len);
     if (rv == 0)
         rv = disk_fd_write(c->fd, iov, n, c->data_offset + off, len);
     if (rv < 0)
@@ -223,7 +251,9 @@ static int cow_zero(struct disk *d, uint64_t off, uint64_t len, bool discard)
     uint64_t end = off + len;
     uint64_t first = (off + DISK_COW_BLOCK - 1) / DISK_COW_BLOCK * DISK_COW_BLOCK;
     uint64_t last = end / DISK_COW_BLOCK * DISK_COW_BLOCK;
-    int rv = 0;
+    int rv = cow_unbind(c);
+    if (rv < 0)
+        return rv;
     if (!discard && first > last)
         return cow_zero_edge(c, off, len); /* inside one block */
     if (!discard && off < first)
@@ -255,9 +285,8 @@ static int cow_write_map(struct disk_cow *c)
     return 0;
 }
 
-static int cow_flush(struct disk *d)
+static int cow_flush_all(struct disk_cow *c)
 {
-    struct disk_cow *c = container_of(d, struct disk_cow, disk);
     if (fdatasync(c->fd) < 0)
         return -errno;
     /* Overwriting blocks that are OWN already changes no map: the usual flush is one call. */
@@ -271,6 +300,14 @@ static int cow_flush(struct disk *d)
     memset(c->dirty, 0, c->map_len / COW_PAGE);
     c->any_dirty = false;
     return 0;
+}
+
+/* A map is never written after blocks that were lost. */
+static int cow_flush(struct disk *d)
+{
+    if (d->flush_error != 0)
+        return d->flush_error;
+    return disk_flushed(d, cow_flush_all(container_of(d, struct disk_cow, disk)));
 }
 
 static void cow_close(struct disk *d)
@@ -288,6 +325,7 @@ static const struct disk_ops cow_ops = {
     .write = cow_write,
     .flush = cow_flush,
     .zero = cow_zero,
+    .bind = cow_bind,
     .close = cow_close,
 };
 
@@ -352,11 +390,13 @@ int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret)
         return -errno;
     *c = (struct disk_cow){
         .disk = {.ops = &cow_ops, .size = h.size},
+        .header = h,
         .base_size = h.base_size,
         .data_offset = h.data_offset,
         .map = map,
         .map_len = map_len,
     };
+    memcpy(c->disk.id, h.id, sizeof(h.id));
     rv = cow_check_map(c, overlay_fd);
     if (rv < 0) {
         (void)munmap(map, map_len);

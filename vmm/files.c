@@ -48,20 +48,24 @@ static int files_listen(const char *name, struct error *err)
 
 /* The disk. */
 
-static int files_fill_overlay(const struct options *o, int base_fd, int fd)
+static int files_fill_overlay(const struct options *o, int snapshot_dir, int base_fd, int fd)
 {
     struct stat base;
-    if (o->overlay_from != NULL) {
-        cleanup_close int from = open(o->overlay_from, O_RDONLY | O_CLOEXEC);
-        return from < 0 ? -errno : sparse_copy(from, fd);
-    }
+    cleanup_close int from = -1;
+    if (snapshot_dir >= 0)
+        from = openat(snapshot_dir, CTL_OVERLAY_NAME, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+    if (from >= 0)
+        return sparse_copy(from, fd);
+    if (snapshot_dir >= 0 && errno != ENOENT)
+        return -errno;
     if (fstat(base_fd, &base) < 0)
         return -errno;
     uint64_t size = MAX((uint64_t)base.st_size, (uint64_t)o->disk_mb << 20);
     return disk_cow_format(base_fd, fd, (size + DISK_COW_BLOCK - 1) & ~(DISK_COW_BLOCK - 1ull));
 }
 
-static int files_open_overlay(const struct options *o, int base_fd, struct error *err)
+static int files_open_overlay(const struct options *o, int snapshot_dir, int base_fd,
+                              struct error *err)
 {
     struct stat own;
     cleanup_close int fd = files_open_one(AT_FDCWD, o->overlay, O_RDWR | O_CREAT, err);
@@ -70,24 +74,26 @@ static int files_open_overlay(const struct options *o, int base_fd, struct error
     int rv = fstat(fd, &own) < 0 ? -errno : 0;
     /* An empty file counts as absent: that is what a start leaves behind that ended right here. */
     if (rv == 0 && own.st_size == 0)
-        rv = files_fill_overlay(o, base_fd, fd);
+        rv = files_fill_overlay(o, snapshot_dir, base_fd, fd);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "%s cannot be made", o->overlay);
     return TAKE_FD(fd);
 }
 
-static int files_open_disk(const struct options *o, struct vm_config *c, struct error *err)
+static int files_open_disk(const struct options *o, int snapshot_dir, struct vm_config *c,
+                           struct error *err)
 {
     /* Under an overlay the image is shared by many VMs: none may be able to write it. */
     int flags = o->overlay != NULL ? O_RDONLY : O_RDWR;
     c->disk_fd = files_open_one(AT_FDCWD, o->disk, flags, err);
     if (c->disk_fd >= 0 && o->overlay != NULL)
-        c->overlay_fd = files_open_overlay(o, c->disk_fd, err);
+        c->overlay_fd = files_open_overlay(o, snapshot_dir, c->disk_fd, err);
     return c->disk_fd < 0 || (o->overlay != NULL && c->overlay_fd < 0) ? -EINVAL : 0;
 }
 
 /* What the VM starts from. */
 
+/* All through one directory: a name that is changed meanwhile mixes no two snapshots. */
 static int files_open_snapshot(const struct options *o, struct vm_config *c, struct error *err)
 {
     cleanup_close int dir = files_open_one(AT_FDCWD, o->restore, O_PATH | O_DIRECTORY, err);
@@ -98,7 +104,7 @@ static int files_open_snapshot(const struct options *o, struct vm_config *c, str
     /* Working sets are optional: without them the guest only takes more faults. */
     c->workset_fd = openat(dir, CTL_WORKSET_NAME, O_RDONLY | O_CLOEXEC);
     c->workset_code_fd = openat(dir, CTL_WORKSET_CODE_NAME, O_RDONLY | O_CLOEXEC);
-    return c->memory_fd < 0 ? -EINVAL : 0;
+    return c->memory_fd < 0 ? -EINVAL : files_open_disk(o, dir, c, err);
 }
 
 static int files_open_kernel(const struct options *o, struct vm_config *c, struct error *err)
@@ -106,7 +112,9 @@ static int files_open_kernel(const struct options *o, struct vm_config *c, struc
     c->kernel_fd = files_open_one(AT_FDCWD, o->kernel, O_RDONLY, err);
     if (c->kernel_fd >= 0 && o->initrd != NULL)
         c->initrd_fd = files_open_one(AT_FDCWD, o->initrd, O_RDONLY, err);
-    return c->kernel_fd < 0 || (o->initrd != NULL && c->initrd_fd < 0) ? -EINVAL : 0;
+    if (c->kernel_fd < 0 || (o->initrd != NULL && c->initrd_fd < 0))
+        return -EINVAL;
+    return files_open_disk(o, -1, c, err);
 }
 
 static struct vm_config files_config(const struct options *o)
@@ -137,8 +145,6 @@ int files_open(const struct options *o, struct vm_config *c, int *ret_ctl_fd, st
 {
     *c = files_config(o);
     int rv = o->restore != NULL ? files_open_snapshot(o, c, err) : files_open_kernel(o, c, err);
-    if (rv == 0)
-        rv = files_open_disk(o, c, err);
     if (rv < 0)
         return rv;
     c->kvm_fd = files_open_one(AT_FDCWD, "/dev/kvm", O_RDWR, err);

@@ -45,7 +45,6 @@ static const struct {
     {"restore", OPT_STR, OPT(restore), 0, "directory of a snapshot to restore instead"},
     {"disk", OPT_STR, OPT(disk), 0, "disk image; written in place unless there is an overlay"},
     {"overlay", OPT_STR, OPT(overlay), 0, "copy-on-write file over the disk; made when absent"},
-    {"overlay-from", OPT_STR, OPT(overlay_from), 0, "file to copy when the overlay is absent"},
     {"disk-size", OPT_INT, OPT(disk_mb), INT32_MAX, "least size of a new overlay in MiB"},
     {"memory", OPT_INT, OPT(memory_mb), OPTIONS_MAX_MEMORY, "guest memory in MiB (512)"},
     {"vcpus", OPT_INT, OPT(vcpus), LAYOUT_MAX_VCPUS, "virtual CPUs (1)"},

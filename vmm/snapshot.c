@@ -127,11 +127,14 @@ int snapshot_save(struct vm *vm, int state_fd, int memory_fd, struct error *err)
         .disk_size = vm->disk->size,
         .vcpus = vm->vcpus,
         .cpu = vm->cpu,
+        .overlay = vm->disk->ops->bind != NULL,
     };
     if (getrandom(meta.id, sizeof(meta.id), 0) != sizeof(meta.id))
         return error_set(err, ERROR_INTERNAL, "no random bytes");
     snap_drain(vm);
-    int rv = vm->disk->ops->flush(vm->disk);
+    int rv = meta.overlay ? vm->disk->ops->bind(vm->disk, meta.id) : 0;
+    if (rv == 0)
+        rv = vm->disk->ops->flush(vm->disk);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the disk cannot be flushed");
     state_start(&b);
@@ -169,7 +172,18 @@ static int snap_read_state(int fd, struct buf *b, struct error *err)
     return 0;
 }
 
-static int snap_check(int memory_fd, uint64_t disk_size, const struct state_meta *meta,
+/* The disk must be that of the moment of the snapshot: any other is a file system that changes
+ * under the guest's feet. A snapshot of a machine without an overlay goes with a new one; what an
+ * image without one holds is up to whoever starts the VM. */
+static bool snap_disk_fits(const struct disk *d, const struct state_meta *meta)
+{
+    if (meta->disk_size != d->size || (meta->overlay && d->ops->bind == NULL))
+        return false;
+    return d->ops->bind == NULL ||
+           memcmp(d->id, meta->overlay ? meta->id : disk_id_fresh, DISK_ID_SIZE) == 0;
+}
+
+static int snap_check(int memory_fd, const struct disk *disk, const struct state_meta *meta,
                       struct error *err)
 {
     uint8_t trailer[STATE_TRAILER];
@@ -177,8 +191,6 @@ static int snap_check(int memory_fd, uint64_t disk_size, const struct state_meta
     if (meta->vcpus == 0 || meta->vcpus > LAYOUT_MAX_VCPUS || meta->memory_size < MEM_MIN_SIZE ||
         meta->memory_size > MEM_MAX_SIZE)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the state file is damaged");
-    if (meta->disk_size != disk_size)
-        return error_set(err, ERROR_INVALID_ARGUMENT, "the disk is not that of the snapshot");
     if (fstat(memory_fd, &st) < 0 || (uint64_t)st.st_size != meta->memory_size + STATE_TRAILER)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the memory file is damaged or cut short");
     struct iovec iov = {trailer, sizeof(trailer)};
@@ -191,6 +203,8 @@ static int snap_check(int memory_fd, uint64_t disk_size, const struct state_meta
     if (rv == 0 && snap_mtime(&st) != meta->memory_mtime)
         return error_set(err, ERROR_INVALID_ARGUMENT,
                          "the memory file was written to after the snapshot");
+    if (rv == 0 && !snap_disk_fits(disk, meta))
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the disk is not that of the snapshot");
     return rv;
 }
 
@@ -251,13 +265,13 @@ static int snap_new_generation(struct vm *vm)
     return 0;
 }
 
-int snapshot_open(struct snapshot *s, int state_fd, int memory_fd, uint64_t disk_size,
+int snapshot_open(struct snapshot *s, int state_fd, int memory_fd, const struct disk *disk,
                   struct error *err)
 {
     int rv = snap_read_state(state_fd, &s->file, err);
     if (rv == 0)
         rv = state_open(s->file.data, s->file.len, &s->meta, &s->sections, err);
-    return rv == 0 ? snap_check(memory_fd, disk_size, &s->meta, err) : rv;
+    return rv == 0 ? snap_check(memory_fd, disk, &s->meta, err) : rv;
 }
 
 int snapshot_load(struct snapshot *s, struct vm *vm, struct error *err)

@@ -11,6 +11,8 @@
 #ifndef CORRAL_VMM_STATE_H
 #define CORRAL_VMM_STATE_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/error.h"
 
@@ -36,6 +38,7 @@ struct state_meta {
     uint64_t disk_size;
     uint32_t vcpus;
     uint32_t cpu; /* cpuid_fingerprint */
+    bool overlay; /* the disk has an overlay, with the id above */
 };
 
 /* Writing: start, sections, finish. Memory failure is remembered by the buffer. */

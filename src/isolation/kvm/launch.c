@@ -162,7 +162,6 @@ static int launch_argv(struct kvm_launch *l, const char *cgroup_dirs, struct err
     l->restored = launch_snapshot(l, snapshot);
     if (l->restored) {
         launch_option(&a, "restore", "%s", snapshot);
-        launch_option(&a, "overlay-from", "%s/" KVM_OVERLAY_NAME, snapshot);
     } else {
         launch_boot(l, &a);
     }

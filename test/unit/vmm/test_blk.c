@@ -298,6 +298,70 @@ static void cow_survives_a_kill(void)
     disk_close(d);
 }
 
+/* The id of a snapshot is there until the first change, and no longer. */
+static void cow_is_bound_to_a_snapshot(void)
+{
+    static const uint8_t id[DISK_ID_SIZE] = "a snapshot's id", none[DISK_ID_SIZE];
+    int base = file_with(DISK_SIZE, 'b'), over = memfd_create("over", MFD_CLOEXEC);
+    uint8_t buf[4096] = {0};
+    T_EQ(disk_cow_format(base, over, DISK_SIZE), 0);
+    struct disk *d = cow(base, over);
+    T_MEM(d->id, DISK_ID_SIZE, disk_id_fresh, DISK_ID_SIZE);
+    for (int i = 0; i < 3; i++) {
+        T_EQ(d->ops->bind(d, id), 0);
+        T_EQ(byte_at(d, 5), 'b'); /* a read is no change, nor is a flush */
+        T_EQ(d->ops->flush(d), 0);
+        disk_close(d);
+        d = cow(base, over);
+        T_MEM(d->id, DISK_ID_SIZE, id, DISK_ID_SIZE);
+        if (i == 0)
+            io(d, true, 4096, buf, 512);
+        else
+            T_EQ(d->ops->zero(d, 0, 4096, i == 1), 0);
+        T_MEM(d->id, DISK_ID_SIZE, none, DISK_ID_SIZE);
+        disk_close(d);
+        d = cow(base, over);
+        T_MEM(d->id, DISK_ID_SIZE, none, DISK_ID_SIZE);
+    }
+    disk_close(d);
+}
+
+/* In the place of the C library's, see meson.build. */
+int __wrap_fdatasync(int fd);
+int __real_fdatasync(int fd);
+static int syncs_to_fail;
+
+int __wrap_fdatasync(int fd)
+{
+    if (syncs_to_fail > 0 && --syncs_to_fail == 0) {
+        errno = EIO;
+        return -1;
+    }
+    return __real_fdatasync(fd);
+}
+
+/* The kernel tells of lost pages once. */
+static void a_failed_flush_stays_failed(void)
+{
+    uint8_t buf[4096] = {0};
+    for (int i = 0; i < 3; i++) {
+        int base = file_with(DISK_SIZE, 'b'), over = memfd_create("over", MFD_CLOEXEC);
+        struct disk *d = NULL;
+        T_EQ(disk_cow_format(base, over, DISK_SIZE), 0);
+        if (i == 2)
+            T_EQ(disk_raw_open(over, &d), 0);
+        else
+            d = cow(base, over);
+        T_EQ(d->ops->flush(d), 0);
+        io(d, true, 8192, buf, sizeof(buf));
+        syncs_to_fail = i == 1 ? 2 : 1; /* that of the blocks, or that of the map */
+        T_EQ(d->ops->flush(d), -EIO);
+        T_EQ(d->ops->flush(d), -EIO);
+        T_EQ(syncs_to_fail, 0);
+        disk_close(d);
+    }
+}
+
 /* Against a plain array, with random operations and reopenings. */
 static void cow_agrees_with_a_model(void)
 {
@@ -373,4 +437,5 @@ T_MAIN(T_CASE(writes_come_back), T_CASE(the_header_may_be_in_pieces),
        T_CASE(wrong_requests_fail_alone), T_CASE(a_chain_that_is_no_request_breaks),
        T_CASE(discard_checks_its_segments), T_CASE(limits_hold_requests_back),
        T_CASE(cow_keeps_the_base), T_CASE(cow_zero_and_discard), T_CASE(cow_survives_a_kill),
+       T_CASE(cow_is_bound_to_a_snapshot), T_CASE(a_failed_flush_stays_failed),
        T_CASE(cow_agrees_with_a_model), T_CASE(cow_refuses_what_is_not_its_own))
