@@ -183,7 +183,8 @@ int files_open_pagemap(int proc_fd, struct vm_config *c, struct error *err)
 uint64_t files_largest(const struct vm_config *c)
 {
     const int fds[] = {c->memory_fd, c->overlay_fd >= 0 ? c->overlay_fd : c->disk_fd};
-    uint64_t size = c->memory + STATE_TRAILER;
+    /* A restored machine has the memory of its snapshot, whose file is open. */
+    uint64_t size = c->state_fd < 0 ? c->memory + STATE_TRAILER : 0;
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
         struct stat st;
         if (fds[i] >= 0 && fstat(fds[i], &st) == 0)

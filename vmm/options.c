@@ -57,6 +57,8 @@ static const struct {
     {"gid", OPT_INT, OPT(gid), INT32_MAX, "group id to run as"},
     {"paused", OPT_FLAG, OPT(paused), 0, "wait for a START request before the guest runs"},
     {"detach", OPT_FLAG, OPT(detach), 0, "leave the VM running once it is ready; print its pid"},
+    {"handover", OPT_FLAG, OPT(handover), 0,
+     "with --detach: standard input is a socket that gets a descriptor of the VM's process"},
     {"record", OPT_FLAG, OPT(record), 0,
      "allow WORKSET requests, which list the pages the guest has touched"},
     {"console", OPT_FLAG, OPT(console), 0, "copy the serial port to standard error"},

@@ -69,6 +69,7 @@ struct kvm_instance {
     bool starting;       /* has one */
     bool adopted;
     struct helper launcher;
+    int handover_fd;      /* owned; corral-vmm sends a pidfd of the VM's process here; -1: none */
     struct ending ending; /* counts all handles and pool work of the instance */
     uv_timer_t timer;     /* adopting; waiting for the other sign of the end */
     struct kvm_ctl ctl;

@@ -156,6 +156,7 @@ static int launch_argv(struct kvm_launch *l, const char *cgroup_dirs, struct err
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -ENOMEM, "arguments");
     launch_arg(&a, "%s", l->vmm);
     launch_arg(&a, "--detach");
+    launch_arg(&a, "--handover");
     launch_option(&a, "dir", "%s", l->dir);
     launch_option(&a, "disk", "%s/kvm/disk.img", l->template_dir);
     launch_option(&a, "overlay", "%s/" KVM_OVERLAY_NAME, l->dir);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -240,6 +241,20 @@ static void enter_cgroups(void)
     }
 }
 
+static int hand_over(pid_t pid)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } ctl = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    struct iovec iov = {"r", 1};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = sizeof(ctl.space)};
+    int pidfd = is("no-pidfd") ? open("/dev/null", O_RDONLY | O_CLOEXEC) : pidfd_open(pid, 0);
+    memcpy(CMSG_DATA(&ctl.header), &pidfd, sizeof(pidfd));
+    return sendmsg(STDIN_FILENO, &msg, MSG_NOSIGNAL) == 1 ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     int ready[2];
@@ -253,6 +268,10 @@ int main(int argc, char **argv)
         return 3;
     if (is("no-pid")) {
         printf("hello\n");
+        return 0;
+    }
+    if (is("names-a-stranger")) {
+        printf("%d\n", (int)getppid());
         return 0;
     }
     if (is("refuse-restore") && restore) {
@@ -284,6 +303,6 @@ int main(int argc, char **argv)
     (void)close(ready[1]);
     if (read(ready[0], &byte, 1) != 1)
         return 1;
-    printf("%d\n", (int)pid);
-    return 0;
+    printf("%d\n", is("names-another") ? (int)getppid() : (int)pid);
+    return hand_over(pid);
 }
