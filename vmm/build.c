@@ -77,7 +77,8 @@ static int build_disk(struct vm *vm, const struct vm_config *config, struct erro
                                      : disk_raw_open(config->disk_fd, &vm->disk);
     if (rv < 0)
         return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "%s", build_disk_fault(rv));
-    return 0;
+    rv = vm_init_disk(vm);
+    return rv < 0 ? error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the disk's worker") : 0;
 }
 
 static int build_devices(struct vm *vm, const struct vm_config *config)
@@ -91,7 +92,7 @@ static int build_devices(struct vm *vm, const struct vm_config *config)
         irq[i] = (struct irq_line){build_raise, &vm->slot[i]};
     loop_timer_init(&vm->disk_timer, build_disk_wake);
     serial_init(&vm->serial, &serial_irq, config->console_fd);
-    virtio_blk_init(&vm->blk, vm->disk, &config->disk_limits, &timer, &vm->mem, &irq[0]);
+    virtio_blk_init(&vm->blk, &vm->disk_worker, &config->disk_limits, &timer, &vm->mem, &irq[0]);
     int rv = virtio_vsock_init(&vm->vsock, &vm->loop, config->vsock_fd, config->vsock_path,
                                &vm->mem, &irq[1]);
     virtio_rng_init(&vm->rng, &vm->mem, &irq[2]);

@@ -26,6 +26,8 @@ struct disk;
 
 struct disk_ops {
     int (*read)(struct disk *d, const struct iovec *iov, size_t n, uint64_t off, uint64_t len);
+    /* A read that does not block: 0, or -EAGAIN and an unknown part is done. May be NULL. */
+    int (*read_now)(struct disk *d, const struct iovec *iov, size_t n, uint64_t off, uint64_t len);
     int (*write)(struct disk *d, const struct iovec *iov, size_t n, uint64_t off, uint64_t len);
     int (*flush)(struct disk *d);
     /* The range reads as zeros afterwards, or, with `discard`, as anything. */
@@ -58,6 +60,7 @@ int disk_raw_open(int fd, struct disk **ret);
 /* All bytes at `off` of `fd`, in both directions; short transfers are continued, and a read past
  * the end of the file gives zeros. For implementations. */
 int disk_fd_read(int fd, const struct iovec *iov, size_t n, uint64_t off, uint64_t len);
+int disk_fd_read_now(int fd, const struct iovec *iov, size_t n, uint64_t off, uint64_t len);
 int disk_fd_write(int fd, const struct iovec *iov, size_t n, uint64_t off, uint64_t len);
 int disk_fd_zero(int fd, uint64_t off, uint64_t len);
 

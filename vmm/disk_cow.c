@@ -171,6 +171,23 @@ static int cow_read(struct disk *d, const struct iovec *iov, size_t n, uint64_t 
     return 0;
 }
 
+static int cow_read_now(struct disk *d, const struct iovec *iov, size_t n, uint64_t off,
+                        uint64_t len)
+{
+    struct disk_cow *c = container_of(d, struct disk_cow, disk);
+    if (cow_run(c, off, len) < len)
+        return -EAGAIN;
+    switch (cow_get(c, off / DISK_COW_BLOCK)) {
+    case COW_OWN:
+        return disk_fd_read_now(c->fd, iov, n, c->data_offset + off, len);
+    case COW_BASE:
+        return disk_fd_read_now(c->base_fd, iov, n, off, len);
+    default:
+        (void)iov_zero(iov, n, 0, len);
+        return 0;
+    }
+}
+
 /* Brings the whole block that contains `off` into the overlay, before a part of it is written. */
 static int cow_copy_up(struct disk_cow *c, uint64_t off)
 {
@@ -322,6 +339,7 @@ static void cow_close(struct disk *d)
 
 static const struct disk_ops cow_ops = {
     .read = cow_read,
+    .read_now = cow_read_now,
     .write = cow_write,
     .flush = cow_flush,
     .zero = cow_zero,

@@ -27,6 +27,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "base/base.h"
 #include "vcpu.h"
@@ -101,11 +102,10 @@ static const struct rule rules_loop[] = {
     {SYS(recvfrom), ANY, "vsock greeting"},
     {SYS(recvmsg), ANY, "control requests and the files that come with them"},
     {SYS(getrandom), ANY, "the entropy device, snapshot ids"},
-    {SYS(preadv), ANY, "disk reads"},
-    {SYS(pwritev), ANY, "disk writes, snapshot files"},
+    {SYS(preadv2), ARG_IS(5, RWF_NOWAIT), "disk reads that do not block"},
+    {SYS(pwritev), ANY, "snapshot files"},
     {SYS(pread64), ANY, "the map of touched pages"},
-    {SYS(fdatasync), ANY, "disk flush"},
-    {SYS(fallocate), ARG_IS(1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE), "discard"},
+    {SYS(fdatasync), ANY, "the disk of a snapshot"},
     {SYS(brk), ANY, "malloc"},
     {SYS(mmap), ARG_IS(2, PROT_READ | PROT_WRITE), "malloc, memory given back; never code"},
     {SYS(mremap), ANY, "realloc of a large buffer"},
@@ -129,6 +129,13 @@ static const struct rule rules_loop[] = {
     {SYS(ioctl), ARG_IS(1, KVM_GET_MSR_INDEX_LIST), "snapshot"},
     {SYS(ioctl), ARG_IS(1, KVM_GET_MSRS), "snapshot"},
     {SYS(ioctl), ARG_IS(1, KVM_GET_VCPU_EVENTS), "snapshot"},
+};
+
+static const struct rule rules_disk[] = {
+    {SYS(preadv), ANY, "disk reads"},
+    {SYS(pwritev), ANY, "disk writes"},
+    {SYS(fdatasync), ANY, "disk flush"},
+    {SYS(fallocate), ARG_IS(1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE), "discard"},
 };
 
 /* A thread, and nothing that is more than one. */
@@ -180,15 +187,16 @@ static const struct table {
     const struct rule *rules;
     size_t count;
 } filter_tables[] = {
-    {rules_common, ARRAY_SIZE(rules_common)},
-    {rules_vcpu, ARRAY_SIZE(rules_vcpu)},
-    {rules_loop, ARRAY_SIZE(rules_loop)},
+    {rules_common, ARRAY_SIZE(rules_common)}, {rules_vcpu, ARRAY_SIZE(rules_vcpu)},
+    {rules_loop, ARRAY_SIZE(rules_loop)},     {rules_disk, ARRAY_SIZE(rules_disk)},
     {rules_build, ARRAY_SIZE(rules_build)},
 };
 
 /* Bits: the tables above that each kind has. What runs most often is tried first. */
-static const unsigned int filter_kinds[] = {
-    [FILTER_VCPU] = 1 | 2, [FILTER_LOOP] = 1 | 4, [FILTER_BUILD] = 1 | 2 | 4 | 8};
+static const unsigned int filter_kinds[] = {[FILTER_VCPU] = 1 | 2,
+                                            [FILTER_LOOP] = 1 | 4,
+                                            [FILTER_DISK] = 1 | 8,
+                                            [FILTER_BUILD] = 1 | 2 | 4 | 8 | 16};
 
 /* The number of the call is in the accumulator, and is there again when a rule does not match. */
 static void filter_add(struct sock_fprog *p, const struct rule *rules, size_t count)

@@ -6,6 +6,7 @@
 enum filter_kind {
     FILTER_BUILD, /* reads kernel, snapshot and overlay, and makes the machine and its threads */
     FILTER_LOOP,  /* devices, control socket, snapshots */
+    FILTER_DISK,  /* reads and writes the disk */
     FILTER_VCPU,  /* runs guest code */
 };
 

@@ -26,6 +26,9 @@ static void snap_drain(struct vm *vm)
     for (int turn = 0; turn < SNAP_DRAIN_TURNS; turn++) {
         bool more = false;
         for (size_t i = 0; i < LAYOUT_VIRTIO_MAX; i++) {
+            /* The disk has answered all that it took (vm_pause), and takes no more now. */
+            if (vm->slot[i].dev == &vm->blk.dev)
+                continue;
             virtio_kick_all(vm->slot[i].dev);
             more |= vm->slot[i].dev->again != 0;
         }

@@ -13,8 +13,12 @@
  * device writes the slot's other eventfd, and the kernel raises an edge on its line (KVM_IRQFD).
  * A device that asks for another turn while it runs on a vCPU thread wakes the loop through `wake`.
  *
- * Pause: each vCPU gets a signal and parks; vm_pause waits for all of them. While paused nothing
- * may change guest memory: notifications are taken and ignored, and vm_resume looks at every queue.
+ * The disk has a thread that does no more than transfers (disk_worker.h); it takes no part in the
+ * lock.
+ *
+ * Pause: each vCPU gets a signal and parks; vm_pause waits for all of them, and for the disk. While
+ * paused nothing may change guest memory: notifications are taken and ignored, and vm_resume looks
+ * at every queue.
  *
  * End: vm_end may run on any thread. It only notes the reason and stops the vCPUs; the loop tells
  * the world at the end of its turn, once.
@@ -28,6 +32,7 @@
 #include <time.h>
 
 #include "cpuid.h"
+#include "filter.h"
 
 #define VM_PAUSE_MS 10000u
 #define VM_NOTIFY   0x50u /* offset of QueueNotify (virtio 1.2, 4.2.2) */
@@ -80,6 +85,17 @@ static void vm_woken(struct loop_source *s, uint32_t events)
     uint64_t count;
     (void)events;
     (void)!read(s->fd, &count, sizeof(count));
+}
+
+/* Requests that are done while the machine is paused wait for it, as notifications do. */
+static void vm_disk_done(struct loop_source *s, uint32_t events)
+{
+    struct vm *vm = container_of(s, struct vm, disk_done);
+    uint64_t count;
+    (void)events;
+    (void)!read(s->fd, &count, sizeof(count));
+    if (vm->state == CTL_STATE_RUNNING)
+        virtio_blk_resume(&vm->blk);
 }
 
 /* Making. */
@@ -163,8 +179,28 @@ struct kvm_cpuid2 *vm_cpuid(const struct vm *vm, unsigned int i)
     return t;
 }
 
+int vm_init_disk(struct vm *vm)
+{
+    int rv = disk_worker_init(&vm->disk_worker, vm->disk);
+    if (rv < 0)
+        return rv;
+    vm->disk_done = (struct loop_source){.fd = vm->disk_worker.done_fd, .ready = vm_disk_done};
+    return loop_add(&vm->loop, &vm->disk_done, EPOLLIN);
+}
+
+static void vm_begin_disk_thread(void *ctx)
+{
+    const struct vm *vm = ctx;
+    if (vm->seccomp && filter_install(FILTER_DISK) < 0)
+        abort();
+}
+
 int vm_start_threads(struct vm *vm, struct error *err)
 {
+    int started = disk_worker_start(&vm->disk_worker, vm_begin_disk_thread, vm);
+    if (started < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, started,
+                               "the disk's thread cannot be made");
     for (unsigned int i = 0; i < vm->vcpus; i++) {
         int rv = vcpu_start(&vm->vcpu[i]);
         if (rv < 0)
@@ -212,11 +248,10 @@ static struct timespec vm_deadline(uint64_t ms)
 }
 
 /* Gives the lock up while it waits: a vCPU may have to finish a device access first. */
-static int vm_wait_for_rest(struct vm *vm)
+static int vm_wait_for_rest(struct vm *vm, const struct timespec *until)
 {
-    struct timespec until = vm_deadline(vm->pause_ms);
     while (!vm_at_rest(vm)) {
-        if (pthread_cond_timedwait(&vm->rest, &vm->lock, &until) == ETIMEDOUT)
+        if (pthread_cond_timedwait(&vm->rest, &vm->lock, until) == ETIMEDOUT)
             return -ETIMEDOUT;
     }
     return 0;
@@ -237,12 +272,17 @@ int vm_pause(struct vm *vm)
         return -EINVAL;
     for (unsigned int i = 0; i < vm->vcpus; i++)
         vcpu_kick(&vm->vcpu[i]);
-    int rv = vm_wait_for_rest(vm);
+    struct timespec until = vm_deadline(vm->pause_ms);
+    int rv = vm_wait_for_rest(vm, &until);
+    /* The disk comes to rest as well: a request that is under way writes to guest memory. */
+    if (rv == 0 && vm->state == CTL_STATE_RUNNING)
+        rv = disk_worker_wait(&vm->disk_worker, &until);
     if (rv < 0) {
         vm_pause_undo(vm);
         return rv;
     }
     if (vm->state == CTL_STATE_RUNNING) {
+        virtio_blk_settle(&vm->blk);
         vm->state = CTL_STATE_PAUSED;
         if (kvm_get_clock(&vm->kvm, &vm->clock) < 0)
             vm->clock = 0;

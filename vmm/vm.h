@@ -45,6 +45,8 @@ struct vm {
     struct bus mmio, pio;
     struct serial serial;
     struct disk *disk; /* owned */
+    struct disk_worker disk_worker;
+    struct loop_source disk_done; /* the worker's eventfd */
     struct virtio_blk blk;
     struct virtio_vsock vsock;
     struct virtio_rng rng;
@@ -74,13 +76,16 @@ int vm_attach(struct vm *vm, unsigned int i, struct virtio_dev *dev);
 /* What vCPU `i` of this machine is to be like, by the policy of cpuid.h; to be freed. NULL: no
  * memory. */
 struct kvm_cpuid2 *vm_cpuid(const struct vm *vm, unsigned int i);
-/* Starts the vCPU threads, at rest. Nothing after this can fail. With the lock held or without. */
+/* The worker of vm->disk, which the loop hears; without a thread yet. */
+int vm_init_disk(struct vm *vm);
+/* Starts the threads of the disk and of the vCPUs, the latter at rest. Nothing after this can fail.
+ * With the lock held or without. */
 int vm_start_threads(struct vm *vm, struct error *err);
 
 /* 0, -EALREADY when it runs, -EINVAL once it has ended. To the guest a pause takes no time. */
 int vm_resume(struct vm *vm);
-/* Returns when every vCPU is at rest. -ETIMEDOUT when one does not come: the others run on, and the
- * state is what it was. */
+/* Returns when every vCPU and the disk are at rest. -ETIMEDOUT when one of them does not come: the
+ * others run on, and the state is what it was. */
 int vm_pause(struct vm *vm);
 /* Prepares the pages of a list, and forgets the list. The vCPUs are at rest. */
 void vm_prefetch(struct vm *vm, struct workset *w);

@@ -122,7 +122,7 @@ static void forbidden_calls_kill(void)
 {
     static void (*const all[])(void) = {open_file, make_process, run_program, map_code, network,
                                         trace,     other_ioctl,  kill_parent, set_size, allocate};
-    static const enum filter_kind kinds[] = {FILTER_BUILD, FILTER_LOOP, FILTER_VCPU};
+    static const enum filter_kind kinds[] = {FILTER_BUILD, FILTER_LOOP, FILTER_DISK, FILTER_VCPU};
     for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
         for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
             T_EQ(WTERMSIG(try(kinds[k], all[i])), SIGSYS);
@@ -139,7 +139,9 @@ static void a_vcpu_may_less_than_the_loop(void)
 {
     T_EQ(try(FILTER_LOOP, read_byte), 0);
     T_EQ(try(FILTER_LOOP, unix_socket), 0);
-    T_EQ(try(FILTER_LOOP, punch), 0);
+    T_EQ(try(FILTER_DISK, punch), 0);
+    T_EQ(WTERMSIG(try(FILTER_DISK, read_byte)), SIGSYS);
+    T_EQ(WTERMSIG(try(FILTER_LOOP, punch)), SIGSYS);
     T_EQ(WTERMSIG(try(FILTER_VCPU, read_byte)), SIGSYS);
     T_EQ(WTERMSIG(try(FILTER_VCPU, unix_socket)), SIGSYS);
     T_EQ(try(FILTER_VCPU, write_byte), 0);
