@@ -57,6 +57,11 @@ struct disk_cow {
     bool any_dirty;
 };
 
+/*@ requires size <= DISK_COW_MAX_SIZE;
+  @ assigns \nothing;
+  @ ensures room: size / DISK_COW_BLOCK <= \result * COW_PER_BYTE;
+  @ ensures pages: \result % COW_PAGE == 0 && \result <= size;
+  @*/
 static uint64_t cow_map_len(uint64_t size)
 {
     uint64_t bytes = (size / DISK_COW_BLOCK + COW_PER_BYTE - 1) / COW_PER_BYTE;
@@ -112,11 +117,30 @@ int disk_cow_format(int base_fd, int fd, uint64_t size)
     return disk_fd_write(fd, &iov, 1, 0, sizeof(h));
 }
 
+/*@ predicate cow_ok(struct disk_cow *c) =
+  @     \valid(c) && c->map_len % COW_PAGE == 0 &&
+  @     (c->map_len > 0 ==> \valid(c->map + (0 .. c->map_len - 1)) &&
+  @                         \valid(c->dirty + (0 .. c->map_len / COW_PAGE - 1)));
+  @ predicate cow_has(struct disk_cow *c, integer block) =
+  @     0 <= block < c->map_len * COW_PER_BYTE;
+  @*/
+
+/*@ requires cow_ok(c) && cow_has(c, block);
+  @ assigns \nothing;
+  @*/
 static enum cow_state cow_get(const struct disk_cow *c, uint64_t block)
 {
     return (enum cow_state)(c->map[block / COW_PER_BYTE] >> (block % COW_PER_BYTE * 2) & 3);
 }
 
+/*@ requires cow_ok(c) && cow_has(c, block);
+  @ requires \separated(c, c->map + (0 .. c->map_len - 1), c->dirty + (0 .. c->map_len / COW_PAGE -
+  1));
+  @ assigns c->map[block / COW_PER_BYTE], c->any_dirty,
+  @     c->dirty[block / COW_PER_BYTE / COW_PAGE];
+  @ ensures marked: c->map[block / COW_PER_BYTE] != \old(c->map[block / COW_PER_BYTE]) ==>
+  @     c->any_dirty && c->dirty[block / COW_PER_BYTE / COW_PAGE] == 1;
+  @*/
 /* Only pages of the map that really changed are written by the next flush. */
 static void cow_set(struct disk_cow *c, uint64_t block, enum cow_state state)
 {
@@ -131,11 +155,22 @@ static void cow_set(struct disk_cow *c, uint64_t block, enum cow_state state)
 }
 
 /* Bytes from `off`, at most `len`, that share one state. */
+/*@ requires cow_ok(c) && len > 0 && off + len <= DISK_COW_MAX_SIZE;
+  @ requires cow_has(c, (off + len - 1) / DISK_COW_BLOCK);
+  @ assigns \nothing;
+  @ ensures some: 0 < \result <= len;
+  @*/
 static uint64_t cow_run(const struct disk_cow *c, uint64_t off, uint64_t len)
 {
     uint64_t block = off / DISK_COW_BLOCK;
     enum cow_state state = cow_get(c, block);
     uint64_t run = DISK_COW_BLOCK - off % DISK_COW_BLOCK;
+    /*@ loop invariant 0 < run && off + run <= off + len + DISK_COW_BLOCK;
+      @ loop invariant (off + run) % DISK_COW_BLOCK == 0;
+      @ loop invariant off + run == (block + 1) * DISK_COW_BLOCK;
+      @ loop assigns run, block;
+      @ loop variant len - run;
+      @*/
     while (run < len && cow_get(c, ++block) == state)
         run += DISK_COW_BLOCK;
     return MIN(run, len);
@@ -262,12 +297,28 @@ static int cow_zero_edge(struct disk_cow *c, uint64_t off, uint64_t len)
     return rv < 0 ? rv : disk_fd_write(c->fd, &iov, 1, c->data_offset + off, len);
 }
 
+/* The whole blocks in a range: [*ret_first, *ret_last). There are none when the first is not below
+ * the last; when it is above, the range lies within one block. */
+/*@ requires off + len <= DISK_COW_MAX_SIZE;
+  @ requires \valid(ret_first) && \valid(ret_last) && \separated(ret_first, ret_last);
+  @ assigns *ret_first, *ret_last;
+  @ ensures blocks: *ret_first % DISK_COW_BLOCK == 0 && *ret_last % DISK_COW_BLOCK == 0;
+  @ ensures head: off <= *ret_first < off + DISK_COW_BLOCK;
+  @ ensures tail: *ret_last <= off + len < *ret_last + DISK_COW_BLOCK;
+  @ ensures within: *ret_first > *ret_last ==> *ret_first == *ret_last + DISK_COW_BLOCK && *ret_last
+  < off;
+  @*/
+static void cow_whole_blocks(uint64_t off, uint64_t len, uint64_t *ret_first, uint64_t *ret_last)
+{
+    *ret_first = (off + DISK_COW_BLOCK - 1) / DISK_COW_BLOCK * DISK_COW_BLOCK;
+    *ret_last = (off + len) / DISK_COW_BLOCK * DISK_COW_BLOCK;
+}
+
 static int cow_zero(struct disk *d, uint64_t off, uint64_t len, bool discard)
 {
     struct disk_cow *c = container_of(d, struct disk_cow, disk);
-    uint64_t end = off + len;
-    uint64_t first = (off + DISK_COW_BLOCK - 1) / DISK_COW_BLOCK * DISK_COW_BLOCK;
-    uint64_t last = end / DISK_COW_BLOCK * DISK_COW_BLOCK;
+    uint64_t end = off + len, first, last;
+    cow_whole_blocks(off, len, &first, &last);
     int rv = cow_unbind(c);
     if (rv < 0)
         return rv;

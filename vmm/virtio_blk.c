@@ -66,9 +66,13 @@ static void blk_config_read(struct virtio_dev *dev, uint32_t offset, void *data,
 }
 
 /* Written so that no sum can overflow. */
-static bool blk_range_ok(const struct virtio_blk *b, uint64_t sector, uint64_t len)
+/*@ assigns \nothing;
+  @ ensures exact: \result <==>
+  @     len % DISK_SECTOR == 0 && sector * DISK_SECTOR + len <= size / DISK_SECTOR * DISK_SECTOR;
+  @*/
+static bool blk_range_ok(uint64_t size, uint64_t sector, uint64_t len)
 {
-    uint64_t sectors = b->worker->disk->size / DISK_SECTOR;
+    uint64_t sectors = size / DISK_SECTOR;
     return len % DISK_SECTOR == 0 && sector <= sectors && len / DISK_SECTOR <= sectors - sector;
 }
 
@@ -79,7 +83,8 @@ static int blk_transfer(struct virtio_blk *b, const struct blk_header *h, struct
     const struct virtq_chain *c = &b->dev.chain;
     bool write = h->type == VIRTIO_BLK_T_OUT;
     size_t len = write ? c->out_len - BLK_HEADER : c->in_len - 1;
-    if (len == 0 || len > VIRTIO_BLK_MAX_REQUEST || !blk_range_ok(b, h->sector, len))
+    if (len == 0 || len > VIRTIO_BLK_MAX_REQUEST ||
+        !blk_range_ok(b->worker->disk->size, h->sector, len))
         return -EINVAL;
     s->job = (struct disk_job){
         .op = write ? DISK_WRITE : DISK_READ,
@@ -109,7 +114,7 @@ static int blk_zero(const struct virtio_blk *b, bool discard, struct virtio_blk_
     for (size_t i = 0; i < count; i++) {
         uint64_t bytes = (uint64_t)range[i].sectors * DISK_SECTOR;
         if (range[i].sectors == 0 || range[i].sectors > BLK_MAX_SECTORS ||
-            !blk_range_ok(b, range[i].sector, bytes))
+            !blk_range_ok(b->worker->disk->size, range[i].sector, bytes))
             return -EINVAL;
         /* Only "unmap" exists, and only for write-zeroes; the rest must be refused as unsupported
          * (virtio 1.2, 5.2.6.2). */
