@@ -129,6 +129,7 @@ static int server_listen(struct server *s, struct error *err)
     struct http_limits limits = HTTP_LIMITS_DEFAULT;
     char address[300];
     limits.max_connections = server_raise_files(limits.max_connections);
+    limits.max_buffered = (size_t)c->max_buffered;
     s->api = (struct api){
         .loop = &s->loop,
         .config = c,

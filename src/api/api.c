@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/body.h"
 #include "api/cors.h"
 #include "api/router.h"
 #include "base/log.h"
@@ -118,6 +119,17 @@ void api_fail_code(struct api_call *call, enum error_code code, const char *mess
     api_fail(call, &err);
 }
 
+int api_check_list(char *const *list, const char *field, struct error *err)
+{
+    size_t n = 0;
+    while (list != NULL && list[n] != NULL)
+        n++;
+    if (n < WIRE_MAX_LIST) /* the command itself is an element, too */
+        return 0;
+    return error_set(err, ERROR_INVALID_ARGUMENT, "Field '%s' holds %zu elements, the limit is %u",
+                     field, n, WIRE_MAX_LIST - 1);
+}
+
 static void api_route_error(struct api_call *call, enum router_result result, const char *allow)
 {
     char all[96];
@@ -216,8 +228,7 @@ static void api_take_body(struct api_call *call)
     struct error err;
     if ((call->route->flags & API_STREAM) == 0) {
         req->body_mode = HTTP_BODY_BUFFER;
-        req->body_limit = (call->route->flags & API_JSON) != 0 ? (size_t)call->api->config->max_body
-                                                               : API_SMALL_BODY;
+        req->body_limit = api_body_limit(call);
         return;
     }
     req->body_mode = HTTP_BODY_STREAM;
@@ -261,6 +272,16 @@ static void api_body(struct http_request *req, const uint8_t *data, size_t len)
         call->route->data(call, data, len);
 }
 
+/* The body is parsed. The sandbox may have ended while a thread did that. */
+static void api_handle(struct api_call *call)
+{
+    struct error err;
+    if ((call->route->flags & API_SANDBOX) != 0 && api_resolve_sandbox(call, &err) < 0)
+        api_fail(call, &err);
+    else
+        call->route->handler(call);
+}
+
 static void api_ready(struct http_request *req)
 {
     struct api_call *call = req->app;
@@ -274,16 +295,10 @@ static void api_ready(struct http_request *req)
         api_fail(call, &err);
         return;
     }
-    if ((call->route->flags & API_JSON) != 0) {
-        bool nul = (call->route->flags & API_NUL) != 0;
-        call->body = nul ? json_parse_object_nul(req->body.data, req->body.len, &err)
-                         : json_parse_object(req->body.data, req->body.len, &err);
-        if (call->body == NULL) {
-            api_fail(call, &err);
-            return;
-        }
-    }
-    call->route->handler(call);
+    if ((call->route->flags & API_JSON) != 0)
+        api_parse_body(call, api_handle);
+    else
+        call->route->handler(call);
 }
 
 static void api_gone(struct http_request *req, bool aborted)

@@ -22,7 +22,7 @@
 #include "workflow/engine.h"
 
 #define API_MAX_PARAMS 2     /* variable segments of a path */
-#define API_SMALL_BODY 65536 /* bytes of a body that nobody wants: taken and ignored */
+#define API_SMALL_BODY 65536 /* bytes of a body without content: more is refused */
 
 /* Everything handlers may use. One per server. */
 struct api {
@@ -44,13 +44,15 @@ struct api {
 struct api_call;
 
 enum api_flag {
-    API_AGENTS = 1,  /* also reachable with the prefix /v1/agents */
-    API_PUBLIC = 2,  /* no credential */
-    API_SANDBOX = 4, /* the first parameter is a sandbox id: `sandbox` is set, of this account */
-    API_RUNNING = 8, /* and the sandbox must be running */
-    API_JSON = 16,   /* the body is a JSON object: `body` is set */
-    API_NUL = 64,    /* API_JSON, with U+0000 in strings */
-    API_STREAM = 32, /* the handler runs at the head, then `data` and `end` with the body */
+    API_AGENTS = 1,    /* also reachable with the prefix /v1/agents */
+    API_PUBLIC = 2,    /* no credential */
+    API_SANDBOX = 4,   /* the first parameter is a sandbox id: `sandbox` is set, of this account */
+    API_RUNNING = 8,   /* and the sandbox must be running */
+    API_JSON = 16,     /* the body is a JSON object: `body` is set */
+    API_NUL = 64,      /* API_JSON, with U+0000 in strings */
+    API_CONTENT = 128, /* the body carries content: it may be as long as the option max-body says */
+    API_VARIABLES = 256, /* the body carries variables: API_PARSE_AT_ONCE */
+    API_STREAM = 32,     /* the handler runs at the head, then `data` and `end` with the body */
 };
 
 struct api_route {
@@ -87,6 +89,9 @@ extern const size_t api_route_count;
 
 /* What the HTTP server calls; `api` must outlive it. */
 struct http_app api_app(struct api *api);
+
+/* ERROR_INVALID_ARGUMENT when the vector, which may be NULL, is longer than an agent takes. */
+int api_check_list(char *const *list, const char *field, struct error *err);
 
 /* Answers with JSON and takes over the buffer's memory; the call is over. */
 void api_reply(struct api_call *call, int status, struct buf *body);

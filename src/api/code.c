@@ -64,6 +64,8 @@ static int parse_run(struct api_call *call, struct run *run, struct run_args *a,
     if (rv == 0)
         rv = json_get_env(call->body, "environment", &a->env, err);
     if (rv == 0)
+        rv = api_check_list(a->env, "environment", err);
+    if (rv == 0)
         rv = parse_flags(call, run, err);
     if (rv == 0 && strlen(a->language) > CODE_MAX_FIELD)
         rv = error_set(err, ERROR_UNSUPPORTED_LANGUAGE, "Unknown language");

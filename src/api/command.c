@@ -55,7 +55,11 @@ static int parse_command(struct api_call *call, struct command_args *a, struct e
     if (rv == 0)
         rv = json_get_str_list(call->body, "args", &a->args, err);
     if (rv == 0)
+        rv = api_check_list(a->args, "args", err);
+    if (rv == 0)
         rv = json_get_env(call->body, "environment", &a->env, err);
+    if (rv == 0)
+        rv = api_check_list(a->env, "environment", err);
     if (rv == 0 && a->timeout_ms == 0)
         a->timeout_ms = MIN(max_ms, COMMAND_TIMEOUT_MS);
     return rv;

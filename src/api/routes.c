@@ -6,26 +6,27 @@
 #define SB   (API_AGENTS | API_SANDBOX)
 #define RUN  (SB | API_RUNNING)
 #define BODY API_JSON
+#define DATA (API_JSON | API_CONTENT)
 #define UP   (RUN | API_STREAM)
 #define ENV  "/api/v1/sandbox/environments"
 #define FLOW "/api/v1/orchestrator/workflows"
 
 const struct api_route api_routes[] = {
     /* The API of agent sandboxes. */
-    {METHOD_POST, "/sandboxes", API_AGENTS | BODY, SCOPE_RUN, api_sandbox_create},
+    {METHOD_POST, "/sandboxes", API_AGENTS | BODY | API_VARIABLES, SCOPE_RUN, api_sandbox_create},
     {METHOD_GET, "/sandboxes", API_AGENTS, SCOPE_READ, api_sandbox_list},
     {METHOD_GET, "/sandboxes/:id", SB, SCOPE_READ, api_sandbox_get},
     {METHOD_DELETE, "/sandboxes/:id", SB, SCOPE_RUN, api_sandbox_kill},
     {METHOD_POST, "/sandboxes/:id/timeout", RUN | BODY, SCOPE_RUN, api_sandbox_timeout},
     {METHOD_GET, "/sandboxes/:id/metrics", RUN, SCOPE_READ, api_sandbox_metrics},
     {METHOD_GET, "/sandboxes/:id/host/:port", RUN, SCOPE_READ, api_host_url},
-    {METHOD_POST, "/sandboxes/:id/commands/run", RUN | BODY, SCOPE_RUN, api_command_run},
-    {METHOD_POST, "/sandboxes/:id/code/run", RUN | BODY, SCOPE_RUN, api_code_run},
+    {METHOD_POST, "/sandboxes/:id/commands/run", RUN | DATA, SCOPE_RUN, api_command_run},
+    {METHOD_POST, "/sandboxes/:id/code/run", RUN | DATA, SCOPE_RUN, api_code_run},
     {METHOD_POST, "/sandboxes/:id/code/contexts", RUN | BODY, SCOPE_RUN, api_context_create},
     {METHOD_GET, "/sandboxes/:id/code/contexts/:context", RUN, SCOPE_READ, api_context_get},
     {METHOD_DELETE, "/sandboxes/:id/code/contexts/:context", RUN, SCOPE_RUN, api_context_delete},
     {METHOD_POST, "/sandboxes/:id/files/read", RUN | BODY, SCOPE_READ, api_file_read},
-    {METHOD_POST, "/sandboxes/:id/files/write", RUN | BODY | API_NUL, SCOPE_RUN, api_file_write},
+    {METHOD_POST, "/sandboxes/:id/files/write", RUN | DATA | API_NUL, SCOPE_RUN, api_file_write},
     {METHOD_POST, "/sandboxes/:id/files/list", RUN | BODY, SCOPE_READ, api_file_list},
     {METHOD_POST, "/sandboxes/:id/files/delete", RUN | BODY, SCOPE_RUN, api_file_delete},
     {METHOD_POST, "/sandboxes/:id/files/mkdir", RUN | BODY, SCOPE_RUN, api_file_mkdir},
@@ -46,8 +47,8 @@ const struct api_route api_routes[] = {
     {METHOD_GET, ENV, 0, SCOPE_READ, api_environment_list},
     {METHOD_GET, ENV "/:id", 0, SCOPE_READ, api_environment_get},
     {METHOD_DELETE, ENV "/:id", 0, SCOPE_RUN, api_environment_delete},
-    {METHOD_POST, ENV "/:id/execute", BODY, SCOPE_RUN, api_environment_execute},
-    {METHOD_POST, FLOW, BODY, SCOPE_RUN, api_workflow_create},
+    {METHOD_POST, ENV "/:id/execute", DATA, SCOPE_RUN, api_environment_execute},
+    {METHOD_POST, FLOW, DATA, SCOPE_RUN, api_workflow_create},
     {METHOD_GET, FLOW, 0, SCOPE_READ, api_workflow_list},
     {METHOD_GET, FLOW "/:id", 0, SCOPE_READ, api_workflow_get},
     {METHOD_DELETE, FLOW "/:id", 0, SCOPE_RUN, api_workflow_delete},

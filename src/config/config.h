@@ -51,6 +51,7 @@ struct config {
     int64_t retention;             /* s an ended sandbox stays listed */
     struct config_rate rate_limit; /* per key */
     int64_t max_body;              /* bytes of a JSON body */
+    int64_t max_buffered;          /* bytes of all JSON bodies at once */
     int64_t max_output;            /* bytes kept per output stream of one run */
     int64_t map_size;              /* bytes, first size of the state's map */
     int log_level;                 /* enum log_level */

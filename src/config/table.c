@@ -66,6 +66,8 @@ const struct config_option config_table[] = {
      .max = 1024 * GIBI * 64, .help = "Memory that live sandboxes may add up to, or 0 for any"},
     {"max-body", CONFIG_SIZE, "Limits", AT(max_body), .fallback = "32MiB", .min = 65536,
      .max = GIBI, .help = "Largest JSON body"},
+    {"max-buffered", CONFIG_SIZE, "Limits", AT(max_buffered), .fallback = "256MiB", .min = 65536,
+     .max = 1024 * GIBI, .help = "Memory for the JSON bodies of all requests at once"},
     {"max-output", CONFIG_SIZE, "Limits", AT(max_output), .fallback = "8MiB", .min = 4096,
      .max = GIBI, .help = "Bytes kept of each output stream of a command or code run"},
 };

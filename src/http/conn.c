@@ -66,8 +66,18 @@ static void conn_close(struct http_conn *c)
     uv_close((uv_handle_t *)&c->timer, conn_on_timer_closed);
 }
 
+/* The body of this request takes `bytes`; false when the server may not hold so much. */
+static bool conn_charge(struct http_conn *c, size_t bytes)
+{
+    struct http_server *s = c->server;
+    s->buffered += bytes - c->buffered;
+    c->buffered = bytes;
+    return s->limits.max_buffered == 0 || s->buffered <= s->limits.max_buffered;
+}
+
 static void conn_gone(struct http_conn *c, bool aborted)
 {
+    (void)conn_charge(c, 0);
     if (!c->owes_gone)
         return;
     c->owes_gone = false;
@@ -114,6 +124,13 @@ static void conn_refuse_as(struct http_conn *c, enum error_code code)
     struct error err;
     (void)error_set(&err, code, "%s", error_text(code));
     conn_refuse(c, &err);
+}
+
+/* Too much is held for others: the client may try again. */
+static void conn_refuse_busy(struct http_conn *c)
+{
+    (void)http_add_header(&c->req, "Retry-After", "1");
+    conn_refuse_as(c, ERROR_UNAVAILABLE);
 }
 
 /* The client has closed its side, and everything it sent before has been looked at. */
@@ -224,8 +241,8 @@ static void conn_piece(struct http_conn *c)
         c->server->app->body(req, p->piece, p->piece_len);
     else if (p->piece_len > req->body_limit - MIN(req->body.len, req->body_limit))
         conn_refuse_as(c, ERROR_BODY_TOO_LARGE);
-    else if (buf_append(&req->body, p->piece, p->piece_len) < 0)
-        conn_refuse_as(c, ERROR_UNAVAILABLE);
+    else if (buf_append(&req->body, p->piece, p->piece_len) < 0 || !conn_charge(c, req->body.cap))
+        conn_refuse_busy(c);
 }
 
 static bool conn_step_body(struct http_conn *c)

@@ -78,6 +78,7 @@ struct http_conn {
     uint64_t timer_due; /* loop ms at which the timer fires; 0: not running */
     uint64_t progress;  /* bytes the kernel had taken when WAIT_WRITE was checked last */
     uint64_t lingered;  /* bytes read off */
+    size_t buffered;    /* this request's share of server->buffered */
     const uint8_t *in;  /* bytes to be parsed, valid inside a tick */
     size_t in_len;
     struct buf ahead; /* owned: bytes kept for a later tick */

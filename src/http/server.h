@@ -24,6 +24,7 @@ struct http_limits {
     unsigned int idle_ms;  /* between two requests, and before the first */
     unsigned int write_ms; /* without the client taking a byte of an answer */
     unsigned int max_connections;
+    size_t max_buffered; /* bytes of buffered bodies in the whole server; 0: no limit */
 };
 
 #define HTTP_LIMITS_DEFAULT                                                                        \
@@ -45,6 +46,7 @@ struct http_server {
     unsigned int handles; /* not yet closed, the listener counted as one */
     struct list conns;
     unsigned int n_conns;
+    size_t buffered; /* bytes that buffered bodies take */
     struct list deferred;
     bool stopping;
     bool closed; /* every handle was told to close */
