@@ -42,7 +42,10 @@ static int table_load_record(void *ctx, const void *key, size_t keylen, const vo
     bool runs = sb->status == SANDBOX_STATUS_RUNNING;
     sb->phase = runs ? SANDBOX_NEW : SANDBOX_ENDED;
     metrics_add(sandbox_table_gauges[sb->status], 1);
+    sb->record_bytes = vallen;
     sandbox_table_insert(t, sb);
+    if (!runs)
+        sandbox_table_slim(sb);
     return 0;
 }
 

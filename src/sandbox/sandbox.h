@@ -101,6 +101,7 @@ struct sandbox {
     int64_t started_ms, ended_ms, timeout_at_ms; /* wall clock; 0: not yet */
     unsigned int vcpus, memory_mb, disk_mb;
     struct instance_handle handle; /* of the instance, for adoption */
+    size_t record_bytes;           /* of all of this as it was written last */
 
     /* Only while it lives. */
     enum sandbox_phase phase;
