@@ -167,6 +167,17 @@ static int api_limit(struct api_call *call, struct error *err)
                      a.retry_after_s);
 }
 
+/* Requests of one key side by side: each holds a connection and memory. */
+static int api_count_key(struct api_call *call, struct error *err)
+{
+    call->of_key = tally_take(&call->api->of_keys, call->principal.key_id);
+    if (call->of_key == NULL || call->of_key->count <= call->api->max_key)
+        return 0;
+    call->retry_after_s = 1;
+    return error_set(err, ERROR_RATE_LIMITED, "%u requests of this key are under way, its limit",
+                     call->api->max_key);
+}
+
 static int api_admit(struct api_call *call, struct error *err)
 {
     if ((call->route->flags & API_PUBLIC) != 0)
@@ -176,6 +187,8 @@ static int api_admit(struct api_call *call, struct error *err)
                         value != NULL ? value->len : 0, &call->principal, err);
     if (rv < 0)
         metrics_add(METRIC_AUTH_FAILED, 1);
+    if (rv == 0)
+        rv = api_count_key(call, err);
     if (rv == 0)
         rv = api_limit(call, err);
     return rv < 0 ? rv : principal_require(&call->principal, call->route->scope, err);
@@ -316,6 +329,7 @@ static void api_gone(struct http_request *req, bool aborted)
     if (call->cancel != NULL)
         call->cancel(call);
     json_free_p(&call->body);
+    tally_drop(TAKE_PTR(call->of_key));
     req->app = NULL;
 }
 

@@ -16,6 +16,7 @@
 #include "base/jsonw.h"
 #include "config/config.h"
 #include "core/ratelimit.h"
+#include "core/tally.h"
 #include "http/http.h"
 #include "sandbox/table.h"
 #include "store/store.h"
@@ -33,6 +34,8 @@ struct api {
     struct auth auth;
     struct password_queue passwords;
     struct throttle throttle; /* of wrong passwords */
+    struct tally of_keys;     /* requests under way, by key */
+    unsigned int max_key;     /* of one key */
     struct wf_engine workflows;
     struct template_set *templates;
     struct sandbox_table *sandboxes;
@@ -76,7 +79,8 @@ struct api_call {
     struct principal principal;
     const char *params[API_MAX_PARAMS];
     struct sandbox *sandbox;
-    json *body; /* owned */
+    json *body;                 /* owned */
+    struct tally_entry *of_key; /* its share of api->of_keys; NULL: no key */
     unsigned int retry_after_s;
     void *state; /* of the handler, between its steps; `cancel` releases what it holds */
     void (*cancel)(struct api_call *call);

@@ -50,6 +50,8 @@ struct config {
     int64_t timeout_max;           /* s */
     int64_t retention;             /* s an ended sandbox stays listed */
     struct config_rate rate_limit; /* per key */
+    int64_t max_address;           /* connections of one address; 0: half of all */
+    int64_t max_key;               /* requests of one key side by side; 0: half of all */
     int64_t max_body;              /* bytes of a JSON body */
     int64_t max_buffered;          /* bytes of all JSON bodies at once */
     int64_t max_output;            /* bytes kept per output stream of one run */
