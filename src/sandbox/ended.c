@@ -38,14 +38,14 @@ static bool table_is_full(const struct sandbox_table *t)
 void sandbox_table_retention(uv_timer_t *timer)
 {
     struct sandbox_table *t = container_of(timer, struct sandbox_table, retention);
-    int64_t now = time_now_ms(), next = INT64_MAX;
+    int64_t now = time_boot_ms(), next = INT64_MAX;
     struct list *it = t->by_age.prev;
     while (it != &t->by_age) {
         struct sandbox *sb = list_entry(it, struct sandbox, by_age);
         it = it->prev;
         if (sb->phase != SANDBOX_ENDED || !list_empty(&sb->target.calls))
             continue;
-        int64_t due = sb->ended_ms + t->limits.retention_ms;
+        int64_t due = sb->ended_boot_ms + t->limits.retention_ms;
         if (due <= now || table_is_full(t))
             table_drop(t, sb);
         else

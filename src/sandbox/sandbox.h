@@ -99,6 +99,10 @@ struct sandbox {
     enum sandbox_status status;
     int64_t created_ms;                          /* wall clock; 0: not claimed */
     int64_t started_ms, ended_ms, timeout_at_ms; /* wall clock; 0: not yet */
+    /* The time-out on the clock of the host's start: the wall clock may be set while it lives. 0:
+     * not known, the wall clock alone counts. */
+    int64_t timeout_boot_ms;
+    char boot_id[ID_SIZE]; /* the start of the host that timeout_boot_ms and `handle` belong to */
     unsigned int vcpus, memory_mb, disk_mb;
     struct instance_handle handle; /* of the instance, for adoption */
     size_t record_bytes;           /* of all of this as it was written last */
@@ -115,6 +119,7 @@ struct sandbox {
     char *dir;                         /* owned; the instance's directory */
     char *socket_path;
     struct instance *instance; /* NULL before start and after `stopped` */
+    int64_t ended_boot_ms;     /* ended_ms on the clock of the host's start */
     struct agent_target target;
     struct agent_call op;     /* PING, CODE_READY, CONFIGURE or CLOCK */
     uint64_t clock_sent_ns;   /* uv_hrtime() when the last clock went out */
@@ -163,6 +168,11 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
 
 /* Starts the kernels of a running sandbox ahead of its first code; `warmed` follows. */
 void sandbox_warm_kernels(struct sandbox *sb);
+
+/* The id of the host's present start; "" when it cannot be read. */
+const char *sandbox_boot_id(void);
+/* Whether its time-out has passed. */
+bool sandbox_is_expired(const struct sandbox *sb);
 
 /* Sets the expiry to `seconds` from now; only while it runs. */
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds);

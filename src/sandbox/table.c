@@ -171,7 +171,7 @@ struct sandbox *sandbox_table_lookup(struct sandbox_table *t, const char *id)
 struct sandbox *sandbox_table_find(struct sandbox_table *t, const char *id)
 {
     struct sandbox *sb = sandbox_table_lookup(t, id);
-    if (sb != NULL && sb->phase == SANDBOX_RUNNING && sb->timeout_at_ms <= time_now_ms())
+    if (sb != NULL && sb->phase == SANDBOX_RUNNING && sandbox_is_expired(sb))
         sandbox_end(sb, SANDBOX_STATUS_TIMED_OUT, NULL, NULL);
     return sb;
 }
