@@ -157,6 +157,7 @@ static int server_listen(struct server *s, struct error *err)
     }
     password_queue_init(&s->api.passwords, &s->loop);
     throttle_init(&s->api.throttle);
+    throttle_init(&s->api.known);
     tally_init(&s->api.of_keys);
     s->app = api_app(&s->api);
     bool v6 = strchr(c->listen.host, ':') != NULL;

@@ -34,6 +34,7 @@ struct api {
     struct auth auth;
     struct password_queue passwords;
     struct throttle throttle; /* of wrong passwords */
+    struct throttle known;    /* addresses from which a user has signed in */
     struct tally of_keys;     /* requests under way, by key */
     unsigned int max_key;     /* of one key */
     struct wf_engine workflows;

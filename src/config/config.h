@@ -58,6 +58,7 @@ struct config {
     int64_t map_size;              /* bytes, first size of the state's map */
     int log_level;                 /* enum log_level */
     bool metrics;                  /* serve GET /metrics */
+    bool metrics_open;             /* without a key from other machines, too */
     bool banner;                   /* greet on standard output */
 
     char **args; /* the sub command and its arguments, NULL-terminated; points into argv */

@@ -30,6 +30,8 @@ const struct config_option config_table[] = {
      .help = "Print a first request to try on standard output"},
     {"metrics", CONFIG_BOOL, "Server", AT(metrics), .fallback = "true",
      .help = "Answer GET /metrics"},
+    {"metrics-open", CONFIG_BOOL, "Server", AT(metrics_open), .fallback = "false",
+     .help = "Answer GET /metrics without a key to other machines, too"},
     {"map-size", CONFIG_SIZE, "Server", AT(map_size), .fallback = "1GiB", .min = MEBI,
      .max = 1024 * GIBI, .help = "Address space for the state at first; it grows when needed"},
 
