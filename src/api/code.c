@@ -9,22 +9,26 @@
  *
  * The deadline of the call is far beyond the time-out: a run waits its turn behind other runs of
  * its context, and a kernel may have to start first. The time-out counts from when the code starts.
+ * That the sandbox hangs is noticed earlier (code_watch.h).
  */
 #include <inttypes.h>
 #include <string.h>
 
 #include "api/code_result.h"
+#include "api/code_watch.h"
 #include "api/op.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
 #define CODE_TIMEOUT_S   30
 #define CODE_GRACE_MS    300000 /* interrupt, start of a kernel, the wait behind another run */
+#define CODE_SLACK_MS    1000   /* the bridge ends a run in time; then it is asked */
 #define CODE_MAX_CONTEXT 128    /* bytes of a context id */
 #define CODE_MAX_FIELD   64     /* bytes of a language */
 
 struct run {
     struct api_op op;
+    struct code_watch watch; /* from the start of the operation on */
     struct code_result result;
     char execution_id[24];
     int64_t timeout_s;
@@ -33,6 +37,8 @@ struct run {
 
 static void run_frame(struct api_op *op, const struct wire_frame *frame);
 static void run_release(struct api_op *op);
+static void run_silent(struct code_watch *watch);
+static void run_watch_closed(struct code_watch *watch);
 
 static const struct api_op_ops run_ops = {.frame = run_frame, .release = run_release};
 
@@ -111,8 +117,29 @@ void api_code_run(struct api_call *call)
     id_token(run->execution_id + 5, 12);
     code_result_init(&run->result, (size_t)call->api->config->max_output);
     sandbox_expect_code(call->sandbox);
+    code_watch_start(&run->watch, call->sandbox, (uint64_t)run->timeout_s * 1000 + CODE_SLACK_MS,
+                     run_silent, run_watch_closed);
     api_op_start(&run->op, call, &run_ops, &request,
                  (uint64_t)run->timeout_s * 2000 + CODE_GRACE_MS);
+}
+
+/* Nobody in the sandbox has said anything since the time-out passed. */
+static void run_silent(struct code_watch *watch)
+{
+    struct run *run = container_of(watch, struct run, watch);
+    struct error err;
+    cleanup_buf struct buf details = {0};
+    struct api_call *call = api_op_close(&run->op);
+    if (call == NULL)
+        return;
+    sandbox_suspect(call->sandbox);
+    code_result_print(&run->result, &details, run->execution_id, false);
+    error_set(&err, ERROR_TIMEOUT,
+              "Code execution timed out after %" PRId64 " s; the sandbox does "
+              "not answer",
+              run->timeout_s);
+    (void)http_add_header(call->req, "X-Corral-Reason", sandbox_trouble(call->sandbox));
+    api_fail_details(call, &err, buf_cstr(&details));
 }
 
 static void code_timed_out(struct api_call *call, struct run *run, bool restarted)
@@ -152,6 +179,7 @@ static void run_finished(struct run *run, const struct wire_frame *frame)
 static void run_frame(struct api_op *op, const struct wire_frame *frame)
 {
     struct run *run = container_of(op, struct run, op);
+    sandbox_heard_bridge(run->watch.sandbox);
     if (frame->type == WIRE_CODE_DONE)
         run_finished(run, frame);
     else if (code_result_add(&run->result, frame) < 0)
@@ -161,6 +189,12 @@ static void run_frame(struct api_op *op, const struct wire_frame *frame)
 static void run_release(struct api_op *op)
 {
     struct run *run = container_of(op, struct run, op);
+    code_watch_close(&run->watch);
+}
+
+static void run_watch_closed(struct code_watch *watch)
+{
+    struct run *run = container_of(watch, struct run, watch);
     code_result_done(&run->result);
     free(run);
 }

@@ -78,8 +78,10 @@ static void op_on_failed(struct agent_call *agent, const struct error *err)
 {
     struct api_op *op = container_of(agent, struct api_op, agent);
     struct api_call *call = api_op_close(op);
-    if (call != NULL)
-        api_fail(call, err);
+    if (call == NULL)
+        return;
+    sandbox_suspect(call->sandbox);
+    api_fail(call, err);
 }
 
 static void op_on_client_gone(struct api_call *call)

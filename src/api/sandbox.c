@@ -241,6 +241,9 @@ void api_sandbox_list(struct api_call *call)
 
 void api_sandbox_get(struct api_call *call)
 {
+    const char *trouble = sandbox_trouble(call->sandbox);
+    if (trouble[0] != '\0') /* the documented keys have no place for it */
+        (void)http_add_header(call->req, "X-Corral-Reason", trouble);
     reply_sandbox(call, 200, call->sandbox);
 }
 

@@ -237,6 +237,10 @@ static void sandbox_warm(struct sandbox *sb)
 
 void sandbox_warm_kernels(struct sandbox *sb)
 {
+    if (sb->op_active) { /* it is suspected: its first code starts the kernel */
+        sb->events->warmed(sb);
+        return;
+    }
     sb->warming = true;
     sandbox_ask_ready(sb);
 }
@@ -270,7 +274,7 @@ static void sandbox_on_instance_started(void *ctx, int status, const struct erro
 static bool sandbox_take_answer(struct sandbox *sb, const struct wire_frame *frame)
 {
     enum wire_type clock = sb->clock_tries == 0 ? WIRE_CONFIGURED : WIRE_OK;
-    if (sb->phase == SANDBOX_HANDSHAKE)
+    if (sb->phase == SANDBOX_HANDSHAKE || sb->unanswered > 0)
         return wire_reply_pong(frame);
     if (sb->phase == SANDBOX_CONFIGURING)
         return frame->type == clock && sandbox_take_clock_age(sb, frame);
@@ -351,11 +355,53 @@ static void sandbox_runs(struct sandbox *sb)
     }
 }
 
+static void sandbox_ask_alive(struct sandbox *sb)
+{
+    struct buf request = {0};
+    wire_request_ping(&request);
+    sb->unanswered++;
+    sandbox_op(sb, &request, AGENT_CONNECT_TIMEOUT_MS);
+}
+
+void sandbox_suspect(struct sandbox *sb)
+{
+    if (sb->phase != SANDBOX_RUNNING || sb->unanswered > 0)
+        return;
+    if (!sb->op_active) {
+        sandbox_ask_alive(sb);
+    } else { /* a warm-up, which may wait for minutes: the question follows when it has closed */
+        sb->op_status = -EIO;
+        agent_call_close(&sb->op);
+    }
+}
+
+/* While it runs, a question of sandbox_ask_alive or a warm-up is over. */
+static void sandbox_questioned(struct sandbox *sb, bool failed)
+{
+    if (!failed)
+        sb->unanswered = 0;
+    else if (sb->unanswered < SANDBOX_UNANSWERED)
+        sandbox_ask_alive(sb);
+    else
+        sandbox_end(sb, SANDBOX_STATUS_FAILED, "The sandbox's agent does not answer", NULL);
+}
+
+const char *sandbox_trouble(const struct sandbox *sb)
+{
+    if (sb->phase != SANDBOX_RUNNING)
+        return sb->reason != NULL ? sb->reason : "";
+    if (sb->unanswered > 1) /* the first question may still be answered */
+        return "The sandbox's agent does not answer";
+    return sb->bridge_silent ? "The sandbox's code bridge does not answer" : "";
+}
+
 static void sandbox_on_op_closed(struct agent_call *call)
 {
     struct sandbox *sb = container_of(call, struct sandbox, op);
     bool failed = sb->op_status < 0;
     sb->op_active = false;
+    if (!failed && (sb->warming || sb->phase == SANDBOX_WARMING))
+        sandbox_heard_bridge(sb);
     if (sb->warming) {
         sb->warming = false;
         sb->events->warmed(sb);
@@ -376,6 +422,9 @@ static void sandbox_on_op_closed(struct agent_call *call)
         break;
     case SANDBOX_WARMING: /* even when it failed: the first code starts its kernel itself */
         sandbox_ready(sb);
+        break;
+    case SANDBOX_RUNNING:
+        sandbox_questioned(sb, failed);
         break;
     case SANDBOX_STOPPING:
         sandbox_maybe_ended(sb);

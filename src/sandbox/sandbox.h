@@ -40,6 +40,7 @@
 #define SANDBOX_CLOCK_LATE_MS 50     /* a clock longer on its way than this is sent again */
 #define SANDBOX_CLOCK_TRIES   10
 #define SANDBOX_WARMUP_MS     120000
+#define SANDBOX_UNANSWERED    3    /* each AGENT_CONNECT_TIMEOUT_MS at most */
 #define SANDBOX_PIDS_MAX      1024 /* processes and threads in one sandbox */
 
 enum sandbox_phase {
@@ -114,6 +115,9 @@ struct sandbox {
     bool bridge_started;               /* its kernels are warm, or on their way */
     bool warming;                      /* `warmed` is owed */
     bool code_expected;                /* the driver was told */
+    bool bridge_heard;                 /* the bridge has answered this server */
+    bool bridge_silent;                /* it owes an answer */
+    unsigned int unanswered;           /* questions to a suspected agent; 0: it is not suspected */
     enum sandbox_resting rest;         /* in READY; see rest.h */
     void (*awake)(struct sandbox *sb); /* what follows */
     char *dir;                         /* owned; the instance's directory */
@@ -185,6 +189,19 @@ static inline void sandbox_expect_code(struct sandbox *sb)
         instance_expect_code(sb->instance);
     sb->code_expected = true;
 }
+
+/* The bridge has answered something. */
+static inline void sandbox_heard_bridge(struct sandbox *sb)
+{
+    sb->bridge_heard = true;
+    sb->bridge_silent = false;
+}
+
+/* An operation has failed as if the agent hung: asks it, and ends the sandbox when it owes
+ * SANDBOX_UNANSWERED answers. Only questions of clients lead here, so an idle sandbox sleeps. */
+void sandbox_suspect(struct sandbox *sb);
+/* What is wrong with a running sandbox, or why it failed; "" when nothing is known. */
+const char *sandbox_trouble(const struct sandbox *sb);
 
 static inline bool sandbox_is_running(const struct sandbox *sb)
 {

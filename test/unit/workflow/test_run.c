@@ -48,8 +48,12 @@ static void readers_see_what_is_on_disk(void)
     T_TRUE(was_ahead); /* the step failed, as there is no such template, before that was written */
     T_EQ(run->status, WF_RUN_FAILED);
     T_TRUE(wf_run_view(run) == run);
+    T_EQ(wf_delete(&e, wf, &err), 0);
+    wf_faults_done(&faults);
+    free(templates.dir);
     store_close(store, NULL, NULL);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
+    T_EQ(uv_loop_close(&loop), 0);
     (void)snprintf(command, sizeof(command), "rm -r %s", dir);
     T_EQ(system(command), 0);
 }
