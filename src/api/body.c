@@ -93,5 +93,7 @@ size_t api_body_limit(const struct api_call *call)
     unsigned int flags = call->route->flags;
     if ((flags & API_CONTENT) != 0)
         return (size_t)call->api->config->max_body;
+    if ((flags & API_BYTES) != 0)
+        return API_MAX_BYTES;
     return (flags & API_VARIABLES) != 0 ? API_PARSE_AT_ONCE : API_SMALL_BODY;
 }
