@@ -93,6 +93,11 @@ struct isolation_ops {
      * driver's own registry or in STATE/sandboxes for which `keep` is false. Blocking; called once
      * at start, before the first instance_start. */
     void (*sweep)(struct isolation_driver *d, bool (*keep)(void *ctx, const char *id), void *ctx);
+    /* For reaper.h: directories below STATE that have an entry for each id, NULL at the end, and
+     * the call of the helper that removes what is left of an id found in one of them. That is NULL
+     * when the id belongs to another program, or when memory ran out. */
+    const char *const *places;
+    char **(*cleaner)(struct isolation_driver *d, const char *place, const char *id);
     void (*free)(struct isolation_driver *d);
 };
 
@@ -100,6 +105,7 @@ struct isolation_ops {
 struct isolation_driver {
     const struct isolation_ops *ops;
     uv_loop_t *loop;
+    struct reaper *reaper;
     /* Set by the owner; may be NULL. A snapshot of the template in `template_dir` does not fit this
      * machine, and a sandbox boots instead. Called from the loop. */
     void (*refused)(void *ctx, const char *template_dir);
