@@ -83,6 +83,7 @@ struct isolation_ops {
     void (*stop)(struct instance *instance);
     /* Synchronous and cheap: a few small files are read. */
     int (*stats)(struct instance *instance, struct instance_stats *ret);
+    int (*oom_kills)(struct instance *instance, uint64_t *ret);
     /* NULL where the driver cannot. See instance_pause. */
     int (*pause)(struct instance *instance, instance_done done);
     int (*resume)(struct instance *instance, instance_done done);
@@ -163,6 +164,13 @@ static inline void instance_stop(struct instance *instance)
 static inline int instance_stats(struct instance *instance, struct instance_stats *ret)
 {
     return instance->driver->ops->stats(instance, ret);
+}
+
+/* How many processes the kernel has killed because the instance's limit on memory was reached. In a
+ * microVM the guest's kernel kills, and only the agent knows of that. 0, or a negative errno. */
+static inline int instance_oom_kills(struct instance *instance, uint64_t *ret)
+{
+    return instance->driver->ops->oom_kills(instance, ret);
 }
 
 /* Operations on a started instance, one at a time: 0, or a negative errno and `done` will not come

@@ -17,6 +17,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "isolation/oom.h"
+
 static void helper_advance(struct helper_runner *r);
 static void helper_spawn(struct helper *run);
 static void helper_on_timer(uv_timer_t *timer);
@@ -81,7 +83,9 @@ static void helper_spawn(struct helper *run)
         .stdio_count = ARRAY_SIZE(stdio),
         .stdio = stdio,
     };
+    oom_spawn_begin(run->runner->oom_score);
     int r = uv_spawn(loop, &run->process, &options);
+    oom_spawn_end();
     if (r == 0)
         r = uv_read_start((uv_stream_t *)&run->out, helper_on_alloc, helper_on_read);
     if (r == 0)

@@ -17,6 +17,7 @@
 #include "isolation/kvm/driver.h"
 #include "isolation/kvm/internal.h"
 #include "isolation/kvm/probe.h"
+#include "isolation/oom.h"
 #include "isolation/reaper.h"
 
 #define SANDBOXES_DIR "sandboxes"
@@ -40,6 +41,7 @@ static const struct isolation_ops kvm_ops = {
     .adopt = kvm_instance_adopt,
     .stop = kvm_instance_stop,
     .stats = kvm_instance_stats,
+    .oom_kills = kvm_instance_oom_kills,
     .pause = kvm_op_pause,
     .resume = kvm_op_resume,
     .snapshot = kvm_op_snapshot,
@@ -96,6 +98,7 @@ struct isolation_driver *kvm_driver_new(uv_loop_t *loop, const char *state_dir, 
     d->starting_max = MAX(STARTING_MIN, uv_available_parallelism());
     list_init(&d->waiting);
     helper_runner_init(&d->launches, loop, d->starting_max);
+    d->launches.oom_score = OOM_SCORE_VM; /* the VM is a child of the launcher */
     helper_runner_init(&d->cleanings, loop, CLEANINGS_MAX);
     d->state_dir = strdup(state_dir);
     d->vmm = strdup(vmm);

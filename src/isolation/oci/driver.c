@@ -42,6 +42,7 @@ static const struct isolation_ops oci_ops = {
     .adopt = oci_instance_adopt,
     .stop = oci_instance_stop,
     .stats = oci_instance_stats,
+    .oom_kills = oci_instance_oom_kills,
     .sweep = oci_sweep,
     .places = oci_places,
     .cleaner = oci_cleaner,
