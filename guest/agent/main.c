@@ -102,6 +102,7 @@ int main(int argc, char **argv)
     shed_inheritance();
     pid1_start();
     spawn_init();
+    trees_init();
     int rv = serve_init(&agent, &options);
     if (rv == 0) {
         (void)net_start(&net);

@@ -21,9 +21,7 @@
 #include "base/timefmt.h"
 #include "core/metrics.h"
 
-#define API_MAX_ROUTES 128
-
-static unsigned int api_route_metrics[API_MAX_ROUTES + 1]; /* the last: requests without a route */
+static unsigned int api_no_route_metric; /* requests without a route; those of the table follow */
 
 static void api_head(struct http_request *req);
 static void api_body(struct http_request *req, const uint8_t *data, size_t len);
@@ -34,10 +32,9 @@ static void api_error_body(struct buf *out, const struct error *err);
 
 struct http_app api_app(struct api *api)
 {
+    api_no_route_metric = metrics_route("*", "none");
     for (size_t i = 0; i < api_route_count; i++)
-        api_route_metrics[i] = metrics_route(http_method_str(api_routes[i].method),
-                                             api_routes[i].pattern);
-    api_route_metrics[API_MAX_ROUTES] = metrics_route("*", "none");
+        (void)metrics_route(http_method_str(api_routes[i].method), api_routes[i].pattern);
     return (struct http_app){
         .ctx = api,
         .head = api_head,
@@ -155,13 +152,32 @@ static int api_limit(struct api_call *call, struct error *err)
                      a.retry_after_s);
 }
 
+const char *api_socket_protocol(struct http_request *req)
+{
+    const struct http_str *offered = http_header(req, "Sec-WebSocket-Protocol");
+    const char *bearer = "";
+    bool ours = false;
+    for (const char *p = offered != NULL ? offered->data : ""; *p != '\0';) {
+        p += strspn(p, ", \t");
+        size_t n = strcspn(p, ", \t"), prefix = strlen(API_SOCKET_BEARER);
+        ours = ours || (n == strlen(API_SOCKET_PROTOCOL) && memcmp(p, API_SOCKET_PROTOCOL, n) == 0);
+        if (n > prefix && memcmp(p, API_SOCKET_BEARER, prefix) == 0)
+            bearer = arena_printf(&req->arena, "Bearer %.*s", (int)(n - prefix), p + prefix);
+        p += n;
+    }
+    return ours ? bearer : NULL;
+}
+
 static int api_admit(struct api_call *call, struct error *err)
 {
     if ((call->route->flags & API_PUBLIC) != 0)
         return 0;
-    const struct http_str *value = http_header(call->req, "Authorization");
-    int rv = auth_check(&call->api->auth, value != NULL ? value->data : NULL,
-                        value != NULL ? value->len : 0, &call->principal, err);
+    const struct http_str *header = http_header(call->req, "Authorization");
+    const char *value = header != NULL ? header->data : NULL;
+    if (value == NULL && (call->route->flags & API_SOCKET) != 0)
+        value = api_socket_protocol(call->req);
+    int rv = auth_check(&call->api->auth, value, value != NULL ? strlen(value) : 0,
+                        &call->principal, err);
     if (rv < 0)
         metrics_add(METRIC_AUTH_FAILED, 1);
     if (rv == 0)
@@ -198,7 +214,7 @@ static bool api_find_route(struct api_call *call)
         return false;
     }
     call->route = match.route;
-    call->metric = api_route_metrics[match.route - api_routes];
+    call->metric = api_no_route_metric + 1 + (unsigned int)(match.route - api_routes);
     for (size_t i = 0; i < API_MAX_PARAMS && match.params[i].data != NULL; i++) {
         call->params[i] = http_unescape(req, match.params[i].data, match.params[i].len);
         if (call->params[i] == NULL) {
@@ -209,6 +225,13 @@ static bool api_find_route(struct api_call *call)
     return true;
 }
 
+static size_t api_body_limit(const struct api_call *call)
+{
+    if ((call->route->flags & API_JSON) != 0)
+        return (size_t)call->api->config->max_body;
+    return (call->route->flags & API_BYTES) != 0 ? API_MAX_BYTES : API_SMALL_BODY;
+}
+
 /* A streamed request goes to its handler now, the others when their body is complete. */
 static void api_take_body(struct api_call *call)
 {
@@ -216,8 +239,7 @@ static void api_take_body(struct api_call *call)
     struct error err;
     if ((call->route->flags & API_STREAM) == 0) {
         req->body_mode = HTTP_BODY_BUFFER;
-        req->body_limit = (call->route->flags & API_JSON) != 0 ? (size_t)call->api->config->max_body
-                                                               : API_SMALL_BODY;
+        req->body_limit = api_body_limit(call);
         return;
     }
     req->body_mode = HTTP_BODY_STREAM;
@@ -239,7 +261,7 @@ static void api_head(struct http_request *req)
     }
     call->req = req;
     call->api = req->ctx;
-    call->metric = api_route_metrics[API_MAX_ROUTES];
+    call->metric = api_no_route_metric;
     call->route = api_port_route(call);
     if (call->route != NULL) { /* a port URL: the answer is that of the sandbox's own server */
         api_take_body(call);
@@ -340,6 +362,12 @@ void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset
 {
     *limit = api_query_number(call, "limit", 100, 1, 1000);
     *offset = api_query_number(call, "offset", 0, 0, INT32_MAX);
+}
+
+bool api_query_is_true(struct api_call *call, const char *name)
+{
+    const char *value = http_query(call->req, name);
+    return value != NULL && (strcmp(value, "true") == 0 || strcmp(value, "1") == 0);
 }
 
 void api_list_begin(struct api_call *call, struct api_list *list, const char *field)

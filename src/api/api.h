@@ -21,8 +21,9 @@
 #include "store/store.h"
 #include "workflow/engine.h"
 
-#define API_MAX_PARAMS 2     /* variable segments of a path */
-#define API_SMALL_BODY 65536 /* bytes of a body that nobody wants: taken and ignored */
+#define API_MAX_PARAMS 2          /* variable segments of a path */
+#define API_MAX_BYTES  (1u << 20) /* of a body that is bytes and not streamed */
+#define API_SMALL_BODY 65536      /* bytes of a body that nobody wants: taken and ignored */
 
 /* Everything handlers may use. One per server. */
 struct api {
@@ -44,13 +45,15 @@ struct api {
 struct api_call;
 
 enum api_flag {
-    API_AGENTS = 1,  /* also reachable with the prefix /v1/agents */
-    API_PUBLIC = 2,  /* no credential */
-    API_SANDBOX = 4, /* the first parameter is a sandbox id: `sandbox` is set, of this account */
-    API_RUNNING = 8, /* and the sandbox must be running */
-    API_JSON = 16,   /* the body is a JSON object: `body` is set */
-    API_NUL = 64,    /* API_JSON, with U+0000 in strings */
-    API_STREAM = 32, /* the handler runs at the head, then `data` and `end` with the body */
+    API_AGENTS = 1,   /* also reachable with the prefix /v1/agents */
+    API_PUBLIC = 2,   /* no credential */
+    API_SANDBOX = 4,  /* the first parameter is a sandbox id: `sandbox` is set, of this account */
+    API_RUNNING = 8,  /* and the sandbox must be running */
+    API_JSON = 16,    /* the body is a JSON object: `body` is set */
+    API_NUL = 64,     /* API_JSON, with U+0000 in strings */
+    API_SOCKET = 256, /* a WebSocket: its credential may be a subprotocol */
+    API_BYTES = 128,  /* the body is bytes, at most API_MAX_BYTES: in `req->body` */
+    API_STREAM = 32,  /* the handler runs at the head, then `data` and `end` with the body */
 };
 
 struct api_route {
@@ -95,6 +98,14 @@ void api_fail(struct api_call *call, const struct error *err);
 void api_fail_details(struct api_call *call, const struct error *err, const char *details);
 void api_fail_code(struct api_call *call, enum error_code code, const char *message);
 
+/* A browser cannot give a WebSocket an Authorization header. It offers two subprotocols instead,
+ * ours and one that is API_SOCKET_BEARER and the credential; it gets ours. */
+#define API_SOCKET_PROTOCOL "corral.v1"
+#define API_SOCKET_BEARER   "corral.bearer."
+/* The credential of a request that offers ours, "" when it has none; NULL of any other request. In
+ * the arena. */
+const char *api_socket_protocol(struct http_request *req);
+
 /* Calls `then` once everything that was put into the store so far is durable. A failure to write is
  * answered instead. */
 void api_when_committed(struct api_call *call, void (*then)(struct api_call *call));
@@ -102,6 +113,9 @@ void api_when_committed(struct api_call *call, void (*then)(struct api_call *cal
 /* `limit` and `offset` of the query. A value that is no number counts as the default, since
  * published clients send "NaN"; one out of range counts as the nearest number inside. */
 void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset);
+
+/* A parameter of the query that is "true" or "1". */
+bool api_query_is_true(struct api_call *call, const char *name);
 
 /* An answer that is a page of a list: {"<field>": [...], "total": N}. */
 struct api_list {
@@ -131,13 +145,36 @@ void api_code_run(struct api_call *call);
 void api_context_create(struct api_call *call);
 void api_context_get(struct api_call *call);
 void api_context_delete(struct api_call *call);
+void api_context_list(struct api_call *call);
+void api_context_interrupt(struct api_call *call);
+void api_context_restart(struct api_call *call);
 void api_host_url(struct api_call *call);
 void api_sandbox_metrics(struct api_call *call);
+void api_process_start(struct api_call *call);
+void api_process_list(struct api_call *call);
+void api_process_get(struct api_call *call);
+void api_process_delete(struct api_call *call);
+void api_process_stream(struct api_call *call);
+void api_process_input(struct api_call *call);
+void api_process_signal(struct api_call *call);
+void api_process_resize(struct api_call *call);
+void api_pty_start(struct api_call *call);
+void api_pty_list(struct api_call *call);
+void api_pty_socket(struct api_call *call);
 void api_file_read(struct api_call *call);
 void api_file_write(struct api_call *call);
 void api_file_list(struct api_call *call);
 void api_file_delete(struct api_call *call);
 void api_file_mkdir(struct api_call *call);
+void api_file_append(struct api_call *call);
+void api_file_info(struct api_call *call);
+void api_file_move(struct api_call *call);
+void api_file_copy(struct api_call *call);
+void api_file_chmod(struct api_call *call);
+void api_file_chown(struct api_call *call);
+void api_file_find(struct api_call *call);
+void api_file_replace(struct api_call *call);
+void api_file_watch(struct api_call *call);
 void api_upload(struct api_call *call);
 void api_upload_many(struct api_call *call);
 void api_upload_data(struct api_call *call, const uint8_t *data, size_t len);

@@ -7,12 +7,16 @@
  * command (408 with the output so far); a command writes more than the limit (the rest is read and
  * counted, never kept, so that it does not block); the agent is silent beyond its own time-out by
  * COMMAND_GRACE_MS (the call's deadline).
+ *
+ * With ?stream=true the answer is a feed of the same EXEC: nothing is collected, no limit applies,
+ * and a time-out is part of the last event.
  */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "api/feed.h"
 #include "api/op.h"
 #include "wire/reply.h"
 #include "wire/request.h"
@@ -74,14 +78,25 @@ static void encode_command(struct buf *request, const struct command_args *a)
     wire_request_exec(request, &params);
 }
 
+static void command_collect(struct api_call *call, struct buf *request, uint64_t timeout_ms)
+{
+    struct command *cmd = calloc(1, sizeof(*cmd));
+    if (cmd == NULL) {
+        buf_done(request);
+        api_fail_code(call, ERROR_INTERNAL, "Out of memory");
+        return;
+    }
+    cmd->limit = (size_t)call->api->config->max_output;
+    cmd->counts_oom = instance_oom_kills(call->sandbox->instance, &cmd->oom_kills) == 0;
+    api_op_start(&cmd->op, call, &command_ops, request, timeout_ms);
+}
+
 void api_command_run(struct api_call *call)
 {
     struct error err;
     struct command_args args = {0};
     struct buf request = {0};
-    struct command *cmd = calloc(1, sizeof(*cmd));
-    int rv = cmd != NULL ? parse_command(call, &args, &err)
-                         : error_set(&err, ERROR_INTERNAL, "Out of memory");
+    int rv = parse_command(call, &args, &err);
     if (rv == 0) {
         encode_command(&request, &args);
         if (request.len > WIRE_MAX_REQUEST)
@@ -91,15 +106,18 @@ void api_command_run(struct api_call *call)
     free(args.args);
     free(args.env);
     if (rv < 0) {
-        free(cmd);
         buf_done(&request);
         api_fail(call, &err);
         return;
     }
-    cmd->limit = (size_t)call->api->config->max_output;
-    cmd->counts_oom = instance_oom_kills(call->sandbox->instance, &cmd->oom_kills) == 0;
-    api_op_start(&cmd->op, call, &command_ops, &request,
-                 (uint64_t)args.timeout_ms + COMMAND_GRACE_MS);
+    uint64_t timeout_ms = (uint64_t)args.timeout_ms + COMMAND_GRACE_MS;
+    if (!api_query_is_true(call, "stream")) {
+        command_collect(call, &request, timeout_ms);
+        return;
+    }
+    const struct feed_params feed = {
+        .kind = EVENTS_OF_COMMAND, .writer = &event_sse_command, .timeout_ms = timeout_ms};
+    api_feed_start(call, &feed, &request);
 }
 
 static void capture_add(struct capture *c, size_t limit, const struct wire_frame *frame)

@@ -7,6 +7,8 @@
 #define RUN  (SB | API_RUNNING)
 #define BODY API_JSON
 #define UP   (RUN | API_STREAM)
+#define PROC "/sandboxes/:id/processes/:pid"
+#define PTY  "/sandboxes/:id/pty/:pid"
 #define ENV  "/api/v1/sandbox/environments"
 #define FLOW "/api/v1/orchestrator/workflows"
 
@@ -22,13 +24,43 @@ const struct api_route api_routes[] = {
     {METHOD_POST, "/sandboxes/:id/commands/run", RUN | BODY, SCOPE_RUN, api_command_run},
     {METHOD_POST, "/sandboxes/:id/code/run", RUN | BODY, SCOPE_RUN, api_code_run},
     {METHOD_POST, "/sandboxes/:id/code/contexts", RUN | BODY, SCOPE_RUN, api_context_create},
+    {METHOD_GET, "/sandboxes/:id/code/contexts", RUN, SCOPE_READ, api_context_list},
+    {METHOD_POST, "/sandboxes/:id/code/contexts/:context/interrupt", RUN, SCOPE_RUN,
+     api_context_interrupt},
+    {METHOD_POST, "/sandboxes/:id/code/contexts/:context/restart", RUN, SCOPE_RUN,
+     api_context_restart},
     {METHOD_GET, "/sandboxes/:id/code/contexts/:context", RUN, SCOPE_READ, api_context_get},
     {METHOD_DELETE, "/sandboxes/:id/code/contexts/:context", RUN, SCOPE_RUN, api_context_delete},
+    {METHOD_POST, "/sandboxes/:id/processes", RUN | BODY, SCOPE_RUN, api_process_start},
+    {METHOD_GET, "/sandboxes/:id/processes", RUN, SCOPE_READ, api_process_list},
+    {METHOD_GET, PROC, RUN, SCOPE_READ, api_process_get},
+    {METHOD_DELETE, PROC, RUN, SCOPE_RUN, api_process_delete},
+    {METHOD_GET, PROC "/stream", RUN, SCOPE_READ, api_process_stream},
+    {METHOD_POST, PROC "/stdin", RUN | API_BYTES, SCOPE_RUN, api_process_input},
+    {METHOD_POST, PROC "/signal", RUN | BODY, SCOPE_RUN, api_process_signal},
+    {METHOD_POST, "/sandboxes/:id/pty", RUN | BODY, SCOPE_RUN, api_pty_start},
+    {METHOD_GET, "/sandboxes/:id/pty", RUN, SCOPE_READ, api_pty_list},
+    {METHOD_GET, PTY, RUN, SCOPE_READ, api_process_get},
+    {METHOD_DELETE, PTY, RUN, SCOPE_RUN, api_process_delete},
+    {METHOD_GET, PTY "/stream", RUN, SCOPE_READ, api_process_stream},
+    {METHOD_POST, PTY "/input", RUN | API_BYTES, SCOPE_RUN, api_process_input},
+    {METHOD_POST, PTY "/signal", RUN | BODY, SCOPE_RUN, api_process_signal},
+    {METHOD_POST, PTY "/resize", RUN | BODY, SCOPE_RUN, api_process_resize},
+    {METHOD_GET, PTY "/ws", RUN | API_SOCKET, SCOPE_RUN, api_pty_socket},
     {METHOD_POST, "/sandboxes/:id/files/read", RUN | BODY, SCOPE_READ, api_file_read},
     {METHOD_POST, "/sandboxes/:id/files/write", RUN | BODY | API_NUL, SCOPE_RUN, api_file_write},
     {METHOD_POST, "/sandboxes/:id/files/list", RUN | BODY, SCOPE_READ, api_file_list},
     {METHOD_POST, "/sandboxes/:id/files/delete", RUN | BODY, SCOPE_RUN, api_file_delete},
     {METHOD_POST, "/sandboxes/:id/files/mkdir", RUN | BODY, SCOPE_RUN, api_file_mkdir},
+    {METHOD_POST, "/sandboxes/:id/files/append", RUN | BODY | API_NUL, SCOPE_RUN, api_file_append},
+    {METHOD_POST, "/sandboxes/:id/files/info", RUN | BODY, SCOPE_READ, api_file_info},
+    {METHOD_POST, "/sandboxes/:id/files/move", RUN | BODY, SCOPE_RUN, api_file_move},
+    {METHOD_POST, "/sandboxes/:id/files/copy", RUN | BODY, SCOPE_RUN, api_file_copy},
+    {METHOD_POST, "/sandboxes/:id/files/chmod", RUN | BODY, SCOPE_RUN, api_file_chmod},
+    {METHOD_POST, "/sandboxes/:id/files/chown", RUN | BODY, SCOPE_RUN, api_file_chown},
+    {METHOD_POST, "/sandboxes/:id/files/find", RUN | BODY, SCOPE_READ, api_file_find},
+    {METHOD_POST, "/sandboxes/:id/files/replace", RUN | BODY, SCOPE_RUN, api_file_replace},
+    {METHOD_POST, "/sandboxes/:id/files/watch", RUN | BODY, SCOPE_READ, api_file_watch},
     {METHOD_POST, "/sandboxes/:id/upload", UP, SCOPE_RUN, api_upload, api_upload_data,
      api_upload_end},
     {METHOD_POST, "/sandboxes/:id/files/upload", UP, SCOPE_RUN, api_upload, api_upload_data,

@@ -89,6 +89,7 @@ int cli_sandbox_kill(struct cli *cli, int argc, char **argv);
 int cli_template_list(struct cli *cli, int argc, char **argv);
 int cli_health(struct cli *cli, int argc, char **argv);
 int cli_run(struct cli *cli, int argc, char **argv);
+int cli_shell(struct cli *cli, int argc, char **argv);
 int cli_code(struct cli *cli, int argc, char **argv);
 
 #endif

@@ -12,6 +12,9 @@ static const struct cli_command cli_commands[] = {
      "[--sandbox ID] [--template NAME] [--timeout S] [--env N=V] [--dir DIR] [--keep] "
      "[--] COMMAND [ARG...]",
      "Run a command in a new sandbox, or in a given one", cli_run},
+    {"shell",
+     "[--template NAME] [--shell LINE] [--user NAME] [--env N=V] [--dir DIR] [--keep] [ID]",
+     "Open a terminal in a sandbox, or in a new one", cli_shell},
     {"code", "[--language NAME] [--context ID] [options of run] [CODE]",
      "Run code, or standard input, in a Jupyter kernel", cli_code},
     {"sandbox create", "[--template NAME] [--timeout S] [--env N=V] [--metadata N=V]",

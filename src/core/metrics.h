@@ -40,7 +40,7 @@ enum metric {
         METRIC_COUNT
 };
 
-#define METRICS_MAX_ROUTES   160 /* routes counted by name; further ones share the last */
+#define METRICS_MAX_ROUTES   512 /* routes counted by name; further ones share the last */
 #define METRICS_MAX_STATUSES 12  /* statuses counted per route; further ones share the last */
 
 void metrics_add(enum metric m, int64_t n);
