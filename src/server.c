@@ -14,6 +14,7 @@
 #include "core/loop_lag.h"
 #include "core/metrics.h"
 #include "http/server.h"
+#include "isolation/oom.h"
 #include "isolation/open.h"
 #include "template/builder.h"
 
@@ -257,6 +258,7 @@ int server_run(const struct config *config, struct error *err)
         return error_set(err, ERROR_INTERNAL, "Out of memory");
     s->config = config;
     (void)signal(SIGPIPE, SIG_IGN);
+    oom_protect_server();
     uv_loop_init(&s->loop);
     loop_lag_watch(&s->loop);
     int rv = server_start(s, err);
