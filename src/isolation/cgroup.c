@@ -230,11 +230,20 @@ int cgroup_stats(const struct cgroups *cg, const char *id, struct instance_stats
     return r;
 }
 
-bool cgroup_oom(const struct cgroups *cg, const char *id)
+int cgroup_oom_kills(const struct cgroups *cg, const char *id, uint64_t *ret)
 {
     char text[CGROUP_FILE_MAX];
     const char *file = cg->unified ? "memory.events" : "memory.oom_control";
-    return cgroup_read(text, cg->memory, id, file) == 0 && cgroup_number(text, "oom_kill") > 0;
+    int r = cgroup_read(text, cg->memory, id, file);
+    if (r == 0)
+        *ret = cgroup_number(text, "oom_kill");
+    return r;
+}
+
+bool cgroup_oom(const struct cgroups *cg, const char *id)
+{
+    uint64_t kills = 0;
+    return cgroup_oom_kills(cg, id, &kills) == 0 && kills > 0;
 }
 
 static bool cgroup_kill_all(const char *mount, const char *id)

@@ -17,6 +17,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "isolation/oom.h"
+
 static void helper_advance(struct helper_runner *r);
 static void helper_spawn(struct helper *run);
 static void helper_on_timer(uv_timer_t *timer);
@@ -93,7 +95,9 @@ static void helper_spawn(struct helper *run)
     };
     if (run->in_fd >= 0)
         stdio[0] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = run->in_fd};
+    oom_spawn_begin(run->runner->oom_score);
     int r = uv_spawn(loop, &run->process, &options);
+    oom_spawn_end();
     base_close_p(&run->in_fd); /* the process has its own */
     run->in_fd = -1;
     if (r == 0)

@@ -18,6 +18,7 @@
 struct helper_runner {
     uv_loop_t *loop;
     unsigned int limit, active;
+    int oom_score; /* of its processes; see oom.h */
     struct list waiting;
 };
 

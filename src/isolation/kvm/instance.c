@@ -190,16 +190,7 @@ void kvm_instance_end(struct kvm_instance *o)
 static char **kvm_instance_cleaner(const struct ending *e)
 {
     const struct kvm_instance *o = container_of(e, struct kvm_instance, ending);
-    const char *const args[] = {HELPER_PROGRAM, KVM_VERB_CLEAN, o->launch.id, o->launch.dir};
-    char **argv = calloc(ARRAY_SIZE(args) + 1, sizeof(*argv));
-    for (size_t i = 0; argv != NULL && i < ARRAY_SIZE(args); i++) {
-        argv[i] = strdup(args[i]);
-        if (argv[i] == NULL) {
-            helper_argv_free(argv);
-            argv = NULL;
-        }
-    }
-    return argv;
+    return kvm_clean_argv(o->launch.id, o->launch.dir);
 }
 
 static void kvm_instance_close(struct ending *e)

@@ -120,6 +120,7 @@ void kvm_op_free(struct kvm_instance *o);
 /* Asks the VMM for the disk's counters; the next kvm_instance_stats has them. */
 void kvm_instance_ask_disk(struct kvm_instance *o);
 int kvm_instance_stats(struct instance *instance, struct instance_stats *ret);
+int kvm_instance_oom_kills(struct instance *instance, uint64_t *ret);
 
 /* driver.c */
 void kvm_driver_wait_turn(struct kvm_driver *d, struct kvm_instance *o);

@@ -83,3 +83,10 @@ int kvm_instance_stats(struct instance *instance, struct instance_stats *ret)
     *ret = s;
     return 0;
 }
+
+int kvm_instance_oom_kills(struct instance *instance, uint64_t *ret)
+{
+    struct kvm_instance *o = container_of(instance, struct kvm_instance, base);
+    return o->launch.cgroups != NULL ? cgroup_oom_kills(o->launch.cgroups, o->launch.id, ret)
+                                     : -EOPNOTSUPP;
+}
