@@ -9,16 +9,19 @@
 #include <sys/stat.h>
 
 #include "api/api.h"
+#include "auth/secret.h"
 #include "base/log.h"
 #include "core/file.h"
 #include "core/loop_lag.h"
 #include "core/metrics.h"
 #include "http/server.h"
+#include "isolation/oom.h"
 #include "isolation/open.h"
 #include "network/network.h"
 #include "template/builder.h"
 
 #define SERVER_KEY_MAX  256   /* bytes of admin.key */
+#define SERVER_FILES    96    /* descriptors kept for the state, the sandboxes and the helpers */
 #define SERVER_GRACE_MS 10000 /* given to requests under way when the server stops */
 
 struct server {
@@ -27,6 +30,7 @@ struct server {
     struct store *store;
     struct apikeys *keys;
     struct tokens *tokens;
+    struct secrets *secrets;
     struct template_set templates;
     struct template_builder builder;
     struct isolation_driver *driver;
@@ -58,7 +62,7 @@ static unsigned int server_raise_files(unsigned int connections)
     files.rlim_cur = files.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &files) < 0)
         log_warn("the limit of open files stays low", "errno=%d", errno);
-    rlim_t spare = MAX(files.rlim_max / 4, (rlim_t)64);
+    rlim_t spare = MAX(files.rlim_max / 4, (rlim_t)SERVER_FILES);
     return (unsigned int)MIN(connections, MAX(files.rlim_max, spare + 64) - spare);
 }
 
@@ -72,6 +76,8 @@ static int server_open_state(struct server *s, struct error *err)
         rv = apikeys_ensure_admin(s->keys, c->state_dir, err);
     if (rv == 0)
         rv = tokens_load(&s->tokens, s->store, err);
+    if (rv == 0)
+        rv = secrets_open(&s->secrets, s->store, c->state_dir, err);
     return rv;
 }
 
@@ -150,16 +156,20 @@ static int server_listen(struct server *s, struct error *err)
     struct http_limits limits = HTTP_LIMITS_DEFAULT;
     char address[300];
     limits.max_connections = server_raise_files(limits.max_connections);
+    limits.max_buffered = (size_t)c->max_buffered;
+    limits.max_address = (unsigned int)c->max_address;
     s->api = (struct api){
         .loop = &s->loop,
         .config = c,
         .store = s->store,
         .keys = s->keys,
+        .secrets = s->secrets,
         .auth = {.keys = s->keys, .tokens = s->tokens},
         .templates = &s->templates,
         .sandboxes = s->sandboxes,
         .network = s->network,
         .isolation = s->driver->ops->name,
+        .max_key = c->max_key > 0 ? (unsigned int)c->max_key : limits.max_connections / 2,
         .sample = server_sample,
         .workflows = {.loop = &s->loop,
                       .store = s->store,
@@ -175,6 +185,8 @@ static int server_listen(struct server *s, struct error *err)
     }
     password_queue_init(&s->api.passwords, &s->loop);
     throttle_init(&s->api.throttle);
+    throttle_init(&s->api.known);
+    tally_init(&s->api.of_keys);
     s->app = api_app(&s->api);
     bool v6 = strchr(c->listen.host, ':') != NULL;
     (void)snprintf(address, sizeof(address), v6 ? "[%s]:%u" : "%s:%u", c->listen.host,
@@ -273,6 +285,7 @@ int server_run(const struct config *config, struct error *err)
         return error_set(err, ERROR_INTERNAL, "Out of memory");
     s->config = config;
     (void)signal(SIGPIPE, SIG_IGN);
+    oom_protect_server();
     uv_loop_init(&s->loop);
     loop_lag_watch(&s->loop);
     int rv = server_start(s, err);

@@ -57,11 +57,15 @@ struct config {
     int64_t timeout_max;           /* s */
     int64_t retention;             /* s an ended sandbox stays listed */
     struct config_rate rate_limit; /* per key */
+    int64_t max_address;           /* connections of one address; 0: half of all */
+    int64_t max_key;               /* requests of one key side by side; 0: half of all */
     int64_t max_body;              /* bytes of a JSON body */
+    int64_t max_buffered;          /* bytes of all JSON bodies at once */
     int64_t max_output;            /* bytes kept per output stream of one run */
     int64_t map_size;              /* bytes, first size of the state's map */
     int log_level;                 /* enum log_level */
     bool metrics;                  /* serve GET /metrics */
+    bool metrics_open;             /* without a key from other machines, too */
     bool banner;                   /* greet on standard output */
 
     char **args; /* the sub command and its arguments, NULL-terminated; points into argv */

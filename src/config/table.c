@@ -30,6 +30,8 @@ const struct config_option config_table[] = {
      .help = "Print a first request to try on standard output"},
     {"metrics", CONFIG_BOOL, "Server", AT(metrics), .fallback = "true",
      .help = "Answer GET /metrics"},
+    {"metrics-open", CONFIG_BOOL, "Server", AT(metrics_open), .fallback = "false",
+     .help = "Answer GET /metrics without a key to other machines, too"},
     {"map-size", CONFIG_SIZE, "Server", AT(map_size), .fallback = "1GiB", .min = MEBI,
      .max = 1024 * GIBI, .help = "Address space for the state at first; it grows when needed"},
 
@@ -74,8 +76,14 @@ const struct config_option config_table[] = {
      .max = 100000, .help = "Live sandboxes of one account"},
     {"max-memory", CONFIG_SIZE, "Limits", AT(max_memory), .fallback = "0", .min = 0,
      .max = 1024 * GIBI * 64, .help = "Memory that live sandboxes may add up to, or 0 for any"},
+    {"max-address", CONFIG_INT, "Limits", AT(max_address), .fallback = "0", .min = 0, .max = 100000,
+     .help = "Connections of one address, or 0 for half of all (this host: any)"},
+    {"max-key", CONFIG_INT, "Limits", AT(max_key), .fallback = "0", .min = 0, .max = 100000,
+     .help = "Requests of one key side by side, or 0 for half of all connections"},
     {"max-body", CONFIG_SIZE, "Limits", AT(max_body), .fallback = "32MiB", .min = 65536,
      .max = GIBI, .help = "Largest JSON body"},
+    {"max-buffered", CONFIG_SIZE, "Limits", AT(max_buffered), .fallback = "256MiB", .min = 65536,
+     .max = 1024 * GIBI, .help = "Memory for the JSON bodies of all requests at once"},
     {"max-output", CONFIG_SIZE, "Limits", AT(max_output), .fallback = "8MiB", .min = 4096,
      .max = GIBI, .help = "Bytes kept of each output stream of a command or code run"},
 };

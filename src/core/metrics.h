@@ -23,6 +23,9 @@
     X(POOL_READY, gauge, "corral_pool_ready", "", "Started sandboxes waiting for a create")        \
     X(POOL_HITS, counter, "corral_pool_takes_total", "result=\"hit\"", "Creates by pool result")   \
     X(POOL_MISSES, counter, "corral_pool_takes_total", "result=\"miss\"", "")                      \
+    X(LEFTOVERS, gauge, "corral_leftovers", "", "Ended sandboxes that wait for a cleaning")        \
+    X(CLEANINGS_FAILED, counter, "corral_cleanings_failed_total", "",                              \
+      "Attempts to remove an ended sandbox that failed")                                           \
     X(RATE_LIMITED, counter, "corral_rate_limited_total", "", "Requests refused with 429")         \
     X(AUTH_FAILED, counter, "corral_auth_failed_total", "", "Requests with a wrong credential")    \
     X(STORE_COMMITS, counter, "corral_store_commits_total", "result=\"ok\"", "State commits")      \

@@ -10,6 +10,7 @@
 #include "base/jsonw.h"
 #include "isolation/cgroup.h"
 #include "isolation/oci/seccomp.h"
+#include "isolation/oom.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -17,7 +18,6 @@
 #include <sys/resource.h>
 
 #define CPU_PERIOD_US 100000
-#define OOM_SCORE_ADJ 500 /* sandboxes die before the server does */
 #define NOFILE_MAX    65536
 #define HOSTNAME_LEN  8 /* the first part of an id */
 #define OCI_VERSION   "1.0.2"
@@ -152,7 +152,7 @@ static void config_write_process(struct jsonw *w, const struct oci_spec *spec)
                       SIZE_MAX);
     jsonw_key_str(w, "cwd", "/");
     jsonw_key_bool(w, "noNewPrivileges", true);
-    jsonw_key_int(w, "oomScoreAdj", OOM_SCORE_ADJ);
+    jsonw_key_int(w, "oomScoreAdj", OOM_SCORE_AGENT);
     jsonw_key(w, "capabilities");
     jsonw_object(w);
     for (size_t i = 0; i < ARRAY_SIZE(sets); i++)

@@ -287,3 +287,9 @@ int oci_instance_stats(struct instance *instance, struct instance_stats *ret)
     struct oci_instance *o = container_of(instance, struct oci_instance, base);
     return cgroup_stats(&oci_instance_driver(o)->cgroups, o->spec.id, ret);
 }
+
+int oci_instance_oom_kills(struct instance *instance, uint64_t *ret)
+{
+    struct oci_instance *o = container_of(instance, struct oci_instance, base);
+    return cgroup_oom_kills(&oci_instance_driver(o)->cgroups, o->spec.id, ret);
+}

@@ -112,6 +112,7 @@ static void walls(void)
 {
     cleanup_json json *j = config(true);
     T_STR(at(j, "root.path")->valuestring, "/s/sandboxes/" ID "/rootfs");
+    T_EQ(at(j, "process.oomScoreAdj")->valuedouble, 100); /* above the server's, below users' */
     T_STR(at(j, "hostname")->valuestring, "0a1b2c3d");
     T_STR(at(j, "linux.cgroupsPath")->valuestring, "/corral-" ID);
     T_TRUE(cJSON_IsTrue(at(j, "process.noNewPrivileges")));
