@@ -3,8 +3,8 @@
  * ended.c - ended sandboxes: how long they stay listed, and what of them stays in memory.
  *
  * The list needs ids, times and states. What the client has attached may be large, and stays on
- * disk alone once the last record is there (table_slim); sandbox_table_metadata reads it back.
- * Records are dropped, oldest first, when their time is over, when there are more than
+ * disk alone once the last record is there (sandbox_table_slim); sandbox_table_metadata reads it
+ * back. Records are dropped, oldest first, when their time is over, when there are more than
  * SANDBOX_RETAINED_MAX, and when they take more than SANDBOX_RETAINED_BYTES.
  */
 #include <errno.h>
