@@ -211,7 +211,7 @@ static int main_run(struct vm *vm, int ready_fd, struct error *err)
 static int main_vm(struct error *err)
 {
     static struct vm vm; /* too large for a stack */
-    struct vm_config config;
+    struct vm_config config = {0};
     int ctl_fd = -1, ready_fd = -1;
     int rv = main_enter(&config, &ctl_fd, &ready_fd, err);
     if (rv < 0)

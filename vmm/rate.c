@@ -10,7 +10,7 @@
 #define NS_PER_S 1000000000ull
 /* Keeps every product below within 64 bits. */
 #define RATE_MAX  (1ull << 33)
-#define RATE_DEBT (1ll << 62) /* most that is remembered */
+#define RATE_DEBT (1LL << 62) /* most that is remembered */
 
 /*@ predicate rate_ok(struct rate *r) =
   @     \valid(r) && r->per_second <= RATE_MAX && -RATE_DEBT <= r->tokens <= r->per_second;
