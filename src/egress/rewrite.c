@@ -89,7 +89,9 @@ static bool rewrite_is(struct span s, const char *word)
 /* Takes what stands before `end` off the text; everything when it does not occur. */
 static struct span rewrite_cut(struct span *text, char end)
 {
-    const char *at = text->len > 0 ? memchr(text->data, end, text->len) : NULL;
+    if (text->len == 0) /* there may be no text at all, and no adding to its address */
+        return *text;
+    const char *at = memchr(text->data, end, text->len);
     struct span piece = {text->data, at != NULL ? (size_t)(at - text->data) : text->len};
     size_t used = piece.len + (at != NULL ? 1 : 0);
     text->data += used;
