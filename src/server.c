@@ -13,6 +13,7 @@
 #include "core/file.h"
 #include "core/loop_lag.h"
 #include "core/metrics.h"
+#include "e2b/e2b.h"
 #include "http/server.h"
 #include "isolation/open.h"
 #include "template/builder.h"
@@ -31,6 +32,7 @@ struct server {
     struct isolation_driver *driver;
     struct sandbox_table *sandboxes;
     struct api api;
+    struct e2b e2b;
     struct http_app app;
     struct http_server http;
     uv_signal_t sigterm, sigint, sighup;
@@ -69,7 +71,12 @@ static int server_open_state(struct server *s, struct error *err)
         rv = apikeys_ensure_admin(s->keys, c->state_dir, err);
     if (rv == 0)
         rv = tokens_load(&s->tokens, s->store, err);
-    return rv;
+    if (rv < 0)
+        return rv;
+    rv = e2b_init(&s->e2b, s->store);
+    if (rv == 0)
+        rv = store_commit(s->store);
+    return rv < 0 ? error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot read the secret") : 0;
 }
 
 static void server_snapshot_refused(void *ctx, const char *template_dir)
@@ -139,6 +146,8 @@ static int server_listen(struct server *s, struct error *err)
         .sandboxes = s->sandboxes,
         .isolation = s->driver->ops->name,
         .sample = server_sample,
+        .dispatch = e2b_dispatch,
+        .e2b = &s->e2b,
         .workflows = {.loop = &s->loop,
                       .store = s->store,
                       .templates = &s->templates,
@@ -298,6 +307,7 @@ static void server_http_stopped(struct http_server *http)
 {
     struct server *s = container_of(http, struct server, http);
     wf_engine_stop(&s->api.workflows);
+    e2b_stop(&s->e2b);
     sandbox_table_stop(s->sandboxes, s->end_sandboxes, server_sandboxes_stopped, s);
 }
 

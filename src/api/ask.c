@@ -13,8 +13,8 @@ static void ask_release(struct api_op *op);
 static const struct api_op_ops ask_ops = {
     .frame = ask_frame, .failed = ask_failed, .release = ask_release};
 
-struct ask *api_ask_new(struct api_call *call, int status,
-                        int (*take)(struct ask *a, const struct wire_frame *frame))
+static struct ask *ask_new(struct api_call *call, int status,
+                           int (*take)(struct ask *a, const struct wire_frame *frame))
 {
     struct ask *a = calloc(1, sizeof(*a));
     if (a == NULL) {
@@ -24,7 +24,26 @@ struct ask *api_ask_new(struct api_call *call, int status,
     a->status = status;
     a->take = take;
     a->w.out = &a->body;
-    jsonw_object(&a->w);
+    return a;
+}
+
+struct ask *api_ask_new(struct api_call *call, int status,
+                        int (*take)(struct ask *a, const struct wire_frame *frame))
+{
+    struct ask *a = ask_new(call, status, take);
+    if (a != NULL)
+        jsonw_object(&a->w);
+    return a;
+}
+
+struct ask *api_ask_new_array(struct api_call *call, int status,
+                              int (*take)(struct ask *a, const struct wire_frame *frame))
+{
+    struct ask *a = ask_new(call, status, take);
+    if (a == NULL)
+        return NULL;
+    a->array = true;
+    jsonw_array(&a->w);
     return a;
 }
 
@@ -43,7 +62,8 @@ int api_ask_done(struct ask *a, const struct wire_frame *frame)
 
 static void ask_answer(struct ask *a)
 {
-    jsonw_object_end(&a->w);
+    if (!a->array)
+        jsonw_object_end(&a->w);
     struct buf body = a->body;
     a->body = (struct buf){0};
     int status = a->status;

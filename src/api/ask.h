@@ -25,6 +25,7 @@ struct ask {
     void (*absent)(struct ask *a);
     const char *text; /* the asker's own: in the request's arena, or static */
     bool flag;        /* likewise */
+    bool array;       /* the answer is one; `take` ends it */
     struct buf body;
     struct jsonw w; /* inside of the object */
 };
@@ -32,6 +33,9 @@ struct ask {
 /* The object is begun. NULL: the request has its answer. */
 struct ask *api_ask_new(struct api_call *call, int status,
                         int (*take)(struct ask *a, const struct wire_frame *frame));
+/* As api_ask_new for an answer that is an array, which has begun, and which `take` ends. */
+struct ask *api_ask_new_array(struct api_call *call, int status,
+                              int (*take)(struct ask *a, const struct wire_frame *frame));
 /* Sends `request` (taken over). */
 void api_ask_send(struct ask *a, struct api_call *call, struct buf *request);
 

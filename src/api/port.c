@@ -351,17 +351,23 @@ static const struct api_route proxy_route = {
     .end = proxy_end,
 };
 
+const struct api_route *api_port_route_to(struct api_call *call, const char *id, uint16_t port)
+{
+    struct port_target *target = arena_alloc(&call->req->arena, sizeof(*target));
+    if (target == NULL)
+        return NULL;
+    memcpy(target->id, id, ID_SIZE);
+    target->port = port;
+    call->state = target;
+    return &proxy_route;
+}
+
 const struct api_route *api_port_route(struct api_call *call)
 {
     const struct http_str *host = http_header(call->req, "Host");
-    struct port_target target;
-    if (host == NULL ||
-        !port_host_parse(host->data, call->api->config->domain, target.id, &target.port))
+    char id[ID_SIZE];
+    uint16_t port;
+    if (host == NULL || !port_host_parse(host->data, call->api->config->domain, id, &port))
         return NULL;
-    struct port_target *copy = arena_alloc(&call->req->arena, sizeof(*copy));
-    if (copy == NULL)
-        return NULL;
-    *copy = target;
-    call->state = copy;
-    return &proxy_route;
+    return api_port_route_to(call, id, port);
 }

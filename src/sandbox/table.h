@@ -55,6 +55,10 @@ unsigned int sandbox_table_list(struct sandbox_table *t, const char *account, un
                                 unsigned int limit, void (*visit)(void *ctx, struct sandbox *sb),
                                 void *ctx);
 
+/* Calls `is_it` for sandboxes of all accounts, newest first, until it says so; false: never. */
+bool sandbox_table_search(struct sandbox_table *t,
+                          bool (*is_it)(void *ctx, const struct sandbox *sb), void *ctx);
+
 /* Sandboxes of clients that have not ended. */
 unsigned int sandbox_table_live(const struct sandbox_table *t);
 

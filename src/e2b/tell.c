@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tell.c - events of processes and of watched directories as messages of a stream. */
+#include "e2b/tell.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/jsonw.h"
+#include "e2b/connect.h"
+#include "e2b/internal.h"
+
+#define TELL_KEEPALIVE_MS 45000 /* clients ask for one every 50 s */
+
+/* Writes {"event":{"<kind>":{...}}}; the caller writes the members in between. */
+static size_t tell_begin(struct jsonw *w, const char *kind)
+{
+    size_t start = connect_begin(w->out);
+    jsonw_object(w);
+    jsonw_key(w, "event");
+    jsonw_object(w);
+    jsonw_key(w, kind);
+    jsonw_object(w);
+    return start;
+}
+
+static void tell_end(struct jsonw *w, size_t start)
+{
+    jsonw_object_end(w);
+    jsonw_object_end(w);
+    jsonw_object_end(w);
+    connect_end(w->out, start);
+}
+
+static void tell_start(struct buf *out, uint32_t pid)
+{
+    struct jsonw w = {.out = out};
+    size_t start = tell_begin(&w, "start");
+    jsonw_key_int(&w, "pid", pid);
+    tell_end(&w, start);
+}
+
+static void tell_output(struct buf *out, const char *name, struct span bytes)
+{
+    struct jsonw w = {.out = out};
+    size_t start = tell_begin(&w, "data");
+    jsonw_key(&w, name);
+    (void)buf_append_str(out, "\"");
+    (void)base64_encode(out, bytes.data, bytes.len);
+    (void)buf_append_str(out, "\"");
+    tell_end(&w, start);
+}
+
+static const char *tell_signal_name(uint32_t number)
+{
+    static const char *const names[] = {
+        [SIGHUP] = "hangup",       [SIGINT] = "interrupt",   [SIGQUIT] = "quit",
+        [SIGABRT] = "aborted",     [SIGKILL] = "killed",     [SIGSEGV] = "segmentation fault",
+        [SIGPIPE] = "broken pipe", [SIGTERM] = "terminated",
+    };
+    return number < ARRAY_SIZE(names) ? names[number] : NULL;
+}
+
+static void tell_exit(struct buf *out, const struct wire_exit *how)
+{
+    char status[64];
+    struct jsonw w = {.out = out};
+    const char *name = tell_signal_name(how->signal);
+    if (how->signal == 0)
+        (void)snprintf(status, sizeof(status), "exit status %d", how->code);
+    else if (name != NULL)
+        (void)snprintf(status, sizeof(status), "signal: %s", name);
+    else
+        (void)snprintf(status, sizeof(status), "signal: %u", how->signal);
+    size_t start = tell_begin(&w, "end");
+    jsonw_key_int(&w, "exitCode", how->signal != 0 ? -1 : how->code);
+    jsonw_key_bool(&w, "exited", how->signal == 0);
+    jsonw_key_str(&w, "status", status);
+    if (how->signal != 0 || how->code != 0)
+        jsonw_key_str(&w, "error", status);
+    tell_end(&w, start);
+    connect_end_stream(out, NULL);
+}
+
+/* The end that a client's deadline has brought is none of the process's own. */
+static void tell_deadline(struct buf *out)
+{
+    struct error err;
+    error_set(&err, ERROR_TIMEOUT, "The process was ended at its deadline");
+    connect_end_stream(out, &err);
+}
+
+static void tell_process_event(struct buf *out, const struct event *e)
+{
+    switch (e->type) {
+    case EVENT_PROCESS:
+        tell_start(out, e->process.pid);
+        break;
+    case EVENT_STDOUT:
+        tell_output(out, "stdout", e->bytes);
+        break;
+    case EVENT_STDERR:
+        tell_output(out, "stderr", e->bytes);
+        break;
+    case EVENT_TERMINAL:
+        tell_output(out, "pty", e->bytes);
+        break;
+    case EVENT_EXIT:
+        if (e->exit.timed_out)
+            tell_deadline(out);
+        else
+            tell_exit(out, &e->exit);
+        break;
+    case EVENT_FAILED:
+        connect_end_stream(out, e->failure);
+        break;
+    default: /* a gap, of which these clients know nothing */
+        break;
+    }
+}
+
+static void tell_process_keepalive(struct buf *out)
+{
+    struct jsonw w = {.out = out};
+    tell_end(&w, tell_begin(&w, "keepalive"));
+}
+
+const struct event_writer tell_process = {.content_type = "application/connect+json",
+                                          .keepalive_ms = TELL_KEEPALIVE_MS,
+                                          .event = tell_process_event,
+                                          .keepalive = tell_process_keepalive};
+
+void tell_change(struct jsonw *w, struct span name, enum wire_change what)
+{
+    static const char *const types[] = {[WIRE_CHANGE_CREATE] = "EVENT_TYPE_CREATE",
+                                        [WIRE_CHANGE_WRITE] = "EVENT_TYPE_WRITE",
+                                        [WIRE_CHANGE_REMOVE] = "EVENT_TYPE_REMOVE",
+                                        [WIRE_CHANGE_RENAME] = "EVENT_TYPE_RENAME",
+                                        [WIRE_CHANGE_CHMOD] = "EVENT_TYPE_CHMOD"};
+    jsonw_object(w);
+    jsonw_key(w, "name");
+    jsonw_strn(w, name.data, name.len);
+    jsonw_key_str(w, "type", types[what]);
+    jsonw_object_end(w);
+}
+
+static void tell_watch_message(struct buf *out, struct span name, enum wire_change what)
+{
+    struct jsonw w = {.out = out};
+    size_t start = connect_begin(out);
+    jsonw_object(&w);
+    jsonw_key(&w, "filesystem");
+    tell_change(&w, name, what);
+    jsonw_object_end(&w);
+    connect_end(out, start);
+}
+
+static void tell_watch_plain(struct buf *out, const char *json_text)
+{
+    size_t start = connect_begin(out);
+    (void)buf_append_str(out, json_text);
+    connect_end(out, start);
+}
+
+static void tell_watch_event(struct buf *out, const struct event *e)
+{
+    if (e->type == EVENT_WATCHING)
+        tell_watch_plain(out, "{\"start\":{}}");
+    else if (e->type == EVENT_FAILED)
+        connect_end_stream(out, e->failure);
+    else if (e->type == EVENT_CHANGE && e->change.what != WIRE_CHANGE_OVERFLOW) {
+        tell_watch_message(out, e->change.path, e->change.what);
+        if (e->change.what == WIRE_CHANGE_RENAME && e->change.new_path.len > 0)
+            tell_watch_message(out, e->change.new_path, WIRE_CHANGE_CREATE);
+    }
+}
+
+static void tell_watch_keepalive(struct buf *out)
+{
+    tell_watch_plain(out, "{\"keepalive\":{}}");
+}
+
+const struct event_writer tell_watch = {.content_type = "application/connect+json",
+                                        .keepalive_ms = TELL_KEEPALIVE_MS,
+                                        .event = tell_watch_event,
+                                        .keepalive = tell_watch_keepalive};
