@@ -143,8 +143,8 @@ class TestControl(SdkTest):
     def test_chunked_create(self):
         """As Node sends it."""
         status, body = self.raw("POST", "/v2/sandboxes", iter([b'{"templateID"', b':"base"}']),
-                                {"X-API-KEY": self.server.key, "Content-Type": "application/json",
-                                 "Transfer-Encoding": "chunked"})
+                                {"X-API-KEY": self.server.key,
+                                 "Content-Type": "application/json"})
         self.assertEqual(status, 201, body)
         Sandbox.kill(body.decode().split('"sandboxID":"')[1][:36])
 
@@ -345,7 +345,7 @@ class TestFiles(SdkTest):
         self.assertEqual(status, 400)
         self.assertFalse(self.files.exists("/tmp/broken"))
         status, _ = self.raw("POST", "/files?path=/tmp/pieces", iter([data[:70000], data[70000:]]),
-                             {**headers, "Transfer-Encoding": "chunked"})
+                             headers)
         self.assertEqual(status, 200)
         self.assertEqual(bytes(self.files.read("/tmp/pieces", format="bytes")), data)
 
