@@ -5,8 +5,8 @@
  * One operation, one connection. The server connects (vsock port WIRE_AGENT_PORT, reached through
  * the sandbox's `vsock.sock` with the greeting "CONNECT <port>\n" / "OK <n>\n"), sends exactly one
  * request frame, and both sides then exchange the frames that the operation allows. Closing the
- * connection cancels the operation: the agent kills the process group, interrupts the kernel run,
- * removes the partial file. Only an operation under KEEP outlives its connection.
+ * connection cancels the operation: the agent kills the tree of the command, interrupts the kernel
+ * run, removes the partial file. Only an operation under KEEP outlives its connection.
  *
  * A frame is an 8-byte header and `length` bytes of payload. Integers are little-endian. A payload
  * is a fixed sequence of fields without padding:

@@ -135,3 +135,48 @@ void account_self(struct account *ret)
     if (account_search(NULL, geteuid(), ret) < 0)
         account_unnamed(geteuid(), getegid(), ret);
 }
+
+void account_name_of(uid_t uid, char ret[ACCOUNT_NAME_MAX])
+{
+    struct account a;
+    if (account_search(NULL, uid, &a) == 0)
+        strcpy(ret, a.name);
+    else
+        (void)snprintf(ret, ACCOUNT_NAME_MAX, "%u", uid);
+}
+
+/* A line of /etc/group by name, or by `*gid` when `name` is NULL; fills the other one. */
+static int account_search_group(const char *name, gid_t *gid, char ret_name[ACCOUNT_NAME_MAX])
+{
+    char line[LINE_MAX_BYTES], *fields[GROUP_FIELDS];
+    FILE *f = fopen("/etc/group", "re");
+    int rv = -ENOENT;
+    while (f != NULL && rv < 0 && fgets(line, sizeof(line), f) != NULL) {
+        gid_t id;
+        if (!split_fields(line, fields, GROUP_FIELDS) || !parse_id(fields[2], &id) ||
+            strlen(fields[0]) >= ACCOUNT_NAME_MAX)
+            continue;
+        if (name != NULL ? strcmp(fields[0], name) != 0 : id != *gid)
+            continue;
+        strcpy(ret_name, fields[0]);
+        *gid = id;
+        rv = 0;
+    }
+    if (f != NULL)
+        (void)fclose(f);
+    return rv;
+}
+
+void account_group_name_of(gid_t gid, char ret[ACCOUNT_NAME_MAX])
+{
+    if (account_search_group(NULL, &gid, ret) < 0)
+        (void)snprintf(ret, ACCOUNT_NAME_MAX, "%u", gid);
+}
+
+int account_find_group(const char *name, gid_t *ret)
+{
+    char ignored[ACCOUNT_NAME_MAX];
+    if (account_search_group(name, ret, ignored) == 0)
+        return 0;
+    return parse_id(name, ret) ? 0 : -ENOENT;
+}

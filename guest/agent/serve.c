@@ -25,7 +25,9 @@
 
 #include "agent/conn.h"
 #include "agent/ops/ops.h"
+#include "agent/ops/watch.h"
 #include "agent/relay.h"
+#include "agent/worker.h"
 #include "base/log.h"
 
 #define SERVE_ACCEPTS_PER_TURN 32
@@ -36,7 +38,9 @@ static const struct op *const serve_ops[] = {
     &op_mkdir,          &op_stat_path,     &op_port,           &op_keep,
     &op_attach,         &op_forget,        &op_process_start,  &op_process_list,
     &op_process_attach, &op_process_input, &op_process_signal, &op_process_resize,
-    &op_process_forget,
+    &op_process_forget, &op_info_path,     &op_list_tree,      &op_move,
+    &op_copy,           &op_chmod,         &op_chown,          &op_find,
+    &op_replace,        &op_watch,
 };
 
 static const struct op *serve_find_op(enum wire_type type)
@@ -208,6 +212,12 @@ static void serve_event(struct agent *a, struct source *s, uint32_t events)
         break;
     case SOURCE_BRIDGE_CALL:
         bridge_call_handle_event(s, events);
+        break;
+    case SOURCE_WATCH:
+        watch_handle_event(s);
+        break;
+    case SOURCE_WORKER:
+        worker_handle_event(s);
         break;
     }
 }

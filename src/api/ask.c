@@ -13,42 +13,28 @@ static void ask_release(struct api_op *op);
 static const struct api_op_ops ask_ops = {
     .frame = ask_frame, .failed = ask_failed, .release = ask_release};
 
-static struct ask *ask_new(struct api_call *call, int status,
-                           int (*take)(struct ask *a, const struct wire_frame *frame))
+static bool ask_is_array(const struct ask *a)
+{
+    return a->p.array != NULL && a->p.array[0] == '\0';
+}
+
+void api_ask(struct api_call *call, const struct ask_params *p, struct buf *request)
 {
     struct ask *a = calloc(1, sizeof(*a));
     if (a == NULL) {
+        buf_done(request);
         api_fail_code(call, ERROR_INTERNAL, "Out of memory");
-        return NULL;
+        return;
     }
-    a->status = status;
-    a->take = take;
+    a->p = *p;
+    a->op.not_found = p->not_found;
     a->w.out = &a->body;
-    return a;
-}
-
-struct ask *api_ask_new(struct api_call *call, int status,
-                        int (*take)(struct ask *a, const struct wire_frame *frame))
-{
-    struct ask *a = ask_new(call, status, take);
-    if (a != NULL)
+    if (!ask_is_array(a))
         jsonw_object(&a->w);
-    return a;
-}
-
-struct ask *api_ask_new_array(struct api_call *call, int status,
-                              int (*take)(struct ask *a, const struct wire_frame *frame))
-{
-    struct ask *a = ask_new(call, status, take);
-    if (a == NULL)
-        return NULL;
-    a->array = true;
-    jsonw_array(&a->w);
-    return a;
-}
-
-void api_ask_send(struct ask *a, struct api_call *call, struct buf *request)
-{
+    if (p->array != NULL && !ask_is_array(a))
+        jsonw_key(&a->w, p->array);
+    if (p->array != NULL)
+        jsonw_array(&a->w);
     api_op_start(&a->op, call, &ask_ops, request, ASK_TIMEOUT_MS);
 }
 
@@ -56,24 +42,24 @@ int api_ask_done(struct ask *a, const struct wire_frame *frame)
 {
     if (!wire_reply_is(frame, WIRE_OK))
         return -EPROTO;
-    jsonw_key_str(&a->w, "message", a->text);
+    jsonw_key_str(&a->w, "message", a->p.text);
     return 1;
 }
 
 static void ask_answer(struct ask *a)
 {
-    if (!a->array)
+    if (!ask_is_array(a))
         jsonw_object_end(&a->w);
     struct buf body = a->body;
     a->body = (struct buf){0};
-    int status = a->status;
+    int status = a->p.status != 0 ? a->p.status : 200;
     api_reply(api_op_close(&a->op), status, &body);
 }
 
 static void ask_frame(struct api_op *op, const struct wire_frame *frame)
 {
     struct ask *a = container_of(op, struct ask, op);
-    int rv = a->take(a, frame);
+    int rv = a->p.take(a, frame);
     if (rv < 0)
         api_op_bad_frame(op);
     else if (a->body.len > ASK_MAX)
@@ -85,11 +71,11 @@ static void ask_frame(struct api_op *op, const struct wire_frame *frame)
 static void ask_failed(struct api_op *op, const struct error *err)
 {
     struct ask *a = container_of(op, struct ask, op);
-    if (a->absent == NULL || err->code != ERROR_FILE_NOT_FOUND) {
+    if (a->p.absent == NULL || err->code != ERROR_FILE_NOT_FOUND) {
         api_fail(api_op_close(op), err);
         return;
     }
-    a->absent(a);
+    a->p.absent(a);
     ask_answer(a);
 }
 

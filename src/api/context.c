@@ -27,7 +27,7 @@ void api_context_id(struct buf *out, const struct wire_context *context)
     (void)buf_append(out, name->data, name->len);
 }
 
-static void write_context(struct jsonw *w, const struct wire_context *context, bool details)
+static void context_write(struct jsonw *w, const struct wire_context *context, bool details)
 {
     cleanup_buf struct buf id = {0};
     api_context_id(&id, context);
@@ -43,16 +43,16 @@ static void write_context(struct jsonw *w, const struct wire_context *context, b
 }
 
 /* `flag`: with `status` and `last_used`. */
-static int take_context(struct ask *a, const struct wire_frame *frame)
+static int context_take(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_context context;
     if (!wire_reply_context(frame, &context))
         return -EPROTO;
-    write_context(&a->w, &context, a->flag);
+    context_write(&a->w, &context, a->p.flag);
     return 1;
 }
 
-static int take_listed(struct ask *a, const struct wire_frame *frame)
+static int context_take_listed(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_context context;
     if (wire_reply_is(frame, WIRE_END)) {
@@ -62,13 +62,13 @@ static int take_listed(struct ask *a, const struct wire_frame *frame)
     if (!wire_reply_context(frame, &context))
         return -EPROTO;
     jsonw_object(&a->w);
-    write_context(&a->w, &context, true);
+    context_write(&a->w, &context, true);
     jsonw_object_end(&a->w);
     return 0;
 }
 
 /* `text` is the message, `id` what it is about. */
-static int take_done(struct ask *a, const struct wire_frame *frame)
+static int context_take_done(struct ask *a, const struct wire_frame *frame)
 {
     const char *id = a->op.call->params[1];
     int rv = api_ask_done(a, frame);
@@ -89,11 +89,8 @@ void api_context_create(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    struct ask *a = api_ask_new(call, 201, take_context);
-    if (a == NULL)
-        return;
     api_context_request(&request, language, cwd);
-    api_ask_send(a, call, &request);
+    api_ask(call, &(struct ask_params){.status = 201, .take = context_take}, &request);
 }
 
 void api_context_request(struct buf *request, const char *language, const char *cwd)
@@ -126,20 +123,6 @@ static bool context_named(struct api_call *call, struct api_context_name *ret)
     return false;
 }
 
-static void context_ask(struct api_call *call, const char *message,
-                        int (*take)(struct ask *a, const struct wire_frame *frame),
-                        struct buf *request)
-{
-    struct ask *a = api_ask_new(call, 200, take);
-    if (a == NULL) {
-        buf_done(request);
-        return;
-    }
-    a->text = message;
-    a->flag = true;
-    api_ask_send(a, call, request);
-}
-
 void api_context_get(struct api_call *call)
 {
     struct api_context_name name;
@@ -147,7 +130,7 @@ void api_context_get(struct api_call *call)
     if (!context_named(call, &name))
         return;
     wire_request_context_get(&request, call->params[1]);
-    context_ask(call, NULL, take_context, &request);
+    api_ask(call, &(struct ask_params){.take = context_take, .flag = true}, &request);
 }
 
 void api_context_delete(struct api_call *call)
@@ -157,7 +140,9 @@ void api_context_delete(struct api_call *call)
     if (!context_named(call, &name))
         return;
     wire_request_context_delete(&request, call->params[1]);
-    context_ask(call, "Context deleted successfully", take_done, &request);
+    api_ask(call,
+            &(struct ask_params){.take = context_take_done, .text = "Context deleted successfully"},
+            &request);
 }
 
 void api_context_interrupt(struct api_call *call)
@@ -167,7 +152,8 @@ void api_context_interrupt(struct api_call *call)
     if (!context_named(call, &name))
         return;
     wire_request_context_interrupt(&request, name.id, name.language);
-    context_ask(call, "Context interrupted", take_done, &request);
+    api_ask(call, &(struct ask_params){.take = context_take_done, .text = "Context interrupted"},
+            &request);
 }
 
 void api_context_restart(struct api_call *call)
@@ -177,17 +163,13 @@ void api_context_restart(struct api_call *call)
     if (!context_named(call, &name))
         return;
     wire_request_context_restart(&request, name.id, name.language);
-    context_ask(call, "Context restarted", take_done, &request);
+    api_ask(call, &(struct ask_params){.take = context_take_done, .text = "Context restarted"},
+            &request);
 }
 
 void api_context_list(struct api_call *call)
 {
     struct buf request = {0};
-    struct ask *a = api_ask_new(call, 200, take_listed);
-    if (a == NULL)
-        return;
-    jsonw_key(&a->w, "contexts");
-    jsonw_array(&a->w);
     wire_request_context_list(&request);
-    api_ask_send(a, call, &request);
+    api_ask(call, &(struct ask_params){.take = context_take_listed, .array = "contexts"}, &request);
 }

@@ -16,8 +16,8 @@
 #define FIND_MAX_DEPTH   1000
 #define FIND_MAX_MATCHES 100000
 
-static int parse_flag(struct api_call *call, const char *field, bool fallback, bool set_when,
-                      uint32_t flag, uint32_t *flags, struct error *err)
+static int find_parse_flag(struct api_call *call, const char *field, bool fallback, bool set_when,
+                           uint32_t flag, uint32_t *flags, struct error *err)
 {
     bool value = fallback;
     int rv = json_get_bool(call->body, field, fallback, &value, err);
@@ -26,7 +26,7 @@ static int parse_flag(struct api_call *call, const char *field, bool fallback, b
     return rv;
 }
 
-static int parse_find(struct api_call *call, struct wire_find_params *p, struct error *err)
+static int find_parse(struct api_call *call, struct wire_find_params *p, struct error *err)
 {
     int64_t depth = 0;
     int rv = json_need_str(call->body, "path", &p->path, err);
@@ -37,11 +37,12 @@ static int parse_find(struct api_call *call, struct wire_find_params *p, struct 
     if (rv == 0)
         rv = json_get_int(call->body, "max_depth", 0, 0, FIND_MAX_DEPTH, &depth, err);
     if (rv == 0)
-        rv = parse_flag(call, "regex", false, true, WIRE_FIND_REGEX, &p->flags, err);
+        rv = find_parse_flag(call, "regex", false, true, WIRE_FIND_REGEX, &p->flags, err);
     if (rv == 0)
-        rv = parse_flag(call, "case_sensitive", true, false, WIRE_FIND_NO_CASE, &p->flags, err);
+        rv = find_parse_flag(call, "case_sensitive", true, false, WIRE_FIND_NO_CASE, &p->flags,
+                             err);
     if (rv == 0)
-        rv = parse_flag(call, "include_hidden", false, true, WIRE_FIND_HIDDEN, &p->flags, err);
+        rv = find_parse_flag(call, "include_hidden", false, true, WIRE_FIND_HIDDEN, &p->flags, err);
     if (rv == 0 && (p->pattern[0] == '\0' || strlen(p->pattern) > WIRE_MAX_PATTERN ||
                     strlen(p->glob) > WIRE_MAX_PATTERN))
         rv = error_set(err, ERROR_INVALID_ARGUMENT,
@@ -55,7 +56,7 @@ static int parse_find(struct api_call *call, struct wire_find_params *p, struct 
     return p->path != NULL ? 0 : -EINVAL;
 }
 
-static int take_match(struct ask *a, const struct wire_frame *frame)
+static int find_take_match(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_match match;
     struct wire_found found;
@@ -77,7 +78,7 @@ static int take_match(struct ask *a, const struct wire_frame *frame)
 }
 
 /* `flag`: nothing was changed. */
-static int take_replaced(struct ask *a, const struct wire_frame *frame)
+static int find_take_replaced(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_replaced replaced;
     struct wire_found found;
@@ -86,7 +87,7 @@ static int take_replaced(struct ask *a, const struct wire_frame *frame)
         jsonw_key_int(&a->w, "total_replacements", (int64_t)found.count);
         jsonw_key_bool(&a->w, "truncated", found.cut);
         jsonw_key_int(&a->w, "files_scanned", (int64_t)found.files);
-        jsonw_key_bool(&a->w, "dry_run", a->flag);
+        jsonw_key_bool(&a->w, "dry_run", a->p.flag);
         return 1;
     }
     if (!wire_reply_replaced(frame, &replaced))
@@ -98,48 +99,40 @@ static int take_replaced(struct ask *a, const struct wire_frame *frame)
     return 0;
 }
 
-/* `field` is the array that the replies fill. */
-static void find_ask(struct api_call *call, const struct wire_find_params *p, const char *field,
-                     int (*take)(struct ask *a, const struct wire_frame *frame),
-                     void (*encode)(struct buf *b, const struct wire_find_params *p))
-{
-    struct buf request = {0};
-    struct ask *a = api_ask_new(call, 200, take);
-    if (a == NULL)
-        return;
-    a->flag = (p->flags & WIRE_FIND_DRY_RUN) != 0;
-    jsonw_key(&a->w, field);
-    jsonw_array(&a->w);
-    encode(&request, p);
-    api_ask_send(a, call, &request);
-}
-
 void api_file_find(struct api_call *call)
 {
     struct error err;
+    struct buf request = {0};
     struct wire_find_params p = {0};
     int64_t matches = 0;
-    int rv = parse_find(call, &p, &err);
+    int rv = find_parse(call, &p, &err);
     if (rv == 0)
         rv = json_get_int(call->body, "max_results", 0, 0, FIND_MAX_MATCHES, &matches, &err);
     p.matches = (uint32_t)matches;
-    if (rv == 0)
-        find_ask(call, &p, "matches", take_match, wire_request_find);
-    else
+    if (rv < 0) {
         api_fail(call, &err);
+        return;
+    }
+    wire_request_find(&request, &p);
+    api_ask(call, &(struct ask_params){.take = find_take_match, .array = "matches"}, &request);
 }
 
 void api_file_replace(struct api_call *call)
 {
     struct error err;
+    struct buf request = {0};
     struct wire_find_params p = {0};
-    int rv = parse_find(call, &p, &err);
+    int rv = find_parse(call, &p, &err);
     if (rv == 0)
         rv = json_need_str(call->body, "replacement", &p.replacement, &err);
     if (rv == 0)
-        rv = parse_flag(call, "dry_run", false, true, WIRE_FIND_DRY_RUN, &p.flags, &err);
-    if (rv == 0)
-        find_ask(call, &p, "files", take_replaced, wire_request_replace);
-    else
+        rv = find_parse_flag(call, "dry_run", false, true, WIRE_FIND_DRY_RUN, &p.flags, &err);
+    if (rv < 0) {
         api_fail(call, &err);
+        return;
+    }
+    const struct ask_params ask = {
+        .take = find_take_replaced, .array = "files", .flag = (p.flags & WIRE_FIND_DRY_RUN) != 0};
+    wire_request_replace(&request, &p);
+    api_ask(call, &ask, &request);
 }

@@ -16,7 +16,7 @@
 #include "wire/request.h"
 
 /* A field that is a path; absolute, in the request's arena. NULL: the request has its answer. */
-static const char *field_path(struct api_call *call, const char *field)
+static const char *tree_path(struct api_call *call, const char *field)
 {
     struct error err;
     const char *path = NULL;
@@ -32,7 +32,7 @@ static const char *field_path(struct api_call *call, const char *field)
 /* --- answers --- */
 
 /* `text` is the message; the path is the request's. */
-static int take_done(struct ask *a, const struct wire_frame *frame)
+static int tree_take_done(struct ask *a, const struct wire_frame *frame)
 {
     struct error err;
     const char *path = NULL;
@@ -44,13 +44,13 @@ static int take_done(struct ask *a, const struct wire_frame *frame)
 }
 
 /* Of what is there: "info", behind the message of `text` when there is one. */
-static int take_info(struct ask *a, const struct wire_frame *frame)
+static int tree_take_info(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_info info;
     if (!wire_reply_info(frame, &info))
         return -EPROTO;
-    if (a->text != NULL)
-        jsonw_key_str(&a->w, "message", a->text);
+    if (a->p.text != NULL)
+        jsonw_key_str(&a->w, "message", a->p.text);
     else
         jsonw_key_bool(&a->w, "exists", true);
     jsonw_key(&a->w, "info");
@@ -60,12 +60,12 @@ static int take_info(struct ask *a, const struct wire_frame *frame)
     return 1;
 }
 
-static void info_absent(struct ask *a)
+static void tree_absent(struct ask *a)
 {
     jsonw_key_bool(&a->w, "exists", false);
 }
 
-static int take_entry(struct ask *a, const struct wire_frame *frame)
+static int tree_take_entry(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_stat stat;
     if (wire_reply_is(frame, WIRE_END)) {
@@ -85,70 +85,55 @@ static int take_entry(struct ask *a, const struct wire_frame *frame)
     return 0;
 }
 
-static void tree_ask(struct api_call *call, const char *text,
-                     int (*take)(struct ask *a, const struct wire_frame *frame),
-                     struct buf *request)
-{
-    struct ask *a = api_ask_new(call, 200, take);
-    if (a == NULL) {
-        buf_done(request);
-        return;
-    }
-    a->text = text;
-    api_ask_send(a, call, request);
-}
-
 /* --- a path, and little else --- */
 
 void api_file_list(struct api_call *call)
 {
     struct buf request = {0};
-    const char *path = field_path(call, "path");
-    struct ask *a = path != NULL ? api_ask_new(call, 200, take_entry) : NULL;
-    if (a == NULL)
+    const char *path = tree_path(call, "path");
+    if (path == NULL)
         return;
-    jsonw_key(&a->w, "files");
-    jsonw_array(&a->w);
     wire_request_list(&request, path);
-    api_ask_send(a, call, &request);
+    api_ask(call, &(struct ask_params){.take = tree_take_entry, .array = "files"}, &request);
 }
 
 void api_file_delete(struct api_call *call)
 {
     struct buf request = {0};
-    const char *path = field_path(call, "path");
+    const char *path = tree_path(call, "path");
     if (path == NULL)
         return;
     wire_request_remove(&request, path, WIRE_REMOVE_RECURSIVE);
-    tree_ask(call, "File deleted successfully", take_done, &request);
+    api_ask(call, &(struct ask_params){.take = tree_take_done, .text = "File deleted successfully"},
+            &request);
 }
 
 void api_file_mkdir(struct api_call *call)
 {
     struct buf request = {0};
-    const char *path = field_path(call, "path");
+    const char *path = tree_path(call, "path");
     if (path == NULL)
         return;
     wire_request_mkdir(&request, path, 0, WIRE_MKDIR_PARENTS);
-    tree_ask(call, "Directory created successfully", take_done, &request);
+    api_ask(call,
+            &(struct ask_params){.take = tree_take_done, .text = "Directory created successfully"},
+            &request);
 }
 
 void api_file_info(struct api_call *call)
 {
     struct buf request = {0};
-    const char *path = field_path(call, "path");
-    struct ask *a = path != NULL ? api_ask_new(call, 200, take_info) : NULL;
-    if (a == NULL)
+    const char *path = tree_path(call, "path");
+    if (path == NULL)
         return;
-    a->absent = info_absent;
     wire_request_info(&request, path);
-    api_ask_send(a, call, &request);
+    api_ask(call, &(struct ask_params){.take = tree_take_info, .absent = tree_absent}, &request);
 }
 
 /* --- two paths --- */
 
 /* WIRE_TO_* for the members of the body. */
-static int parse_to(struct api_call *call, uint32_t *flags, struct error *err)
+static int tree_parse_to(struct api_call *call, uint32_t *flags, struct error *err)
 {
     bool overwrite = false, recursive = false;
     int rv = json_get_bool(call->body, "overwrite", false, &overwrite, err);
@@ -167,16 +152,16 @@ static void tree_transfer(struct api_call *call, const char *text,
     struct error err;
     struct buf request = {0};
     uint32_t flags = 0;
-    const char *source = field_path(call, "source");
-    const char *destination = source != NULL ? field_path(call, "destination") : NULL;
+    const char *source = tree_path(call, "source");
+    const char *destination = source != NULL ? tree_path(call, "destination") : NULL;
     if (destination == NULL)
         return;
-    if (parse_to(call, &flags, &err) < 0) {
+    if (tree_parse_to(call, &flags, &err) < 0) {
         api_fail(call, &err);
         return;
     }
     encode(&request, source, destination, flags & allowed);
-    tree_ask(call, text, take_info, &request);
+    api_ask(call, &(struct ask_params){.take = tree_take_info, .text = text}, &request);
 }
 
 void api_file_move(struct api_call *call)
@@ -193,7 +178,7 @@ void api_file_copy(struct api_call *call)
 
 /* --- mode and owner --- */
 
-static int parse_recursive(struct api_call *call, uint32_t *flags, struct error *err)
+static int tree_parse_recursive(struct api_call *call, uint32_t *flags, struct error *err)
 {
     bool recursive = false;
     int rv = json_get_bool(call->body, "recursive", false, &recursive, err);
@@ -202,7 +187,7 @@ static int parse_recursive(struct api_call *call, uint32_t *flags, struct error 
 }
 
 /* Octal digits, as people write modes. */
-static int parse_mode(struct api_call *call, uint32_t *mode, struct error *err)
+static int tree_parse_mode(struct api_call *call, uint32_t *mode, struct error *err)
 {
     const char *text = NULL;
     int rv = json_need_str(call->body, "mode", &text, err);
@@ -220,18 +205,19 @@ void api_file_chmod(struct api_call *call)
     struct error err;
     struct buf request = {0};
     uint32_t mode = 0, flags = 0;
-    const char *path = field_path(call, "path");
+    const char *path = tree_path(call, "path");
     if (path == NULL)
         return;
-    int rv = parse_mode(call, &mode, &err);
+    int rv = tree_parse_mode(call, &mode, &err);
     if (rv == 0)
-        rv = parse_recursive(call, &flags, &err);
+        rv = tree_parse_recursive(call, &flags, &err);
     if (rv < 0) {
         api_fail(call, &err);
         return;
     }
     wire_request_chmod(&request, path, mode, flags);
-    tree_ask(call, "Mode changed successfully", take_done, &request);
+    api_ask(call, &(struct ask_params){.take = tree_take_done, .text = "Mode changed successfully"},
+            &request);
 }
 
 void api_file_chown(struct api_call *call)
@@ -240,14 +226,14 @@ void api_file_chown(struct api_call *call)
     struct buf request = {0};
     const char *user = NULL, *group = NULL;
     uint32_t flags = 0;
-    const char *path = field_path(call, "path");
+    const char *path = tree_path(call, "path");
     if (path == NULL)
         return;
     int rv = json_get_str(call->body, "user", "", &user, &err);
     if (rv == 0)
         rv = json_get_str(call->body, "group", "", &group, &err);
     if (rv == 0)
-        rv = parse_recursive(call, &flags, &err);
+        rv = tree_parse_recursive(call, &flags, &err);
     if (rv == 0 && user[0] == '\0' && group[0] == '\0')
         rv = error_set(&err, ERROR_INVALID_ARGUMENT, "Field 'user' or 'group' is required");
     if (rv < 0) {
@@ -255,7 +241,9 @@ void api_file_chown(struct api_call *call)
         return;
     }
     wire_request_chown(&request, path, user, group, flags);
-    tree_ask(call, "Owner changed successfully", take_done, &request);
+    api_ask(call,
+            &(struct ask_params){.take = tree_take_done, .text = "Owner changed successfully"},
+            &request);
 }
 
 /* --- watch --- */
@@ -266,10 +254,10 @@ void api_file_watch(struct api_call *call)
     struct buf request = {0};
     uint32_t flags = 0;
     const struct feed_params feed = {.kind = EVENTS_OF_WATCH, .writer = &event_sse_command};
-    const char *path = field_path(call, "path");
+    const char *path = tree_path(call, "path");
     if (path == NULL)
         return;
-    if (parse_recursive(call, &flags, &err) < 0) {
+    if (tree_parse_recursive(call, &flags, &err) < 0) {
         api_fail(call, &err);
         return;
     }

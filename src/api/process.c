@@ -29,7 +29,7 @@
 
 /* --- answers --- */
 
-static int take_process(struct ask *a, const struct wire_frame *frame)
+static int process_take(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_process process;
     if (!wire_reply_process(frame, &process))
@@ -39,7 +39,7 @@ static int take_process(struct ask *a, const struct wire_frame *frame)
 }
 
 /* `flag`: only those with a terminal. */
-static int take_listed(struct ask *a, const struct wire_frame *frame)
+static int process_take_listed(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_process process;
     if (wire_reply_is(frame, WIRE_END)) {
@@ -48,7 +48,7 @@ static int take_listed(struct ask *a, const struct wire_frame *frame)
     }
     if (!wire_reply_process(frame, &process))
         return -EPROTO;
-    if (a->flag && (process.flags & WIRE_PROCESS_PTY) == 0)
+    if (a->p.flag && (process.flags & WIRE_PROCESS_PTY) == 0)
         return 0;
     jsonw_object(&a->w);
     describe_process(&a->w, &process);
@@ -56,19 +56,12 @@ static int take_listed(struct ask *a, const struct wire_frame *frame)
     return 0;
 }
 
-/* `text` is that of an answer which has nothing else to say. */
-static void process_ask(struct api_call *call, int status, const char *text,
+static void process_ask(struct api_call *call,
                         int (*take)(struct ask *a, const struct wire_frame *frame),
-                        struct buf *request)
+                        const char *text, struct buf *request)
 {
-    struct ask *a = api_ask_new(call, status, take);
-    if (a == NULL) {
-        buf_done(request);
-        return;
-    }
-    a->text = text;
-    a->op.not_found = ERROR_PROCESS_NOT_FOUND;
-    api_ask_send(a, call, request);
+    const struct ask_params p = {.take = take, .text = text, .not_found = ERROR_PROCESS_NOT_FOUND};
+    api_ask(call, &p, request);
 }
 
 bool process_which(struct api_call *call, struct wire_which *ret)
@@ -84,7 +77,7 @@ bool process_which(struct api_call *call, struct wire_which *ret)
 
 /* --- start --- */
 
-struct start_args {
+struct process_args {
     struct wire_start_params params;
     char **args, **env; /* owned */
 };
@@ -103,7 +96,7 @@ int process_parse_size(const json *from, uint32_t *columns, uint32_t *rows, stru
 }
 
 /* What a command and a terminal have in common; `command` is set. */
-static int parse_common(struct api_call *call, struct start_args *a, struct error *err)
+static int process_parse_common(struct api_call *call, struct process_args *a, struct error *err)
 {
     struct wire_start_params *p = &a->params;
     int64_t max_ms = call->api->config->timeout_max * 1000, timeout_s = 0, keep = 0;
@@ -130,7 +123,7 @@ static int parse_common(struct api_call *call, struct start_args *a, struct erro
 }
 
 /* Programs on a terminal want to know of what type it is. */
-static void add_terminal_type(json *body)
+static void process_add_terminal_type(json *body)
 {
     json *env = cJSON_GetObjectItemCaseSensitive(body, "environment");
     if (env == NULL || cJSON_IsNull(env)) {
@@ -141,7 +134,7 @@ static void add_terminal_type(json *body)
         cJSON_AddStringToObject(env, "TERM", TERMINAL_TYPE);
 }
 
-static int parse_process(struct api_call *call, struct start_args *a, struct error *err)
+static int process_parse(struct api_call *call, struct process_args *a, struct error *err)
 {
     struct wire_start_params *p = &a->params;
     const json *terminal = NULL;
@@ -155,12 +148,12 @@ static int parse_process(struct api_call *call, struct start_args *a, struct err
     if (rv == 0 && terminal != NULL) {
         p->has_terminal = true;
         rv = process_parse_size(terminal, &p->columns, &p->rows, err);
-        add_terminal_type(call->body);
+        process_add_terminal_type(call->body);
     }
-    return rv < 0 ? rv : parse_common(call, a, err);
+    return rv < 0 ? rv : process_parse_common(call, a, err);
 }
 
-static int parse_terminal(struct api_call *call, struct start_args *a, struct error *err)
+static int process_parse_terminal(struct api_call *call, struct process_args *a, struct error *err)
 {
     struct wire_start_params *p = &a->params;
     int rv = json_get_str(call->body, "shell", TERMINAL_SHELL, &p->run.command, err);
@@ -169,16 +162,16 @@ static int parse_terminal(struct api_call *call, struct start_args *a, struct er
     if (rv == 0)
         rv = process_parse_size(call->body, &p->columns, &p->rows, err);
     p->has_terminal = true;
-    add_terminal_type(call->body);
-    return rv < 0 ? rv : parse_common(call, a, err);
+    process_add_terminal_type(call->body);
+    return rv < 0 ? rv : process_parse_common(call, a, err);
 }
 
 static void process_start(struct api_call *call,
-                          int (*parse)(struct api_call *call, struct start_args *a,
+                          int (*parse)(struct api_call *call, struct process_args *a,
                                        struct error *err))
 {
     struct error err;
-    struct start_args a = {0};
+    struct process_args a = {0};
     struct buf request = {0};
     int rv = parse(call, &a, &err);
     if (rv == 0) {
@@ -190,7 +183,7 @@ static void process_start(struct api_call *call,
     free(a.args);
     free(a.env);
     if (rv == 0) {
-        process_ask(call, 201, NULL, take_process, &request);
+        api_ask(call, &(struct ask_params){.status = 201, .take = process_take}, &request);
         return;
     }
     buf_done(&request);
@@ -199,12 +192,12 @@ static void process_start(struct api_call *call,
 
 void api_process_start(struct api_call *call)
 {
-    process_start(call, parse_process);
+    process_start(call, process_parse);
 }
 
 void api_pty_start(struct api_call *call)
 {
-    process_start(call, parse_terminal);
+    process_start(call, process_parse_terminal);
 }
 
 /* --- list, get, delete --- */
@@ -212,14 +205,10 @@ void api_pty_start(struct api_call *call)
 static void process_list(struct api_call *call, bool terminals)
 {
     struct buf request = {0};
-    struct ask *a = api_ask_new(call, 200, take_listed);
-    if (a == NULL)
-        return;
-    a->flag = terminals;
-    jsonw_key(&a->w, "processes");
-    jsonw_array(&a->w);
+    const struct ask_params p = {
+        .take = process_take_listed, .array = "processes", .flag = terminals};
     wire_request_process_list(&request);
-    api_ask_send(a, call, &request);
+    api_ask(call, &p, &request);
 }
 
 void api_process_list(struct api_call *call)
@@ -240,7 +229,7 @@ void api_process_get(struct api_call *call)
     if (!process_which(call, &which))
         return;
     wire_request_process_attach(&request, &which, WIRE_SEQ_NOW, 0);
-    process_ask(call, 200, NULL, take_process, &request);
+    process_ask(call, process_take, NULL, &request);
 }
 
 void api_process_delete(struct api_call *call)
@@ -250,7 +239,7 @@ void api_process_delete(struct api_call *call)
     if (!process_which(call, &which))
         return;
     wire_request_process_forget(&request, &which);
-    process_ask(call, 200, "Process deleted", api_ask_done, &request);
+    process_ask(call, api_ask_done, "Process deleted", &request);
 }
 
 /* --- stream --- */
@@ -279,12 +268,16 @@ void api_process_stream(struct api_call *call)
                                .raw = encoding != NULL && strcmp(encoding, "base64") == 0};
     if (!process_which(call, &which))
         return;
-    if (process_parse_after(call, &feed.after, &err) < 0) {
+    bool own = api_query_is_true(call, "own");
+    int rv = process_parse_after(call, &feed.after, &err);
+    if (rv == 0 && own) /* to leave is to end the process */
+        rv = principal_require(&call->principal, SCOPE_RUN, &err);
+    if (rv < 0) {
         api_fail(call, &err);
         return;
     }
     wire_request_process_attach(&request, &which, event_first_wanted(feed.after),
-                                api_query_is_true(call, "own") ? WIRE_ATTACH_OWN : 0);
+                                own ? WIRE_ATTACH_OWN : 0);
     if (feed.after == WIRE_SEQ_NOW)
         feed.after = 0;
     api_feed_start(call, &feed, &request);
@@ -293,7 +286,8 @@ void api_process_stream(struct api_call *call)
 /* --- input, signal, size --- */
 
 /* JSON has text or base64, anything else is the bytes themselves. */
-static int parse_input(struct api_call *call, struct buf *data, bool *eof, struct error *err)
+static int process_parse_input(struct api_call *call, struct buf *data, bool *eof,
+                               struct error *err)
 {
     const struct http_str *type = http_header(call->req, "Content-Type");
     struct buf *body = &call->req->body;
@@ -324,16 +318,16 @@ void api_process_input(struct api_call *call)
     bool eof;
     if (!process_which(call, &which))
         return;
-    if (parse_input(call, &data, &eof, &err) < 0) {
+    if (process_parse_input(call, &data, &eof, &err) < 0) {
         api_fail(call, &err);
         return;
     }
     eof = eof || api_query_is_true(call, "eof");
     wire_request_process_input(&request, &which, eof ? WIRE_INPUT_EOF : 0, data.data, data.len);
-    process_ask(call, 200, "Input written", api_ask_done, &request);
+    process_ask(call, api_ask_done, "Input written", &request);
 }
 
-static int parse_signal(struct api_call *call, uint32_t *ret, struct error *err)
+static int process_parse_signal(struct api_call *call, uint32_t *ret, struct error *err)
 {
     static const struct {
         const char *name;
@@ -364,7 +358,7 @@ static int parse_signal(struct api_call *call, uint32_t *ret, struct error *err)
     return error_set(err, ERROR_INVALID_ARGUMENT, "Field 'signal' names no signal");
 }
 
-static int parse_scope(struct api_call *call, enum wire_scope *ret, struct error *err)
+static int process_parse_scope(struct api_call *call, enum wire_scope *ret, struct error *err)
 {
     static const char *const names[] = {
         [WIRE_SCOPE_PROCESS] = "process", [WIRE_SCOPE_GROUP] = "group", [WIRE_SCOPE_TREE] = "tree"};
@@ -390,15 +384,15 @@ void api_process_signal(struct api_call *call)
     enum wire_scope scope = WIRE_SCOPE_GROUP;
     if (!process_which(call, &which))
         return;
-    int rv = parse_signal(call, &number, &err);
+    int rv = process_parse_signal(call, &number, &err);
     if (rv == 0)
-        rv = parse_scope(call, &scope, &err);
+        rv = process_parse_scope(call, &scope, &err);
     if (rv < 0) {
         api_fail(call, &err);
         return;
     }
     wire_request_process_signal(&request, &which, number, scope);
-    process_ask(call, 200, "Signal sent", api_ask_done, &request);
+    process_ask(call, api_ask_done, "Signal sent", &request);
 }
 
 void api_process_resize(struct api_call *call)
@@ -414,5 +408,5 @@ void api_process_resize(struct api_call *call)
         return;
     }
     wire_request_process_resize(&request, &which, columns, rows);
-    process_ask(call, 200, "Terminal resized", api_ask_done, &request);
+    process_ask(call, api_ask_done, "Terminal resized", &request);
 }

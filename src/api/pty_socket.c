@@ -50,18 +50,18 @@ static const struct ws_handler socket_messages = {.message = socket_on_message,
                                                   .send = socket_on_send};
 static const struct http_raw socket_client = {.data = socket_on_data, .ended = socket_on_ended};
 
-static bool header_is(struct http_request *req, const char *name, const char *value)
+static bool socket_header_is(struct http_request *req, const char *name, const char *value)
 {
     const struct http_str *h = http_header(req, name);
     return h != NULL && strcasecmp(h->data, value) == 0;
 }
 
 /* NULL: the request has its answer. */
-static const char *handshake_key(struct api_call *call)
+static const char *socket_key(struct api_call *call)
 {
     const struct http_str *key = http_header(call->req, "Sec-WebSocket-Key");
-    if (header_is(call->req, "Upgrade", "websocket") &&
-        header_is(call->req, "Sec-WebSocket-Version", "13") && key != NULL &&
+    if (socket_header_is(call->req, "Upgrade", "websocket") &&
+        socket_header_is(call->req, "Sec-WebSocket-Version", "13") && key != NULL &&
         key->len == WS_KEY_SIZE - 1)
         return key->data;
     (void)http_add_header(call->req, "Upgrade", "websocket");
@@ -76,7 +76,7 @@ void api_pty_socket(struct api_call *call)
     struct wire_which which;
     uint64_t first;
     struct buf request = {0};
-    const char *key = handshake_key(call);
+    const char *key = socket_key(call);
     if (key == NULL || !process_which(call, &which))
         return;
     if (process_parse_after(call, &first, &err) < 0) {

@@ -207,13 +207,18 @@ static int cli_target(struct cli *cli, const char *path, struct buf *url, const 
     *key = cli_find_key(cli, &failed);
     if (failed)
         return -CLI_FAILED;
-    if (*key != NULL && (*key)[strcspn(*key, "\r\n")] != '\0')
-        return -cli_error("the key holds a line break");
+    if (*key != NULL && (*key)[strcspn(*key, "\r\n")] != '\0') {
+        (void)cli_error("the key holds a line break");
+        return -CLI_FAILED;
+    }
     while (len > 0 && cli->url[len - 1] == '/')
         len--;
     (void)buf_append(url, cli->url, len);
     (void)buf_append_str(url, path);
-    return buf_cstr(url) != NULL ? 0 : -cli_error("out of memory");
+    if (buf_cstr(url) != NULL)
+        return 0;
+    (void)cli_error("out of memory");
+    return -CLI_FAILED;
 }
 
 static int cli_exchange(struct cli *cli, const char *method, const char *path, const json *body,

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -107,6 +108,7 @@ static pid_t run_feeder(struct cli *cli, const char *path)
     pid_t child = fork();
     if (child != 0)
         return child;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)freopen("/dev/null", "w", stderr); /* that the process is gone is no fault */
     cli->http = cli_http_new();
     if (cli->http != NULL)

@@ -35,11 +35,14 @@ struct shell {
     bool lost;            /* the connection is no more */
 };
 
-static volatile sig_atomic_t shell_resized;
+static volatile sig_atomic_t shell_resized, shell_hung_up;
 
-static void shell_on_resize(int sig)
+static void shell_on_signal(int sig)
 {
-    shell_resized = sig;
+    if (sig == SIGWINCH)
+        shell_resized = sig;
+    else
+        shell_hung_up = sig;
 }
 
 static void shell_size(struct winsize *ret)
@@ -166,14 +169,15 @@ static int shell_connect(struct cli *cli, struct shell *s, const char *path)
 
 static void shell_make_raw(struct shell *s)
 {
-    const struct sigaction resize = {.sa_handler = shell_on_resize};
+    const struct sigaction act = {.sa_handler = shell_on_signal};
     if (tcgetattr(STDIN_FILENO, &s->saved) < 0)
         return;
     s->has_terminal = true;
     struct termios raw = s->saved;
     cfmakeraw(&raw);
     (void)tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
-    (void)sigaction(SIGWINCH, &resize, NULL);
+    (void)sigaction(SIGWINCH, &act, NULL);
+    (void)sigaction(SIGHUP, &act, NULL);
 }
 
 static void shell_restore(struct shell *s)
@@ -208,7 +212,7 @@ static void shell_take_output(struct shell *s)
 
 static void shell_pump(struct shell *s)
 {
-    while (!s->lost && !cli_http_interrupted()) {
+    while (!s->lost && !shell_hung_up && !cli_http_interrupted()) {
         struct pollfd fds[2] = {{.fd = cli_raw_fd(s->raw), .events = POLLIN},
                                 {.fd = s->input_over ? -1 : STDIN_FILENO, .events = POLLIN}};
         (void)poll(fds, 2, SHELL_WAIT_MS);
@@ -231,7 +235,7 @@ static int shell_attach(struct cli *cli, const char *path)
         shell_pump(&s);
         shell_restore(&s);
         rv = s.status >= 0 ? s.status : CLI_FAILED;
-        if (cli_http_interrupted())
+        if (cli_http_interrupted() || shell_hung_up)
             rv = CLI_INTERRUPTED;
         else if (s.status < 0)
             (void)cli_error("the connection was lost");

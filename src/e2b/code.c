@@ -11,6 +11,7 @@
 #include "api/context.h"
 #include "api/feed.h"
 #include "e2b/internal.h"
+#include "e2b/tell.h"
 #include "stream/describe.h"
 
 struct code_args {
@@ -39,7 +40,7 @@ static void code_execute(struct api_call *call)
     struct code_args a = {0};
     struct api_context_name name = {.id = "", .language = "python"};
     struct buf request = {0};
-    const struct feed_params feed = {.kind = EVENTS_OF_CODE, .writer = &event_ndjson_code};
+    const struct feed_params feed = {.kind = EVENTS_OF_CODE, .writer = &tell_code};
     int rv = code_parse(call, &a, &err);
     if (rv == 0 && a.context != NULL)
         rv = api_context_parse(a.context, &name, &err);
@@ -90,13 +91,12 @@ static void code_create(struct api_call *call)
     int rv = json_get_str(call->body, "language", "python", &language, &err);
     if (rv == 0)
         rv = json_get_str(call->body, "cwd", "/home/user", &cwd, &err);
-    struct ask *a = rv == 0 ? api_ask_new(call, 200, code_take_context) : NULL;
-    if (rv < 0)
+    if (rv < 0) {
         api_fail(call, &err);
-    if (a == NULL)
         return;
+    }
     api_context_request(&request, language, cwd);
-    api_ask_send(a, call, &request);
+    api_ask(call, &(struct ask_params){.take = code_take_context}, &request);
 }
 
 static int code_take_listed(struct ask *a, const struct wire_frame *frame)
@@ -117,11 +117,8 @@ static int code_take_listed(struct ask *a, const struct wire_frame *frame)
 static void code_list(struct api_call *call)
 {
     struct buf request = {0};
-    struct ask *a = api_ask_new_array(call, 200, code_take_listed);
-    if (a == NULL)
-        return;
     wire_request_context_list(&request);
-    api_ask_send(a, call, &request);
+    api_ask(call, &(struct ask_params){.take = code_take_listed, .array = ""}, &request);
 }
 
 static void code_told(struct api_call *call, const struct wire_frame *frame,

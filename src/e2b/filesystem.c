@@ -135,13 +135,9 @@ static void filesystem_list(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    struct ask *a = api_ask_new(call, 200, filesystem_take_listed);
-    if (a == NULL)
-        return;
-    jsonw_key(&a->w, "entries");
-    jsonw_array(&a->w);
     wire_request_list_tree(&request, path, (uint32_t)depth);
-    api_ask_send(a, call, &request);
+    api_ask(call, &(struct ask_params){.take = filesystem_take_listed, .array = "entries"},
+            &request);
 }
 
 /* --- make, move, remove --- */

@@ -233,13 +233,9 @@ static int process_take_listed(struct ask *a, const struct wire_frame *frame)
 void e2b_process_list(struct api_call *call)
 {
     struct buf request = {0};
-    struct ask *a = api_ask_new(call, 200, process_take_listed);
-    if (a == NULL)
-        return;
-    jsonw_key(&a->w, "processes");
-    jsonw_array(&a->w);
     wire_request_process_list(&request);
-    api_ask_send(a, call, &request);
+    api_ask(call, &(struct ask_params){.take = process_take_listed, .array = "processes"},
+            &request);
 }
 
 /* --- what is said to a process --- */

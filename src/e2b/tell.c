@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tell.c - events of processes and of watched directories as messages of a stream. */
+/* tell.c - events of processes and of watched directories as messages of a stream; those of code as
+ * lines, which the layer below writes. */
 #include "e2b/tell.h"
 
 #include <signal.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "base/json.h"
 #include "base/jsonw.h"
 #include "e2b/connect.h"
 #include "e2b/internal.h"
@@ -185,3 +187,42 @@ const struct event_writer tell_watch = {.content_type = "application/connect+jso
                                         .keepalive_ms = TELL_KEEPALIVE_MS,
                                         .event = tell_watch_event,
                                         .keepalive = tell_watch_keepalive};
+
+/* Python shows a string in its quotes; clients expect it without. */
+static void tell_unquote(json *bundle)
+{
+    json *text = cJSON_GetObjectItemCaseSensitive(bundle, "text/plain");
+    size_t n = cJSON_IsString(text) ? strlen(text->valuestring) : 0;
+    const char *s = n >= 2 ? text->valuestring : "";
+    if (n < 2 || (s[0] != '\'' && s[0] != '"') || s[n - 1] != s[0])
+        return;
+    cleanup_free char *inner = strndup(s + 1, n - 2);
+    if (inner != NULL)
+        cJSON_ReplaceItemInObjectCaseSensitive(bundle, "text/plain", cJSON_CreateString(inner));
+}
+
+static void tell_code_event(struct buf *out, const struct event *e)
+{
+    struct event shown = *e;
+    cleanup_buf struct buf text = {0};
+    if (e->type == EVENT_RESULT || e->type == EVENT_DISPLAY) {
+        const struct span bundle = e->data.bundle;
+        cleanup_json json *data = json_parse_object(bundle.data, bundle.len, NULL);
+        if (data != NULL) {
+            tell_unquote(data);
+            (void)json_print(&text, data);
+            shown.data.bundle = (struct span){(const char *)text.data, text.len};
+        }
+    }
+    event_ndjson_code.event(out, &shown);
+}
+
+static void tell_code_keepalive(struct buf *out)
+{
+    event_ndjson_code.keepalive(out);
+}
+
+const struct event_writer tell_code = {.content_type = "application/x-ndjson",
+                                       .keepalive_ms = 5000,
+                                       .event = tell_code_event,
+                                       .keepalive = tell_code_keepalive};

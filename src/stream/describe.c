@@ -23,7 +23,7 @@ void describe_exit(struct jsonw *w, const struct wire_exit *how)
     }
 }
 
-static const char *process_status(const struct wire_process *p)
+static const char *describe_status(const struct wire_process *p)
 {
     if (!p->ended)
         return "running";
@@ -48,7 +48,7 @@ void describe_process(struct jsonw *w, const struct wire_process *p)
     jsonw_key_bool(w, "shell", (p->flags & WIRE_EXEC_SHELL) != 0);
     jsonw_key_bool(w, "stdin", (p->flags & WIRE_EXEC_STDIN) != 0);
     jsonw_key_bool(w, "pty", (p->flags & WIRE_PROCESS_PTY) != 0);
-    jsonw_key_str(w, "status", process_status(p));
+    jsonw_key_str(w, "status", describe_status(p));
     jsonw_key_time(w, "started_at", p->started_ms);
     jsonw_key_int(w, "first_seq", (int64_t)p->first_seq);
     jsonw_key_int(w, "next_seq", (int64_t)p->next_seq);

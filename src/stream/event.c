@@ -14,7 +14,7 @@ uint64_t event_first_wanted(uint64_t after)
     return after > EVENT_LOOK_BACK ? after - EVENT_LOOK_BACK + 1 : 1;
 }
 
-static enum event_type type_of(enum wire_stream stream)
+static enum event_type event_type_of(enum wire_stream stream)
 {
     static const enum event_type types[] = {[WIRE_STREAM_STDOUT] = EVENT_STDOUT,
                                             [WIRE_STREAM_STDERR] = EVENT_STDERR,
@@ -22,11 +22,11 @@ static enum event_type type_of(enum wire_stream stream)
     return types[stream];
 }
 
-static void emit_output(struct event_source *s, enum wire_stream stream, struct span bytes)
+static void event_emit_output(struct event_source *s, enum wire_stream stream, struct span bytes)
 {
     if (bytes.len == 0 || s->seq <= s->after)
         return;
-    const struct event e = {.type = type_of(stream),
+    const struct event e = {.type = event_type_of(stream),
                             .seq = s->seq,
                             .is_text = s->text && stream != WIRE_STREAM_PTY,
                             .bytes = bytes};
@@ -34,8 +34,8 @@ static void emit_output(struct event_source *s, enum wire_stream stream, struct 
 }
 
 /* The bytes with the tail of the chunk before in front of them, and without a tail of their own. */
-static struct span whole_characters(struct event_source *s, struct event_tail *tail,
-                                    struct span bytes)
+static struct span event_whole_characters(struct event_source *s, struct event_tail *tail,
+                                          struct span bytes)
 {
     if (tail->len > 0) {
         buf_reset(&s->joined);
@@ -49,47 +49,47 @@ static struct span whole_characters(struct event_source *s, struct event_tail *t
     return bytes;
 }
 
-static void source_output(struct event_source *s, enum wire_stream stream, struct span bytes)
+static void event_source_output(struct event_source *s, enum wire_stream stream, struct span bytes)
 {
     if (s->text && stream != WIRE_STREAM_PTY)
-        bytes = whole_characters(s, &s->tails[stream - 1], bytes);
-    emit_output(s, stream, bytes);
+        bytes = event_whole_characters(s, &s->tails[stream - 1], bytes);
+    event_emit_output(s, stream, bytes);
 }
 
 /* The characters that never came to their end. */
-static void source_flush(struct event_source *s)
+static void event_source_flush(struct event_source *s)
 {
     for (unsigned int i = 0; i < WIRE_STREAM_PTY; i++) {
         struct event_tail *tail = &s->tails[i];
-        emit_output(s, (enum wire_stream)(i + 1),
-                    (struct span){(const char *)tail->bytes, tail->len});
+        event_emit_output(s, (enum wire_stream)(i + 1),
+                          (struct span){(const char *)tail->bytes, tail->len});
         tail->len = 0;
     }
 }
 
-static int source_exit(struct event_source *s, const struct wire_exit *how)
+static int event_source_exit(struct event_source *s, const struct wire_exit *how)
 {
-    source_flush(s);
+    event_source_flush(s);
     const struct event e = {.type = EVENT_EXIT, .exit = *how};
     s->emit(s, &e);
     return 1;
 }
 
-static int command_frame(struct event_source *s, const struct wire_frame *frame)
+static int event_from_command(struct event_source *s, const struct wire_frame *frame)
 {
     struct wire_exit how;
     if (frame->type == WIRE_STDOUT || frame->type == WIRE_STDERR) {
         s->seq++;
-        source_output(s, frame->type == WIRE_STDOUT ? WIRE_STREAM_STDOUT : WIRE_STREAM_STDERR,
-                      (struct span){(const char *)frame->payload, frame->len});
+        event_source_output(s, frame->type == WIRE_STDOUT ? WIRE_STREAM_STDOUT : WIRE_STREAM_STDERR,
+                            (struct span){(const char *)frame->payload, frame->len});
         return 0;
     }
     if (wire_reply_exit(frame, &how))
-        return source_exit(s, &how);
+        return event_source_exit(s, &how);
     return frame->type == WIRE_STARTED ? 0 : -EPROTO;
 }
 
-static int code_frame(struct event_source *s, const struct wire_frame *frame)
+static int event_from_code(struct event_source *s, const struct wire_frame *frame)
 {
     struct wire_code_stream stream;
     struct event e = {.seq = s->seq + 1};
@@ -114,7 +114,7 @@ static int code_frame(struct event_source *s, const struct wire_frame *frame)
 }
 
 /* A gap that the client was told of, or that lies before what it wants, is none to it. */
-static void source_gap(struct event_source *s, uint64_t next)
+static void event_source_gap(struct event_source *s, uint64_t next)
 {
     memset(s->tails, 0, sizeof(s->tails));
     if (next <= s->after + 1)
@@ -124,7 +124,7 @@ static void source_gap(struct event_source *s, uint64_t next)
     s->emit(s, &e);
 }
 
-static int process_frame(struct event_source *s, const struct wire_frame *frame)
+static int event_from_process(struct event_source *s, const struct wire_frame *frame)
 {
     struct event e = {.type = EVENT_PROCESS};
     struct wire_output output;
@@ -132,20 +132,22 @@ static int process_frame(struct event_source *s, const struct wire_frame *frame)
     uint64_t next;
     if (wire_reply_output(frame, &output)) {
         s->seq = output.seq;
-        source_output(s, output.stream, output.bytes);
+        event_source_output(s, output.stream, output.bytes);
     } else if (wire_reply_gap(frame, &next)) {
-        source_gap(s, next);
+        event_source_gap(s, next);
     } else if (wire_reply_process(frame, &e.process)) {
+        /* A number from the future is one of another process that had this pid. */
+        s->after = MIN(s->after, MAX(e.process.next_seq, 1ull) - 1);
         s->emit(s, &e);
     } else if (wire_reply_process_exit(frame, &how)) {
-        return source_exit(s, &how);
+        return event_source_exit(s, &how);
     } else {
         return -EPROTO;
     }
     return 0;
 }
 
-static int watch_frame(struct event_source *s, const struct wire_frame *frame)
+static int event_from_watch(struct event_source *s, const struct wire_frame *frame)
 {
     struct event e = {.type = EVENT_WATCHING};
     if (wire_reply_change(frame, &e.change))
@@ -159,10 +161,10 @@ static int watch_frame(struct event_source *s, const struct wire_frame *frame)
 int event_source_feed(struct event_source *source, const struct wire_frame *frame)
 {
     static int (*const takers[])(struct event_source *, const struct wire_frame *) = {
-        [EVENTS_OF_COMMAND] = command_frame,
-        [EVENTS_OF_CODE] = code_frame,
-        [EVENTS_OF_PROCESS] = process_frame,
-        [EVENTS_OF_WATCH] = watch_frame,
+        [EVENTS_OF_COMMAND] = event_from_command,
+        [EVENTS_OF_CODE] = event_from_code,
+        [EVENTS_OF_PROCESS] = event_from_process,
+        [EVENTS_OF_WATCH] = event_from_watch,
     };
     int rv = takers[source->kind](source, frame);
     return source->joined.failed ? -EPROTO : rv;

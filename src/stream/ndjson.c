@@ -26,33 +26,33 @@ static void ndjson_line(struct buf *out, const char *type, const struct event *e
     (void)buf_append(out, "\n", 1);
 }
 
-static void text_members(struct jsonw *w, const struct event *e)
+static void ndjson_text(struct jsonw *w, const struct event *e)
 {
     describe_span(w, "text", e->bytes);
     jsonw_key_time(w, "timestamp", e->time_ms);
 }
 
-static void result_line_members(struct jsonw *w, const struct event *e)
+static void ndjson_result(struct jsonw *w, const struct event *e)
 {
     result_members(w, e->data.bundle);
     jsonw_key_bool(w, "is_main_result", e->type == EVENT_RESULT);
 }
 
-static void error_members(struct jsonw *w, const struct event *e)
+static void ndjson_error(struct jsonw *w, const struct event *e)
 {
     describe_span(w, "name", e->raised.name);
     describe_span(w, "value", e->raised.value);
     describe_span(w, "traceback", e->raised.traceback);
 }
 
-static void failure_members(struct jsonw *w, const struct event *e)
+static void ndjson_failure(struct jsonw *w, const struct event *e)
 {
     jsonw_key_str(w, "name", error_name(e->failure->code));
     jsonw_key_str(w, "value", e->failure->message);
     jsonw_key_str(w, "traceback", "");
 }
 
-static void timeout_members(struct jsonw *w, const struct event *e)
+static void ndjson_timeout(struct jsonw *w, const struct event *e)
 {
     jsonw_key_str(w, "name", "TimeoutError");
     jsonw_key_str(w, "value",
@@ -62,7 +62,7 @@ static void timeout_members(struct jsonw *w, const struct event *e)
     jsonw_key_str(w, "traceback", "");
 }
 
-static void death_members(struct jsonw *w, const struct event *e)
+static void ndjson_death(struct jsonw *w, const struct event *e)
 {
     (void)e;
     jsonw_key_str(w, "name", "KernelDied");
@@ -70,7 +70,7 @@ static void death_members(struct jsonw *w, const struct event *e)
     jsonw_key_str(w, "traceback", "");
 }
 
-static void count_members(struct jsonw *w, const struct event *e)
+static void ndjson_count(struct jsonw *w, const struct event *e)
 {
     jsonw_key_int(w, "execution_count", e->done.execution_count);
 }
@@ -78,10 +78,10 @@ static void count_members(struct jsonw *w, const struct event *e)
 static void ndjson_done(struct buf *out, const struct event *e)
 {
     if (e->done.status == WIRE_CODE_TIMED_OUT || e->done.status == WIRE_CODE_RESTARTED)
-        ndjson_line(out, "error", e, timeout_members);
+        ndjson_line(out, "error", e, ndjson_timeout);
     if (e->done.status == WIRE_CODE_KERNEL_DIED)
-        ndjson_line(out, "error", e, death_members);
-    ndjson_line(out, "number_of_executions", e, count_members);
+        ndjson_line(out, "error", e, ndjson_death);
+    ndjson_line(out, "number_of_executions", e, ndjson_count);
     ndjson_line(out, "end_of_execution", e, NULL);
 }
 
@@ -89,23 +89,23 @@ static void ndjson_event(struct buf *out, const struct event *e)
 {
     switch (e->type) {
     case EVENT_STDOUT:
-        ndjson_line(out, "stdout", e, text_members);
+        ndjson_line(out, "stdout", e, ndjson_text);
         break;
     case EVENT_STDERR:
-        ndjson_line(out, "stderr", e, text_members);
+        ndjson_line(out, "stderr", e, ndjson_text);
         break;
     case EVENT_RESULT:
     case EVENT_DISPLAY:
-        ndjson_line(out, "result", e, result_line_members);
+        ndjson_line(out, "result", e, ndjson_result);
         break;
     case EVENT_ERROR:
-        ndjson_line(out, "error", e, error_members);
+        ndjson_line(out, "error", e, ndjson_error);
         break;
     case EVENT_DONE:
         ndjson_done(out, e);
         break;
     case EVENT_FAILED:
-        ndjson_line(out, "error", e, failure_members);
+        ndjson_line(out, "error", e, ndjson_failure);
         break;
     default: /* of processes */
         break;

@@ -177,6 +177,18 @@ class Processes(ProcessTest):
         self.assertIn("gap", [e["type"] for e in events])
         self.assertEqual(events[-1]["type"], "end")
 
+    def test_who_may_only_look_ends_nothing(self):
+        """A stream that owns its process ends it, so it takes the scope of one who runs things."""
+        answer = self.api.post("/v1/admin/keys", {"name": "v", "role": "viewer"}, prefix="")
+        viewer = self.server.connect(answer.json["key"])
+        process = self.start("echo x")
+        self.ended(process["pid"])
+        self.assertEqual(Stream(viewer, "GET", self.path(process["pid"], "/stream")).status, 200)
+        stream = Stream(viewer, "GET", self.path(process["pid"], "/stream?own=true"))
+        self.assertEqual((stream.status, stream.whole()["error"]["code"]), (403, "forbidden"))
+        answer = viewer.post(self.path(process["pid"], "/signal"), {"signal": "KILL"})
+        self.assert_error(answer, 403, "forbidden")
+
     def test_unknown(self):
         for pid in ("1", "999999", "0", "x", "-1", "99999999999999999999"):
             for method, rest, body in (("GET", "", None), ("DELETE", "", None),

@@ -319,7 +319,7 @@ class TestFiles(SdkTest):
     def test_many_files(self):
         names = ["/tmp/many/a.txt", "many/b.txt", "many/ü \"q\".txt"]
         written = self.files.write_files(
-            [e2b.WriteEntry(path=n, data=f"of {n}") for n in names])
+            [{"path": n, "data": f"of {n}"} for n in names])
         self.assertEqual([w.path for w in written],
                          [n if n[0] == "/" else f"/home/user/{n}" for n in names])
         for name in names:

@@ -99,12 +99,19 @@ static void feed_put_end(struct feed *f, bool gap)
     conn_finish(f->conn);
 }
 
-/* Sends what there is as far as the connection takes it. Sending may close the connection, which
- * stops the feed. */
+/* Whether one more record may be appended. Asked again after a send: op->writable is called for
+ * bytes that the socket did not take, and the last send may have taken all. */
+static bool feed_has_room(struct feed *f)
+{
+    if (conn_unsent(f->conn) >= WIRE_CHUNK)
+        conn_kick(f->conn); /* may close the connection, which stops the feed */
+    return f->reader.process != NULL && conn_writable(f->conn);
+}
+
+/* Sends what there is as far as the connection takes it. */
 static void feed_advance(struct feed *f)
 {
-    struct conn *c = f->conn;
-    while (f->reader.process != NULL && conn_writable(c)) {
+    while (feed_has_room(f)) {
         bool gap;
         const struct ring_record *rec = process_read(&f->reader, &gap);
         if (rec == NULL) {
@@ -112,12 +119,7 @@ static void feed_advance(struct feed *f)
             break;
         }
         feed_put_record(f, rec, gap);
-        if (conn_unsent(c) >= WIRE_CHUNK)
-            conn_kick(c);
     }
-    if (f->reader.process == NULL)
-        return;
-    conn_kick(c);
     if (f->reader.process != NULL && f->reader.own)
         process_resume(f->reader.process);
 }

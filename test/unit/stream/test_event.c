@@ -146,6 +146,27 @@ static void resumed(void)
     over(&s);
 }
 
+/* The number is of another process, which had the pid before. */
+static void a_number_from_the_future(void)
+{
+    struct buf b = {0};
+    struct event_source s = source_of(EVENTS_OF_PROCESS, 1000);
+    (void)buf_u64(&b, 1);
+    (void)buf_u32(&b, 7);
+    wire_put_str(&b, "");
+    (void)buf_u32(&b, 0);
+    wire_put_str(&b, "/");
+    (void)buf_u32(&b, 0);
+    (void)buf_u64(&b, 1);
+    (void)buf_u64(&b, 1);
+    (void)buf_u64(&b, 5);
+    (void)buf_u32(&b, 0);
+    T_EQ(feed_buf(&s, WIRE_PROCESS, &b), 0);
+    T_EQ(output(&s, 5, WIRE_STREAM_STDOUT, "x", 1), 0);
+    expect(&text[0], "x");
+    over(&s);
+}
+
 static int gap(struct event_source *s, uint64_t next)
 {
     struct buf b = {0};
@@ -210,4 +231,4 @@ static void a_watch(void)
 }
 
 T_MAIN(T_CASE(a_command), T_CASE(every_cut), T_CASE(raw_output_is_not_cut), T_CASE(resumed),
-       T_CASE(gaps), T_CASE(code), T_CASE(a_watch))
+       T_CASE(a_number_from_the_future), T_CASE(gaps), T_CASE(code), T_CASE(a_watch))
