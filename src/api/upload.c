@@ -288,6 +288,20 @@ static void upload_on_closed(struct agent_call *agent)
     upload_pump(u);
 }
 
+/* Clients that name whole paths write a quotation mark in one as "%22". */
+static const char *upload_unquote(struct arena *arena, const char *name)
+{
+    char *copy = arena_strndup(arena, name, strlen(name)), *out = copy;
+    for (const char *p = copy; p != NULL && *p != '\0'; p++) {
+        bool quote = strncmp(p, "%22", 3) == 0;
+        *out++ = quote ? '"' : *p;
+        p += quote ? 2 : 0;
+    }
+    if (out != NULL)
+        *out = '\0';
+    return copy != NULL ? copy : name;
+}
+
 /* Where a file goes. Without `path` it gets the name of the client's file; a `path` that ends in a
  * slash is a directory. With many files, the name of each is its whole path. */
 static const char *upload_target(struct upload *u, const char *filename, struct error *err)
@@ -298,6 +312,8 @@ static const char *upload_target(struct upload *u, const char *filename, struct 
     const char *name = u->many ? filename : base;
     if (name[0] == '\0')
         name = "file";
+    if (u->strict && u->many)
+        name = upload_unquote(arena, name);
     if (path == NULL)
         path = name;
     else if (path[strlen(path) - 1] == '/')

@@ -133,7 +133,37 @@ const struct event_writer tell_process = {.content_type = "application/connect+j
                                           .event = tell_process_event,
                                           .keepalive = tell_process_keepalive};
 
-void tell_change(struct jsonw *w, struct span name, enum wire_change what)
+/* The name under which the agent writes a file: a dot and 32 digits. */
+static bool tell_is_unfinished(struct span path)
+{
+    const char *slash = memrchr(path.data, '/', path.len);
+    const char *name = slash != NULL ? slash + 1 : path.data;
+    size_t len = (size_t)(path.data + path.len - name), digits = 0;
+    while (digits + 1 < len && memchr("0123456789abcdef", name[digits + 1], 16) != NULL)
+        digits++;
+    return len == 33 && name[0] == '.' && digits == 32;
+}
+
+unsigned int tell_changes(const struct wire_changed *change, struct tell_change ret[2])
+{
+    bool moved = change->what == WIRE_CHANGE_RENAME && change->new_path.len > 0;
+    if (change->what == WIRE_CHANGE_OVERFLOW)
+        return 0;
+    if (change->path.len > 0 && tell_is_unfinished(change->path)) {
+        if (!moved)
+            return 0;
+        ret[0] = (struct tell_change){change->new_path, WIRE_CHANGE_CREATE};
+        ret[1] = (struct tell_change){change->new_path, WIRE_CHANGE_WRITE};
+        return 2;
+    }
+    ret[0] = (struct tell_change){change->path, change->what};
+    if (!moved)
+        return 1;
+    ret[1] = (struct tell_change){change->new_path, WIRE_CHANGE_CREATE};
+    return 2;
+}
+
+void tell_change_write(struct jsonw *w, const struct tell_change *change)
 {
     static const char *const types[] = {[WIRE_CHANGE_CREATE] = "EVENT_TYPE_CREATE",
                                         [WIRE_CHANGE_WRITE] = "EVENT_TYPE_WRITE",
@@ -142,18 +172,18 @@ void tell_change(struct jsonw *w, struct span name, enum wire_change what)
                                         [WIRE_CHANGE_CHMOD] = "EVENT_TYPE_CHMOD"};
     jsonw_object(w);
     jsonw_key(w, "name");
-    jsonw_strn(w, name.data, name.len);
-    jsonw_key_str(w, "type", types[what]);
+    jsonw_strn(w, change->name.data, change->name.len);
+    jsonw_key_str(w, "type", types[change->what]);
     jsonw_object_end(w);
 }
 
-static void tell_watch_message(struct buf *out, struct span name, enum wire_change what)
+static void tell_watch_message(struct buf *out, const struct tell_change *change)
 {
     struct jsonw w = {.out = out};
     size_t start = connect_begin(out);
     jsonw_object(&w);
     jsonw_key(&w, "filesystem");
-    tell_change(&w, name, what);
+    tell_change_write(&w, change);
     jsonw_object_end(&w);
     connect_end(out, start);
 }
@@ -167,14 +197,15 @@ static void tell_watch_plain(struct buf *out, const char *json_text)
 
 static void tell_watch_event(struct buf *out, const struct event *e)
 {
-    if (e->type == EVENT_WATCHING)
+    struct tell_change seen[2];
+    if (e->type == EVENT_WATCHING) {
         tell_watch_plain(out, "{\"start\":{}}");
-    else if (e->type == EVENT_FAILED)
+    } else if (e->type == EVENT_FAILED) {
         connect_end_stream(out, e->failure);
-    else if (e->type == EVENT_CHANGE && e->change.what != WIRE_CHANGE_OVERFLOW) {
-        tell_watch_message(out, e->change.path, e->change.what);
-        if (e->change.what == WIRE_CHANGE_RENAME && e->change.new_path.len > 0)
-            tell_watch_message(out, e->change.new_path, WIRE_CHANGE_CREATE);
+    } else if (e->type == EVENT_CHANGE) {
+        unsigned int n = tell_changes(&e->change, seen);
+        for (unsigned int i = 0; i < n; i++)
+            tell_watch_message(out, &seen[i]);
     }
 }
 

@@ -58,11 +58,13 @@ static void watcher_opened(struct watcher *w)
     api_reply(call, 200, &body);
 }
 
-static void watcher_add(struct watcher *w, struct span name, enum wire_change what)
+static void watcher_add(struct watcher *w, const struct wire_changed *change)
 {
+    struct tell_change seen[2];
     struct jsonw out = {.out = &w->changes, .comma = w->changes.len > 0};
-    if (w->changes.len < WATCHER_BYTES && what != WIRE_CHANGE_OVERFLOW)
-        tell_change(&out, name, what);
+    unsigned int n = tell_changes(change, seen);
+    for (unsigned int i = 0; i < n && w->changes.len < WATCHER_BYTES; i++)
+        tell_change_write(&out, &seen[i]);
 }
 
 static void watcher_failed(struct agent_call *agent, const struct error *err)
@@ -85,9 +87,7 @@ static void watcher_frame(struct agent_call *agent, const struct wire_frame *fra
     } else if (w->call != NULL && wire_reply_is(frame, WIRE_OK)) {
         watcher_opened(w);
     } else if (w->call == NULL && wire_reply_change(frame, &change)) {
-        watcher_add(w, change.path, change.what);
-        if (change.what == WIRE_CHANGE_RENAME && change.new_path.len > 0)
-            watcher_add(w, change.new_path, WIRE_CHANGE_CREATE);
+        watcher_add(w, &change);
     } else {
         agent_call_bad_frame(agent);
     }
