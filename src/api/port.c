@@ -131,9 +131,19 @@ static void proxy_fail(struct proxy *p, const struct error *err)
 static bool header_is_ours(const char *name, bool upgrade)
 {
     static const char *const always[] = {
-        "keep-alive",        "proxy-connection",  "te",     "trailer",
-        "transfer-encoding", "content-length",    "expect", "x-forwarded-for",
-        "x-forwarded-host",  "x-forwarded-proto",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "content-length",
+        "expect",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "e2b-sandbox-id",
+        "e2b-sandbox-port",
+        "e2b-traffic-access-token",
     };
     for (size_t i = 0; i < ARRAY_SIZE(always); i++) {
         if (strcasecmp(name, always[i]) == 0)

@@ -121,7 +121,7 @@ static int process_parse_pty(struct api_call *call, struct wire_start_params *p,
     return rv < 0 ? rv : process_parse_size(size, &p->columns, &p->rows, err);
 }
 
-static int process_parse(struct api_call *call, struct process_args *a, struct error *err)
+static int process_read_start(struct api_call *call, struct process_args *a, struct error *err)
 {
     struct wire_start_params *p = &a->params;
     const json *process = NULL;
@@ -158,7 +158,7 @@ void e2b_process_start(struct api_call *call)
     struct buf request = {0};
     if (!e2b_take_message(call))
         return;
-    int rv = process_parse(call, &a, &err);
+    int rv = process_read_start(call, &a, &err);
     if (rv == 0) {
         a.params.run.user = process_user(call);
         a.params.run.timeout_ms = process_deadline(call);
@@ -216,7 +216,7 @@ static void process_write(struct jsonw *w, const struct wire_process *p)
     jsonw_object_end(w);
 }
 
-static int process_take_listed(struct ask *a, const struct wire_frame *frame)
+static int process_take_one(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_process process;
     if (wire_reply_is(frame, WIRE_END)) {
@@ -234,8 +234,7 @@ void e2b_process_list(struct api_call *call)
 {
     struct buf request = {0};
     wire_request_process_list(&request);
-    api_ask(call, &(struct ask_params){.take = process_take_listed, .array = "processes"},
-            &request);
+    api_ask(call, &(struct ask_params){.take = process_take_one, .array = "processes"}, &request);
 }
 
 /* --- what is said to a process --- */

@@ -172,7 +172,7 @@ static void raw_upload_data(struct api_call *call, const uint8_t *data, size_t l
     if (r == NULL)
         return;
     if (buf_append(&r->held, data, len) < 0)
-        raw_upload_fail(r, "Out of memory");
+        api_fail_code(api_op_close(&r->op), ERROR_INTERNAL, "Out of memory");
     else
         raw_upload_pump(r);
 }
