@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of a signed URL, a line each: only what the token has signed matches. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "e2b/signature.h"
