@@ -112,6 +112,28 @@ void e2b_unsupported(struct api_call *call)
     api_fail(call, &err);
 }
 
+bool e2b_write_usage(struct api_call *call, struct jsonw *w, const struct e2b_usage_names *names)
+{
+    struct error err;
+    struct sandbox *sb = call->sandbox;
+    struct instance_stats stats = {0};
+    double cpu = 0;
+    int64_t disk = (int64_t)sb->disk_mb << 20;
+    if (api_sandbox_usage(sb, &stats, &cpu, &err) < 0) {
+        buf_done(w->out);
+        api_fail(call, &err);
+        return false;
+    }
+    jsonw_key_int(w, names->cpus, sb->vcpus);
+    jsonw_key(w, names->cpu);
+    jsonw_fixed(w, cpu);
+    jsonw_key_int(w, names->memory, (int64_t)sb->memory_mb << 20);
+    jsonw_key_int(w, names->memory_used, (int64_t)stats.memory_bytes);
+    jsonw_key_int(w, names->disk_used, MIN((int64_t)stats.disk_write, disk));
+    jsonw_key_int(w, names->disk, disk);
+    return true;
+}
+
 const char *e2b_query(struct http_request *req, const char *name)
 {
     size_t n = strlen(name);

@@ -121,15 +121,6 @@ static void code_list(struct api_call *call)
     api_ask(call, &(struct ask_params){.take = code_take_listed, .array = ""}, &request);
 }
 
-static void code_told(struct api_call *call, const struct wire_frame *frame,
-                      const struct error *err)
-{
-    if (frame != NULL && wire_reply_is(frame, WIRE_OK))
-        e2b_reply_nothing(call);
-    else
-        e2b_step_failed(call, err);
-}
-
 static void code_restart(struct api_call *call)
 {
     struct error err;
@@ -140,14 +131,14 @@ static void code_restart(struct api_call *call)
         return;
     }
     wire_request_context_restart(&request, name.id, name.language);
-    e2b_step(call, &request, ERROR_CONTEXT_NOT_FOUND, code_told);
+    e2b_step(call, &request, ERROR_CONTEXT_NOT_FOUND, e2b_step_done);
 }
 
 static void code_delete(struct api_call *call)
 {
     struct buf request = {0};
     wire_request_context_delete(&request, call->params[1]);
-    e2b_step(call, &request, ERROR_CONTEXT_NOT_FOUND, code_told);
+    e2b_step(call, &request, ERROR_CONTEXT_NOT_FOUND, e2b_step_done);
 }
 
 #define RUN (API_SANDBOX | API_RUNNING)

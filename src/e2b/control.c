@@ -222,29 +222,18 @@ static void control_refresh(struct api_call *call)
 /* One sample, of now: the past is not kept. */
 static void control_metrics(struct api_call *call)
 {
-    struct error err;
-    struct sandbox *sb = call->sandbox;
-    struct instance_stats stats = {0};
+    static const struct e2b_usage_names names = {"cpuCount", "cpuUsedPct", "memTotal",
+                                                 "memUsed",  "diskUsed",   "diskTotal"};
     struct buf body = {0};
     struct jsonw w = {.out = &body};
-    double cpu = 0;
-    if (api_sandbox_usage(sb, &stats, &cpu, &err) < 0) {
-        api_fail(call, &err);
-        return;
-    }
-    int64_t now = time_now_ms(), disk = (int64_t)sb->disk_mb << 20;
+    int64_t now = time_now_ms();
     jsonw_array(&w);
     jsonw_object(&w);
     jsonw_key_time(&w, "timestamp", now);
     jsonw_key_int(&w, "timestampUnix", now / 1000);
-    jsonw_key_int(&w, "cpuCount", sb->vcpus);
-    jsonw_key(&w, "cpuUsedPct");
-    jsonw_fixed(&w, cpu);
-    jsonw_key_int(&w, "memUsed", (int64_t)stats.memory_bytes);
-    jsonw_key_int(&w, "memTotal", (int64_t)sb->memory_mb << 20);
     jsonw_key_int(&w, "memCache", 0);
-    jsonw_key_int(&w, "diskUsed", MIN((int64_t)stats.disk_write, disk));
-    jsonw_key_int(&w, "diskTotal", disk);
+    if (!e2b_write_usage(call, &w, &names))
+        return;
     jsonw_object_end(&w);
     jsonw_array_end(&w);
     api_reply(call, 200, &body);
@@ -277,7 +266,6 @@ static void control_alias(struct api_call *call)
 /* --- lists --- */
 
 struct control_list {
-    const struct api_call *call;
     json *pairs;                  /* owned; NULL: any metadata */
     const char *template;         /* name; NULL: any */
     const struct sandbox **found; /* owned; newest first */
@@ -306,7 +294,7 @@ static bool control_find(struct api_call *call, struct control_list *l)
 {
     const char *form = e2b_query(call->req, "metadata");
     const char *template = e2b_query(call->req, "template");
-    *l = (struct control_list){.call = call};
+    *l = (struct control_list){0};
     if (template != NULL && template[0] != '\0')
         l->template = control_template_name(template);
     if (form != NULL && form[0] != '\0') {
@@ -328,38 +316,33 @@ static void control_list_done(struct control_list *l)
     json_free_p(&l->pairs);
 }
 
+/* Newest first, and those of one moment by their id. */
+static int control_compare(const void *a, const void *b)
+{
+    const struct sandbox *x = *(const struct sandbox *const *)a;
+    const struct sandbox *y = *(const struct sandbox *const *)b;
+    if (x->created_ms != y->created_ms)
+        return x->created_ms > y->created_ms ? -1 : 1;
+    return strcmp(x->id, y->id);
+}
+
+static int control_compare_up(const void *a, const void *b)
+{
+    return control_compare(b, a);
+}
+
 /* A page begins behind the sandbox that the last one ended with: "<when it was created>.<id>". That
  * one may have ended meanwhile. */
 static size_t control_page_start(const struct control_list *l, const char *token, bool ascending)
 {
-    int64_t created;
-    char text[24];
-    size_t n = strcspn(token, ".");
-    if (token[n] != '.' || n >= sizeof(text))
+    struct sandbox last = {0};
+    const struct sandbox *key = &last;
+    size_t from = 0;
+    if (sscanf(token, "%" SCNd64 ".%36s", &last.created_ms, last.id) != 2)
         return 0;
-    memcpy(text, token, n);
-    text[n] = '\0';
-    if (num_parse(text, 0, INT64_MAX, &created) < 0)
-        return 0;
-    for (size_t i = 0; i < l->n; i++) {
-        if (strcmp(l->found[i]->id, token + n + 1) == 0)
-            return i + 1;
-    }
-    for (size_t i = 0; i < l->n; i++) {
-        int64_t at = l->found[i]->created_ms;
-        if (ascending ? at > created : at < created)
-            return i;
-    }
-    return l->n;
-}
-
-static void control_turn(struct control_list *l)
-{
-    for (size_t i = 0; i < l->n / 2; i++) {
-        const struct sandbox *first = l->found[i];
-        l->found[i] = l->found[l->n - 1 - i];
-        l->found[l->n - 1 - i] = first;
-    }
+    while (from < l->n && control_compare(&l->found[from], &key) * (ascending ? -1 : 1) <= 0)
+        from++;
+    return from;
 }
 
 static void control_write_list(struct api_call *call, const struct control_list *l, size_t from,
@@ -388,8 +371,7 @@ static void control_page(struct api_call *call)
     }
     if (!control_find(call, &l))
         return;
-    if (ascending)
-        control_turn(&l);
+    qsort(l.found, l.n, sizeof(*l.found), ascending ? control_compare_up : control_compare);
     size_t from = token != NULL ? control_page_start(&l, token, ascending) : 0;
     size_t to = from + MIN(l.n - from, (size_t)MIN(limit, (int64_t)CONTROL_PAGE));
     if (to < l.n && to > from) {

@@ -32,26 +32,14 @@ static void files_write(struct api_call *call)
 
 static void files_metrics(struct api_call *call)
 {
-    struct error err;
-    struct sandbox *sb = call->sandbox;
-    struct instance_stats stats = {0};
+    static const struct e2b_usage_names names = {"cpu_count", "cpu_used_pct", "mem_total",
+                                                 "mem_used",  "disk_used",    "disk_total"};
     struct buf body = {0};
     struct jsonw w = {.out = &body};
-    double cpu = 0;
-    if (api_sandbox_usage(sb, &stats, &cpu, &err) < 0) {
-        api_fail(call, &err);
-        return;
-    }
-    int64_t disk = (int64_t)sb->disk_mb << 20;
     jsonw_object(&w);
     jsonw_key_int(&w, "ts", time_now_ms() / 1000);
-    jsonw_key_int(&w, "cpu_count", sb->vcpus);
-    jsonw_key(&w, "cpu_used_pct");
-    jsonw_fixed(&w, cpu);
-    jsonw_key_int(&w, "mem_total", (int64_t)sb->memory_mb << 20);
-    jsonw_key_int(&w, "mem_used", (int64_t)stats.memory_bytes);
-    jsonw_key_int(&w, "disk_used", MIN((int64_t)stats.disk_write, disk));
-    jsonw_key_int(&w, "disk_total", disk);
+    if (!e2b_write_usage(call, &w, &names))
+        return;
     jsonw_object_end(&w);
     api_reply(call, 200, &body);
 }

@@ -198,11 +198,10 @@ static void filesystem_move(struct api_call *call)
 static void filesystem_removed(struct api_call *call, const struct wire_frame *frame,
                                const struct error *err)
 {
-    if ((frame != NULL && wire_reply_is(frame, WIRE_OK)) ||
-        (err != NULL && err->code == ERROR_FILE_NOT_FOUND))
+    if (err != NULL && err->code == ERROR_FILE_NOT_FOUND)
         e2b_reply_empty(call);
     else
-        e2b_step_failed(call, err);
+        e2b_step_done(call, frame, err);
 }
 
 static void filesystem_remove(struct api_call *call)

@@ -48,6 +48,13 @@ void e2b_reply_nothing(struct api_call *call);
 void e2b_reply_empty(struct api_call *call);
 void e2b_unsupported(struct api_call *call);
 
+/* What a sandbox uses, under the names of one plane. False: the request has its answer, and the
+ * buffer is released. */
+struct e2b_usage_names {
+    const char *cpus, *cpu, *memory, *memory_used, *disk_used, *disk;
+};
+bool e2b_write_usage(struct api_call *call, struct jsonw *w, const struct e2b_usage_names *names);
+
 /* A parameter of the query as forms have it: "+" is a space. In the arena; NULL when absent. */
 const char *e2b_query(struct http_request *req, const char *name);
 /* The absolute path for one of a client; "~" is the home. In the arena; NULL with `err` filled. */
@@ -60,6 +67,8 @@ const char *e2b_path(struct api_call *call, const char *path, struct error *err)
 void e2b_step(struct api_call *call, struct buf *request, enum error_code not_found,
               void (*then)(struct api_call *call, const struct wire_frame *frame,
                            const struct error *err));
+/* For `then`: OK is answered with an empty object. */
+void e2b_step_done(struct api_call *call, const struct wire_frame *frame, const struct error *err);
 /* For `then`: answers with the error, or that the reply is malformed. */
 void e2b_step_failed(struct api_call *call, const struct error *err);
 

@@ -239,15 +239,6 @@ void e2b_process_list(struct api_call *call)
 
 /* --- what is said to a process --- */
 
-static void process_told(struct api_call *call, const struct wire_frame *frame,
-                         const struct error *err)
-{
-    if (frame != NULL && wire_reply_is(frame, WIRE_OK))
-        e2b_reply_empty(call);
-    else
-        e2b_step_failed(call, err);
-}
-
 /* Encodes what is said, or fills `err`. */
 static void process_tell(struct api_call *call,
                          int (*encode)(struct api_call *call, const struct wire_which *which,
@@ -260,7 +251,7 @@ static void process_tell(struct api_call *call,
     if (rv == 0)
         rv = encode(call, &which, &request, &err);
     if (rv == 0) {
-        e2b_step(call, &request, ERROR_PROCESS_NOT_FOUND, process_told);
+        e2b_step(call, &request, ERROR_PROCESS_NOT_FOUND, e2b_step_done);
         return;
     }
     buf_done(&request);

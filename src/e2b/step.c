@@ -51,6 +51,14 @@ void e2b_step(struct api_call *call, struct buf *request, enum error_code not_fo
     api_op_start(&s->op, call, &step_ops, request, STEP_TIMEOUT_MS);
 }
 
+void e2b_step_done(struct api_call *call, const struct wire_frame *frame, const struct error *err)
+{
+    if (frame != NULL && wire_reply_is(frame, WIRE_OK))
+        e2b_reply_empty(call);
+    else
+        e2b_step_failed(call, err);
+}
+
 void e2b_step_failed(struct api_call *call, const struct error *err)
 {
     if (err != NULL)

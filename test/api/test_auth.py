@@ -144,7 +144,7 @@ class CommandLine(KeyTest):
         self.assertEqual(client.get("/sandboxes").status, 200)
         self.server.stop()
         try:
-            revoked = self.corrald("revoke", key.split("_")[1])
+            revoked = self.corrald("revoke", key[4:16])
             self.assertEqual(revoked.returncode, 0, revoked.stderr)
         finally:
             self.server.start()
