@@ -371,7 +371,8 @@ static void control_page(struct api_call *call)
     }
     if (!control_find(call, &l))
         return;
-    qsort(l.found, l.n, sizeof(*l.found), ascending ? control_compare_up : control_compare);
+    if (l.n > 0)
+        qsort(l.found, l.n, sizeof(*l.found), ascending ? control_compare_up : control_compare);
     size_t from = token != NULL ? control_page_start(&l, token, ascending) : 0;
     size_t to = from + MIN(l.n - from, (size_t)MIN(limit, (int64_t)CONTROL_PAGE));
     if (to < l.n && to > from) {
