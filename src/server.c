@@ -76,7 +76,7 @@ static int server_open_state(struct server *s, struct error *err)
     rv = e2b_init(&s->e2b, s->store);
     if (rv == 0)
         rv = store_commit(s->store);
-    return rv < 0 ? error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot read the secret") : 0;
+    return rv < 0 ? error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot read the key of grants") : 0;
 }
 
 static void server_snapshot_refused(void *ctx, const char *template_dir)

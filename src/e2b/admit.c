@@ -36,8 +36,8 @@ static struct sandbox *admit_sandbox(struct api_call *call, struct error *err)
 
 static bool admit_token(struct api_call *call, const char *purpose, const char *header)
 {
-    return secret_check(&call->api->e2b->secret, purpose, call->params[0],
-                        admit_header(call, header));
+    return grant_check(&call->api->e2b->grant_key, purpose, call->params[0],
+                       admit_header(call, header));
 }
 
 int e2b_admit_envd(struct api_call *call, struct error *err)
@@ -59,10 +59,10 @@ struct admit_search {
 static bool admit_signed(void *ctx, const struct sandbox *sb)
 {
     struct admit_search *s = ctx;
-    char token[SECRET_TOKEN_SIZE];
+    char token[GRANT_TOKEN_SIZE];
     if (sb->phase != SANDBOX_RUNNING)
         return false;
-    secret_token(&s->call->api->e2b->secret, E2B_TOKEN_ENVD, sb->id, token);
+    grant_token(&s->call->api->e2b->grant_key, E2B_TOKEN_ENVD, sb->id, token);
     if (!signature_matches(s->url, token))
         return false;
     s->call->params[0] = arena_strndup(&s->call->req->arena, sb->id, strlen(sb->id));
@@ -71,12 +71,12 @@ static bool admit_signed(void *ctx, const struct sandbox *sb)
 
 static int admit_signature(struct api_call *call, const struct signed_url *url, struct error *err)
 {
-    char token[SECRET_TOKEN_SIZE];
+    char token[GRANT_TOKEN_SIZE];
     struct admit_search search = {.call = call, .url = url};
     bool named = call->params[0] != NULL && call->params[0][0] != '\0';
     bool matches;
     if (named) {
-        secret_token(&call->api->e2b->secret, E2B_TOKEN_ENVD, call->params[0], token);
+        grant_token(&call->api->e2b->grant_key, E2B_TOKEN_ENVD, call->params[0], token);
         matches = signature_matches(url, token);
     } else {
         matches = sandbox_table_search(call->api->sandboxes, admit_signed, &search);

@@ -49,8 +49,8 @@ static void control_domain(struct jsonw *w, const struct api_call *call)
 static void control_token(struct jsonw *w, const struct api_call *call, const char *key,
                           const char *purpose, const struct sandbox *sb)
 {
-    char token[SECRET_TOKEN_SIZE];
-    secret_token(&call->api->e2b->secret, purpose, sb->id, token);
+    char token[GRANT_TOKEN_SIZE];
+    grant_token(&call->api->e2b->grant_key, purpose, sb->id, token);
     jsonw_key_str(w, key, token);
 }
 

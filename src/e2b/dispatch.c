@@ -16,7 +16,7 @@
 int e2b_init(struct e2b *e, struct store *store)
 {
     list_init(&e->watchers);
-    return secret_load(&e->secret, store);
+    return grant_key_load(&e->grant_key, store);
 }
 
 static const char *dispatch_header(struct api_call *call, const char *name)

@@ -10,14 +10,14 @@
 #define CORRAL_E2B_E2B_H
 
 #include "api/api.h"
-#include "auth/secret.h"
+#include "auth/grant.h"
 
 struct e2b {
-    struct secret secret; /* of the tokens of sandboxes */
-    struct list watchers; /* struct watcher, of all sandboxes */
+    struct grant_key grant_key; /* of the tokens of sandboxes */
+    struct list watchers;       /* struct watcher, of all sandboxes */
 };
 
-/* Reads the secret, or puts a new one into the store. */
+/* Reads the key of grants, or puts a new one into the store. */
 int e2b_init(struct e2b *e, struct store *store);
 /* For api->dispatch. */
 bool e2b_dispatch(struct api_call *call);
