@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/body.h"
 #include "api/cors.h"
 #include "api/router.h"
 #include "base/log.h"
@@ -119,6 +120,17 @@ void api_fail_code(struct api_call *call, enum error_code code, const char *mess
     api_fail(call, &err);
 }
 
+int api_check_list(char *const *list, const char *field, struct error *err)
+{
+    size_t n = 0;
+    while (list != NULL && list[n] != NULL)
+        n++;
+    if (n < WIRE_MAX_LIST) /* the command itself is an element, too */
+        return 0;
+    return error_set(err, ERROR_INVALID_ARGUMENT, "Field '%s' holds %zu elements, the limit is %u",
+                     field, n, WIRE_MAX_LIST - 1);
+}
+
 static void api_route_error(struct api_call *call, enum router_result result, const char *allow)
 {
     char all[96];
@@ -154,6 +166,17 @@ static int api_limit(struct api_call *call, struct error *err)
     call->retry_after_s = a.retry_after_s;
     return error_set(err, ERROR_RATE_LIMITED, "Too many requests; try again in %u s",
                      a.retry_after_s);
+}
+
+/* Requests of one key side by side: each holds a connection and memory. */
+static int api_count_key(struct api_call *call, struct error *err)
+{
+    call->of_key = tally_take(&call->api->of_keys, call->principal.key_id);
+    if (call->of_key == NULL || call->of_key->count <= call->api->max_key)
+        return 0;
+    call->retry_after_s = 1;
+    return error_set(err, ERROR_RATE_LIMITED, "%u requests of this key are under way, its limit",
+                     call->api->max_key);
 }
 
 const char *api_socket_protocol(struct http_request *req)
@@ -195,6 +218,8 @@ static int api_admit(struct api_call *call, struct error *err)
                         &call->principal, err);
     if (rv < 0)
         metrics_add(METRIC_AUTH_FAILED, 1);
+    if (rv == 0)
+        rv = api_count_key(call, err);
     if (rv == 0)
         rv = api_limit(call, err);
     return rv < 0 ? rv : principal_require(&call->principal, call->route->scope, err);
@@ -238,13 +263,6 @@ static bool api_find_route(struct api_call *call)
         }
     }
     return true;
-}
-
-static size_t api_body_limit(const struct api_call *call)
-{
-    if ((call->route->flags & API_JSON) != 0)
-        return (size_t)call->api->config->max_body;
-    return (call->route->flags & API_BYTES) != 0 ? API_MAX_BYTES : API_SMALL_BODY;
 }
 
 /* A streamed request goes to its handler now, the others when their body is complete. */
@@ -300,6 +318,16 @@ static void api_body(struct http_request *req, const uint8_t *data, size_t len)
         call->route->data(call, data, len);
 }
 
+/* The body is parsed. The sandbox may have ended while a thread did that. */
+static void api_handle(struct api_call *call)
+{
+    struct error err;
+    if ((call->route->flags & API_SANDBOX) != 0 && api_resolve_sandbox(call, &err) < 0)
+        api_fail(call, &err);
+    else
+        call->route->handler(call);
+}
+
 static void api_ready(struct http_request *req)
 {
     struct api_call *call = req->app;
@@ -313,16 +341,10 @@ static void api_ready(struct http_request *req)
         api_fail(call, &err);
         return;
     }
-    if ((call->route->flags & API_JSON) != 0) {
-        bool nul = (call->route->flags & API_NUL) != 0;
-        call->body = nul ? json_parse_object_nul(req->body.data, req->body.len, &err)
-                         : json_parse_object(req->body.data, req->body.len, &err);
-        if (call->body == NULL) {
-            api_fail(call, &err);
-            return;
-        }
-    }
-    call->route->handler(call);
+    if ((call->route->flags & API_JSON) != 0)
+        api_parse_body(call, api_handle);
+    else
+        call->route->handler(call);
 }
 
 static void api_gone(struct http_request *req, bool aborted)
@@ -340,6 +362,7 @@ static void api_gone(struct http_request *req, bool aborted)
     if (call->cancel != NULL)
         call->cancel(call);
     json_free_p(&call->body);
+    tally_drop(TAKE_PTR(call->of_key));
     req->app = NULL;
 }
 

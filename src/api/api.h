@@ -16,6 +16,7 @@
 #include "base/jsonw.h"
 #include "config/config.h"
 #include "core/ratelimit.h"
+#include "core/tally.h"
 #include "http/http.h"
 #include "sandbox/table.h"
 #include "store/store.h"
@@ -23,7 +24,7 @@
 
 #define API_MAX_PARAMS 2          /* variable segments of a path */
 #define API_MAX_BYTES  (1u << 20) /* of a body that is bytes and not streamed */
-#define API_SMALL_BODY 65536      /* bytes of a body that nobody wants: taken and ignored */
+#define API_SMALL_BODY 65536      /* bytes of a body without content: more is refused */
 
 struct api_call;
 
@@ -33,12 +34,17 @@ struct api {
     const struct config *config;
     struct store *store;
     struct apikeys *keys;
+    struct secrets *secrets;
     struct auth auth;
     struct password_queue passwords;
     struct throttle throttle; /* of wrong passwords */
+    struct throttle known;    /* addresses from which a user has signed in */
+    struct tally of_keys;     /* requests under way, by key */
+    unsigned int max_key;     /* of one key */
     struct wf_engine workflows;
     struct template_set *templates;
     struct sandbox_table *sandboxes;
+    struct network *network;         /* NULL: sandboxes have none */
     struct ratelimit *ratelimit;     /* NULL: off */
     const char *isolation;           /* name of the driver */
     void (*sample)(struct api *api); /* sets the gauges that the server knows; before a scrape */
@@ -57,15 +63,17 @@ struct api_surface {
 };
 
 enum api_flag {
-    API_AGENTS = 1,   /* also reachable with the prefix /v1/agents */
-    API_PUBLIC = 2,   /* no credential */
-    API_SANDBOX = 4,  /* the first parameter is a sandbox id: `sandbox` is set, of this account */
-    API_RUNNING = 8,  /* and the sandbox must be running */
-    API_JSON = 16,    /* the body is a JSON object: `body` is set */
-    API_NUL = 64,     /* API_JSON, with U+0000 in strings */
-    API_SOCKET = 256, /* a WebSocket: its credential may be a subprotocol */
-    API_BYTES = 128,  /* the body is bytes, at most API_MAX_BYTES: in `req->body` */
-    API_STREAM = 32,  /* the handler runs at the head, then `data` and `end` with the body */
+    API_AGENTS = 1,    /* also reachable with the prefix /v1/agents */
+    API_PUBLIC = 2,    /* no credential */
+    API_SANDBOX = 4,   /* the first parameter is a sandbox id: `sandbox` is set, of this account */
+    API_RUNNING = 8,   /* and the sandbox must be running */
+    API_JSON = 16,     /* the body is a JSON object: `body` is set */
+    API_STREAM = 32,   /* the handler runs at the head, then `data` and `end` with the body */
+    API_NUL = 64,      /* API_JSON, with U+0000 in strings */
+    API_BYTES = 128,   /* the body is bytes, at most API_MAX_BYTES: in `req->body` */
+    API_SOCKET = 256,  /* a WebSocket: its credential may be a subprotocol */
+    API_CONTENT = 512, /* the body carries content: it may be as long as the option max-body says */
+    API_VARIABLES = 1024, /* the body carries variables: API_PARSE_AT_ONCE */
 };
 
 struct api_route {
@@ -90,7 +98,8 @@ struct api_call {
     struct principal principal;
     const char *params[API_MAX_PARAMS];
     struct sandbox *sandbox;
-    json *body; /* owned */
+    json *body;                 /* owned */
+    struct tally_entry *of_key; /* its share of api->of_keys; NULL: no key */
     unsigned int retry_after_s;
     void *state; /* of the handler, between its steps; `cancel` releases what it holds */
     void (*cancel)(struct api_call *call);
@@ -103,6 +112,9 @@ extern const size_t api_route_count;
 
 /* What the HTTP server calls; `api` must outlive it. */
 struct http_app api_app(struct api *api);
+
+/* ERROR_INVALID_ARGUMENT when the vector, which may be NULL, is longer than an agent takes. */
+int api_check_list(char *const *list, const char *field, struct error *err);
 
 /* Answers with JSON and takes over the buffer's memory; the call is over. */
 void api_reply(struct api_call *call, int status, struct buf *body);
@@ -191,6 +203,9 @@ void api_process_resize(struct api_call *call);
 void api_pty_start(struct api_call *call);
 void api_pty_list(struct api_call *call);
 void api_pty_socket(struct api_call *call);
+void api_network_get(struct api_call *call);
+void api_network_put(struct api_call *call);
+void api_network_events(struct api_call *call);
 void api_file_read(struct api_call *call);
 void api_file_write(struct api_call *call);
 void api_file_list(struct api_call *call);
@@ -214,6 +229,9 @@ void api_upload_end(struct api_call *call);
 void api_download(struct api_call *call);
 void api_download_from(struct api_call *call, const char *path);
 void api_template_list(struct api_call *call);
+void api_secret_set(struct api_call *call);
+void api_secret_list(struct api_call *call);
+void api_secret_delete(struct api_call *call);
 void api_key_create(struct api_call *call);
 void api_key_list(struct api_call *call);
 void api_key_revoke(struct api_call *call);

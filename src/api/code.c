@@ -9,6 +9,7 @@
  *
  * The deadline of the call is far beyond the time-out: a run waits its turn behind other runs of
  * its context, and a kernel may have to start first. The time-out counts from when the code starts.
+ * That the sandbox hangs is noticed earlier (code_watch.h).
  *
  * With ?stream=true the answer is a feed of the same CODE_RUN.
  */
@@ -16,6 +17,7 @@
 #include <string.h>
 
 #include "api/code_result.h"
+#include "api/code_watch.h"
 #include "api/feed.h"
 #include "api/op.h"
 #include "wire/reply.h"
@@ -23,11 +25,13 @@
 
 #define CODE_TIMEOUT_S   30
 #define CODE_GRACE_MS    300000 /* interrupt, start of a kernel, the wait behind another run */
+#define CODE_SLACK_MS    1000   /* the bridge ends a run in time; then it is asked */
 #define CODE_MAX_CONTEXT 128    /* bytes of a context id */
 #define CODE_MAX_FIELD   64     /* bytes of a language */
 
 struct run {
     struct api_op op;
+    struct code_watch watch; /* from the start of the operation on */
     struct code_result result;
     char execution_id[24];
     int64_t timeout_s;
@@ -36,6 +40,8 @@ struct run {
 
 static void run_frame(struct api_op *op, const struct wire_frame *frame);
 static void run_release(struct api_op *op);
+static void run_silent(struct code_watch *watch);
+static void run_watch_closed(struct code_watch *watch);
 
 static const struct api_op_ops run_ops = {.frame = run_frame, .release = run_release};
 
@@ -68,6 +74,8 @@ static int parse_run(struct api_call *call, struct run_args *a, struct error *er
         rv = json_get_int(call->body, "timeout", 0, 0, max, &a->timeout_s, err);
     if (rv == 0)
         rv = json_get_env(call->body, "environment", &a->env, err);
+    if (rv == 0)
+        rv = api_check_list(a->env, "environment", err);
     if (rv == 0)
         rv = parse_flags(call, a, err);
     if (rv == 0 && strlen(a->language) > CODE_MAX_FIELD)
@@ -103,6 +111,8 @@ static void code_collect(struct api_call *call, const struct run_args *a, struct
     memcpy(run->execution_id, "exec_", 5);
     id_token(run->execution_id + 5, 12);
     code_result_init(&run->result, (size_t)call->api->config->max_output);
+    code_watch_start(&run->watch, call->sandbox, (uint64_t)run->timeout_s * 1000 + CODE_SLACK_MS,
+                     run_silent, run_watch_closed);
     api_op_start(&run->op, call, &run_ops, request, timeout_ms);
 }
 
@@ -133,6 +143,25 @@ void api_code_run(struct api_call *call)
     const struct feed_params feed = {
         .kind = EVENTS_OF_CODE, .writer = &event_sse_code, .timeout_ms = timeout_ms};
     api_feed_start(call, &feed, &request);
+}
+
+/* Nobody in the sandbox has said anything since the time-out passed. */
+static void run_silent(struct code_watch *watch)
+{
+    struct run *run = container_of(watch, struct run, watch);
+    struct error err;
+    cleanup_buf struct buf details = {0};
+    struct api_call *call = api_op_close(&run->op);
+    if (call == NULL)
+        return;
+    sandbox_suspect(call->sandbox);
+    code_result_print(&run->result, &details, run->execution_id, false);
+    error_set(&err, ERROR_TIMEOUT,
+              "Code execution timed out after %" PRId64 " s; the sandbox does "
+              "not answer",
+              run->timeout_s);
+    (void)http_add_header(call->req, "X-Corral-Reason", sandbox_trouble(call->sandbox));
+    api_fail_details(call, &err, buf_cstr(&details));
 }
 
 static void code_timed_out(struct api_call *call, struct run *run, bool restarted)
@@ -172,6 +201,7 @@ static void run_finished(struct run *run, const struct wire_frame *frame)
 static void run_frame(struct api_op *op, const struct wire_frame *frame)
 {
     struct run *run = container_of(op, struct run, op);
+    sandbox_heard_bridge(run->watch.sandbox);
     if (frame->type == WIRE_CODE_DONE)
         run_finished(run, frame);
     else if (code_result_add(&run->result, frame) < 0)
@@ -181,6 +211,12 @@ static void run_frame(struct api_op *op, const struct wire_frame *frame)
 static void run_release(struct api_op *op)
 {
     struct run *run = container_of(op, struct run, op);
+    code_watch_close(&run->watch);
+}
+
+static void run_watch_closed(struct code_watch *watch)
+{
+    struct run *run = container_of(watch, struct run, watch);
     code_result_done(&run->result);
     free(run);
 }

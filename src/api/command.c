@@ -12,6 +12,7 @@
  * and a time-out is part of the last event.
  */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,6 +34,8 @@ struct command {
     struct api_op op;
     struct capture out, err;
     size_t limit; /* bytes kept of each stream */
+    bool counts_oom;
+    uint64_t oom_kills; /* in the sandbox, before the command */
 };
 
 static void command_frame(struct api_op *op, const struct wire_frame *frame);
@@ -59,7 +62,11 @@ static int parse_command(struct api_call *call, struct command_args *a, struct e
     if (rv == 0)
         rv = json_get_str_list(call->body, "args", &a->args, err);
     if (rv == 0)
+        rv = api_check_list(a->args, "args", err);
+    if (rv == 0)
         rv = json_get_env(call->body, "environment", &a->env, err);
+    if (rv == 0)
+        rv = api_check_list(a->env, "environment", err);
     if (rv == 0 && a->timeout_ms == 0)
         a->timeout_ms = MIN(max_ms, COMMAND_TIMEOUT_MS);
     return rv;
@@ -84,6 +91,7 @@ static void command_collect(struct api_call *call, struct buf *request, uint64_t
         return;
     }
     cmd->limit = (size_t)call->api->config->max_output;
+    cmd->counts_oom = instance_oom_kills(call->sandbox->instance, &cmd->oom_kills) == 0;
     api_op_start(&cmd->op, call, &command_ops, request, timeout_ms);
 }
 
@@ -153,6 +161,15 @@ static void command_timed_out(struct api_call *call, struct command *cmd, const 
     api_fail_details(call, &err, buf_cstr(&details));
 }
 
+/* A shell that runs a killed command says so by its exit code. */
+static bool command_ran_out_of_memory(const struct api_call *call, const struct command *cmd,
+                                      const struct wire_exit *e)
+{
+    uint64_t now = 0;
+    return (e->signal == SIGKILL || e->code == 128 + SIGKILL) && cmd->counts_oom &&
+           instance_oom_kills(call->sandbox->instance, &now) == 0 && now > cmd->oom_kills;
+}
+
 static void command_reply(struct api_call *call, struct command *cmd, const struct wire_exit *e)
 {
     struct buf body = {0};
@@ -163,7 +180,9 @@ static void command_reply(struct api_call *call, struct command *cmd, const stru
     jsonw_key_int(&w, "exit_code", e->code);
     jsonw_key_int(&w, "duration_ms", exit_duration_ms(e));
     jsonw_key_bool(&w, "success", e->code == 0);
-    if (e->signal != 0) {
+    if (command_ran_out_of_memory(call, cmd, e)) {
+        jsonw_key_str(&w, "error", "The command was killed (oom): the sandbox's memory is full");
+    } else if (e->signal != 0) {
         char text[64];
         (void)snprintf(text, sizeof(text), "The command was ended by signal %u", e->signal);
         jsonw_key_str(&w, "error", text);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* metrics.c - what a sandbox uses: CPU, memory and disk from its driver; network is the
- * traffic of the agent's connections, as a sandbox has no other network. */
+/* metrics.c - what a sandbox uses: CPU, memory and disk from its driver, network from
+ * corral-egress. */
 #include <string.h>
 
 #include "api/api.h"
@@ -16,15 +16,6 @@ static double cpu_percent(struct sandbox *sb, uint64_t cpu_ns)
     sb->cpu_asked_ns = now;
     sb->cpu_used_ns = cpu_ns;
     return could > 0 ? MIN(100.0 * used / could, 100.0) : 0;
-}
-
-static void add_open_calls(const struct sandbox *sb, uint64_t *in, uint64_t *out)
-{
-    list_for_each (it, &sb->target.calls) {
-        const struct agent_call *call = list_entry(it, struct agent_call, node);
-        *in += call->stream.bytes_in;
-        *out += call->stream.bytes_out;
-    }
 }
 
 int api_sandbox_usage(struct sandbox *sb, struct instance_stats *stats, double *cpu,
@@ -49,8 +40,6 @@ void api_sandbox_metrics(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    uint64_t from = sb->target.bytes_in, to = sb->target.bytes_out;
-    add_open_calls(sb, &from, &to);
     jsonw_object(&w);
     jsonw_key_time(&w, "timestamp", time_now_ms());
     jsonw_key(&w, "cpu_usage");
@@ -61,8 +50,8 @@ void api_sandbox_metrics(struct api_call *call)
     jsonw_fixed(&w, sb->memory_mb);
     jsonw_key_int(&w, "disk_read", (int64_t)stats.disk_read);
     jsonw_key_int(&w, "disk_write", (int64_t)stats.disk_write);
-    jsonw_key_int(&w, "network_rx", (int64_t)to);
-    jsonw_key_int(&w, "network_tx", (int64_t)from);
+    jsonw_key_int(&w, "network_rx", (int64_t)sb->net.rx);
+    jsonw_key_int(&w, "network_tx", (int64_t)sb->net.tx);
     jsonw_object_end(&w);
     api_reply(call, 200, &body);
 }

@@ -87,7 +87,10 @@ static void op_on_drained(struct agent_call *agent)
 
 static void op_on_failed(struct agent_call *agent, const struct error *err)
 {
-    op_fail(container_of(agent, struct api_op, agent), err);
+    struct api_op *op = container_of(agent, struct api_op, agent);
+    if (op->call != NULL)
+        sandbox_suspect(op->call->sandbox);
+    op_fail(op, err);
 }
 
 static void op_on_client_gone(struct api_call *call)

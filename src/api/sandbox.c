@@ -8,9 +8,19 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/network.h"
 
-#define SANDBOX_MAX_METADATA 65536 /* bytes of JSON text */
+#define SANDBOX_MAX_METADATA 16384 /* bytes of JSON text */
 #define SANDBOX_MAX_LABEL    256   /* bytes of provider and region */
+
+static void write_metadata(struct jsonw *w, const struct sandbox *sb)
+{
+    cleanup_buf struct buf text = {0};
+    if (sandbox_table_metadata(sb, &text) == 0 && text.len > 0)
+        jsonw_raw(w, (const char *)text.data, text.len);
+    else
+        jsonw_raw(w, "{}", 2); /* the disk cannot be read, which its own errors tell */
+}
 
 static void write_sandbox(struct jsonw *w, const struct sandbox *sb)
 {
@@ -23,7 +33,7 @@ static void write_sandbox(struct jsonw *w, const struct sandbox *sb)
     jsonw_key_time(w, "ended_at", sb->ended_ms);
     jsonw_key_time(w, "timeout_at", sb->timeout_at_ms);
     jsonw_key(w, "metadata");
-    jsonw_raw(w, sb->owner.metadata, strlen(sb->owner.metadata));
+    write_metadata(w, sb);
     jsonw_key_int(w, "cpu_count", sb->vcpus);
     jsonw_key_int(w, "memory_mb", sb->memory_mb);
     jsonw_object_end(w);
@@ -97,7 +107,7 @@ int api_sandbox_metadata(struct api_call *call, struct buf *text, struct error *
 
 static int parse_create(struct api_call *call, struct sandbox_params *p,
                         const struct template **template, struct buf *metadata, char ***env,
-                        struct error *err)
+                        struct buf *network, struct error *err)
 {
     const char *name = NULL;
     p->account = call->principal.account;
@@ -111,7 +121,11 @@ static int parse_create(struct api_call *call, struct sandbox_params *p,
     if (rv == 0)
         rv = json_get_env(call->body, "env_vars", env, err);
     if (rv == 0)
+        rv = api_check_list(*env, "env_vars", err);
+    if (rv == 0)
         rv = api_sandbox_metadata(call, metadata, err);
+    if (rv == 0)
+        rv = api_network_parse(call, network, &p->network, err);
     if (rv < 0)
         return rv;
     *template = template_find(call->api->templates, name);
@@ -164,9 +178,9 @@ void api_sandbox_create(struct api_call *call)
     struct error err;
     struct sandbox_params params = {0};
     const struct template *template = NULL;
-    cleanup_buf struct buf metadata = {0};
+    cleanup_buf struct buf metadata = {0}, network = {0};
     cleanup_free char **env = NULL;
-    if (parse_create(call, &params, &template, &metadata, &env, &err) < 0)
+    if (parse_create(call, &params, &template, &metadata, &env, &network, &err) < 0)
         api_fail(call, &err);
     else
         api_sandbox_start(call, template, &params, reply_sandbox);
@@ -239,6 +253,9 @@ void api_sandbox_list(struct api_call *call)
 
 void api_sandbox_get(struct api_call *call)
 {
+    const char *trouble = sandbox_trouble(call->sandbox);
+    if (trouble[0] != '\0') /* the documented keys have no place for it */
+        (void)http_add_header(call->req, "X-Corral-Reason", trouble);
     reply_sandbox(call, 200, call->sandbox);
 }
 

@@ -80,6 +80,9 @@ void cli_print_json(const json *j);
 /* The string in a field, or "". */
 const char *cli_text(const json *obj, const char *field);
 
+int cli_secret_set(struct cli *cli, int argc, char **argv);
+int cli_secret_list(struct cli *cli, int argc, char **argv);
+int cli_secret_rm(struct cli *cli, int argc, char **argv);
 int cli_key_create(struct cli *cli, int argc, char **argv);
 int cli_key_list(struct cli *cli, int argc, char **argv);
 int cli_key_revoke(struct cli *cli, int argc, char **argv);

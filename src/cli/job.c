@@ -4,6 +4,17 @@
 
 #include <stdio.h>
 
+static void cli_add_network(json *body, const struct cli_job *job)
+{
+    if (!job->deny_all && job->allow.count == 0)
+        return;
+    json *network = cJSON_AddObjectToObject(body, "network");
+    cli_add_text(network, "default", "deny");
+    json *allow = cJSON_AddArrayToObject(network, "allow");
+    for (size_t i = 0; i < job->allow.count; i++)
+        cJSON_AddItemToArray(allow, cJSON_CreateString(job->allow.items[i]));
+}
+
 /* NULL after a message. The id is owned by *ret_answer. */
 static const char *cli_make_sandbox(struct cli *cli, const struct cli_job *job, json **ret_answer,
                                     int *ret_rv)
@@ -12,6 +23,7 @@ static const char *cli_make_sandbox(struct cli *cli, const struct cli_job *job, 
     cli_add_text(body, "provider", "corral");
     cli_add_text(body, "region", "local");
     cli_add_text(body, "template", job->template);
+    cli_add_network(body, job);
     *ret_rv = cli_call(cli, "POST", CLI_SANDBOXES, body, ret_answer);
     return *ret_rv == 0 ? cli_text(*ret_answer, "sandbox_id") : NULL;
 }

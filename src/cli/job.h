@@ -12,6 +12,8 @@ struct cli_job {
     const char *template;
     const char *timeout; /* s */
     struct cli_list env;
+    struct cli_list allow; /* hosts of a new sandbox; all others are denied */
+    bool deny_all;
     bool keep;  /* do not kill the sandbox that was made */
     json *body; /* the request, owned */
     /* Does it in that sandbox; an exit status. */

@@ -177,11 +177,15 @@ int cli_run(struct cli *cli, int argc, char **argv)
                                    {"env", CLI_LIST, &job.env},
                                    {"dir", CLI_TEXT, &dir},
                                    {"keep", CLI_FLAG, &job.keep},
+                                   {"deny-all", CLI_FLAG, &job.deny_all},
+                                   {"allow", CLI_LIST, &job.allow},
                                    {NULL, CLI_FLAG, NULL}};
     cleanup_json json *body = cJSON_CreateObject();
     int rv = cli_parse(cli, &argc, argv, opts, true);
     if (rv == 0)
         rv = cli_expect(argc, 1, INT32_MAX);
+    if (rv == 0 && job.sandbox != NULL && (job.deny_all || job.allow.count > 0))
+        rv = cli_error("--deny-all and --allow are for a new sandbox");
     if (rv == 0)
         rv = cli_add_seconds(body, "timeout", job.timeout, cli->raw ? 1000 : 1);
     if (rv == 0)

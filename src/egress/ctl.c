@@ -129,6 +129,9 @@ static int ctl_setup(struct egress *e, struct cursor *c)
         return -EPROTO;
     int rv = policy_operator_read(&e->policy, (const char *const *)s.allow,
                                   (const char *const *)s.deny, &err);
+    if (rv == 0 && s.ca_cert[0] != '\0' &&
+        session_set_sign(e->sessions, s.ca_cert, s.ca_key, &err) < 0)
+        log_error("no host can be intercepted", "reason=\"%s\"", err.message);
     frame_setup_done(&s);
     if (rv < 0) {
         log_error("the operator's lists cannot be read", "reason=\"%s\"", err.message);
@@ -152,6 +155,19 @@ static int ctl_sandbox(struct egress *e, struct cursor *c, int *fd)
     return tenant_add(e, id, TAKE_FD(*fd));
 }
 
+static int ctl_transforms(const struct frame_policy *f, struct policy *p, struct error *err)
+{
+    struct transform_text texts[EGRESS_MAX_TRANSFORMS];
+    for (uint32_t i = 0; i < f->n_transforms; i++) {
+        const struct frame_transform *t = &f->transforms[i];
+        texts[i] = (struct transform_text){.host = t->host,
+                                           .methods = (const char *const *)t->methods,
+                                           .paths = (const char *const *)t->paths,
+                                           .headers = (const char *const *)t->headers};
+    }
+    return transform_list_read(texts, f->n_transforms, &p->arena, &p->transforms, err);
+}
+
 static int ctl_policy(struct egress *e, struct cursor *c)
 {
     struct frame_policy f;
@@ -161,9 +177,10 @@ static int ctl_policy(struct egress *e, struct cursor *c)
         return -EPROTO;
     struct tenant *t = tenant_find(e, f.id);
     int rv = policy_read(&p, (const char *const *)f.allow, (const char *const *)f.deny, &err);
-    if (rv == 0 && f.transforms > 0) {
-        policy_done(&p);
-        rv = error_set(&err, ERROR_INVALID_ARGUMENT, "transforms are not known here");
+    if (rv == 0) {
+        rv = ctl_transforms(&f, &p, &err);
+        if (rv < 0)
+            policy_done(&p);
     }
     if (rv < 0) {
         log_error("a policy cannot be read", "sandbox=%s reason=\"%s\"", f.id, err.message);
@@ -249,6 +266,7 @@ static void ctl_on_poll(uv_poll_t *poll, int status, int events)
             return;
         if (rv == 1)
             rv = ctl_carry_out(e, &in);
+        explicit_bzero(e->ctl.packet, in.len); /* the CA's key, values of transforms */
         if (in.fd >= 0)
             (void)close(in.fd);
         if (rv < 0) {

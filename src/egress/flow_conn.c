@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "egress/egress.h"
+#include "egress/intercept.h"
 #include "egress/query.h"
 #include "egress/relay.h"
 #include "egress/tenant.h"
@@ -99,6 +100,7 @@ void flow_close(struct flow *f)
     if (f->state == FLOW_CLOSED)
         return;
     flow_dial_drop(f);
+    intercept_drop(f);
     if (f->state == FLOW_ANSWERING)
         query_close(f);
     f->state = FLOW_CLOSED;
@@ -131,7 +133,8 @@ void flow_reset_up(struct flow *f)
 void flow_cut(struct flow *f)
 {
     /* Inside a DATA frame nothing else can be said; then the end of the connection says it. */
-    if (f->state == FLOW_RELAYING && flow_rest_len(&f->to_down) == 0)
+    bool open = f->state == FLOW_RELAYING || f->state == FLOW_INTERCEPTING;
+    if (open && flow_rest_len(&f->to_down) == 0)
         (void)flow_send_head(f, FLOW_RST);
     flow_reset_up(f);
     if (f->state == FLOW_RESOLVING || f->state == FLOW_CONNECTING)
@@ -143,8 +146,14 @@ void flow_judge(struct flow *f)
 {
     struct tenant *t = f->tenant;
     char text[ADDRESS_TEXT];
-    if (f->state != FLOW_CONNECTING && f->state != FLOW_RELAYING && f->state != FLOW_CLOSING)
+    if (f->state != FLOW_CONNECTING && f->state != FLOW_RELAYING && f->state != FLOW_INTERCEPTING &&
+        f->state != FLOW_CLOSING)
         return;
+    /* Its next connection is intercepted. */
+    if (f->state == FLOW_RELAYING && !f->passed && intercept_wanted(f)) {
+        flow_cut(f);
+        return;
+    }
     const struct rule_target target = {
         .name = f->name != NULL ? f->name : "", .address = &f->address, .port = f->port};
     enum egress_reason why = policy_check(&t->egress->policy, &t->policy, &target, f->own);
@@ -225,6 +234,9 @@ static void flow_on_down(struct watch *w, uint32_t events)
     case FLOW_RELAYING:
         relay_run(f);
         break;
+    case FLOW_INTERCEPTING:
+        intercept_run(f);
+        break;
     case FLOW_ANSWERING:
         query_run(f);
         break;
@@ -244,6 +256,8 @@ static void flow_on_up(struct watch *w, uint32_t events)
         flow_dial_event(f);
     else if (f->state == FLOW_RELAYING)
         relay_run(f);
+    else if (f->state == FLOW_INTERCEPTING)
+        intercept_run(f);
 }
 
 static void flow_on_task(struct watch_task *task)
@@ -251,6 +265,8 @@ static void flow_on_task(struct watch_task *task)
     struct flow *f = container_of(task, struct flow, task);
     if (f->state == FLOW_RELAYING)
         relay_run(f);
+    else if (f->state == FLOW_INTERCEPTING)
+        intercept_run(f);
     else if (f->state == FLOW_ANSWERING)
         query_run(f);
 }
@@ -260,6 +276,8 @@ void flow_on_deadline(struct watch_deadline *d)
     struct flow *f = container_of(d, struct flow, deadline);
     if (f->state == FLOW_RESOLVING || f->state == FLOW_CONNECTING)
         flow_dial_late(f);
+    else if (f->state == FLOW_INTERCEPTING)
+        intercept_late(f);
     else
         flow_close(f);
 }

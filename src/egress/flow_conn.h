@@ -47,6 +47,7 @@ enum flow_state {
     FLOW_RESOLVING,
     FLOW_CONNECTING,
     FLOW_RELAYING,
+    FLOW_INTERCEPTING, /* intercept.h */
     FLOW_CLOSING,
     FLOW_ANSWERING,
     FLOW_CLOSED,
@@ -92,14 +93,16 @@ struct flow {
     bool counted;          /* in tenant->open */
     bool fin_up, fin_down; /* the end of that direction was passed on */
     bool up_broken;        /* the network takes no more */
+    bool passed;           /* relayed although its host has transforms */
     bool own;              /* the address is this host's */
     uint16_t port;
     char *host; /* as asked, made printable; owned */
     char *name; /* in its one spelling; NULL for an address; owned */
     struct address address;
-    size_t moved;           /* bytes in this turn */
-    struct flow_dial *dial; /* owned */
-    struct list queries;    /* struct query, in ANSWERING */
+    size_t moved;                /* bytes in this turn */
+    struct flow_dial *dial;      /* owned */
+    struct intercept *intercept; /* owned; in INTERCEPTING */
+    struct list queries;         /* struct query, in ANSWERING */
     size_t query_count;
 };
 

@@ -14,6 +14,7 @@
 
 #include "egress/egress.h"
 #include "egress/flow_conn.h"
+#include "egress/intercept.h"
 #include "egress/own.h"
 #include "egress/relay.h"
 #include "egress/tenant.h"
@@ -189,7 +190,10 @@ void flow_dial_event(struct flow *f)
     }
     tenant_event(t, EGRESS_FLOW_OPENED, EGRESS_OK, f->host, address_print(&f->address, text),
                  f->port);
-    relay_run(f);
+    if (intercept_wanted(f))
+        intercept_start(f);
+    else
+        relay_run(f);
 }
 
 void flow_dial_late(struct flow *f)
@@ -289,6 +293,11 @@ void flow_dial_open(struct flow *f, const struct frame_first *first)
     /* A sandbox without a policy is denied everything, and says so rather than naming a limit. */
     if (t->open >= t->policy.limits.flows && t->policy.log != 0) {
         flow_deny(f, EGRESS_BY_FLOW_LIMIT, "");
+        return;
+    }
+    enum egress_reason why = intercept_may(f);
+    if (why != EGRESS_OK) {
+        flow_deny(f, why, "");
         return;
     }
     f->counted = true;

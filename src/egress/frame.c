@@ -131,12 +131,36 @@ void frame_setup_done(struct frame_setup *s)
     *s = (struct frame_setup){.otherwise = 0};
 }
 
-/* Transforms are checked for their form and counted. */
-static void frame_transform_skip(struct cursor *c)
+static void frame_transforms_read(struct cursor *c, struct frame_policy *p)
 {
-    free(wire_get_str(c));
-    for (int i = 0; i < 3; i++)
-        free(wire_get_list(c));
+    uint32_t count = cursor_u32(c);
+    if (count > EGRESS_MAX_TRANSFORMS)
+        c->bad = true;
+    if (count == 0 || c->bad)
+        return;
+    p->transforms = calloc(count, sizeof(*p->transforms));
+    if (p->transforms == NULL) {
+        c->bad = true;
+        return;
+    }
+    for (; p->n_transforms < count && cursor_ok(c); p->n_transforms++) {
+        struct frame_transform *t = &p->transforms[p->n_transforms];
+        t->host = wire_get_str(c);
+        t->methods = wire_get_list(c);
+        t->paths = wire_get_list(c);
+        t->headers = wire_get_list(c);
+    }
+}
+
+/* The values may be secrets. */
+static void frame_transform_done(struct frame_transform *t)
+{
+    for (char **h = t->headers; h != NULL && *h != NULL; h++)
+        explicit_bzero(*h, strlen(*h));
+    free(t->host);
+    free(t->methods);
+    free(t->paths);
+    free(t->headers);
 }
 
 int frame_policy_read(struct cursor *c, struct frame_policy *ret)
@@ -149,9 +173,7 @@ int frame_policy_read(struct cursor *c, struct frame_policy *ret)
     ret->limits.flows = cursor_u32(c);
     ret->limits.names = cursor_u32(c);
     ret->limits.bytes_per_sec = cursor_u64(c);
-    ret->transforms = cursor_u32(c);
-    for (uint32_t i = 0; i < ret->transforms && cursor_ok(c); i++)
-        frame_transform_skip(c);
+    frame_transforms_read(c, ret);
     if (cursor_end(c) && frame_default_ok(ret->otherwise) && ret->log >= EGRESS_LOG_DENIED &&
         ret->log <= EGRESS_LOG_NONE)
         return 0;
@@ -164,6 +186,9 @@ void frame_policy_done(struct frame_policy *p)
     free(p->id);
     free(p->allow);
     free(p->deny);
+    for (uint32_t i = 0; i < p->n_transforms; i++)
+        frame_transform_done(&p->transforms[i]);
+    free(p->transforms);
     *p = (struct frame_policy){.id = NULL};
 }
 

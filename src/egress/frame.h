@@ -54,12 +54,19 @@ struct frame_setup {
     char *ca_cert, *ca_key;
 };
 
+/* `headers` has names and values in turn. */
+struct frame_transform {
+    char *host;
+    char **methods, **paths, **headers;
+};
+
 struct frame_policy {
     char *id;
     uint32_t otherwise, log;
     char **allow, **deny;
     struct policy_limits limits;
-    uint32_t transforms;
+    struct frame_transform *transforms; /* owned */
+    uint32_t n_transforms;
 };
 
 /* 0, or -EPROTO and nothing is owned. `frame` is a whole packet. */

@@ -6,7 +6,8 @@
  * sockets of sandboxes over descriptor 3 (ctl.c); each connection to one of them is a flow or a
  * resolver's (flow_conn.c, query.c). A flow names a host; the host is judged (policy.c), resolved
  * (resolve.c), each address is judged again, and the flow is connected to exactly one that passed
- * (flow_dial.c). Then bytes are relayed (relay.c) and counted (meter.c).
+ * (flow_dial.c). Then bytes are relayed (relay.c) and counted (meter.c). Flows to the hosts of a
+ * sandbox's transforms are intercepted instead (intercept.c).
  *
  * Everything from a sandbox, a name server and the network is hostile. All tables and queues are
  * bounded, per sandbox and in total. The process has a user of its own and may do little (walls.c);
@@ -22,6 +23,7 @@
 #include "base/num.h"
 #include "egress/egress.h"
 #include "egress/flow_conn.h"
+#include "egress/intercept.h"
 #include "egress/tenant.h"
 #include "egress/walls.h"
 
@@ -30,12 +32,21 @@
 static struct egress egress;
 
 struct main_options {
-    const char *resolver;
+    const char *resolver, *bundle;
     int64_t uid, gid, open_ms, connect_ms;
     bool no_walls;
 };
 
-enum { MAIN_RESOLVER = 1, MAIN_UID, MAIN_GID, MAIN_OPEN, MAIN_CONNECT, MAIN_NO_WALLS, MAIN_DEBUG };
+enum {
+    MAIN_RESOLVER = 1,
+    MAIN_UID,
+    MAIN_GID,
+    MAIN_OPEN,
+    MAIN_CONNECT,
+    MAIN_NO_WALLS,
+    MAIN_BUNDLE,
+    MAIN_DEBUG
+};
 
 static const struct option main_table[] = {
     {"resolver", required_argument, NULL, MAIN_RESOLVER},
@@ -44,6 +55,7 @@ static const struct option main_table[] = {
     {"open-timeout", required_argument, NULL, MAIN_OPEN},
     {"connect-timeout", required_argument, NULL, MAIN_CONNECT},
     {"no-walls", no_argument, NULL, MAIN_NO_WALLS},
+    {"ca-file", required_argument, NULL, MAIN_BUNDLE},
     {"debug", no_argument, NULL, MAIN_DEBUG},
     {NULL, 0, NULL, 0},
 };
@@ -76,6 +88,9 @@ static int main_parse(int argc, char **argv, struct main_options *o)
         case MAIN_NO_WALLS:
             o->no_walls = true;
             break;
+        case MAIN_BUNDLE:
+            o->bundle = optarg;
+            break;
         case MAIN_DEBUG:
             log_set_level(LOG_DEBUG);
             break;
@@ -97,6 +112,10 @@ static int main_timers(const struct main_options *o)
         {&e->open, (uint64_t)o->open_ms, flow_on_deadline},
         {&e->resolve, EGRESS_RESOLVE_MS, flow_on_deadline},
         {&e->connect, (uint64_t)o->connect_ms, flow_on_deadline},
+        {&e->shake, EGRESS_SHAKE_MS, flow_on_deadline},
+        {&e->head, EGRESS_HEAD_MS, flow_on_deadline},
+        {&e->idle, EGRESS_IDLE_MS, flow_on_deadline},
+        {&e->answer, EGRESS_ANSWER_MS, flow_on_deadline},
         {&e->flush, EGRESS_FLUSH_MS, flow_on_deadline},
         {&e->retry, EGRESS_RETRY_MS, tenant_on_retry},
         {&e->park, EGRESS_PARK_MS, tenant_on_park},
@@ -111,6 +130,9 @@ static int main_start(const struct main_options *o)
 {
     struct egress *e = &egress;
     list_init(&e->tenants);
+    list_init(&e->shaking);
+    list_init(&e->shake_turn.node);
+    e->shake_turn.run = intercept_on_turn;
     int rv = uv_loop_init(&e->loop);
     if (rv == 0)
         rv = watch_set_init(&e->watches, &e->loop);
@@ -118,6 +140,8 @@ static int main_start(const struct main_options *o)
         rv = main_timers(o);
     if (rv == 0)
         rv = resolver_init(&e->resolver, &e->loop, o->resolver);
+    if (rv == 0)
+        rv = session_set_new(&e->sessions, o->bundle);
     if (rv == 0)
         rv = meter_init(e);
     if (rv == 0)

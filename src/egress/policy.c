@@ -37,6 +37,7 @@ int policy_read(struct policy *p, const char *const *allow, const char *const *d
 
 void policy_done(struct policy *p)
 {
+    transform_list_wipe(&p->transforms);
     arena_done(&p->arena);
     *p = (struct policy){.otherwise = EGRESS_DENY};
 }

@@ -25,6 +25,7 @@
 #define CORRAL_EGRESS_POLICY_H
 
 #include "egress/rule.h"
+#include "egress/transform.h"
 #include "egress_ctl.h"
 
 /* What the operator says of all sandboxes. Zeroed: nothing. */
@@ -45,6 +46,7 @@ struct policy {
     enum egress_default otherwise;
     enum egress_log log;
     struct rule_list allow, deny;
+    struct transform_list transforms;
     struct policy_limits limits;
 };
 
@@ -52,7 +54,8 @@ struct policy {
 int policy_operator_read(struct policy_operator *op, const char *const *allow,
                          const char *const *deny, struct error *err);
 void policy_operator_done(struct policy_operator *op);
-/* Reads the two lists; the caller sets the other fields. */
+/* Reads the two lists; the caller sets the other fields, transforms by transform_list_read with the
+ * policy's arena. */
 int policy_read(struct policy *p, const char *const *allow, const char *const *deny,
                 struct error *err);
 void policy_done(struct policy *p);

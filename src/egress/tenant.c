@@ -106,6 +106,8 @@ int tenant_add(struct egress *e, const char *id, int fd)
     list_init(&t->park.node);
     list_init(&t->flows);
     list_init(&t->parked);
+    list_init(&t->shakes);
+    list_init(&t->shaking);
     list_add_tail(&e->tenants, &t->node);
     e->tenant_count++;
     /* The socket was made elsewhere and may block. */

@@ -10,6 +10,7 @@
  *   names asked for     limits.names new ones a minute; a name is new if it is not among the
  *                       TENANT_NAMES that were seen last
  *   questions at once   TENANT_QUESTIONS
+ *   intercepted flows   TENANT_INTERCEPTED; more are refused (FLOW_R_LIMIT)
  *   bytes a second      limits.bytes_per_sec, both ways together; a sandbox that has used them up
  *                       is parked: nothing is read until there are new ones
  *   events              TENANT_EVENTS a second; more are counted, not told
@@ -22,13 +23,14 @@
 #include "egress/policy.h"
 #include "egress/watch.h"
 
-#define TENANT_MAX       4096u /* sandboxes */
-#define TENANT_SPARE     64u
-#define TENANT_NAMES     1024u
-#define TENANT_QUESTIONS 256u
-#define TENANT_EVENTS    100u
-#define TENANT_RESOLVERS 8u  /* connections that ask for names */
-#define TENANT_ACCEPTS   64u /* connections taken before others have their turn */
+#define TENANT_MAX         4096u /* sandboxes */
+#define TENANT_SPARE       64u
+#define TENANT_NAMES       1024u
+#define TENANT_QUESTIONS   256u
+#define TENANT_EVENTS      100u
+#define TENANT_RESOLVERS   8u   /* connections that ask for names */
+#define TENANT_INTERCEPTED 128u /* flows with TLS that ends here */
+#define TENANT_ACCEPTS     64u  /* connections taken before others have their turn */
 
 struct egress;
 
@@ -46,8 +48,11 @@ struct tenant {
     struct watch_task accept_later, reap;
     struct watch_deadline retry, park;
     struct policy policy;
-    struct list flows;  /* struct flow */
-    struct list parked; /* struct watch_task of flows */
+    struct list flows;   /* struct flow */
+    struct list parked;  /* struct watch_task of flows */
+    struct list shakes;  /* struct intercept with a handshake to be continued */
+    struct list shaking; /* in egress->shaking */
+    size_t intercepted;
     size_t connections, resolvers, questions;
     uint32_t open; /* flows past their OPEN frame */
     struct meter_bytes bytes;

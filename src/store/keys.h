@@ -18,7 +18,8 @@
     X(WORKFLOWS, "workflows", "workflow id, text")                                                 \
     X(RUNS, "runs", "workflow id, NUL, run id")                                                    \
     X(SIGNKEYS, "signkeys", "key id, 8 characters")                                                \
-    X(STEPS, "steps", "run id, NUL, number of the step (u32)")
+    X(STEPS, "steps", "run id, NUL, number of the step (u32)")                                     \
+    X(SECRETS, "secrets", "account, NUL, name of the secret")
 
 enum store_table {
 #define X(name, file, key) STORE_##name,

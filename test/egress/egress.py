@@ -22,7 +22,7 @@ PUBLIC, DENY = 1, 2
 LOG_DENIED, LOG_ALL, LOG_NONE = 1, 2, 3
 FLOW_OPENED, FLOW_DENIED, NAME_DENIED = 1, 2, 3
 (OK, BY_SYNTAX, BY_OPERATOR, BY_FLOOR, BY_RULE, BY_DEFAULT, BY_PORT, BY_FLOW_LIMIT,
- BY_NAME_LIMIT) = range(9)
+ BY_NAME_LIMIT, BY_INTERCEPTION) = range(10)
 
 OPEN, RESOLVE, OPENED, REFUSED, RESOLVED, DATA, FIN, RST = 1, 2, 0x81, 0x82, 0x83, 0x90, 0x91, 0x92
 (R_REFUSED, R_HOST, R_NET, R_TIMED_OUT, R_DENIED, R_NAME, R_LIMIT, R_UNAVAILABLE) = range(1, 9)
@@ -129,7 +129,7 @@ class Flow:
 class Egress:
     """The program in the host's namespace, and the server's end of its control socket."""
 
-    def __init__(self, net, *options, allow=(), deny=(), resolver=True):
+    def __init__(self, net, *options, allow=(), deny=(), resolver=True, ca=("", "")):
         self.net, self.events, self.meters, self.stats = net, [], {}, None
         self.dir = tempfile.TemporaryDirectory()
         self.ctl, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -144,7 +144,7 @@ class Egress:
         theirs.close()
         self.ctl.settimeout(10)
         self.ctl.send(frame(SETUP, struct.pack("<I", PUBLIC) + strings(allow) + strings(deny)
-                            + string("") + string("")))
+                            + string(ca[0]) + string(ca[1])))
         kind, fields = self.packet()
         assert kind == READY and fields.number("I") == self.process.pid
 
@@ -169,9 +169,13 @@ class Egress:
         return path
 
     def policy(self, name="one", default=PUBLIC, allow=(), deny=(), log=LOG_DENIED, flows=512,
-               names=600, rate=0):
+               names=600, rate=0, transforms=()):
         self.ctl.send(frame(POLICY, string(name) + struct.pack("<I", default) + strings(allow)
-                            + strings(deny) + struct.pack("<IIIQI", log, flows, names, rate, 0)))
+                            + strings(deny) + struct.pack("<IIIQI", log, flows, names, rate,
+                                                    len(transforms))
+                            + b"".join(string(host) + strings(methods) + strings(paths)
+                                       + strings(headers)
+                                       for host, methods, paths, headers in transforms)))
 
     def drop(self, name="one"):
         self.ctl.send(frame(DROP, string(name)))

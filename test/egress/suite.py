@@ -20,7 +20,7 @@ def net():
 
 class Case(unittest.TestCase):
     """`options` and the operator's lists are the class's; sandboxes are the test's."""
-    options, allow, deny = (), (), ()
+    options, allow, deny, ca = (), (), (), ("", "")
 
     @classmethod
     def setUpClass(cls):
@@ -30,7 +30,8 @@ class Case(unittest.TestCase):
         cls.net.names.zone.update({
             "web.example": [internet.WEB], "www.web.example": [internet.WEB],
             "six.example": [internet.WEB6], "empty.example": []})
-        cls.egress = egress.Egress(cls.net, *cls.options, allow=cls.allow, deny=cls.deny)
+        cls.egress = egress.Egress(cls.net, *cls.options, allow=cls.allow, deny=cls.deny,
+                                   ca=cls.ca)
 
     @classmethod
     def tearDownClass(cls):

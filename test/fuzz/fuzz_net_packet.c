@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "agent/net/nat.h"
-#include "agent/net/netdev.h"
+#include "base/netdev.h"
 
 #define LISTENER 50000
 

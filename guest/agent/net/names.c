@@ -10,7 +10,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "agent/net/netdev.h"
+#include "base/netdev.h"
 
 #define LABEL_MAX 63u
 

@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-#include "agent/net/netdev.h"
+#include "base/netdev.h"
 
 #define NAT_PORT_FIRST 1024u
 #define NAT_PORT_LAST  65535u

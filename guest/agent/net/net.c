@@ -14,9 +14,9 @@
 
 #include "agent/net/dnstcp.h"
 #include "agent/net/etc.h"
-#include "agent/net/netdev.h"
 #include "agent/net/tcpflow.h"
 #include "base/log.h"
+#include "base/netdev.h"
 #include "base/num.h"
 
 #define DNS_PORT         53u

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/net/netdev.h"
+#include "base/netdev.h"
 
 #define REVERSE_ZONE  ".in-addr.arpa"
 #define REVERSE6_ZONE ".ip6.arpa"

@@ -21,7 +21,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "agent/net/netdev.h"
+#include "base/netdev.h"
 #include "flow.h"
 
 static void flow_handle_timer(struct poll_timer *t);

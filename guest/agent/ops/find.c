@@ -32,7 +32,7 @@
 static struct find {
     struct worker *worker;
     const struct request *req;
-    const char *root;
+    char root[PATH_MAX];
     regex_t regex;
     bool cut; /* a limit was reached */
     uint64_t files, hits, max, depth;
@@ -284,7 +284,7 @@ static int find_run(struct worker *w)
         rv = find_compile();
     if (rv < 0)
         return rv;
-    find.root = n.path;
+    memcpy(find.root, n.path, sizeof(find.root));
     if (nftw(n.path, find_one, FIND_FDS, FTW_PHYS | FTW_ACTIONRETVAL) < 0)
         return -errno;
     if (find_error < 0)

@@ -2,7 +2,7 @@
 #include "agent/net/nat.h"
 
 #include "agent/net/names.h"
-#include "agent/net/netdev.h"
+#include "base/netdev.h"
 #include "t.h"
 
 #define LISTENER 50000

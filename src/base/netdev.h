@@ -10,8 +10,8 @@
  * The addresses come from 198.18.0.0/15, the range for benchmarks that no network routes. All
  * sandboxes have the same ones: they mean nothing outside.
  */
-#ifndef CORRAL_AGENT_NET_NETDEV_H
-#define CORRAL_AGENT_NET_NETDEV_H
+#ifndef CORRAL_BASE_NETDEV_H
+#define CORRAL_BASE_NETDEV_H
 
 #include <stdint.h>
 

@@ -9,7 +9,7 @@
  * IPv6 is off on the interface before it comes up: otherwise the kernel solicits routers, and an
  * IPv6 literal would get a route. Without one connect() fails at once with ENETUNREACH.
  */
-#include "agent/net/netdev.h"
+#include "base/netdev.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
