@@ -124,8 +124,8 @@ static int control_refuse(struct api_call *call, struct error *err)
 }
 
 static int control_parse_create(struct api_call *call, struct sandbox_params *p,
-                                const struct template **t, struct buf *metadata, char ***env,
-                                struct error *err)
+                                const struct template **t, struct buf *metadata,
+                                struct buf *network, char ***env, struct error *err)
 {
     const char *name = NULL;
     int rv = json_need_str(call->body, "templateID", &name, err);
@@ -139,6 +139,8 @@ static int control_parse_create(struct api_call *call, struct sandbox_params *p,
         rv = api_sandbox_metadata(call, metadata, err);
     if (rv == 0)
         rv = control_refuse(call, err);
+    if (rv == 0)
+        rv = e2b_network_parse(call, network, &p->network, err);
     if (rv < 0)
         return rv;
     *t = template_find(call->api->templates, control_template_name(name));
@@ -157,9 +159,9 @@ static void control_create(struct api_call *call)
     struct error err;
     struct sandbox_params params = {0};
     const struct template *template = NULL;
-    cleanup_buf struct buf metadata = {0};
+    cleanup_buf struct buf metadata = {0}, network = {0};
     cleanup_free char **env = NULL;
-    if (control_parse_create(call, &params, &template, &metadata, &env, &err) < 0)
+    if (control_parse_create(call, &params, &template, &metadata, &network, &env, &err) < 0)
         api_fail(call, &err);
     else
         api_sandbox_start(call, template, &params, control_reply_access);
@@ -411,8 +413,7 @@ static const struct api_route control_routes[] = {
     {METHOD_GET, "/sandboxes/:id/metrics", ONE, SCOPE_READ, control_metrics},
     {METHOD_GET, "/sandboxes/:id/logs", ONE, SCOPE_READ, control_logs},
     {METHOD_GET, "/v2/sandboxes/:id/logs", ONE, SCOPE_READ, control_logs},
-    /* Sandboxes have no network that could be opened or closed. */
-    {METHOD_PUT, "/sandboxes/:id/network", ONE | BODY, SCOPE_RUN, e2b_reply_nothing},
+    {METHOD_PUT, "/sandboxes/:id/network", ONE | BODY, SCOPE_RUN, e2b_network_put},
     {METHOD_POST, "/sandboxes/:id/pause", ONE, SCOPE_RUN, e2b_unsupported},
     {METHOD_POST, "/sandboxes/:id/snapshots", ONE, SCOPE_RUN, e2b_unsupported},
     {METHOD_POST, "/sandboxes/:id/fork", ONE, SCOPE_RUN, e2b_unsupported},

@@ -72,6 +72,12 @@ void e2b_step_done(struct api_call *call, const struct wire_frame *frame, const 
 /* For `then`: answers with the error, or that the reply is malformed. */
 void e2b_step_failed(struct api_call *call, const struct error *err);
 
+/* --- network.c --- */
+
+/* As api_network_parse. */
+int e2b_network_parse(struct api_call *call, struct buf *text, const char **ret, struct error *err);
+void e2b_network_put(struct api_call *call);
+
 /* --- watcher.c --- */
 
 void e2b_watcher_create(struct api_call *call);

@@ -578,3 +578,22 @@ class TestAsync(SdkTest):
             self.assertEqual(events[0].type, e2b.FilesystemEventType.CREATE)
         finally:
             await sandbox.kill()
+
+
+class TestNetwork(SdkTest):
+    options = ("--egress", "public")
+
+    def policy(self, sandbox):
+        return self.api.get(f"/sandboxes/{sandbox.sandbox_id}/network").json
+
+    def test_words_become_a_policy(self):
+        closed = self.policy(self.make(allow_internet_access=False))
+        self.assertEqual(closed["default"], "deny")
+        sandbox = self.make(network={"allow_out": ["example.org"], "deny_out": ["0.0.0.0/0"]})
+        policy = self.policy(sandbox)
+        self.assertEqual((policy["default"], policy["allow"]), ("deny", ["example.org"]))
+        status, body = self.raw("PUT", f"/sandboxes/{sandbox.sandbox_id}/network",
+                                b'{"denyOut":["10.0.0.0/8"]}',
+                                {"X-API-KEY": self.server.key, "Content-Type": "application/json"})
+        self.assertIn(status, (200, 204), body)
+        self.assertEqual(self.policy(sandbox)["deny"], ["10.0.0.0/8"])
