@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (connect_only_message(data + at, (size_t)n, FUZZ_MAX, &only) != 0 ||
             only.len != text.len)
             abort();
-        cleanup_json json *message = json_parse_object(text.data, text.len, NULL);
+        json *message = json_parse_object(text.data, text.len, NULL);
+        json_free_p(&message);
         at += (size_t)n;
     }
     cleanup_buf struct buf out = {0};
