@@ -14,6 +14,7 @@
 #include "core/file.h"
 #include "core/loop_lag.h"
 #include "core/metrics.h"
+#include "e2b/e2b.h"
 #include "http/server.h"
 #include "isolation/oom.h"
 #include "isolation/open.h"
@@ -37,6 +38,7 @@ struct server {
     struct network *network; /* NULL: sandboxes have none */
     struct sandbox_table *sandboxes;
     struct api api;
+    struct e2b e2b;
     struct http_app app;
     struct http_server http;
     uv_signal_t sigterm, sigint, sighup;
@@ -78,7 +80,13 @@ static int server_open_state(struct server *s, struct error *err)
         rv = tokens_load(&s->tokens, s->store, err);
     if (rv == 0)
         rv = secrets_open(&s->secrets, s->store, c->state_dir, err);
-    return rv;
+    if (rv < 0)
+        return rv;
+    rv = e2b_init(&s->e2b, s->store);
+    if (rv == 0)
+        rv = store_commit(s->store);
+    return rv < 0 ? error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot read the key of grants")
+                  : 0;
 }
 
 static void server_snapshot_refused(void *ctx, const char *template_dir)
@@ -171,6 +179,8 @@ static int server_listen(struct server *s, struct error *err)
         .isolation = s->driver->ops->name,
         .max_key = c->max_key > 0 ? (unsigned int)c->max_key : limits.max_connections / 2,
         .sample = server_sample,
+        .dispatch = e2b_dispatch,
+        .e2b = &s->e2b,
         .workflows = {.loop = &s->loop,
                       .store = s->store,
                       .templates = &s->templates,
@@ -333,6 +343,7 @@ static void server_http_stopped(struct http_server *http)
 {
     struct server *s = container_of(http, struct server, http);
     wf_engine_stop(&s->api.workflows);
+    e2b_stop(&s->e2b);
     sandbox_table_stop(s->sandboxes, s->end_sandboxes, server_sandboxes_stopped, s);
 }
 

@@ -92,13 +92,17 @@ void api_fail_details(struct api_call *call, const struct error *err, const char
         http_reply_abort(call->req);
         return;
     }
-    if (err->code == ERROR_UNAUTHORIZED)
+    if (err->code == ERROR_UNAUTHORIZED && call->surface == NULL)
         (void)http_add_header(call->req, "WWW-Authenticate", "Bearer");
     if (err->code == ERROR_RATE_LIMITED || err->code == ERROR_QUOTA_EXCEEDED ||
         err->code == ERROR_UNAVAILABLE) {
         char seconds[16]; /* a number: clients do not read dates */
         (void)snprintf(seconds, sizeof(seconds), "%u", MAX(call->retry_after_s, 1u));
         (void)http_add_header(call->req, "Retry-After", seconds);
+    }
+    if (call->surface != NULL) {
+        call->surface->fail(call, err);
+        return;
     }
     api_error_json(&body, err, details);
     http_reply_buf(call->req, error_status(err->code), "application/json", &body);
@@ -191,14 +195,25 @@ const char *api_socket_protocol(struct http_request *req)
     return ours ? bearer : NULL;
 }
 
+/* The request's credential as an Authorization header has it; NULL: none. */
+static const char *api_credential(struct api_call *call)
+{
+    const struct http_str *header = http_header(call->req, "Authorization");
+    const struct http_str *key = http_header(call->req, "X-API-Key");
+    if (key != NULL && (header == NULL || call->surface != NULL))
+        return arena_printf(&call->req->arena, "Bearer %s", key->data);
+    if (header == NULL && (call->route->flags & API_SOCKET) != 0)
+        return api_socket_protocol(call->req);
+    return header != NULL ? header->data : NULL;
+}
+
 static int api_admit(struct api_call *call, struct error *err)
 {
     if ((call->route->flags & API_PUBLIC) != 0)
         return 0;
-    const struct http_str *header = http_header(call->req, "Authorization");
-    const char *value = header != NULL ? header->data : NULL;
-    if (value == NULL && (call->route->flags & API_SOCKET) != 0)
-        value = api_socket_protocol(call->req);
+    if (call->surface != NULL && call->surface->admit != NULL)
+        return call->surface->admit(call, err);
+    const char *value = api_credential(call);
     int rv = auth_check(&call->api->auth, value, value != NULL ? strlen(value) : 0,
                         &call->principal, err);
     if (rv < 0)
@@ -280,13 +295,15 @@ static void api_head(struct http_request *req)
     call->req = req;
     call->api = req->ctx;
     call->metric = api_no_route_metric;
-    call->route = api_port_route(call);
-    if (call->route != NULL) { /* a port URL: the answer is that of the sandbox's own server */
+    bool found = call->api->dispatch != NULL && call->api->dispatch(call);
+    if (!found)
+        call->route = api_port_route(call);
+    if (!found && call->route != NULL) { /* a port URL: the sandbox's own server answers */
         api_take_body(call);
         return;
     }
     cors_add_headers(req, call->api->config->cors);
-    if (api_find_route(call)) {
+    if (found ? req->status == 0 : api_find_route(call)) {
         if (api_admit(call, &err) < 0)
             api_fail(call, &err);
         else

@@ -26,6 +26,8 @@
 #define API_MAX_BYTES  (1u << 20) /* of a body that is bytes and not streamed */
 #define API_SMALL_BODY 65536      /* bytes of a body without content: more is refused */
 
+struct api_call;
+
 /* Everything handlers may use. One per server. */
 struct api {
     uv_loop_t *loop;
@@ -46,9 +48,19 @@ struct api {
     struct ratelimit *ratelimit;     /* NULL: off */
     const char *isolation;           /* name of the driver */
     void (*sample)(struct api *api); /* sets the gauges that the server knows; before a scrape */
+    /* Looks at a request before the routes. True when it belongs to a surface: `surface`, `route`
+     * and `params` are set, or it has its answer. NULL: there is no surface. */
+    bool (*dispatch)(struct api_call *call);
+    struct e2b *e2b; /* of that surface */
 };
 
-struct api_call;
+/* Another client's names for what the server does: who may ask, and how errors read. */
+struct api_surface {
+    /* Sets the call's principal, or what the error is. NULL: as for the API itself. */
+    int (*admit)(struct api_call *call, struct error *err);
+    /* Answers with the error. */
+    void (*fail)(struct api_call *call, const struct error *err);
+};
 
 enum api_flag {
     API_AGENTS = 1,    /* also reachable with the prefix /v1/agents */
@@ -80,6 +92,7 @@ struct api_route {
 struct api_call {
     struct http_request *req;
     struct api *api;
+    const struct api_surface *surface; /* NULL: the API itself */
     const struct api_route *route;
     unsigned int metric; /* of the route */
     struct principal principal;
@@ -145,6 +158,23 @@ void api_list_sandboxes(struct api_call *call, const char *field,
 
 /* The route of a request whose Host is a port URL's; NULL for all others. */
 const struct api_route *api_port_route(struct api_call *call);
+/* The route to a port of a sandbox. NULL: out of memory. */
+const struct api_route *api_port_route_to(struct api_call *call, const char *id, uint16_t port);
+
+/* Creates a sandbox of `params` (with its account) and answers with `reply` once it runs and its
+ * record is on disk. */
+void api_sandbox_start(struct api_call *call, const struct template *t,
+                       struct sandbox_params *params,
+                       void (*reply)(struct api_call *call, int status, const struct sandbox *sb));
+/* Ends the call's sandbox and answers with `reply` once nothing is left of it. */
+void api_sandbox_end(struct api_call *call, void (*reply)(struct api_call *call));
+/* The text of the object `metadata` of the body. */
+int api_sandbox_metadata(struct api_call *call, struct buf *text, struct error *err);
+
+/* What a sandbox uses now: counters of its driver, and percent of its processors since the last
+ * question. 0, or a negative errno with `err` filled. */
+int api_sandbox_usage(struct sandbox *sb, struct instance_stats *stats, double *cpu,
+                      struct error *err);
 
 /* Handlers, by file. */
 void api_sandbox_create(struct api_call *call);
@@ -192,9 +222,12 @@ void api_file_replace(struct api_call *call);
 void api_file_watch(struct api_call *call);
 void api_upload(struct api_call *call);
 void api_upload_many(struct api_call *call);
+/* As many files as the body has, or with `path` (may be NULL) one that goes there. */
+void api_upload_to(struct api_call *call, const char *path);
 void api_upload_data(struct api_call *call, const uint8_t *data, size_t len);
 void api_upload_end(struct api_call *call);
 void api_download(struct api_call *call);
+void api_download_from(struct api_call *call, const char *path);
 void api_template_list(struct api_call *call);
 void api_secret_set(struct api_call *call);
 void api_secret_list(struct api_call *call);

@@ -13,6 +13,11 @@ static void ask_release(struct api_op *op);
 static const struct api_op_ops ask_ops = {
     .frame = ask_frame, .failed = ask_failed, .release = ask_release};
 
+static bool ask_is_array(const struct ask *a)
+{
+    return a->p.array != NULL && a->p.array[0] == '\0';
+}
+
 void api_ask(struct api_call *call, const struct ask_params *p, struct buf *request)
 {
     struct ask *a = calloc(1, sizeof(*a));
@@ -24,11 +29,12 @@ void api_ask(struct api_call *call, const struct ask_params *p, struct buf *requ
     a->p = *p;
     a->op.not_found = p->not_found;
     a->w.out = &a->body;
-    jsonw_object(&a->w);
-    if (p->array != NULL) {
+    if (!ask_is_array(a))
+        jsonw_object(&a->w);
+    if (p->array != NULL && !ask_is_array(a))
         jsonw_key(&a->w, p->array);
+    if (p->array != NULL)
         jsonw_array(&a->w);
-    }
     api_op_start(&a->op, call, &ask_ops, request, ASK_TIMEOUT_MS);
 }
 
@@ -42,7 +48,8 @@ int api_ask_done(struct ask *a, const struct wire_frame *frame)
 
 static void ask_answer(struct ask *a)
 {
-    jsonw_object_end(&a->w);
+    if (!ask_is_array(a))
+        jsonw_object_end(&a->w);
     struct buf body = a->body;
     a->body = (struct buf){0};
     int status = a->p.status != 0 ? a->p.status : 200;

@@ -24,7 +24,9 @@ struct ask_params {
     /* When the agent does not find the file, writes what is the answer then. NULL: it is an error.
      */
     void (*absent)(struct ask *a);
-    const char *array;         /* a member that is an array: `take` fills and ends it; NULL: none */
+    /* A member that is an array, or "" when the answer itself is one: `take` fills and ends it.
+     * NULL: there is none. */
+    const char *array;
     enum error_code not_found; /* as of an api_op */
     const char *text;          /* for `take`: in the request's arena, or static */
     bool flag;                 /* likewise */

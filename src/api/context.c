@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "api/ask.h"
+#include "api/context.h"
 #include "stream/describe.h"
 #include "wire/reply.h"
 #include "wire/request.h"
@@ -18,14 +19,18 @@
 #define CONTEXT_MAX_ID     128
 #define CONTEXT_DEFAULT    "default-" /* and a language: the context of code that names none */
 
-/* The id of a default context is made up here, of its language. */
+void api_context_id(struct buf *out, const struct wire_context *context)
+{
+    const struct span *name = context->id.len == 0 ? &context->language : &context->id;
+    if (context->id.len == 0)
+        (void)buf_append_str(out, CONTEXT_DEFAULT);
+    (void)buf_append(out, name->data, name->len);
+}
+
 static void context_write(struct jsonw *w, const struct wire_context *context, bool details)
 {
     cleanup_buf struct buf id = {0};
-    if (context->id.len == 0)
-        (void)buf_append_str(&id, CONTEXT_DEFAULT);
-    const struct span *name = context->id.len == 0 ? &context->language : &context->id;
-    (void)buf_append(&id, name->data, name->len);
+    api_context_id(&id, context);
     describe_span(w, "context_id", (struct span){(const char *)id.data, id.len});
     describe_span(w, "language", context->language);
     describe_span(w, "cwd", context->cwd);
@@ -77,7 +82,6 @@ void api_context_create(struct api_call *call)
     struct error err;
     const char *language = NULL, *cwd = NULL;
     struct buf request = {0};
-    char id[4 + ID_SIZE] = "ctx_";
     int rv = json_get_str(call->body, "language", "python", &language, &err);
     if (rv == 0)
         rv = json_get_str(call->body, "cwd", "/home/user", &cwd, &err);
@@ -85,35 +89,43 @@ void api_context_create(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    id_new(id + 4);
-    wire_request_context_create(
-        &request,
-        &(struct wire_context_params){
-            .id = id, .language = language, .cwd = cwd, .lifetime_s = CONTEXT_LIFETIME_S});
+    api_context_request(&request, language, cwd);
     api_ask(call, &(struct ask_params){.status = 201, .take = context_take}, &request);
 }
 
-/* What the route's `:context` names: an id, or the default context of a language. */
-struct context_name {
-    const char *id, *language;
-};
-
-static bool context_named(struct api_call *call, struct context_name *ret)
+void api_context_request(struct buf *request, const char *language, const char *cwd)
 {
-    const char *id = call->params[1];
+    char id[4 + ID_SIZE] = "ctx_";
+    id_new(id + 4);
+    wire_request_context_create(
+        request, &(struct wire_context_params){
+                     .id = id, .language = language, .cwd = cwd, .lifetime_s = CONTEXT_LIFETIME_S});
+}
+
+int api_context_parse(const char *id, struct api_context_name *ret, struct error *err)
+{
     size_t prefix = strlen(CONTEXT_DEFAULT);
     bool is_default = strncmp(id, CONTEXT_DEFAULT, prefix) == 0;
-    *ret = (struct context_name){.id = is_default ? "" : id,
-                                 .language = is_default ? id + prefix : ""};
-    if (strlen(id) <= CONTEXT_MAX_ID)
+    *ret = (struct api_context_name){.id = is_default ? "" : id,
+                                     .language = is_default ? id + prefix : ""};
+    if (strlen(id) > CONTEXT_MAX_ID)
+        return error_set(err, ERROR_CONTEXT_NOT_FOUND, "Context not found");
+    return 0;
+}
+
+/* What the route's `:context` names. */
+static bool context_named(struct api_call *call, struct api_context_name *ret)
+{
+    struct error err;
+    if (api_context_parse(call->params[1], ret, &err) == 0)
         return true;
-    api_fail_code(call, ERROR_CONTEXT_NOT_FOUND, "Context not found");
+    api_fail(call, &err);
     return false;
 }
 
 void api_context_get(struct api_call *call)
 {
-    struct context_name name;
+    struct api_context_name name;
     struct buf request = {0};
     if (!context_named(call, &name))
         return;
@@ -123,7 +135,7 @@ void api_context_get(struct api_call *call)
 
 void api_context_delete(struct api_call *call)
 {
-    struct context_name name;
+    struct api_context_name name;
     struct buf request = {0};
     if (!context_named(call, &name))
         return;
@@ -135,7 +147,7 @@ void api_context_delete(struct api_call *call)
 
 void api_context_interrupt(struct api_call *call)
 {
-    struct context_name name;
+    struct api_context_name name;
     struct buf request = {0};
     if (!context_named(call, &name))
         return;
@@ -146,7 +158,7 @@ void api_context_interrupt(struct api_call *call)
 
 void api_context_restart(struct api_call *call)
 {
-    struct context_name name;
+    struct api_context_name name;
     struct buf request = {0};
     if (!context_named(call, &name))
         return;

@@ -18,23 +18,32 @@ static double cpu_percent(struct sandbox *sb, uint64_t cpu_ns)
     return could > 0 ? MIN(100.0 * used / could, 100.0) : 0;
 }
 
+int api_sandbox_usage(struct sandbox *sb, struct instance_stats *stats, double *cpu,
+                      struct error *err)
+{
+    int rv = instance_stats(sb->instance, stats);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_INTERNAL, rv, "The sandbox's counters cannot be read");
+    *cpu = cpu_percent(sb, stats->cpu_ns);
+    return 0;
+}
+
 void api_sandbox_metrics(struct api_call *call)
 {
+    struct error err;
     struct sandbox *sb = call->sandbox;
     struct instance_stats stats = {0};
     struct buf body = {0};
     struct jsonw w = {.out = &body};
-    int rv = instance_stats(sb->instance, &stats);
-    if (rv < 0) {
-        struct error err;
-        error_set_errno(&err, ERROR_INTERNAL, rv, "The sandbox's counters cannot be read");
+    double cpu = 0;
+    if (api_sandbox_usage(sb, &stats, &cpu, &err) < 0) {
         api_fail(call, &err);
         return;
     }
     jsonw_object(&w);
     jsonw_key_time(&w, "timestamp", time_now_ms());
     jsonw_key(&w, "cpu_usage");
-    jsonw_fixed(&w, cpu_percent(sb, stats.cpu_ns));
+    jsonw_fixed(&w, cpu);
     jsonw_key(&w, "memory_usage");
     jsonw_fixed(&w, (double)stats.memory_bytes / (1 << 20));
     jsonw_key(&w, "memory_total");

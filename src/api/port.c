@@ -131,9 +131,10 @@ static void proxy_fail(struct proxy *p, const struct error *err)
 static bool header_is_ours(const char *name, bool upgrade)
 {
     static const char *const always[] = {
-        "keep-alive",        "proxy-connection",  "te",     "trailer",
-        "transfer-encoding", "content-length",    "expect", "x-forwarded-for",
-        "x-forwarded-host",  "x-forwarded-proto", "host",
+        "keep-alive",        "proxy-connection",         "te",     "trailer",
+        "transfer-encoding", "content-length",           "expect", "x-forwarded-for",
+        "x-forwarded-host",  "x-forwarded-proto",        "host",   "e2b-sandbox-id",
+        "e2b-sandbox-port",  "e2b-traffic-access-token",
     };
     for (size_t i = 0; i < ARRAY_SIZE(always); i++) {
         if (strcasecmp(name, always[i]) == 0)
@@ -385,16 +386,23 @@ static const struct api_route proxy_route = {
     .end = proxy_end,
 };
 
+const struct api_route *api_port_route_to(struct api_call *call, const char *id, uint16_t port)
+{
+    struct port_target *target = arena_alloc(&call->req->arena, sizeof(*target));
+    if (target == NULL)
+        return NULL;
+    memcpy(target->id, id, ID_SIZE);
+    target->port = port;
+    call->state = target;
+    return &proxy_route;
+}
+
 const struct api_route *api_port_route(struct api_call *call)
 {
     const char *host = request_host(call->req);
-    struct port_target target;
-    if (host == NULL || !port_host_parse(host, call->api->config->domain, target.id, &target.port))
+    char id[ID_SIZE];
+    uint16_t port;
+    if (host == NULL || !port_host_parse(host, call->api->config->domain, id, &port))
         return NULL;
-    struct port_target *copy = arena_alloc(&call->req->arena, sizeof(*copy));
-    if (copy == NULL)
-        return NULL;
-    *copy = target;
-    call->state = copy;
-    return &proxy_route;
+    return api_port_route_to(call, id, port);
 }

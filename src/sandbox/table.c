@@ -205,6 +205,16 @@ unsigned int sandbox_table_list(struct sandbox_table *t, const char *account, un
     return total;
 }
 
+bool sandbox_table_search(struct sandbox_table *t,
+                          bool (*is_it)(void *ctx, const struct sandbox *sb), void *ctx)
+{
+    list_for_each (it, &t->by_age) {
+        if (is_it(ctx, list_entry(it, struct sandbox, by_age)))
+            return true;
+    }
+    return false;
+}
+
 unsigned int sandbox_table_live(const struct sandbox_table *t)
 {
     return t->live;

@@ -57,6 +57,10 @@ unsigned int sandbox_table_list(struct sandbox_table *t, const char *account, un
                                 unsigned int limit, void (*visit)(void *ctx, struct sandbox *sb),
                                 void *ctx);
 
+/* Calls `is_it` for sandboxes of all accounts, newest first, until it says so; false: never. */
+bool sandbox_table_search(struct sandbox_table *t,
+                          bool (*is_it)(void *ctx, const struct sandbox *sb), void *ctx);
+
 /* Sandboxes of clients that have not ended. */
 /* Appends the JSON that the client has attached; that of an ended sandbox is read from disk. */
 int sandbox_table_metadata(const struct sandbox *sb, struct buf *ret);

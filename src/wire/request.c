@@ -295,6 +295,14 @@ void wire_request_list(struct buf *b, const char *path)
     put_one_str(b, WIRE_LIST, path);
 }
 
+void wire_request_list_tree(struct buf *b, const char *path, uint32_t depth)
+{
+    size_t start = wire_begin(b, WIRE_LIST_TREE);
+    put_str(b, path);
+    (void)buf_u32(b, depth);
+    wire_end(b, start);
+}
+
 void wire_request_remove(struct buf *b, const char *path, uint32_t flags)
 {
     size_t start = begin_str(b, WIRE_REMOVE, path);

@@ -119,6 +119,8 @@ void wire_request_write(struct buf *b, const char *path, uint32_t mode, uint32_t
 /* The last frame of a WRITE. `path` replaces the path of the request; NULL leaves that one. */
 void wire_request_write_end(struct buf *b, const char *path);
 void wire_request_list(struct buf *b, const char *path);
+/* `depth` 0: 1. */
+void wire_request_list_tree(struct buf *b, const char *path, uint32_t depth);
 void wire_request_remove(struct buf *b, const char *path, uint32_t flags);
 void wire_request_mkdir(struct buf *b, const char *path, uint32_t mode, uint32_t flags);
 
