@@ -7,7 +7,7 @@ import traceback
 
 import benchlib
 
-PROGRAMS = ("http", "command", "code", "create", "transfer", "memory", "burst")
+PROGRAMS = ("http", "command", "code", "create", "stream", "transfer", "memory", "burst")
 
 
 def main(names):

@@ -19,7 +19,7 @@ case $1 in
 prepare)
     rm -rf $T && mkdir -p $T && chmod 755 $T
     truncate -s 128M $T/disk
-    boot a --overlay $T/a.overlay >/dev/null
+    boot a --overlay $T/a/overlay >/dev/null
     $R/vmctl $T/a snapshot $T/snap >/dev/null
     stop a
     clone w --record >/dev/null

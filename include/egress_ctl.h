@@ -13,9 +13,10 @@
 
 #include <stdint.h>
 
-#define EGRESS_CTL_FD    3
-#define EGRESS_MAX_FRAME (128u << 10) /* bytes of a packet, header included */
-#define EGRESS_MAX_RULES 1024u        /* entries of one list of a policy */
+#define EGRESS_CTL_FD         3
+#define EGRESS_MAX_FRAME      (128u << 10) /* bytes of a packet, header included */
+#define EGRESS_MAX_RULES      1024u        /* entries of one list of a policy */
+#define EGRESS_MAX_TRANSFORMS 64u          /* of a policy */
 
 enum egress_type {
     /* Server to corral-egress. */

@@ -5,8 +5,8 @@
  * One operation, one connection. The server connects (vsock port WIRE_AGENT_PORT, reached through
  * the sandbox's `vsock.sock` with the greeting "CONNECT <port>\n" / "OK <n>\n"), sends exactly one
  * request frame, and both sides then exchange the frames that the operation allows. Closing the
- * connection cancels the operation: the agent kills the process group, interrupts the kernel run,
- * removes the partial file. Only an operation under KEEP outlives its connection.
+ * connection cancels the operation: the agent kills the tree of the command, interrupts the kernel
+ * run, removes the partial file. Only an operation under KEEP outlives its connection.
  *
  * A frame is an 8-byte header and `length` bytes of payload. Integers are little-endian. A payload
  * is a fixed sequence of fields without padding:
@@ -72,6 +72,26 @@ enum wire_type {
     WIRE_REMOVE = 0x23,    /* str path, u32 flags (WIRE_REMOVE_*)  -> OK | ERROR */
     WIRE_MKDIR = 0x24, /* str path, u32 mode (0: 0755), u32 flags (WIRE_MKDIR_*)  -> OK | ERROR */
     WIRE_STAT_PATH = 0x25, /* str path                           -> STAT | ERROR */
+    WIRE_INFO_PATH = 0x26, /* str path; a link is not followed    -> INFO | ERROR */
+    WIRE_LIST_TREE = 0x27, /* str path, u32 depth (0: 1): the entries of a directory and of those
+                              below it, each directory before what it holds
+                                                                 -> INFO* END | ERROR */
+    WIRE_MOVE = 0x28,      /* str source, str destination (the new path itself), u32 flags
+                              (WIRE_TO_*)                        -> INFO of the new one | ERROR */
+    WIRE_COPY = 0x29,      /* as MOVE                            -> INFO of the new one | ERROR */
+    WIRE_CHMOD = 0x2a,     /* str path, u32 mode, u32 flags (WIRE_TREE_RECURSIVE)  -> OK | ERROR */
+    WIRE_CHOWN = 0x2b,     /* str path, str user, str group ("": leave), each a name or a number,
+                              u32 flags (WIRE_TREE_RECURSIVE)    -> OK | ERROR */
+    WIRE_FIND = 0x2c,      /* str path (file or directory), str pattern, str glob ("": every file;
+                              of a name, or with a slash of the path below the directory), u32 flags
+                              (WIRE_FIND_*), u32 depth (0: any; 1: the directory itself), u32
+                              most matches (0: WIRE_FIND_MATCHES)
+                                                                 -> MATCH* FOUND | ERROR */
+    WIRE_REPLACE = 0x2d,   /* str path, str pattern, str replacement ($1 to $9, $$ with
+                              WIRE_FIND_REGEX), str glob, u32 flags (WIRE_FIND_*), u32 depth
+                                                                 -> REPLACED* FOUND | ERROR */
+    WIRE_WATCH = 0x2e,     /* str path of a directory or file, u32 flags (WIRE_TREE_RECURSIVE)
+                              -> OK, then CHANGE* until the server closes | ERROR */
     WIRE_PORT = 0x30,      /* u16 TCP port on the sandbox's loopback
                               -> OK, then the connection carries raw bytes both ways | ERROR */
 
@@ -91,6 +111,14 @@ enum wire_type {
                                    once: no kernel runs code of a later request before it has both.
                                    The agent sends it when it is CONFIGUREd.  -> OK | ERROR */
     WIRE_CODE_READY = 0x45,     /* -      answered once the warm kernels are up  -> OK | ERROR */
+    WIRE_CONTEXT_LIST = 0x46,   /* - ; the default contexts too, whose id is ""
+                                   -> CONTEXT* END | ERROR */
+    WIRE_CONTEXT_INTERRUPT = 0x47, /* str id, str language (of a default context, id "")
+                                      interrupts the run under way, if any; the state stays
+                                      -> OK | ERROR */
+    WIRE_CONTEXT_RESTART = 0x48,   /* str id, str language: ends the kernel and its state; the run
+                                      under way ends as if the kernel had died, and waiting runs and
+                                      later ones get a new kernel  -> OK | ERROR */
     WIRE_CODE_LAST = 0x4f,
 
     /* Processes live with the sandbox, not with a connection. A `which` names one: u64 id (0: by
@@ -125,7 +153,8 @@ enum wire_type {
     WIRE_PONG = 0x82,         /* u32 WIRE_VERSION, u64 agent uptime ms */
     WIRE_STARTED = 0x83,      /* u32 pid inside the sandbox */
     WIRE_EXIT = 0x84,         /* i32 exit code (128+n after signal n), u32 signal or 0,
-                                 u32 timed out 0|1, u64 duration us. After the last output byte. */
+                                 u32 cause (enum wire_cause), u64 duration us. After the last
+                                 output byte. */
     WIRE_STAT = 0x85,         /* str name, str absolute path, u64 size, u32 kind (enum wire_kind),
                                  u32 mode, i64 mtime ns */
     WIRE_ENTRY = 0x86,        /* like STAT */
@@ -136,6 +165,10 @@ enum wire_type {
                                  i64 started, wall clock ms, u64 oldest sequence number that is kept,
                                  u64 next one, u32 ended 0|1; once it has ended the fields of EXIT */
     WIRE_PROCESS_EXIT = 0x8b, /* the fields of EXIT; after the last OUTPUT */
+    WIRE_INFO = 0x8c,         /* like STAT, of a link itself; then u32 uid, u32 gid, str owner, str
+                                 group (names, or the numbers), u32 kind of what a link leads to
+                                 (0: no link, or it leads nowhere), str path it leads to ("": no
+                                 link; its own text if it leads nowhere) */
     WIRE_STDOUT = 0x90,       /* raw, at most WIRE_CHUNK */
     WIRE_STDERR = 0x91,       /* raw, at most WIRE_CHUNK */
     WIRE_DATA = 0x92,         /* raw, at most WIRE_CHUNK */
@@ -143,6 +176,14 @@ enum wire_type {
     WIRE_OUTPUT = 0x94,       /* u64 sequence number, u32 stream (enum wire_stream), raw, at most
                                  WIRE_CHUNK */
     WIRE_GAP = 0x95,          /* u64 the next sequence number: what came before it is lost */
+    WIRE_MATCH = 0x96,        /* str absolute path, u64 line, u64 column, both from 1 and in bytes,
+                                 str the line (NUL allowed), at most WIRE_FIND_TEXT bytes of it */
+    WIRE_REPLACED = 0x97,     /* str absolute path, u64 replacements (more than 0) */
+    WIRE_FOUND = 0x98,        /* u64 files that were searched, u64 matches or replacements, u32 1:
+                                 the search ended at a limit of matches, bytes, time or depth */
+    WIRE_CHANGE = 0x99,       /* u32 what (enum wire_change), u32 kind (enum wire_kind; 0: unknown),
+                                 str path below the watched one ("": itself), str new path below it
+                                 (RENAME: "" if it left the tree) */
     WIRE_CODE_STREAM = 0xa0,  /* u8 1 stdout | 2 stderr, i64 wall clock ms, str UTF-8 text */
     WIRE_CODE_RESULT = 0xa1,  /* u32 execution count, str JSON object mime type -> data */
     WIRE_CODE_DISPLAY = 0xa2, /* str JSON object mime type -> data */
@@ -166,8 +207,20 @@ enum wire_type {
 
 #define WIRE_READ_LAST        (1ull << 63)
 #define WIRE_WRITE_PARENTS    0x1u /* create missing parent directories */
+#define WIRE_WRITE_APPEND     0x2u /* the bytes come behind those that are there */
 #define WIRE_MKDIR_PARENTS    0x1u /* create missing parents, an existing directory is fine */
 #define WIRE_REMOVE_RECURSIVE 0x1u /* a directory goes with its contents */
+#define WIRE_TO_OVERWRITE     0x1u /* what is at the destination goes, unless it is a directory */
+#define WIRE_TO_PARENTS       0x2u /* create missing parent directories */
+#define WIRE_TO_RECURSIVE     0x4u /* COPY: a directory with its contents */
+#define WIRE_TREE_RECURSIVE   0x1u /* a directory and everything below it */
+#define WIRE_FIND_REGEX       0x1u /* POSIX extended; otherwise the bytes themselves */
+#define WIRE_FIND_NO_CASE     0x2u
+#define WIRE_FIND_HIDDEN      0x4u /* also names that begin with a dot */
+#define WIRE_FIND_DRY_RUN     0x8u /* REPLACE: counts and changes nothing */
+#define WIRE_FIND_MATCHES     1000u
+#define WIRE_FIND_TEXT        1024u
+#define WIRE_MAX_PATTERN      4096u /* bytes of a pattern, and of a glob */
 
 /* The numbers are part of the protocol: only append. */
 enum wire_error {
@@ -199,6 +252,15 @@ enum wire_stream { WIRE_STREAM_STDOUT = 1, WIRE_STREAM_STDERR = 2, WIRE_STREAM_P
 
 /* Whom a signal is for. */
 enum wire_scope { WIRE_SCOPE_PROCESS = 1, WIRE_SCOPE_GROUP = 2, WIRE_SCOPE_TREE = 3 };
+
+enum wire_change {
+    WIRE_CHANGE_CREATE = 1,
+    WIRE_CHANGE_WRITE = 2,
+    WIRE_CHANGE_REMOVE = 3,
+    WIRE_CHANGE_RENAME = 4,
+    WIRE_CHANGE_CHMOD = 5,
+    WIRE_CHANGE_OVERFLOW = 6, /* changes were lost here */
+};
 
 enum wire_kind {
     WIRE_KIND_FILE = 1,

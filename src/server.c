@@ -9,15 +9,20 @@
 #include <sys/stat.h>
 
 #include "api/api.h"
+#include "auth/secret.h"
 #include "base/log.h"
 #include "core/file.h"
 #include "core/loop_lag.h"
 #include "core/metrics.h"
+#include "e2b/e2b.h"
 #include "http/server.h"
+#include "isolation/oom.h"
 #include "isolation/open.h"
+#include "network/network.h"
 #include "template/builder.h"
 
 #define SERVER_KEY_MAX  256   /* bytes of admin.key */
+#define SERVER_FILES    96    /* descriptors kept for the state, the sandboxes and the helpers */
 #define SERVER_GRACE_MS 10000 /* given to requests under way when the server stops */
 
 struct server {
@@ -26,11 +31,14 @@ struct server {
     struct store *store;
     struct apikeys *keys;
     struct tokens *tokens;
+    struct secrets *secrets;
     struct template_set templates;
     struct template_builder builder;
     struct isolation_driver *driver;
+    struct network *network; /* NULL: sandboxes have none */
     struct sandbox_table *sandboxes;
     struct api api;
+    struct e2b e2b;
     struct http_app app;
     struct http_server http;
     uv_signal_t sigterm, sigint, sighup;
@@ -43,6 +51,7 @@ static void server_recovered(void *ctx);
 static void server_signal(uv_signal_t *handle, int signum);
 static void server_http_stopped(struct http_server *http);
 static void server_sandboxes_stopped(void *ctx);
+static void server_network_stopped(void *ctx);
 static void server_store_closed(void *ctx);
 
 /* Each connection and each operation in a sandbox needs a descriptor. Returns how many connections
@@ -55,7 +64,7 @@ static unsigned int server_raise_files(unsigned int connections)
     files.rlim_cur = files.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &files) < 0)
         log_warn("the limit of open files stays low", "errno=%d", errno);
-    rlim_t spare = MAX(files.rlim_max / 4, (rlim_t)64);
+    rlim_t spare = MAX(files.rlim_max / 4, (rlim_t)SERVER_FILES);
     return (unsigned int)MIN(connections, MAX(files.rlim_max, spare + 64) - spare);
 }
 
@@ -69,7 +78,15 @@ static int server_open_state(struct server *s, struct error *err)
         rv = apikeys_ensure_admin(s->keys, c->state_dir, err);
     if (rv == 0)
         rv = tokens_load(&s->tokens, s->store, err);
-    return rv;
+    if (rv == 0)
+        rv = secrets_open(&s->secrets, s->store, c->state_dir, err);
+    if (rv < 0)
+        return rv;
+    rv = e2b_init(&s->e2b, s->store);
+    if (rv == 0)
+        rv = store_commit(s->store);
+    return rv < 0 ? error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot read the key of grants")
+                  : 0;
 }
 
 static void server_snapshot_refused(void *ctx, const char *template_dir)
@@ -96,15 +113,33 @@ static int server_open_templates(struct server *s, struct error *err)
     return rv < 0 ? error_set_errno(err, ERROR_INTERNAL, rv, "Cannot read the templates") : 0;
 }
 
+static int server_open_network(struct server *s, struct error *err)
+{
+    const struct config *c = s->config;
+    const struct network_options options = {
+        .program = c->egress_program,
+        .otherwise = c->egress == CONFIG_EGRESS_DENY ? EGRESS_DENY : EGRESS_PUBLIC,
+        .allow = c->egress_allow,
+        .deny = c->egress_deny,
+        .debug = c->log_level == LOG_DEBUG,
+    };
+    if (c->egress == CONFIG_EGRESS_OFF)
+        return 0;
+    s->network = network_new(&s->loop, &options, err);
+    return s->network != NULL ? 0 : -EINVAL;
+}
+
 static int server_open_sandboxes(struct server *s, struct error *err)
 {
     const struct config *c = s->config;
     (void)snprintf(s->sandbox_dir, sizeof(s->sandbox_dir), "%s/sandboxes", c->state_dir);
     s->driver = isolation_open(&s->loop, c, err);
-    if (s->driver == NULL || server_open_templates(s, err) < 0)
+    if (s->driver == NULL || server_open_templates(s, err) < 0 || server_open_network(s, err) < 0)
         return -EINVAL;
-    const struct sandbox_host host = {
-        .driver = s->driver, .dir = s->sandbox_dir, .guest_dir = c->guest_dir};
+    const struct sandbox_host host = {.driver = s->driver,
+                                      .dir = s->sandbox_dir,
+                                      .guest_dir = c->guest_dir,
+                                      .network = s->network};
     const struct sandbox_limits limits = {
         .max_live = (unsigned int)c->max_sandboxes,
         .max_account = (unsigned int)c->max_account,
@@ -129,16 +164,23 @@ static int server_listen(struct server *s, struct error *err)
     struct http_limits limits = HTTP_LIMITS_DEFAULT;
     char address[300];
     limits.max_connections = server_raise_files(limits.max_connections);
+    limits.max_buffered = (size_t)c->max_buffered;
+    limits.max_address = (unsigned int)c->max_address;
     s->api = (struct api){
         .loop = &s->loop,
         .config = c,
         .store = s->store,
         .keys = s->keys,
+        .secrets = s->secrets,
         .auth = {.keys = s->keys, .tokens = s->tokens},
         .templates = &s->templates,
         .sandboxes = s->sandboxes,
+        .network = s->network,
         .isolation = s->driver->ops->name,
+        .max_key = c->max_key > 0 ? (unsigned int)c->max_key : limits.max_connections / 2,
         .sample = server_sample,
+        .dispatch = e2b_dispatch,
+        .e2b = &s->e2b,
         .workflows = {.loop = &s->loop,
                       .store = s->store,
                       .templates = &s->templates,
@@ -153,6 +195,8 @@ static int server_listen(struct server *s, struct error *err)
     }
     password_queue_init(&s->api.passwords, &s->loop);
     throttle_init(&s->api.throttle);
+    throttle_init(&s->api.known);
+    tally_init(&s->api.of_keys);
     s->app = api_app(&s->api);
     bool v6 = strchr(c->listen.host, ':') != NULL;
     (void)snprintf(address, sizeof(address), v6 ? "[%s]:%u" : "%s:%u", c->listen.host,
@@ -251,6 +295,7 @@ int server_run(const struct config *config, struct error *err)
         return error_set(err, ERROR_INTERNAL, "Out of memory");
     s->config = config;
     (void)signal(SIGPIPE, SIG_IGN);
+    oom_protect_server();
     uv_loop_init(&s->loop);
     loop_lag_watch(&s->loop);
     int rv = server_start(s, err);
@@ -298,10 +343,20 @@ static void server_http_stopped(struct http_server *http)
 {
     struct server *s = container_of(http, struct server, http);
     wf_engine_stop(&s->api.workflows);
+    e2b_stop(&s->e2b);
     sandbox_table_stop(s->sandboxes, s->end_sandboxes, server_sandboxes_stopped, s);
 }
 
 static void server_sandboxes_stopped(void *ctx)
+{
+    struct server *s = ctx;
+    if (s->network != NULL)
+        network_stop(s->network, server_network_stopped, s);
+    else
+        server_network_stopped(s);
+}
+
+static void server_network_stopped(void *ctx)
 {
     struct server *s = ctx;
     store_close(s->store, server_store_closed, s);

@@ -20,6 +20,7 @@
 #include "acpi.h"
 #include "boot.h"
 #include "cpuid.h"
+#include "disk_cow.h"
 #include "snapshot.h"
 
 /* What devices are given to reach the machine. */
@@ -58,6 +59,28 @@ static void build_disk_wake(struct loop_timer *t)
 
 /* The machine. */
 
+static const char *build_disk_fault(int rv)
+{
+    switch (rv) {
+    case -EBUSY:
+        return "the overlay is used by another VM";
+    case -ESTALE:
+        return "the overlay belongs to another disk image";
+    default:
+        return "the disk cannot be used";
+    }
+}
+
+static int build_disk(struct vm *vm, const struct vm_config *config, struct error *err)
+{
+    int rv = config->overlay_fd >= 0 ? disk_cow_open(config->disk_fd, config->overlay_fd, &vm->disk)
+                                     : disk_raw_open(config->disk_fd, &vm->disk);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "%s", build_disk_fault(rv));
+    rv = vm_init_disk(vm);
+    return rv < 0 ? error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the disk's worker") : 0;
+}
+
 static int build_devices(struct vm *vm, const struct vm_config *config)
 {
     struct virtio_dev *const devs[LAYOUT_VIRTIO_MAX] = {&vm->blk.dev, &vm->vsock.dev, &vm->rng.dev,
@@ -69,7 +92,7 @@ static int build_devices(struct vm *vm, const struct vm_config *config)
         irq[i] = (struct irq_line){build_raise, &vm->slot[i]};
     loop_timer_init(&vm->disk_timer, build_disk_wake);
     serial_init(&vm->serial, &serial_irq, config->console_fd);
-    virtio_blk_init(&vm->blk, vm->disk, &config->disk_limits, &timer, &vm->mem, &irq[0]);
+    virtio_blk_init(&vm->blk, &vm->disk_worker, &config->disk_limits, &timer, &vm->mem, &irq[0]);
     int rv = virtio_vsock_init(&vm->vsock, &vm->loop, config->vsock_fd, config->vsock_path,
                                &vm->mem, &irq[1]);
     virtio_rng_init(&vm->rng, &vm->mem, &irq[2]);
@@ -79,10 +102,9 @@ static int build_devices(struct vm *vm, const struct vm_config *config)
     return rv == 0 ? vm_map_devices(vm) : rv;
 }
 
-static int build_vcpus(struct vm *vm, unsigned int count)
+static int build_vcpus(struct vm *vm)
 {
-    for (unsigned int i = 0; i < count; i++) {
-        vm->vcpus++;
+    for (unsigned int i = 0; i < vm->vcpus; i++) {
         int rv = vcpu_init(&vm->vcpu[i], &vm->kvm, i, &vm_vcpu_ops, vm, &vm->lock);
         if (rv < 0)
             return rv;
@@ -91,13 +113,12 @@ static int build_vcpus(struct vm *vm, unsigned int count)
 }
 
 /* What cold and restored machines have in common, once there is memory. */
-static int build_machine(struct vm *vm, const struct vm_config *config, unsigned int vcpus,
-                         struct error *err)
+static int build_machine(struct vm *vm, const struct vm_config *config, struct error *err)
 {
     int rv = kvm_create(&vm->kvm, &vm->mem, err);
     if (rv < 0)
         return rv;
-    rv = build_vcpus(vm, vcpus);
+    rv = build_vcpus(vm);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the vCPUs cannot be made");
     rv = build_devices(vm, config);
@@ -109,28 +130,15 @@ static int build_machine(struct vm *vm, const struct vm_config *config, unsigned
 static int build_fingerprint(struct vm *vm, unsigned int vcpus, struct error *err)
 {
     vm->cpuid = kvm_supported_cpuid(&vm->kvm);
-    cleanup_free struct kvm_cpuid2 *t = cpuid_new();
-    if (vm->cpuid == NULL || t == NULL)
+    vm->vcpus = vcpus;
+    cleanup_free struct kvm_cpuid2 *t = vm->cpuid != NULL ? vm_cpuid(vm, 0) : NULL;
+    if (t == NULL)
         return error_set(err, ERROR_SANDBOX_FAILED, "KVM does not report the CPU's features");
-    t->nent = vm->cpuid->nent;
-    memcpy(t->entries, vm->cpuid->entries, t->nent * sizeof(t->entries[0]));
-    cpuid_policy(t, 0, vcpus, vm->kvm.tsc_deadline);
     vm->cpu = cpuid_fingerprint(t);
     return 0;
 }
 
 /* Cold. */
-
-static struct kvm_cpuid2 *build_cpuid(const struct vm *vm, unsigned int vcpu)
-{
-    struct kvm_cpuid2 *t = cpuid_new();
-    if (t == NULL)
-        return NULL;
-    t->nent = vm->cpuid->nent;
-    memcpy(t->entries, vm->cpuid->entries, t->nent * sizeof(t->entries[0]));
-    cpuid_policy(t, vcpu, vm->vcpus, vm->kvm.tsc_deadline);
-    return t;
-}
 
 static int build_boot(struct vm *vm, const struct vm_config *config, struct error *err)
 {
@@ -141,7 +149,7 @@ static int build_boot(struct vm *vm, const struct vm_config *config, struct erro
         return rv;
     rv = acpi_build(&vm->mem, vm->vcpus, LAYOUT_VIRTIO_MAX);
     for (unsigned int i = 0; rv == 0 && i < vm->vcpus; i++) {
-        cleanup_free struct kvm_cpuid2 *t = build_cpuid(vm, i);
+        cleanup_free struct kvm_cpuid2 *t = vm_cpuid(vm, i);
         rv = t != NULL ? vcpu_boot(&vm->vcpu[i], t, &entry) : -ENOMEM;
     }
     if (rv < 0)
@@ -161,7 +169,7 @@ static int build_cold(struct vm *vm, const struct vm_config *config, struct erro
         return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "memory cannot be had");
     rv = build_fingerprint(vm, config->vcpus, err);
     if (rv == 0)
-        rv = build_machine(vm, config, config->vcpus, err);
+        rv = build_machine(vm, config, err);
     return rv == 0 ? build_boot(vm, config, err) : rv;
 }
 
@@ -180,7 +188,7 @@ static void build_worksets(struct vm *vm, const struct vm_config *config)
 static int build_restored(struct vm *vm, const struct vm_config *config, struct error *err)
 {
     cleanup_snapshot struct snapshot s = {0};
-    int rv = snapshot_open(&s, config->state_fd, config->memory_fd, vm->disk->size, err);
+    int rv = snapshot_open(&s, config->state_fd, config->memory_fd, vm->disk, err);
     if (rv == 0)
         rv = build_fingerprint(vm, s.meta.vcpus, err);
     if (rv != 0)
@@ -193,7 +201,7 @@ static int build_restored(struct vm *vm, const struct vm_config *config, struct 
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the memory file cannot be mapped");
     /* The disk reads while the machine is made. */
     build_worksets(vm, config);
-    rv = build_machine(vm, config, s.meta.vcpus, err);
+    rv = build_machine(vm, config, err);
     if (rv == 0)
         rv = snapshot_load(&s, vm, err);
     if (rv == 0)
@@ -215,10 +223,11 @@ int build_vm(struct vm *vm, const struct vm_config *config, void (*exited)(struc
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the event loop cannot be made");
     vm->exited = exited;
-    vm->disk = config->disk;
     vm->seccomp = config->seccomp;
     vm->pagemap_fd = config->pagemap_fd;
     rv = kvm_open(&vm->kvm, config->kvm_fd, err);
+    if (rv == 0)
+        rv = build_disk(vm, config, err);
     if (rv == 0)
         rv = state_fd >= 0 ? build_restored(vm, config, err) : build_cold(vm, config, err);
     if (rv == 0)

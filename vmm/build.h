@@ -14,13 +14,13 @@ struct vm_config {
     const char *cmdline;
     int state_fd, memory_fd;         /* restore when state_fd is not -1 */
     int workset_fd, workset_code_fd; /* for that; may be -1 */
-    struct disk *disk;               /* consumed; required */
+    int disk_fd, overlay_fd;         /* the image; the overlay over it, or -1 */
     struct virtio_blk_limits disk_limits;
     int vsock_fd;           /* listening socket of vsock.sock, or -1 */
     const char *vsock_path; /* relative to the working directory; outlives the VM */
     int console_fd;         /* serial output is copied there; -1: no. Not consumed */
     int pagemap_fd;         /* /proc/self/pagemap, or -1. Not consumed */
-    bool seccomp;           /* vCPU threads filter their system calls */
+    bool seccomp;           /* all threads filter their system calls */
 };
 
 /* Builds or restores; the guest has not run yet. `exited` is called once, on the loop, when the VM

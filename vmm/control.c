@@ -7,8 +7,8 @@
  * them is dropped. A request holds the loop until it is done; a snapshot takes long, but the guest
  * is paused for it anyway.
  *
- * Files come with SCM_RIGHTS, are kept for the client's next request out of control_requests, and
- * are closed after it. A client that breaks the protocol is dropped, and the VM runs on.
+ * Files come with SCM_RIGHTS, are kept for the request that they were sent with, and are closed
+ * after it, whatever it was. A client that breaks the protocol is dropped, and the VM runs on.
  */
 #include "control.h"
 
@@ -76,31 +76,38 @@ static void control_result(struct control_client *cl, int rv, const struct error
     control_send(cl, &b);
 }
 
-static void control_accept(struct loop_source *s, uint32_t events)
+int control_add_client(struct control *c, int fd)
 {
-    struct control *c = container_of(s, struct control, listener);
     struct control_client *cl = NULL;
-    (void)events;
-    cleanup_close int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     for (size_t i = 0; i < CTL_MAX_CLIENTS && cl == NULL; i++) {
         if (c->client[i].socket.fd < 0)
             cl = &c->client[i];
     }
-    if (fd < 0 || cl == NULL)
-        return;
+    if (cl == NULL)
+        return -EBUSY;
     *cl = (struct control_client){.control = c, .socket = {.fd = fd, .ready = control_ready}};
     cl->reader.max_payload = CTL_MAX_PAYLOAD;
-    if (loop_add(&c->vm->loop, &cl->socket, EPOLLIN) < 0) {
+    int rv = loop_add(&c->vm->loop, &cl->socket, EPOLLIN);
+    if (rv < 0) {
         cl->socket.fd = -1;
-        return;
+        return rv;
     }
-    (void)TAKE_FD(fd);
     cleanup_buf struct buf b = {0};
     size_t start = control_begin(&b, CTL_HELLO);
     (void)buf_u32(&b, CTL_VERSION);
     (void)buf_u32(&b, c->vm->state);
     wire_end(&b, start);
     control_send(cl, &b);
+    return 0;
+}
+
+static void control_accept(struct loop_source *s, uint32_t events)
+{
+    struct control *c = container_of(s, struct control, listener);
+    (void)events;
+    cleanup_close int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0 && control_add_client(c, fd) == 0)
+        (void)TAKE_FD(fd);
 }
 
 /* Requests. Each returns 0 or a negative errno, with `err` where words help. */
@@ -137,7 +144,7 @@ static int control_snapshot(struct control_client *cl, struct error *err)
     int rv = was_running ? vm_pause(vm) : 0;
     if (rv == 0)
         rv = snapshot_save(vm, cl->fds[0], cl->fds[1], err);
-    /* After a failed pause the state is still RUNNING. */
+    /* Also after a failure to save. After a failed pause the VM runs already. */
     if (was_running && vm->state == CTL_STATE_PAUSED)
         (void)vm_resume(vm);
     return rv;
@@ -252,14 +259,13 @@ static void control_request(struct control_client *cl, const struct wire_frame *
         if (control_requests[i].type != type)
             continue;
         int rv = control_requests[i].run(cl, &err);
-        control_close_fds(cl);
         control_result(cl, rv, &err);
         return;
     }
     control_drop(cl);
 }
 
-/* Files that come along are kept for the next request; more than it may have are closed. */
+/* Files that come along are kept for their request; more than it may have are closed. */
 static void control_keep_fds(struct control_client *cl, const struct cmsghdr *cmsg)
 {
     if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
@@ -319,6 +325,10 @@ static void control_ready(struct loop_source *s, uint32_t events)
         else
             control_request(cl, &f);
     }
+    /* What came along belongs to the last of these requests: a read ends with the bytes that files
+     * were sent with. The request may still be incomplete. */
+    if (cl->socket.fd >= 0 && wire_reader_rest(&cl->reader).len == 0)
+        control_close_fds(cl);
 }
 
 void control_exited(struct control *c)

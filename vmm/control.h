@@ -24,6 +24,9 @@ struct control {
 
 /* Takes ownership of `fd` on success. */
 int control_init(struct control *c, struct vm *vm, int fd);
+/* Greets a client that has connected. Takes ownership of `fd` on success; -EBUSY: there are
+ * CTL_MAX_CLIENTS already. */
+int control_add_client(struct control *c, int fd);
 /* Tells every client that the VM has ended. */
 void control_exited(struct control *c);
 

@@ -2,10 +2,8 @@
 /*
  * disk.c - a disk image in a plain file, and the transfers that all images share.
  *
- * Transfers block the loop. That is the design: a microVM has one disk and few processors, the
- * page cache answers most requests, and a pool of threads would cost every clone memory and every
- * snapshot a drain. What the loop cannot do meanwhile is vsock, which waits as a guest's own
- * process would.
+ * Transfers block, which is why a thread makes them (disk_worker.h). disk_fd_read_now is for the
+ * loop: it takes what the page cache has and nothing else.
  */
 #include "disk.h"
 
@@ -16,6 +14,9 @@
 #include "iov.h"
 
 #define DISK_IOV_BATCH 64u
+
+const uint8_t disk_id_fresh[DISK_ID_SIZE] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                             0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
 struct disk_raw {
     struct disk disk;
@@ -61,6 +62,12 @@ int disk_fd_read(int fd, const struct iovec *iov, size_t n, uint64_t off, uint64
     return disk_fd_transfer(fd, iov, n, off, len, false);
 }
 
+int disk_fd_read_now(int fd, const struct iovec *iov, size_t n, uint64_t off, uint64_t len)
+{
+    ssize_t got = preadv2(fd, iov, (int)n, (off_t)off, RWF_NOWAIT);
+    return got == (ssize_t)len ? 0 : -EAGAIN;
+}
+
 int disk_fd_write(int fd, const struct iovec *iov, size_t n, uint64_t off, uint64_t len)
 {
     return disk_fd_transfer(fd, iov, n, off, len, true);
@@ -80,6 +87,12 @@ static int disk_raw_read(struct disk *d, const struct iovec *iov, size_t n, uint
     return disk_fd_read(container_of(d, struct disk_raw, disk)->fd, iov, n, off, len);
 }
 
+static int disk_raw_read_now(struct disk *d, const struct iovec *iov, size_t n, uint64_t off,
+                             uint64_t len)
+{
+    return disk_fd_read_now(container_of(d, struct disk_raw, disk)->fd, iov, n, off, len);
+}
+
 static int disk_raw_write(struct disk *d, const struct iovec *iov, size_t n, uint64_t off,
                           uint64_t len)
 {
@@ -88,7 +101,7 @@ static int disk_raw_write(struct disk *d, const struct iovec *iov, size_t n, uin
 
 static int disk_raw_flush(struct disk *d)
 {
-    return fdatasync(container_of(d, struct disk_raw, disk)->fd) < 0 ? -errno : 0;
+    return disk_flushed(d, fdatasync(container_of(d, struct disk_raw, disk)->fd) < 0 ? -errno : 0);
 }
 
 static int disk_raw_zero(struct disk *d, uint64_t off, uint64_t len, bool discard)
@@ -106,6 +119,7 @@ static void disk_raw_close(struct disk *d)
 
 static const struct disk_ops disk_raw_ops = {
     .read = disk_raw_read,
+    .read_now = disk_raw_read_now,
     .write = disk_raw_write,
     .flush = disk_raw_flush,
     .zero = disk_raw_zero,

@@ -25,7 +25,7 @@
 #include "iov.h"
 
 #define COW_MAGIC      "CORLCOW"
-#define COW_VERSION    1u
+#define COW_VERSION    2u
 #define COW_MAP_OFFSET 4096u
 #define COW_PAGE       4096u
 #define COW_PER_BYTE   4u
@@ -40,14 +40,16 @@ struct cow_header {
     uint64_t size;  /* of the disk, bytes */
     uint64_t base_size;
     uint64_t data_offset;
+    uint8_t id[DISK_ID_SIZE];
     uint32_t base_crc; /* of the base's first block */
     uint32_t crc;      /* of everything before */
 };
-_Static_assert(sizeof(struct cow_header) == 48, "overlay header layout");
+_Static_assert(sizeof(struct cow_header) == 64, "overlay header layout");
 
 struct disk_cow {
     struct disk disk;
-    int base_fd, fd; /* owned */
+    int base_fd, fd;          /* owned */
+    struct cow_header header; /* as it is in the file */
     uint64_t base_size, data_offset;
     uint8_t *map; /* private mapping: pages never looked at cost nothing */
     size_t map_len;
@@ -55,6 +57,11 @@ struct disk_cow {
     bool any_dirty;
 };
 
+/*@ requires size <= DISK_COW_MAX_SIZE;
+  @ assigns \nothing;
+  @ ensures room: size / DISK_COW_BLOCK <= \result * COW_PER_BYTE;
+  @ ensures pages: \result % COW_PAGE == 0 && \result <= size;
+  @*/
 static uint64_t cow_map_len(uint64_t size)
 {
     uint64_t bytes = (size / DISK_COW_BLOCK + COW_PER_BYTE - 1) / COW_PER_BYTE;
@@ -101,6 +108,7 @@ int disk_cow_format(int base_fd, int fd, uint64_t size)
         .data_offset = COW_MAP_OFFSET + cow_map_len(size),
         .base_crc = base_crc,
     };
+    memcpy(h.id, disk_id_fresh, sizeof(h.id));
     h.crc = cow_header_crc(&h);
     /* Full length from the start, all holes: the map reads as BASE everywhere. */
     if (ftruncate(fd, (off_t)(h.data_offset + size)) < 0)
@@ -109,11 +117,30 @@ int disk_cow_format(int base_fd, int fd, uint64_t size)
     return disk_fd_write(fd, &iov, 1, 0, sizeof(h));
 }
 
+/*@ predicate cow_ok(struct disk_cow *c) =
+  @     \valid(c) && c->map_len % COW_PAGE == 0 &&
+  @     (c->map_len > 0 ==> \valid(c->map + (0 .. c->map_len - 1)) &&
+  @                         \valid(c->dirty + (0 .. c->map_len / COW_PAGE - 1)));
+  @ predicate cow_has(struct disk_cow *c, integer block) =
+  @     0 <= block < c->map_len * COW_PER_BYTE;
+  @*/
+
+/*@ requires cow_ok(c) && cow_has(c, block);
+  @ assigns \nothing;
+  @*/
 static enum cow_state cow_get(const struct disk_cow *c, uint64_t block)
 {
     return (enum cow_state)(c->map[block / COW_PER_BYTE] >> (block % COW_PER_BYTE * 2) & 3);
 }
 
+/*@ requires cow_ok(c) && cow_has(c, block);
+  @ requires \separated(c, c->map + (0 .. c->map_len - 1), c->dirty + (0 .. c->map_len / COW_PAGE -
+  1));
+  @ assigns c->map[block / COW_PER_BYTE], c->any_dirty,
+  @     c->dirty[block / COW_PER_BYTE / COW_PAGE];
+  @ ensures marked: c->map[block / COW_PER_BYTE] != \old(c->map[block / COW_PER_BYTE]) ==>
+  @     c->any_dirty && c->dirty[block / COW_PER_BYTE / COW_PAGE] == 1;
+  @*/
 /* Only pages of the map that really changed are written by the next flush. */
 static void cow_set(struct disk_cow *c, uint64_t block, enum cow_state state)
 {
@@ -128,11 +155,22 @@ static void cow_set(struct disk_cow *c, uint64_t block, enum cow_state state)
 }
 
 /* Bytes from `off`, at most `len`, that share one state. */
+/*@ requires cow_ok(c) && len > 0 && off + len <= DISK_COW_MAX_SIZE;
+  @ requires cow_has(c, (off + len - 1) / DISK_COW_BLOCK);
+  @ assigns \nothing;
+  @ ensures some: 0 < \result <= len;
+  @*/
 static uint64_t cow_run(const struct disk_cow *c, uint64_t off, uint64_t len)
 {
     uint64_t block = off / DISK_COW_BLOCK;
     enum cow_state state = cow_get(c, block);
     uint64_t run = DISK_COW_BLOCK - off % DISK_COW_BLOCK;
+    /*@ loop invariant 0 < run && off + run <= off + len + DISK_COW_BLOCK;
+      @ loop invariant (off + run) % DISK_COW_BLOCK == 0;
+      @ loop invariant off + run == (block + 1) * DISK_COW_BLOCK;
+      @ loop assigns run, block;
+      @ loop variant len - run;
+      @*/
     while (run < len && cow_get(c, ++block) == state)
         run += DISK_COW_BLOCK;
     return MIN(run, len);
@@ -168,6 +206,23 @@ static int cow_read(struct disk *d, const struct iovec *iov, size_t n, uint64_t 
     return 0;
 }
 
+static int cow_read_now(struct disk *d, const struct iovec *iov, size_t n, uint64_t off,
+                        uint64_t len)
+{
+    struct disk_cow *c = container_of(d, struct disk_cow, disk);
+    if (cow_run(c, off, len) < len)
+        return -EAGAIN;
+    switch (cow_get(c, off / DISK_COW_BLOCK)) {
+    case COW_OWN:
+        return disk_fd_read_now(c->fd, iov, n, c->data_offset + off, len);
+    case COW_BASE:
+        return disk_fd_read_now(c->base_fd, iov, n, off, len);
+    default:
+        (void)iov_zero(iov, n, 0, len);
+        return 0;
+    }
+}
+
 /* Brings the whole block that contains `off` into the overlay, before a part of it is written. */
 static int cow_copy_up(struct disk_cow *c, uint64_t off)
 {
@@ -194,10 +249,35 @@ static int cow_copy_up_edges(struct disk_cow *c, uint64_t off, uint64_t len)
     return rv;
 }
 
+static int cow_bind(struct disk *d, const uint8_t id[DISK_ID_SIZE])
+{
+    struct disk_cow *c = container_of(d, struct disk_cow, disk);
+    struct cow_header h = c->header;
+    struct iovec iov = {&h, sizeof(h)};
+    memcpy(h.id, id, sizeof(h.id));
+    h.crc = cow_header_crc(&h);
+    int rv = disk_fd_write(c->fd, &iov, 1, 0, sizeof(h));
+    if (rv < 0)
+        return rv;
+    c->header = h;
+    memcpy(d->id, id, sizeof(h.id));
+    return 0;
+}
+
+/* Before a change: the overlay is not that of a snapshot any more. One call in an overlay's life,
+ * and one after each snapshot. */
+static int cow_unbind(struct disk_cow *c)
+{
+    static const uint8_t none[DISK_ID_SIZE];
+    return memcmp(c->disk.id, none, sizeof(none)) == 0 ? 0 : cow_bind(&c->disk, none);
+}
+
 static int cow_write(struct disk *d, const struct iovec *iov, size_t n, uint64_t off, uint64_t len)
 {
     struct disk_cow *c = container_of(d, struct disk_cow, disk);
-    int rv = cow_copy_up_edges(c, off, len);
+    int rv = cow_unbind(c);
+    if (rv == 0)
+        rv = cow_copy_up_edges(c, off, len);
     if (rv == 0)
         rv = disk_fd_write(c->fd, iov, n, c->data_offset + off, len);
     if (rv < 0)
@@ -217,13 +297,31 @@ static int cow_zero_edge(struct disk_cow *c, uint64_t off, uint64_t len)
     return rv < 0 ? rv : disk_fd_write(c->fd, &iov, 1, c->data_offset + off, len);
 }
 
+/* The whole blocks in a range: [*ret_first, *ret_last). There are none when the first is not below
+ * the last; when it is above, the range lies within one block. */
+/*@ requires off + len <= DISK_COW_MAX_SIZE;
+  @ requires \valid(ret_first) && \valid(ret_last) && \separated(ret_first, ret_last);
+  @ assigns *ret_first, *ret_last;
+  @ ensures blocks: *ret_first % DISK_COW_BLOCK == 0 && *ret_last % DISK_COW_BLOCK == 0;
+  @ ensures head: off <= *ret_first < off + DISK_COW_BLOCK;
+  @ ensures tail: *ret_last <= off + len < *ret_last + DISK_COW_BLOCK;
+  @ ensures within: *ret_first > *ret_last ==> *ret_first == *ret_last + DISK_COW_BLOCK && *ret_last
+  < off;
+  @*/
+static void cow_whole_blocks(uint64_t off, uint64_t len, uint64_t *ret_first, uint64_t *ret_last)
+{
+    *ret_first = (off + DISK_COW_BLOCK - 1) / DISK_COW_BLOCK * DISK_COW_BLOCK;
+    *ret_last = (off + len) / DISK_COW_BLOCK * DISK_COW_BLOCK;
+}
+
 static int cow_zero(struct disk *d, uint64_t off, uint64_t len, bool discard)
 {
     struct disk_cow *c = container_of(d, struct disk_cow, disk);
-    uint64_t end = off + len;
-    uint64_t first = (off + DISK_COW_BLOCK - 1) / DISK_COW_BLOCK * DISK_COW_BLOCK;
-    uint64_t last = end / DISK_COW_BLOCK * DISK_COW_BLOCK;
-    int rv = 0;
+    uint64_t end = off + len, first, last;
+    cow_whole_blocks(off, len, &first, &last);
+    int rv = cow_unbind(c);
+    if (rv < 0)
+        return rv;
     if (!discard && first > last)
         return cow_zero_edge(c, off, len); /* inside one block */
     if (!discard && off < first)
@@ -255,9 +353,8 @@ static int cow_write_map(struct disk_cow *c)
     return 0;
 }
 
-static int cow_flush(struct disk *d)
+static int cow_flush_all(struct disk_cow *c)
 {
-    struct disk_cow *c = container_of(d, struct disk_cow, disk);
     if (fdatasync(c->fd) < 0)
         return -errno;
     /* Overwriting blocks that are OWN already changes no map: the usual flush is one call. */
@@ -273,6 +370,14 @@ static int cow_flush(struct disk *d)
     return 0;
 }
 
+/* A map is never written after blocks that were lost. */
+static int cow_flush(struct disk *d)
+{
+    if (d->flush_error != 0)
+        return d->flush_error;
+    return disk_flushed(d, cow_flush_all(container_of(d, struct disk_cow, disk)));
+}
+
 static void cow_close(struct disk *d)
 {
     struct disk_cow *c = container_of(d, struct disk_cow, disk);
@@ -285,9 +390,11 @@ static void cow_close(struct disk *d)
 
 static const struct disk_ops cow_ops = {
     .read = cow_read,
+    .read_now = cow_read_now,
     .write = cow_write,
     .flush = cow_flush,
     .zero = cow_zero,
+    .bind = cow_bind,
     .close = cow_close,
 };
 
@@ -352,11 +459,13 @@ int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret)
         return -errno;
     *c = (struct disk_cow){
         .disk = {.ops = &cow_ops, .size = h.size},
+        .header = h,
         .base_size = h.base_size,
         .data_offset = h.data_offset,
         .map = map,
         .map_len = map_len,
     };
+    memcpy(c->disk.id, h.id, sizeof(h.id));
     rv = cow_check_map(c, overlay_fd);
     if (rv < 0) {
         (void)munmap(map, map_len);

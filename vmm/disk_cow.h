@@ -21,7 +21,9 @@
  *      bytes of then or later ones: what a disk with a write cache does.
  *   3. Each block's state is two bits of one byte, and every mix of old and new bytes of a torn map
  *      page is a map that rule 2 allows.
- *   4. A discarded OWN block loses its bytes at once; that it reads as zeros is what "anything"
+ *   4. The header's id (disk.h) is taken away before the first change that follows it, and reaches
+ *      the disk with the next flush at the latest.
+ *   5. A discarded OWN block loses its bytes at once; that it reads as zeros is what "anything"
  *      may be.
  */
 #ifndef CORRAL_VMM_DISK_COW_H

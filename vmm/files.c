@@ -3,14 +3,16 @@
  * files.c - from options to open files.
  *
  * This code runs with the starter's rights, which are root's under corrald, and before any guest
- * exists. It reads only the files of the disk; all others are read behind the walls. Its faults
- * name the file, which is what their reader can act on.
+ * exists. It looks into no file: it copies one, or makes one from what it knows, and what files say
+ * is read behind the walls (build.c). Its faults name the file, which is what their reader can act
+ * on.
  */
 #include "files.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -46,20 +48,24 @@ static int files_listen(const char *name, struct error *err)
 
 /* The disk. */
 
-static int files_fill_overlay(const struct options *o, int base_fd, int fd)
+static int files_fill_overlay(const struct options *o, int snapshot_dir, int base_fd, int fd)
 {
     struct stat base;
-    if (o->overlay_from != NULL) {
-        cleanup_close int from = open(o->overlay_from, O_RDONLY | O_CLOEXEC);
-        return from < 0 ? -errno : sparse_copy(from, fd);
-    }
+    cleanup_close int from = -1;
+    if (snapshot_dir >= 0)
+        from = openat(snapshot_dir, CTL_OVERLAY_NAME, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+    if (from >= 0)
+        return sparse_copy(from, fd);
+    if (snapshot_dir >= 0 && errno != ENOENT)
+        return -errno;
     if (fstat(base_fd, &base) < 0)
         return -errno;
     uint64_t size = MAX((uint64_t)base.st_size, (uint64_t)o->disk_mb << 20);
     return disk_cow_format(base_fd, fd, (size + DISK_COW_BLOCK - 1) & ~(DISK_COW_BLOCK - 1ull));
 }
 
-static int files_open_overlay(const struct options *o, int base_fd, struct error *err)
+static int files_open_overlay(const struct options *o, int snapshot_dir, int base_fd,
+                              struct error *err)
 {
     struct stat own;
     cleanup_close int fd = files_open_one(AT_FDCWD, o->overlay, O_RDWR | O_CREAT, err);
@@ -68,50 +74,26 @@ static int files_open_overlay(const struct options *o, int base_fd, struct error
     int rv = fstat(fd, &own) < 0 ? -errno : 0;
     /* An empty file counts as absent: that is what a start leaves behind that ended right here. */
     if (rv == 0 && own.st_size == 0)
-        rv = files_fill_overlay(o, base_fd, fd);
+        rv = files_fill_overlay(o, snapshot_dir, base_fd, fd);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "%s cannot be made", o->overlay);
     return TAKE_FD(fd);
 }
 
-static const char *files_disk_fault(int rv)
-{
-    switch (rv) {
-    case -EBUSY:
-        return "the overlay is used by another VM";
-    case -ESTALE:
-        return "the overlay belongs to another disk image";
-    default:
-        return "the disk cannot be used";
-    }
-}
-
-static int files_open_disk(const struct options *o, struct disk **ret, struct error *err)
+static int files_open_disk(const struct options *o, int snapshot_dir, struct vm_config *c,
+                           struct error *err)
 {
     /* Under an overlay the image is shared by many VMs: none may be able to write it. */
     int flags = o->overlay != NULL ? O_RDONLY : O_RDWR;
-    cleanup_close int fd = files_open_one(AT_FDCWD, o->disk, flags, err);
-    if (fd < 0)
-        return fd;
-    int rv;
-    if (o->overlay == NULL) {
-        rv = disk_raw_open(fd, ret);
-    } else {
-        cleanup_close int overlay = files_open_overlay(o, fd, err);
-        if (overlay < 0)
-            return overlay;
-        rv = disk_cow_open(fd, overlay, ret);
-        if (rv == 0)
-            (void)TAKE_FD(overlay);
-    }
-    if (rv < 0)
-        return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "%s", files_disk_fault(rv));
-    (void)TAKE_FD(fd);
-    return 0;
+    c->disk_fd = files_open_one(AT_FDCWD, o->disk, flags, err);
+    if (c->disk_fd >= 0 && o->overlay != NULL)
+        c->overlay_fd = files_open_overlay(o, snapshot_dir, c->disk_fd, err);
+    return c->disk_fd < 0 || (o->overlay != NULL && c->overlay_fd < 0) ? -EINVAL : 0;
 }
 
 /* What the VM starts from. */
 
+/* All through one directory: a name that is changed meanwhile mixes no two snapshots. */
 static int files_open_snapshot(const struct options *o, struct vm_config *c, struct error *err)
 {
     cleanup_close int dir = files_open_one(AT_FDCWD, o->restore, O_PATH | O_DIRECTORY, err);
@@ -122,7 +104,7 @@ static int files_open_snapshot(const struct options *o, struct vm_config *c, str
     /* Working sets are optional: without them the guest only takes more faults. */
     c->workset_fd = openat(dir, CTL_WORKSET_NAME, O_RDONLY | O_CLOEXEC);
     c->workset_code_fd = openat(dir, CTL_WORKSET_CODE_NAME, O_RDONLY | O_CLOEXEC);
-    return c->memory_fd < 0 ? -EINVAL : 0;
+    return c->memory_fd < 0 ? -EINVAL : files_open_disk(o, dir, c, err);
 }
 
 static int files_open_kernel(const struct options *o, struct vm_config *c, struct error *err)
@@ -130,7 +112,9 @@ static int files_open_kernel(const struct options *o, struct vm_config *c, struc
     c->kernel_fd = files_open_one(AT_FDCWD, o->kernel, O_RDONLY, err);
     if (c->kernel_fd >= 0 && o->initrd != NULL)
         c->initrd_fd = files_open_one(AT_FDCWD, o->initrd, O_RDONLY, err);
-    return c->kernel_fd < 0 || (o->initrd != NULL && c->initrd_fd < 0) ? -EINVAL : 0;
+    if (c->kernel_fd < 0 || (o->initrd != NULL && c->initrd_fd < 0))
+        return -EINVAL;
+    return files_open_disk(o, -1, c, err);
 }
 
 static struct vm_config files_config(const struct options *o)
@@ -146,6 +130,8 @@ static struct vm_config files_config(const struct options *o)
         .memory_fd = -1,
         .workset_fd = -1,
         .workset_code_fd = -1,
+        .disk_fd = -1,
+        .overlay_fd = -1,
         .disk_limits = {(uint64_t)o->disk_bps, (uint64_t)o->disk_iops},
         .vsock_fd = -1,
         .vsock_path = CTL_VSOCK_NAME,
@@ -159,8 +145,6 @@ int files_open(const struct options *o, struct vm_config *c, int *ret_ctl_fd, st
 {
     *c = files_config(o);
     int rv = o->restore != NULL ? files_open_snapshot(o, c, err) : files_open_kernel(o, c, err);
-    if (rv == 0)
-        rv = files_open_disk(o, &c->disk, err);
     if (rv < 0)
         return rv;
     c->kvm_fd = files_open_one(AT_FDCWD, "/dev/kvm", O_RDWR, err);
@@ -174,9 +158,37 @@ int files_open(const struct options *o, struct vm_config *c, int *ret_ctl_fd, st
     return *ret_ctl_fd < 0 ? -EINVAL : 0;
 }
 
-int files_open_pagemap(const struct options *o, struct vm_config *c, struct error *err)
+int files_open_proc(const struct options *o, int *ret_proc_fd, struct error *err)
 {
+    *ret_proc_fd = -1;
     if (o->record)
-        c->pagemap_fd = files_open_one(AT_FDCWD, "/proc/self/pagemap", O_RDONLY, err);
-    return o->record && c->pagemap_fd < 0 ? -EINVAL : 0;
+        *ret_proc_fd = files_open_one(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY, err);
+    return o->record && *ret_proc_fd < 0 ? *ret_proc_fd : 0;
+}
+
+int files_open_pagemap(int proc_fd, struct vm_config *c, struct error *err)
+{
+    cleanup_close int proc = proc_fd;
+    if (proc < 0)
+        return 0;
+    /* The file belongs to root as long as others may not look into this process. */
+    int was = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    c->pagemap_fd = files_open_one(proc, "self/pagemap", O_RDONLY, err);
+    (void)prctl(PR_SET_DUMPABLE, was == 1, 0, 0, 0);
+    return MIN(c->pagemap_fd, 0);
+}
+
+/* What a guest may write to: its disk, and the files of a snapshot. */
+uint64_t files_largest(const struct vm_config *c)
+{
+    const int fds[] = {c->memory_fd, c->overlay_fd >= 0 ? c->overlay_fd : c->disk_fd};
+    /* A restored machine has the memory of its snapshot, whose file is open. */
+    uint64_t size = c->state_fd < 0 ? c->memory + STATE_TRAILER : 0;
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+        struct stat st;
+        if (fds[i] >= 0 && fstat(fds[i], &st) == 0)
+            size = MAX(size, (uint64_t)st.st_size);
+    }
+    return MAX(size, (uint64_t)STATE_MAX_SIZE);
 }

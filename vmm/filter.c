@@ -2,17 +2,20 @@
 /*
  * filter.c - system call filters as tables: a call, perhaps one of its arguments, and the reason.
  *
- * One table is for all threads, one for the loop, one for vCPUs. They are turned into a program
- * of classic BPF that tries one rule after the other. What is not listed ends the process: a
- * guest that has taken over the VMM is not to learn from an error code what else it might try.
+ * One table is for all threads, one for each kind of them, and one for the time in which the
+ * machine is built. The last is on top of what comes later: filters only ever take away, so it
+ * allows what all threads will need. They are turned into a program of classic BPF that tries one
+ * rule after the other. What is not listed ends the process: a guest that has taken over the VMM is
+ * not to learn from an error code what else it might try.
  *
  * vCPU threads run what a guest controls most directly, so they may do next to nothing. The loop
- * may not open a file, start a program, or make memory executable; what it needs was opened
- * before.
+ * may not open a file, start a program, make memory executable, or change the size of a file; what
+ * it needs was opened before.
  */
 #include "filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/kvm.h>
@@ -24,6 +27,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "base/base.h"
 #include "vcpu.h"
@@ -38,9 +42,7 @@
         .used = true, .arg = (n), .value = (v)                                                     \
     }
 
-/* Instructions: two or five for each rule, and a few around them. */
-#define FILTER_MAX                                                                                 \
-    (16 + 5 * (ARRAY_SIZE(rules_common) + ARRAY_SIZE(rules_loop) + ARRAY_SIZE(rules_vcpu)))
+#define FILTER_MAX    1024 /* instructions: two or five for each rule, and a few around them */
 #define FILTER_NUMBER offsetof(struct seccomp_data, nr)
 #define FILTER_ARG(n) (uint32_t)(offsetof(struct seccomp_data, args) + (n) * sizeof(uint64_t))
 
@@ -54,6 +56,7 @@ struct rule {
     int syscall;
     struct rule_arg arg;
     const char *reason;
+    int error; /* not 0: the call is not made, and fails with this */
 };
 
 /* What every thread of a C program needs. */
@@ -99,12 +102,10 @@ static const struct rule rules_loop[] = {
     {SYS(recvfrom), ANY, "vsock greeting"},
     {SYS(recvmsg), ANY, "control requests and the files that come with them"},
     {SYS(getrandom), ANY, "the entropy device, snapshot ids"},
-    {SYS(preadv), ANY, "disk reads"},
-    {SYS(pwritev), ANY, "disk writes, snapshot files"},
+    {SYS(preadv2), ARG_IS(5, RWF_NOWAIT), "disk reads that do not block"},
+    {SYS(pwritev), ANY, "snapshot files"},
     {SYS(pread64), ANY, "the map of touched pages"},
-    {SYS(fdatasync), ANY, "disk flush"},
-    {SYS(fallocate), ANY, "discard"},
-    {SYS(ftruncate), ANY, "the size of a snapshot's memory file"},
+    {SYS(fdatasync), ANY, "the disk of a snapshot"},
     {SYS(brk), ANY, "malloc"},
     {SYS(mmap), ARG_IS(2, PROT_READ | PROT_WRITE), "malloc, memory given back; never code"},
     {SYS(mremap), ANY, "realloc of a large buffer"},
@@ -130,6 +131,73 @@ static const struct rule rules_loop[] = {
     {SYS(ioctl), ARG_IS(1, KVM_GET_VCPU_EVENTS), "snapshot"},
 };
 
+static const struct rule rules_disk[] = {
+    {SYS(preadv), ANY, "disk reads"},
+    {SYS(pwritev), ANY, "disk writes"},
+    {SYS(fdatasync), ANY, "disk flush"},
+    {SYS(fallocate), ARG_IS(1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE), "discard"},
+};
+
+/* A thread, and nothing that is more than one. */
+#define FILTER_THREAD                                                                              \
+    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |            \
+     CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+
+/* While files are read that somebody may have made up, and KVM is told what they say. Nothing is
+ * opened any more, and no process can be made. */
+static const struct rule rules_build[] = {
+    {SYS(eventfd2), ANY, "notifications and interrupts"},
+    {SYS(epoll_create1), ANY, "the loop"},
+    {SYS(lseek), ANY, "holes of the overlay's map, sizes"},
+    {SYS(flock), ANY, "the overlay, so that no other VM has it"},
+    {SYS(rt_sigaction), ANY, "the signal that stops a vCPU"},
+    {SYS(mmap), ARG_IS(2, PROT_NONE), "the stack of a thread"},
+    {SYS(clone3), ANY, "its flags cannot be judged, and clone is there for it", ENOSYS},
+    {SYS(clone), ARG_IS(0, FILTER_THREAD), "threads"},
+    {SYS(set_robust_list), ANY, "the start of a thread"},
+    {SYS(rseq), ANY, "the start of a thread"},
+    {SYS(prctl), ARG_IS(0, PR_SET_NAME), "the name of a thread"},
+    {SYS(prctl), ARG_IS(0, PR_SET_SECCOMP), "the filters of threads"},
+    {SYS(ioctl), ARG_IS(1, KVM_CHECK_EXTENSION), "what KVM can do"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_API_VERSION), "what KVM can do"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_VCPU_MMAP_SIZE), "what KVM can do"},
+    {SYS(ioctl), ARG_IS(1, KVM_GET_SUPPORTED_CPUID), "what KVM can do"},
+    {SYS(ioctl), ARG_IS(1, KVM_CREATE_VM), "the machine"},
+    {SYS(ioctl), ARG_IS(1, KVM_SET_TSS_ADDR), "the machine"},
+    {SYS(ioctl), ARG_IS(1, KVM_CREATE_IRQCHIP), "the machine"},
+    {SYS(ioctl), ARG_IS(1, KVM_SET_USER_MEMORY_REGION), "the machine"},
+    {SYS(ioctl), ARG_IS(1, KVM_CREATE_VCPU), "the machine"},
+    {SYS(ioctl), ARG_IS(1, KVM_IRQFD), "the machine"},
+    {SYS(ioctl), ARG_IS(1, KVM_IOEVENTFD), "the machine"},
+    {SYS(ioctl), ARG_IS(1, KVM_SET_CPUID2), "boot, restore"},
+    {SYS(ioctl), ARG_IS(1, KVM_SET_XCRS), "boot, restore"},
+    {SYS(ioctl), ARG_IS(1, KVM_SET_SREGS), "boot, restore"},
+    {SYS(ioctl), ARG_IS(1, KVM_SET_REGS), "boot, restore"},
+    {SYS(ioctl), ARG_IS(1, KVM_SET_IRQCHIP), "restore"},
+    {SYS(ioctl), ARG_IS(1, KVM_SET_TSC_KHZ), "restore"},
+    {SYS(ioctl), ARG_IS(1, KVM_SET_XSAVE), "restore"},
+    {SYS(ioctl), ARG_IS(1, KVM_SET_DEBUGREGS), "restore"},
+    {SYS(ioctl), ARG_IS(1, KVM_SET_LAPIC), "restore"},
+    {SYS(ioctl), ARG_IS(1, KVM_SET_MSRS), "restore"},
+    {SYS(ioctl), ARG_IS(1, KVM_SET_VCPU_EVENTS), "restore"},
+    {SYS(ioctl), ARG_IS(1, KVM_SET_MP_STATE), "restore"},
+};
+
+static const struct table {
+    const struct rule *rules;
+    size_t count;
+} filter_tables[] = {
+    {rules_common, ARRAY_SIZE(rules_common)}, {rules_vcpu, ARRAY_SIZE(rules_vcpu)},
+    {rules_loop, ARRAY_SIZE(rules_loop)},     {rules_disk, ARRAY_SIZE(rules_disk)},
+    {rules_build, ARRAY_SIZE(rules_build)},
+};
+
+/* Bits: the tables above that each kind has. What runs most often is tried first. */
+static const unsigned int filter_kinds[] = {[FILTER_VCPU] = 1 | 2,
+                                            [FILTER_LOOP] = 1 | 4,
+                                            [FILTER_DISK] = 1 | 8,
+                                            [FILTER_BUILD] = 1 | 2 | 4 | 8 | 16};
+
 /* The number of the call is in the accumulator, and is there again when a rule does not match. */
 static void filter_add(struct sock_fprog *p, const struct rule *rules, size_t count)
 {
@@ -145,7 +213,9 @@ static void filter_add(struct sock_fprog *p, const struct rule *rules, size_t co
             *f++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)r->arg.value,
                                                 0, 1);
         }
-        *f++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+        *f++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K,
+                                            r->error != 0 ? SECCOMP_RET_ERRNO | (uint32_t)r->error
+                                                          : SECCOMP_RET_ALLOW);
         if (r->arg.used)
             *f++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, FILTER_NUMBER);
         p->len = (unsigned short)(f - p->filter);
@@ -165,11 +235,10 @@ int filter_install(enum filter_kind kind)
     struct sock_filter code[FILTER_MAX];
     struct sock_fprog p = {.len = ARRAY_SIZE(start), .filter = code};
     memcpy(code, start, sizeof(start));
-    filter_add(&p, rules_common, ARRAY_SIZE(rules_common));
-    if (kind == FILTER_LOOP)
-        filter_add(&p, rules_loop, ARRAY_SIZE(rules_loop));
-    else
-        filter_add(&p, rules_vcpu, ARRAY_SIZE(rules_vcpu));
+    for (size_t i = 0; i < ARRAY_SIZE(filter_tables); i++) {
+        if ((filter_kinds[kind] & 1u << i) != 0)
+            filter_add(&p, filter_tables[i].rules, filter_tables[i].count);
+    }
     code[p.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p, 0, 0) < 0 ? -errno : 0;
 }

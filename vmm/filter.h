@@ -4,8 +4,10 @@
 #define CORRAL_VMM_FILTER_H
 
 enum filter_kind {
-    FILTER_LOOP, /* devices, control socket, snapshots */
-    FILTER_VCPU, /* runs guest code */
+    FILTER_BUILD, /* reads kernel, snapshot and overlay, and makes the machine and its threads */
+    FILTER_LOOP,  /* devices, control socket, snapshots */
+    FILTER_DISK,  /* reads and writes the disk */
+    FILTER_VCPU,  /* runs guest code */
 };
 
 /* Installs the filter of this kind on the calling thread, for good. 0 or a negative errno. */

@@ -50,15 +50,39 @@ size_t iov_zero(const struct iovec *iov, size_t n, size_t offset, size_t len)
     return iov_walk(iov, n, offset, NULL, len, IOV_ZERO);
 }
 
+/* The part of an element of `size` bytes that lies in [offset, offset + len) of what begins with
+ * it: its length, 0 when there is none. */
+/*@ assigns \nothing;
+  @ ensures inside: \result > 0 ==> offset + \result <= size;
+  @ ensures wanted: \result <= len;
+  @ ensures all: len > 0 && offset < size ==> \result > 0;
+  @*/
+static size_t iov_part(size_t size, size_t offset, size_t len)
+{
+    return offset < size ? MIN(len, size - offset) : 0;
+}
+
+/*@ requires n > 0 ==> \valid_read(iov + (0 .. n - 1)) && \valid(out + (0 .. n - 1));
+  @ requires \separated(iov + (0 .. n - 1), out + (0 .. n - 1));
+  @ assigns out[0 .. n - 1];
+  @ ensures fits: \result <= n;
+  @ ensures parts: \forall integer k; 0 <= k < \result ==> 0 < out[k].iov_len <= len;
+  @*/
 size_t iov_slice(const struct iovec *iov, size_t n, size_t offset, size_t len, struct iovec *out)
 {
     size_t used = 0;
+    /*@ loop invariant 0 <= used <= i <= n;
+      @ loop invariant len <= \at(len, Pre);
+      @ loop invariant \forall integer k; 0 <= k < used ==> 0 < out[k].iov_len <= \at(len, Pre);
+      @ loop assigns i, used, offset, len, out[0 .. n - 1];
+      @ loop variant n - i;
+      @*/
     for (size_t i = 0; i < n && len > 0; i++) {
-        if (offset >= iov[i].iov_len) {
+        size_t part = iov_part(iov[i].iov_len, offset, len);
+        if (part == 0) {
             offset -= iov[i].iov_len;
             continue;
         }
-        size_t part = MIN(len, iov[i].iov_len - offset);
         out[used].iov_base = (uint8_t *)iov[i].iov_base + offset;
         out[used++].iov_len = part;
         len -= part;

@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#define ISOLATE_FILES 1024u
+#define ISOLATE_FILES 1280u
 #define ISOLATE_DIR   "sandbox" /* in the new root */
 #define ISOLATE_MOUNT (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 #define ISOLATE_NAMESPACES                                                                         \
@@ -128,9 +128,9 @@ int isolate_root(struct error *err)
     return 0;
 }
 
-int isolate_limits(struct error *err)
+int isolate_limits(uint64_t file_size, struct error *err)
 {
-    static const struct {
+    const struct {
         __rlimit_resource_t resource;
         rlim_t value;
     } limits[] = {
@@ -138,7 +138,10 @@ int isolate_limits(struct error *err)
         {RLIMIT_MEMLOCK, 0},
         {RLIMIT_NOFILE, ISOLATE_FILES},
         {RLIMIT_MSGQUEUE, 0},
+        {RLIMIT_FSIZE, (rlim_t)file_size},
     };
+    /* An error of write that ends one request, and not the VM. */
+    (void)signal(SIGXFSZ, SIG_IGN);
     for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
         struct rlimit l = {limits[i].value, limits[i].value};
         if (setrlimit(limits[i].resource, &l) < 0)

@@ -7,7 +7,7 @@
  *   isolate_cgroup      into the cgroup whose limits the starter has set
  *   isolate_namespaces  own user (where needed), mount, pid, net, ipc, uts and cgroup namespaces
  *   isolate_root        a file system with nothing but the sandbox's own directory
- *   isolate_limits      files, core dumps, locked memory
+ *   isolate_limits      files and their size, core dumps, locked memory
  *   isolate_identity    uid and gid of its own, no capabilities, no new privileges
  *   (main builds the VM; each thread then installs its filter, see filter.h)
  */
@@ -15,6 +15,7 @@
 #define CORRAL_VMM_ISOLATE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -26,7 +27,8 @@ int isolate_cgroup(const char *dir, struct error *err);
 int isolate_namespaces(pid_t *ret_child, struct error *err);
 /* Only the working directory stays visible. */
 int isolate_root(struct error *err);
-int isolate_limits(struct error *err);
+/* No file grows beyond `file_size` bytes: a write fails with EFBIG. */
+int isolate_limits(uint64_t file_size, struct error *err);
 /* `uid`, `gid`: only for root; 0 keeps what the process has. */
 int isolate_identity(uid_t uid, gid_t gid, struct error *err);
 

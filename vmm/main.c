@@ -23,6 +23,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
@@ -36,21 +38,64 @@
 static struct options main_options;
 static struct control main_control;
 
+/* Hands the VM's process over, by a descriptor that names it whatever becomes of its number. It is
+ * this process's child, and has not been waited for: no other can have the number yet. Standard
+ * input is the socket that --handover stands for. */
+static int main_hand_over(pid_t child)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } ctl = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    struct iovec iov = {&(char){MAIN_READY}, 1};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = sizeof(ctl.space)};
+    cleanup_close int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+    if (pidfd < 0)
+        return -errno;
+    memcpy(CMSG_DATA(&ctl.header), &pidfd, sizeof(pidfd));
+    return sendmsg(STDIN_FILENO, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+/* The reason why there is no VM. The process inside has read files of strangers by now: whatever it
+ * says is printed as a reason and as nothing else. */
+static void main_print_reason(const char *word, size_t len)
+{
+    static const char prefix[] = "error ";
+    char text[512];
+    size_t skip = len >= sizeof(prefix) - 1 && memcmp(word, prefix, sizeof(prefix) - 1) == 0
+                      ? sizeof(prefix) - 1
+                      : 0;
+    size_t n = MIN(len - skip, sizeof(text) - 1);
+    memcpy(text, word + skip, n);
+    for (size_t i = 0; i < n; i++)
+        text[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : ' ';
+    text[n] = '\0';
+    printf("%s%s\n", prefix, text);
+}
+
 /* The process outside: waits for word from inside, which is that the VM is ready or why it is not.
- * Then it leaves, or stays for the exit status. */
+ * The word comes before the guest has run, and the pipe is closed by then: nothing that a guest
+ * does reaches the caller. Then it leaves, or stays for the exit status. */
 static _Noreturn void main_outside(pid_t child, int ready_fd)
 {
     char word[512];
     int status = 0;
     ssize_t n = main_options.detach ? read(ready_fd, word, sizeof(word)) : 0;
-    if (n > 0 && word[0] == MAIN_READY) {
-        printf("%d\n", (int)child);
-        exit(0);
+    if (n == 1 && word[0] == MAIN_READY) {
+        int rv = main_options.handover ? main_hand_over(child) : 0;
+        if (rv == 0)
+            printf("%d\n", (int)child);
+        else
+            (void)kill(child, SIGKILL);
+        exit(rv == 0 ? 0 : 1);
     }
     if (n > 0)
-        (void)!write(STDOUT_FILENO, word, (size_t)n);
+        main_print_reason(word, (size_t)n);
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
+    if (main_options.detach)
+        exit(1);
     exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
@@ -66,8 +111,14 @@ static int main_detach(int ready_fd)
     return dup2(ready, STDOUT_FILENO);
 }
 
-static int main_cgroups(char *dirs, struct error *err)
+/* Root's limits are the host's: a VM without one of its own may take all of it. An ordinary user
+ * has those of its session. */
+static int main_cgroups(const struct options *o, struct error *err)
 {
+    char *dirs = o->cgroup;
+    if (dirs == NULL && !o->no_cgroup && geteuid() == 0)
+        return error_set(err, ERROR_INVALID_ARGUMENT,
+                         "root has to name a --cgroup, or say --no-cgroup");
     for (char *dir; (dir = strsep(&dirs, ":")) != NULL;) {
         if (isolate_cgroup(dir, err) < 0)
             return -EINVAL;
@@ -97,30 +148,32 @@ static int main_fork(int *ret_ready_fd, struct error *err)
 /*
  * The stages, in the only order that works. Inherited files close before new ones open; paths are
  * opened while there are paths; cgroups are entered while their files can be reached, and before
- * the guest's memory exists, which then counts there; the page map is that of the process that maps
- * guest memory, and needs /proc, which the new root has not; identity goes last, as all before it
- * needs its rights.
+ * the guest's memory exists, which then counts there; identity goes late, as all before it needs
+ * its rights, except for the page map, which must not have them.
  */
 static int main_enter(struct vm_config *config, int *ret_ctl_fd, int *ret_ready_fd,
                       struct error *err)
 {
     struct options *o = &main_options;
     bool jail = !o->no_jail;
+    int proc_fd = -1;
     int rv = isolate_early(err);
     if (rv == 0)
         rv = files_open(o, config, ret_ctl_fd, err);
     if (rv == 0 && jail)
-        rv = main_cgroups(o->cgroup, err);
+        rv = main_cgroups(o, err);
     if (rv == 0 && jail)
         rv = main_fork(ret_ready_fd, err);
     if (rv == 0)
-        rv = files_open_pagemap(o, config, err);
+        rv = files_open_proc(o, &proc_fd, err);
     if (rv == 0 && jail)
         rv = isolate_root(err);
     if (rv == 0 && jail)
-        rv = isolate_limits(err);
+        rv = isolate_limits(files_largest(config), err);
     if (rv == 0 && jail)
         rv = isolate_identity((uid_t)o->uid, (gid_t)o->gid, err);
+    if (rv == 0)
+        rv = files_open_pagemap(proc_fd, config, err);
     return rv;
 }
 
@@ -139,15 +192,16 @@ static int main_run(struct vm *vm, int ready_fd, struct error *err)
     int rv = vm_start_threads(vm, err);
     if (rv == 0 && vm->seccomp && filter_install(FILTER_LOOP) < 0)
         rv = error_set(err, ERROR_SANDBOX_FAILED, "the system call filter is refused");
+    /* Before the guest runs: what comes from a process with a guest is not to be trusted. */
+    if (rv == 0 && ready_fd >= 0) {
+        (void)!write(ready_fd, &(char){MAIN_READY}, 1);
+        (void)close(ready_fd);
+    }
     if (rv == 0 && !main_options.paused)
         rv = vm_resume(vm);
     (void)pthread_mutex_unlock(&vm->lock);
     if (rv < 0)
         return rv;
-    if (ready_fd >= 0) {
-        (void)!write(ready_fd, &(char){MAIN_READY}, 1);
-        (void)close(ready_fd);
-    }
     loop_run(&vm->loop);
     log_info("the VM has ended", "reason=%d text=%s", vm->exit,
              log_quote(quoted, sizeof(quoted), vm->exit_text));
@@ -157,11 +211,14 @@ static int main_run(struct vm *vm, int ready_fd, struct error *err)
 static int main_vm(struct error *err)
 {
     static struct vm vm; /* too large for a stack */
-    struct vm_config config;
+    struct vm_config config = {0};
     int ctl_fd = -1, ready_fd = -1;
     int rv = main_enter(&config, &ctl_fd, &ready_fd, err);
     if (rv < 0)
         return rv;
+    /* From here on files speak that a stranger may have made: state, kernel, overlay. */
+    if (config.seccomp && filter_install(FILTER_BUILD) < 0)
+        return error_set(err, ERROR_SANDBOX_FAILED, "the system call filter is refused");
     rv = build_vm(&vm, &config, main_exited, err);
     if (rv == 0)
         rv = control_init(&main_control, &vm, ctl_fd);

@@ -83,18 +83,32 @@ size_t mem_regions(const struct mem *m, struct mem_region out[2])
     return 2;
 }
 
+/* Written so that no sum can overflow, for any size. No range may span the hole: it is one piece in
+ * the mapping and two in the guest. */
+/*@ requires size > 0 ==> \valid(base + (0 .. size - 1));
+  @ assigns \nothing;
+  @ ensures inside: \result != \null ==> len > 0 && \valid(\result + (0 .. len - 1));
+  @ ensures whole: \result != \null ==>
+  @     \exists integer at; 0 <= at && at + len <= size && \result == base + at;
+  @ ensures place: \result != \null ==>
+  @     \result == base + gpa || (gpa >= MEM_HOLE_END && \result == base + (gpa - 0x40000000));
+  @*/
+static uint8_t *mem_find(uint8_t *base, uint64_t size, uint64_t gpa, uint64_t len)
+{
+    uint64_t low = MIN(size, MEM_HOLE_START);
+    if (len == 0)
+        return NULL;
+    if (gpa <= low && len <= low - gpa)
+        return base + gpa;
+    uint64_t high = size - low;
+    if (gpa >= MEM_HOLE_END && gpa - MEM_HOLE_END <= high && len <= high - (gpa - MEM_HOLE_END))
+        return base + (low + (gpa - MEM_HOLE_END));
+    return NULL;
+}
+
 void *mem_at(const struct mem *m, uint64_t gpa, uint64_t len)
 {
-    uint64_t end;
-    if (len == 0 || __builtin_add_overflow(gpa, len, &end))
-        return NULL;
-    /* No range may span the hole: it is one piece in the mapping and two in the guest. */
-    uint64_t low = MIN(m->size, MEM_HOLE_START);
-    if (end <= low)
-        return m->base + gpa;
-    if (gpa >= MEM_HOLE_END && end - MEM_HOLE_END <= m->size - low)
-        return m->base + low + (gpa - MEM_HOLE_END);
-    return NULL;
+    return mem_find(m->base, m->size, gpa, len);
 }
 
 static bool mem_whole_pages(const struct mem *m, const void *host, uint64_t len,

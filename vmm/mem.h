@@ -40,6 +40,15 @@ int mem_init_new(struct mem *m, uint64_t size);
 int mem_init_file(struct mem *m, int fd, uint64_t size);
 void mem_done(struct mem *m);
 
+/*@ axiomatic Ram {
+  @   predicate in_ram(struct mem *m, void *p, integer len);
+  @ }
+  @*/
+
+/*@ requires \valid_read(m);
+  @ assigns \nothing;
+  @ ensures \result != \null ==> len > 0 && in_ram(m, \result, len);
+  @*/
 /* The host address of [gpa, gpa + len), or NULL when that is not entirely RAM of one region or
  * `len` is zero. */
 void *mem_at(const struct mem *m, uint64_t gpa, uint64_t len);

@@ -13,10 +13,10 @@
 #include "base/error.h"
 
 struct options {
-    const char *dir, *kernel, *initrd, *cmdline, *restore, *disk, *overlay, *overlay_from;
+    const char *dir, *kernel, *initrd, *cmdline, *restore, *disk, *overlay;
     char *cgroup; /* directories with colons between them; strsep takes it apart */
     int64_t memory_mb, vcpus, disk_mb, disk_bps, disk_iops, uid, gid;
-    bool paused, no_jail, console, detach, record;
+    bool paused, no_jail, no_cgroup, handover, console, detach, record;
     bool help;  /* print the usage and do nothing else */
     bool extra; /* there are words after the options: print the usage and fail */
 };

@@ -26,6 +26,9 @@ static void snap_drain(struct vm *vm)
     for (int turn = 0; turn < SNAP_DRAIN_TURNS; turn++) {
         bool more = false;
         for (size_t i = 0; i < LAYOUT_VIRTIO_MAX; i++) {
+            /* The disk has answered all that it took (vm_pause), and takes no more now. */
+            if (vm->slot[i].dev == &vm->blk.dev)
+                continue;
             virtio_kick_all(vm->slot[i].dev);
             more |= vm->slot[i].dev->again != 0;
         }
@@ -101,8 +104,12 @@ static int snap_save_memory(const struct vm *vm, int fd, struct state_meta *meta
     uint8_t trailer[STATE_TRAILER];
     struct iovec iov = {trailer, sizeof(trailer)};
     struct stat st;
-    if (ftruncate(fd, (off_t)(vm->mem.size + STATE_TRAILER)) < 0)
+    if (fstat(fd, &st) < 0)
         return -errno;
+    /* What is not written reads as zeros only in a file that had nothing; the trailer gives it its
+     * length. */
+    if (!S_ISREG(st.st_mode) || st.st_size != 0)
+        return -EINVAL;
     int rv = snap_write_range(vm, fd, 0, vm->mem.size);
     if (rv < 0)
         return rv;
@@ -123,11 +130,14 @@ int snapshot_save(struct vm *vm, int state_fd, int memory_fd, struct error *err)
         .disk_size = vm->disk->size,
         .vcpus = vm->vcpus,
         .cpu = vm->cpu,
+        .overlay = vm->disk->ops->bind != NULL,
     };
     if (getrandom(meta.id, sizeof(meta.id), 0) != sizeof(meta.id))
         return error_set(err, ERROR_INTERNAL, "no random bytes");
     snap_drain(vm);
-    int rv = vm->disk->ops->flush(vm->disk);
+    int rv = meta.overlay ? vm->disk->ops->bind(vm->disk, meta.id) : 0;
+    if (rv == 0)
+        rv = vm->disk->ops->flush(vm->disk);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the disk cannot be flushed");
     state_start(&b);
@@ -165,7 +175,18 @@ static int snap_read_state(int fd, struct buf *b, struct error *err)
     return 0;
 }
 
-static int snap_check(int memory_fd, uint64_t disk_size, const struct state_meta *meta,
+/* The disk must be that of the moment of the snapshot: any other is a file system that changes
+ * under the guest's feet. A snapshot of a machine without an overlay goes with a new one; what an
+ * image without one holds is up to whoever starts the VM. */
+static bool snap_disk_fits(const struct disk *d, const struct state_meta *meta)
+{
+    if (meta->disk_size != d->size || (meta->overlay && d->ops->bind == NULL))
+        return false;
+    return d->ops->bind == NULL ||
+           memcmp(d->id, meta->overlay ? meta->id : disk_id_fresh, DISK_ID_SIZE) == 0;
+}
+
+static int snap_check(int memory_fd, const struct disk *disk, const struct state_meta *meta,
                       struct error *err)
 {
     uint8_t trailer[STATE_TRAILER];
@@ -173,8 +194,6 @@ static int snap_check(int memory_fd, uint64_t disk_size, const struct state_meta
     if (meta->vcpus == 0 || meta->vcpus > LAYOUT_MAX_VCPUS || meta->memory_size < MEM_MIN_SIZE ||
         meta->memory_size > MEM_MAX_SIZE)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the state file is damaged");
-    if (meta->disk_size != disk_size)
-        return error_set(err, ERROR_INVALID_ARGUMENT, "the disk does not belong to the snapshot");
     if (fstat(memory_fd, &st) < 0 || (uint64_t)st.st_size != meta->memory_size + STATE_TRAILER)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the memory file is damaged or cut short");
     struct iovec iov = {trailer, sizeof(trailer)};
@@ -187,6 +206,8 @@ static int snap_check(int memory_fd, uint64_t disk_size, const struct state_meta
     if (rv == 0 && snap_mtime(&st) != meta->memory_mtime)
         return error_set(err, ERROR_INVALID_ARGUMENT,
                          "the memory file was written to after the snapshot");
+    if (rv == 0 && !snap_disk_fits(disk, meta))
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the disk is not that of the snapshot");
     return rv;
 }
 
@@ -220,8 +241,9 @@ static int snap_load_kvm(struct vm *vm, struct cursor *sections)
         rv = kvm_load(&vm->kvm, &c);
     for (unsigned int i = 0; rv == 0 && i < vm->vcpus; i++) {
         rv = state_section(sections, STATE_VCPU, &c);
+        cleanup_free struct kvm_cpuid2 *t = vm_cpuid(vm, i);
         if (rv == 0)
-            rv = vcpu_load(&vm->vcpu[i], &c);
+            rv = t != NULL ? vcpu_load(&vm->vcpu[i], t, &c) : -ENOMEM;
     }
     return rv;
 }
@@ -246,13 +268,13 @@ static int snap_new_generation(struct vm *vm)
     return 0;
 }
 
-int snapshot_open(struct snapshot *s, int state_fd, int memory_fd, uint64_t disk_size,
+int snapshot_open(struct snapshot *s, int state_fd, int memory_fd, const struct disk *disk,
                   struct error *err)
 {
     int rv = snap_read_state(state_fd, &s->file, err);
     if (rv == 0)
         rv = state_open(s->file.data, s->file.len, &s->meta, &s->sections, err);
-    return rv == 0 ? snap_check(memory_fd, disk_size, &s->meta, err) : rv;
+    return rv == 0 ? snap_check(memory_fd, disk, &s->meta, err) : rv;
 }
 
 int snapshot_load(struct snapshot *s, struct vm *vm, struct error *err)

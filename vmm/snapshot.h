@@ -2,6 +2,7 @@
 /*
  * snapshot.h - a paused VM into two files, and the two files into a VM that has not run.
  *
+ * The overlay of the disk, which the caller copies while the VM is paused, gets the snapshot's id.
  * state.h has their framing; each part of the machine writes and reads its own section.
  */
 #ifndef CORRAL_VMM_SNAPSHOT_H
@@ -20,7 +21,7 @@ struct snapshot {
 /* The VM is paused; both files are empty, regular and stay the caller's. */
 int snapshot_save(struct vm *vm, int state_fd, int memory_fd, struct error *err);
 
-int snapshot_open(struct snapshot *s, int state_fd, int memory_fd, uint64_t disk_size,
+int snapshot_open(struct snapshot *s, int state_fd, int memory_fd, const struct disk *disk,
                   struct error *err);
 /* Into a VM with as many vCPUs, over the memory file's mapping: state, then what makes it another
  * machine than its origin. */

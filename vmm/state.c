@@ -28,7 +28,7 @@ struct state_header {
     uint32_t vcpus;
     uint32_t sections_crc;
     uint64_t memory_mtime;
-    uint32_t reserved;
+    uint32_t overlay;
     uint32_t header_crc; /* of everything before */
 };
 _Static_assert(sizeof(struct state_header) == 80, "state header layout");
@@ -77,6 +77,7 @@ int state_finish(struct buf *b, const struct state_meta *meta)
         .memory_mtime = meta->memory_mtime,
         .disk_size = meta->disk_size,
         .vcpus = meta->vcpus,
+        .overlay = meta->overlay,
         .sections_crc = crc32_update(0, b->data + sizeof(h), b->len - sizeof(h)),
     };
     memcpy(h.id, meta->id, sizeof(h.id));
@@ -108,6 +109,7 @@ int state_open(const void *data, size_t len, struct state_meta *ret, struct curs
         .disk_size = h.disk_size,
         .vcpus = h.vcpus,
         .cpu = h.cpu,
+        .overlay = h.overlay != 0,
     };
     memcpy(ret->id, h.id, sizeof(ret->id));
     *ret_sections = cursor_on(sections, sections_len);

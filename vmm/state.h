@@ -11,10 +11,12 @@
 #ifndef CORRAL_VMM_STATE_H
 #define CORRAL_VMM_STATE_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/error.h"
 
-#define STATE_VERSION  3u
+#define STATE_VERSION  4u
 #define STATE_MAX_SIZE (1u << 20)
 #define STATE_ID_SIZE  16u
 #define STATE_TRAILER  4096u /* bytes behind the RAM in the memory file */
@@ -36,6 +38,7 @@ struct state_meta {
     uint64_t disk_size;
     uint32_t vcpus;
     uint32_t cpu; /* cpuid_fingerprint */
+    bool overlay; /* the disk has an overlay, with the id above */
 };
 
 /* Writing: start, sections, finish. Memory failure is remembered by the buffer. */

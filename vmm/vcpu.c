@@ -186,6 +186,9 @@ static void *vcpu_thread(void *arg)
             continue;
         }
         v->parked = false;
+        /* Here and nowhere else, under the lock like the wish itself: a vCPU that is asked to park
+         * and to run again before it noticed either must not find the old request. */
+        __atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_RELEASE);
         (void)pthread_mutex_unlock(v->lock);
         alive = vcpu_run(v);
         (void)pthread_mutex_lock(v->lock);
@@ -222,7 +225,6 @@ int vcpu_start(struct vcpu *v)
 
 void vcpu_resume(struct vcpu *v)
 {
-    __atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_RELEASE);
     v->want_run = true;
     v->parked = false;
     (void)pthread_cond_signal(&v->wake);

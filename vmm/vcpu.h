@@ -67,7 +67,7 @@ void vcpu_done(struct vcpu *v);
 
 /* vcpu_state.c: everything the kernel knows of a parked vCPU. */
 int vcpu_save(const struct vcpu *v, const struct kvm *k, struct buf *out);
-int vcpu_load(struct vcpu *v, struct cursor *c);
+int vcpu_load(struct vcpu *v, struct kvm_cpuid2 *cpuid, struct cursor *c);
 
 /* Once per process: the signal that interrupts KVM_RUN. */
 int vcpu_init_signal(void);

@@ -77,34 +77,6 @@ static int vcpu_load_part(int fd, const struct vcpu_part *p, struct cursor *c)
     return ioctl(fd, p->set, &any) < 0 ? -errno : 0;
 }
 
-static int vcpu_save_cpuid(int fd, struct buf *out)
-{
-    cleanup_free struct kvm_cpuid2 *t = cpuid_new();
-    if (t == NULL)
-        return -ENOMEM;
-    if (ioctl(fd, KVM_GET_CPUID2, t) < 0)
-        return -errno;
-    (void)buf_u32(out, t->nent);
-    (void)buf_append(out, t->entries, t->nent * sizeof(t->entries[0]));
-    return 0;
-}
-
-/* The table of the snapshot, not one made anew: it is the one that the guest has read. */
-static int vcpu_load_cpuid(int fd, struct cursor *c)
-{
-    cleanup_free struct kvm_cpuid2 *t = cpuid_new();
-    if (t == NULL)
-        return -ENOMEM;
-    t->nent = cursor_u32(c);
-    if (t->nent > CPUID_MAX)
-        return -EINVAL;
-    const uint8_t *p = cursor_bytes(c, t->nent * sizeof(t->entries[0]));
-    if (p == NULL)
-        return -EINVAL;
-    memcpy(t->entries, p, t->nent * sizeof(t->entries[0]));
-    return ioctl(fd, KVM_SET_CPUID2, t) < 0 ? -errno : 0;
-}
-
 /* The registers the kernel would save, without those of an interface no guest is offered. */
 static int vcpu_list_msrs(const struct kvm *k, struct vcpu_msrs *m)
 {
@@ -193,8 +165,6 @@ int vcpu_save(const struct vcpu *v, const struct kvm *k, struct buf *out)
 {
     int tsc_khz = ioctl(v->fd, KVM_GET_TSC_KHZ, 0);
     int rv = vcpu_save_part(v->fd, &vcpu_mp_state, out);
-    if (rv == 0)
-        rv = vcpu_save_cpuid(v->fd, out);
     (void)buf_u32(out, tsc_khz > 0 ? (uint32_t)tsc_khz : 0);
     for (size_t i = 0; rv == 0 && i < ARRAY_SIZE(vcpu_parts); i++)
         rv = vcpu_save_part(v->fd, &vcpu_parts[i], out);
@@ -205,12 +175,14 @@ int vcpu_save(const struct vcpu *v, const struct kvm *k, struct buf *out)
     return rv;
 }
 
-int vcpu_load(struct vcpu *v, struct cursor *c)
+int vcpu_load(struct vcpu *v, struct kvm_cpuid2 *cpuid, struct cursor *c)
 {
     struct kvm_mp_state mp_state;
     int rv = state_get_blob(c, &mp_state, sizeof(mp_state));
-    if (rv == 0)
-        rv = vcpu_load_cpuid(v->fd, c);
+    /* Of the policy, and not of the file: which features a guest has is not for a file to say. It
+     * is the table that the guest has read, or the fingerprint would be another. */
+    if (rv == 0 && ioctl(v->fd, KVM_SET_CPUID2, cpuid) < 0)
+        rv = -errno;
     uint32_t tsc_khz = cursor_u32(c);
     /* On a host with another frequency KVM scales the TSC, or refuses here. */
     if (rv == 0 && tsc_khz != 0 && ioctl(v->fd, KVM_SET_TSC_KHZ, (unsigned long)tsc_khz) < 0)

@@ -20,6 +20,65 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rings are little-endian");
 
+/*@ predicate virtq_ok(struct virtq *q) = \valid(q) &&
+  @     (q->ready ==> 0 < q->size <= VIRTQ_MAX_SIZE && \valid_read(q->mem) &&
+  @                   in_ram(q->mem, q->desc, 16 * q->size) &&
+  @                   in_ram(q->mem, q->avail, 6 + 2 * q->size) &&
+  @                   in_ram(q->mem, q->used, 6 + 8 * q->size));
+  @
+  @ predicate chain_ok(struct virtq_chain *c, struct mem *m) =
+  @     c->n_out + c->n_in <= VIRTQ_MAX_SIZE &&
+  @     c->out_len + c->in_len <= (c->n_out + c->n_in) * 0xffffffff &&
+  @     \forall integer k; 0 <= k < c->n_out + c->n_in ==>
+  @         c->iov[k].iov_len > 0 && in_ram(m, c->iov[k].iov_base, c->iov[k].iov_len);
+  @*/
+
+static struct vring_avail *virtq_avail(const struct virtq *q)
+{
+    return q->avail;
+}
+
+static struct vring_used *virtq_used(const struct virtq *q)
+{
+    return q->used;
+}
+
+/*
+ * The loads from the rings that virtq_pop makes. For the proofs (test/proof) each gives any value
+ * at any time: a driver may write whatever it likes between two of them.
+ */
+
+/*@ requires i < q->size;
+  @ assigns \nothing;
+  @*/
+static uint64_t virtq_load_desc(const struct virtq *q, uint16_t i, unsigned int word)
+{
+    return __atomic_load_n(&((const uint64_t *)q->desc)[2 * (size_t)i + word], __ATOMIC_RELAXED);
+}
+
+/*@ requires slot < q->size;
+  @ assigns \nothing;
+  @*/
+static uint16_t virtq_load_avail(const struct virtq *q, uint16_t slot)
+{
+    return __atomic_load_n(&virtq_avail(q)->ring[slot], __ATOMIC_RELAXED);
+}
+
+/* Pairs with the driver's release of the index after it filled ring and descriptors. */
+/*@ requires \valid_read(q);
+  @ assigns \nothing;
+  @*/
+static uint16_t virtq_load_idx(const struct virtq *q)
+{
+    return __atomic_load_n(&virtq_avail(q)->idx, __ATOMIC_ACQUIRE);
+}
+
+/*@ requires \valid(q) && \valid_read(mem) && \separated(q, mem);
+  @ assigns *q;
+  @ ensures ok: \result == 0 ==> virtq_ok(q) && q->ready;
+  @ ensures power: \result == 0 ==> (q->size & (q->size - 1)) == 0;
+  @ ensures refused: \result != 0 ==> q->ready == \old(q->ready) && q->desc == \old(q->desc);
+  @*/
 int virtq_enable(struct virtq *q, const struct mem *mem, bool event_idx)
 {
     size_t n = q->size;
@@ -50,10 +109,13 @@ void virtq_reset(struct virtq *q)
 }
 
 /* One copy, in two loads: the driver may rewrite the descriptor at any time. */
-static struct vring_desc virtq_copy_desc(const uint64_t shared[2])
+/*@ requires \valid_read(q) && i < q->size;
+  @ assigns \nothing;
+  @*/
+static struct vring_desc virtq_copy_desc(const struct virtq *q, uint16_t i)
 {
-    uint64_t addr = __atomic_load_n(&shared[0], __ATOMIC_RELAXED);
-    uint64_t rest = __atomic_load_n(&shared[1], __ATOMIC_RELAXED);
+    uint64_t addr = virtq_load_desc(q, i, 0);
+    uint64_t rest = virtq_load_desc(q, i, 1);
     return (struct vring_desc){
         .addr = addr,
         .len = (uint32_t)rest,
@@ -62,6 +124,14 @@ static struct vring_desc virtq_copy_desc(const uint64_t shared[2])
     };
 }
 
+/*@ requires \valid_read(q) && \valid_read(q->mem) && \valid(c) && \valid_read(d);
+  @ requires \separated(c, q, q->mem, d);
+  @ requires chain_ok(c, q->mem) && c->n_out + c->n_in < VIRTQ_MAX_SIZE;
+  @ assigns c->n_out, c->n_in, c->out_len, c->in_len, c->iov[0 .. VIRTQ_MAX_SIZE - 1];
+  @ ensures ok: chain_ok(c, q->mem);
+  @ ensures one: c->n_out + c->n_in <= \old(c->n_out + c->n_in) + 1;
+  @ ensures order: \result == 0 && \old(c->in_len) > 0 ==> c->n_out == \old(c->n_out);
+  @*/
 static int virtq_add_segment(const struct virtq *q, struct virtq_chain *c,
                              const struct vring_desc *d)
 {
@@ -86,28 +156,42 @@ static int virtq_add_segment(const struct virtq *q, struct virtq_chain *c,
     return 0;
 }
 
+/*@ requires virtq_ok(q) && \valid(c) && \separated(c, q, q->mem);
+  @ assigns *c, q->last_avail;
+  @ ensures chain: \result == 1 ==> chain_ok(c, q->mem) && c->head < q->size;
+  @ ensures taken: \result == 1 ==> q->last_avail == (uint16_t)(\old(q->last_avail) + 1);
+  @ ensures left: \result != 1 ==> q->last_avail == \old(q->last_avail);
+  @*/
 int virtq_pop(struct virtq *q, struct virtq_chain *c)
 {
     if (!q->ready)
         return 0;
-    /* Pairs with the driver's release of the index after it filled ring and descriptors. */
-    uint16_t avail = __atomic_load_n(&q->avail->idx, __ATOMIC_ACQUIRE);
+    uint16_t avail = virtq_load_idx(q);
     uint16_t waiting = (uint16_t)(avail - q->last_avail);
     if (waiting == 0)
         return 0;
     /* The driver cannot have more chains waiting than the ring has entries. */
     if (waiting > q->size)
         return -EPROTO;
-    uint16_t slot = q->last_avail & (uint16_t)(q->size - 1);
-    uint16_t i = __atomic_load_n(&q->avail->ring[slot], __ATOMIC_RELAXED);
+    uint16_t slot = q->last_avail % q->size;
+    uint16_t i = virtq_load_avail(q, slot);
     c->head = i;
     c->n_out = c->n_in = 0;
     c->out_len = c->in_len = 0;
+    /*@ loop invariant 0 <= n <= q->size;
+      @ loop invariant c->n_out + c->n_in <= n;
+      @ loop invariant chain_ok(c, q->mem);
+      @ loop invariant n > 0 ==> c->head < q->size;
+      @ loop invariant n == 0 ==> c->head == i;
+      @ loop assigns n, i, c->n_out, c->n_in, c->out_len, c->in_len,
+      @     c->iov[0 .. VIRTQ_MAX_SIZE - 1];
+      @ loop variant q->size - n;
+      @*/
     for (uint16_t n = 0;; n++) {
         /* A chain is at most as long as the queue, so a circle of descriptors ends here. */
         if (i >= q->size || n == q->size)
             return -EPROTO;
-        struct vring_desc d = virtq_copy_desc(q->desc + 2 * (size_t)i);
+        struct vring_desc d = virtq_copy_desc(q, i);
         int rv = virtq_add_segment(q, c, &d);
         if (rv < 0)
             return rv;
@@ -127,12 +211,12 @@ void virtq_unpop(struct virtq *q)
 void virtq_push(struct virtq *q, uint16_t head, uint32_t len)
 {
     /* The element is only written, never read back: what the driver does to it is of no account. */
-    struct vring_used_elem *e = &q->used->ring[q->used_idx & (q->size - 1)];
+    struct vring_used_elem *e = &virtq_used(q)->ring[q->used_idx & (q->size - 1)];
     e->id = head;
     e->len = len;
     q->used_idx++;
     /* Pairs with the driver's acquire of the index: element and buffers come first. */
-    __atomic_store_n(&q->used->idx, q->used_idx, __ATOMIC_RELEASE);
+    __atomic_store_n(&virtq_used(q)->idx, q->used_idx, __ATOMIC_RELEASE);
 }
 
 bool virtq_wants_irq(struct virtq *q)
@@ -144,9 +228,9 @@ bool virtq_wants_irq(struct virtq *q)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     q->signalled = q->used_idx;
     if (!q->event_idx)
-        return (__atomic_load_n(&q->avail->flags, __ATOMIC_RELAXED) & VRING_AVAIL_F_NO_INTERRUPT) ==
-               0;
-    uint16_t event = __atomic_load_n(&q->avail->ring[q->size], __ATOMIC_RELAXED);
+        return (__atomic_load_n(&virtq_avail(q)->flags, __ATOMIC_RELAXED) &
+                VRING_AVAIL_F_NO_INTERRUPT) == 0;
+    uint16_t event = __atomic_load_n(&virtq_avail(q)->ring[q->size], __ATOMIC_RELAXED);
     return (uint16_t)(q->used_idx - event - 1) < (uint16_t)(q->used_idx - old);
 }
 
@@ -155,23 +239,23 @@ bool virtq_arm(struct virtq *q)
     if (!q->ready)
         return false;
     if (q->event_idx) {
-        uint16_t *event = (uint16_t *)(void *)&q->used->ring[q->size];
+        uint16_t *event = (uint16_t *)(void *)&virtq_used(q)->ring[q->size];
         __atomic_store_n(event, q->last_avail, __ATOMIC_RELAXED);
     }
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return __atomic_load_n(&q->avail->idx, __ATOMIC_ACQUIRE) != q->last_avail;
+    return __atomic_load_n(&virtq_avail(q)->idx, __ATOMIC_ACQUIRE) != q->last_avail;
 }
 
 uint16_t virtq_available(const struct virtq *q)
 {
-    return __atomic_load_n(&q->avail->idx, __ATOMIC_ACQUIRE);
+    return virtq_load_idx(q);
 }
 
 uint16_t virtq_arm_next(struct virtq *q)
 {
     uint16_t end = virtq_available(q);
     if (q->event_idx) {
-        uint16_t *event = (uint16_t *)(void *)&q->used->ring[q->size];
+        uint16_t *event = (uint16_t *)(void *)&virtq_used(q)->ring[q->size];
         __atomic_store_n(event, end, __ATOMIC_RELAXED);
     }
     __atomic_thread_fence(__ATOMIC_SEQ_CST);

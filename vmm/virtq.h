@@ -27,9 +27,8 @@ struct virtq {
     bool ready;
     bool event_idx; /* VIRTIO_RING_F_EVENT_IDX was negotiated */
     const struct mem *mem;
-    const uint64_t *desc; /* two words per descriptor; these three point into guest memory */
-    struct vring_avail *avail;
-    struct vring_used *used;
+    void *desc, *avail,
+        *used;           /* in guest memory: two words per descriptor, vring_avail, vring_used */
     uint16_t last_avail; /* next entry of the available ring to take */
     uint16_t used_idx;   /* next entry of the used ring to fill */
     uint16_t signalled;  /* used_idx at the last interrupt decision */

@@ -13,8 +13,12 @@
  * device writes the slot's other eventfd, and the kernel raises an edge on its line (KVM_IRQFD).
  * A device that asks for another turn while it runs on a vCPU thread wakes the loop through `wake`.
  *
- * Pause: each vCPU gets a signal and parks; vm_pause waits for all of them. While paused nothing
- * may change guest memory: notifications are taken and ignored, and vm_resume looks at every queue.
+ * The disk has a thread that does no more than transfers (disk_worker.h); it takes no part in the
+ * lock.
+ *
+ * Pause: each vCPU gets a signal and parks; vm_pause waits for all of them, and for the disk. While
+ * paused nothing may change guest memory: notifications are taken and ignored, and vm_resume looks
+ * at every queue.
  *
  * End: vm_end may run on any thread. It only notes the reason and stops the vCPUs; the loop tells
  * the world at the end of its turn, once.
@@ -27,8 +31,11 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
-#define VM_PAUSE_SECONDS 10
-#define VM_NOTIFY        0x50u /* offset of QueueNotify (virtio 1.2, 4.2.2) */
+#include "cpuid.h"
+#include "filter.h"
+
+#define VM_PAUSE_MS 10000u
+#define VM_NOTIFY   0x50u /* offset of QueueNotify (virtio 1.2, 4.2.2) */
 
 static void vm_enter(void *ctx)
 {
@@ -80,6 +87,17 @@ static void vm_woken(struct loop_source *s, uint32_t events)
     (void)!read(s->fd, &count, sizeof(count));
 }
 
+/* Requests that are done while the machine is paused wait for it, as notifications do. */
+static void vm_disk_done(struct loop_source *s, uint32_t events)
+{
+    struct vm *vm = container_of(s, struct vm, disk_done);
+    uint64_t count;
+    (void)events;
+    (void)!read(s->fd, &count, sizeof(count));
+    if (vm->state == CTL_STATE_RUNNING)
+        virtio_blk_resume(&vm->blk);
+}
+
 /* Making. */
 
 static int vm_init_lock(struct vm *vm)
@@ -125,6 +143,7 @@ static void vm_init_empty(struct vm *vm)
 int vm_init(struct vm *vm)
 {
     vm_init_empty(vm);
+    vm->pause_ms = VM_PAUSE_MS;
     int rv = vm_init_lock(vm);
     return rv == 0 ? vm_init_loop(vm) : rv;
 }
@@ -149,8 +168,39 @@ int vm_attach(struct vm *vm, unsigned int i, struct virtio_dev *dev)
     return rv;
 }
 
+struct kvm_cpuid2 *vm_cpuid(const struct vm *vm, unsigned int i)
+{
+    struct kvm_cpuid2 *t = cpuid_new();
+    if (t == NULL)
+        return NULL;
+    t->nent = vm->cpuid->nent;
+    memcpy(t->entries, vm->cpuid->entries, t->nent * sizeof(t->entries[0]));
+    cpuid_policy(t, i, vm->vcpus, vm->kvm.tsc_deadline);
+    return t;
+}
+
+int vm_init_disk(struct vm *vm)
+{
+    int rv = disk_worker_init(&vm->disk_worker, vm->disk);
+    if (rv < 0)
+        return rv;
+    vm->disk_done = (struct loop_source){.fd = vm->disk_worker.done_fd, .ready = vm_disk_done};
+    return loop_add(&vm->loop, &vm->disk_done, EPOLLIN);
+}
+
+static void vm_begin_disk_thread(void *ctx)
+{
+    const struct vm *vm = ctx;
+    if (vm->seccomp && filter_install(FILTER_DISK) < 0)
+        abort();
+}
+
 int vm_start_threads(struct vm *vm, struct error *err)
 {
+    int started = disk_worker_start(&vm->disk_worker, vm_begin_disk_thread, vm);
+    if (started < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, started,
+                               "the disk's thread cannot be made");
     for (unsigned int i = 0; i < vm->vcpus; i++) {
         int rv = vcpu_start(&vm->vcpu[i]);
         if (rv < 0)
@@ -188,21 +238,51 @@ static bool vm_at_rest(const struct vm *vm)
     return true;
 }
 
+static struct timespec vm_deadline(uint64_t ms)
+{
+    struct timespec at;
+    uint64_t ns = loop_now() + ms * 1000000u;
+    at.tv_sec = (time_t)(ns / 1000000000u);
+    at.tv_nsec = (long)(ns % 1000000000u);
+    return at;
+}
+
+/* Gives the lock up while it waits: a vCPU may have to finish a device access first. */
+static int vm_wait_for_rest(struct vm *vm, const struct timespec *until)
+{
+    while (!vm_at_rest(vm)) {
+        if (pthread_cond_timedwait(&vm->rest, &vm->lock, until) == ETIMEDOUT)
+            return -ETIMEDOUT;
+    }
+    return 0;
+}
+
+/* The pause has failed: the vCPUs that came to rest run on, and the machine is as it was. */
+static void vm_pause_undo(struct vm *vm)
+{
+    if (vm->state != CTL_STATE_RUNNING || vm->exit != CTL_EXIT_NONE)
+        return;
+    for (unsigned int i = 0; i < vm->vcpus; i++)
+        vcpu_resume(&vm->vcpu[i]);
+}
+
 int vm_pause(struct vm *vm)
 {
-    struct timespec until;
     if (vm->state == CTL_STATE_EXITED)
         return -EINVAL;
     for (unsigned int i = 0; i < vm->vcpus; i++)
         vcpu_kick(&vm->vcpu[i]);
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += VM_PAUSE_SECONDS;
-    while (!vm_at_rest(vm)) {
-        /* Gives the lock up: a vCPU may have to finish a device access first. */
-        if (pthread_cond_timedwait(&vm->rest, &vm->lock, &until) == ETIMEDOUT)
-            return -ETIMEDOUT;
+    struct timespec until = vm_deadline(vm->pause_ms);
+    int rv = vm_wait_for_rest(vm, &until);
+    /* The disk comes to rest as well: a request that is under way writes to guest memory. */
+    if (rv == 0 && vm->state == CTL_STATE_RUNNING)
+        rv = disk_worker_wait(&vm->disk_worker, &until);
+    if (rv < 0) {
+        vm_pause_undo(vm);
+        return rv;
     }
     if (vm->state == CTL_STATE_RUNNING) {
+        virtio_blk_settle(&vm->blk);
         vm->state = CTL_STATE_PAUSED;
         if (kvm_get_clock(&vm->kvm, &vm->clock) < 0)
             vm->clock = 0;

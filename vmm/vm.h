@@ -45,6 +45,8 @@ struct vm {
     struct bus mmio, pio;
     struct serial serial;
     struct disk *disk; /* owned */
+    struct disk_worker disk_worker;
+    struct loop_source disk_done; /* the worker's eventfd */
     struct virtio_blk blk;
     struct virtio_vsock vsock;
     struct virtio_rng rng;
@@ -57,7 +59,8 @@ struct vm {
     struct kvm_cpuid2 *cpuid; /* owned; what the host supports */
     uint32_t cpu;             /* fingerprint */
     bool seccomp;
-    int pagemap_fd; /* not owned */
+    int pagemap_fd;    /* not owned */
+    uint32_t pause_ms; /* most that a pause waits for the machine to come to rest */
     enum ctl_state state;
     uint64_t clock; /* of the guest at the pause; 0: unknown */
     enum ctl_exit exit;
@@ -70,12 +73,19 @@ struct vm {
 int vm_init(struct vm *vm);
 /* Puts a device into slot `i`: eventfds for its notifications and its interrupt, tied to KVM. */
 int vm_attach(struct vm *vm, unsigned int i, struct virtio_dev *dev);
-/* Starts the vCPU threads, at rest. Nothing after this can fail. With the lock held or without. */
+/* What vCPU `i` of this machine is to be like, by the policy of cpuid.h; to be freed. NULL: no
+ * memory. */
+struct kvm_cpuid2 *vm_cpuid(const struct vm *vm, unsigned int i);
+/* The worker of vm->disk, which the loop hears; without a thread yet. */
+int vm_init_disk(struct vm *vm);
+/* Starts the threads of the disk and of the vCPUs, the latter at rest. Nothing after this can fail.
+ * With the lock held or without. */
 int vm_start_threads(struct vm *vm, struct error *err);
 
 /* 0, -EALREADY when it runs, -EINVAL once it has ended. To the guest a pause takes no time. */
 int vm_resume(struct vm *vm);
-/* Returns when every vCPU is at rest; -ETIMEDOUT when one does not come. */
+/* Returns when every vCPU and the disk are at rest. -ETIMEDOUT when one of them does not come: the
+ * others run on, and the state is what it was. */
 int vm_pause(struct vm *vm);
 /* Prepares the pages of a list, and forgets the list. The vCPUs are at rest. */
 void vm_prefetch(struct vm *vm, struct workset *w);

@@ -29,7 +29,19 @@ void vsock_conn_done(struct vsock_conn *c)
     c->state = VSOCK_DEAD;
 }
 
+/*@ predicate credit_ok(struct vsock_conn *c) =
+  @     \valid(c) && (uint32_t)(c->rx_cnt - c->fwd_cnt) <= VSOCK_BUFFER;
+  @
+  @ predicate ring_ok(struct vsock_conn *c) =
+  @     \valid(c) && c->ring_head < VSOCK_BUFFER && c->ring_len <= VSOCK_BUFFER;
+  @*/
+
 /* The guest's payload must fit into the space that we announced. */
+/*@ requires credit_ok(c);
+  @ assigns \nothing;
+  @ ensures bound: \result ==>
+  @     len <= VSOCK_MAX_DATA && (uint32_t)(c->rx_cnt - c->fwd_cnt) + len <= VSOCK_BUFFER;
+  @*/
 static bool conn_within_credit(const struct vsock_conn *c, uint32_t len)
 {
     uint32_t in_flight = c->rx_cnt - c->fwd_cnt;
@@ -90,6 +102,11 @@ enum vsock_action vsock_conn_packet(struct vsock_conn *c, const struct virtio_vs
     }
 }
 
+/*@ requires \valid_read(c);
+  @ assigns \nothing;
+  @ ensures room: \result <= c->peer_alloc;
+  @ ensures credit: \result > 0 ==> (uint32_t)(c->tx_cnt - c->peer_fwd) + \result <= c->peer_alloc;
+  @*/
 uint32_t vsock_conn_room(const struct vsock_conn *c)
 {
     uint32_t in_flight = c->tx_cnt - c->peer_fwd;
@@ -102,6 +119,25 @@ void vsock_conn_sent(struct vsock_conn *c, uint32_t len)
     c->tx_cnt += len;
 }
 
+/* Where `len` bytes more go: to the place returned, `*ret_first` of them before the ring's end, and
+ * the rest to its start. */
+/*@ requires ring_ok(c) && c->ring_len + len <= VSOCK_BUFFER;
+  @ requires \valid(ret_first) && \separated(c, ret_first);
+  @ assigns *ret_first;
+  @ ensures first: \result < VSOCK_BUFFER && \result + *ret_first <= VSOCK_BUFFER;
+  @ ensures rest: *ret_first <= len && len - *ret_first <= c->ring_head + VSOCK_BUFFER;
+  @ ensures free: c->ring_head + c->ring_len < VSOCK_BUFFER ==>
+  @     \result == c->ring_head + c->ring_len && len - *ret_first <= c->ring_head;
+  @ ensures behind: c->ring_head + c->ring_len >= VSOCK_BUFFER ==>
+  @     \result + len <= c->ring_head && *ret_first == len;
+  @*/
+static uint32_t conn_ring_tail(const struct vsock_conn *c, uint32_t len, uint32_t *ret_first)
+{
+    uint32_t tail = (c->ring_head + c->ring_len) % VSOCK_BUFFER;
+    *ret_first = MIN(len, VSOCK_BUFFER - tail);
+    return tail;
+}
+
 int vsock_conn_store(struct vsock_conn *c, const struct iovec *iov, size_t n, size_t offset,
                      uint32_t len)
 {
@@ -112,17 +148,35 @@ int vsock_conn_store(struct vsock_conn *c, const struct iovec *iov, size_t n, si
         c->ring_head = 0;
     }
     /* conn_within_credit keeps ring_len + len within the buffer. */
-    uint32_t tail = (c->ring_head + c->ring_len) % VSOCK_BUFFER;
-    uint32_t first = MIN(len, VSOCK_BUFFER - tail);
+    uint32_t first, tail = conn_ring_tail(c, len, &first);
     (void)iov_read(iov, n, offset, c->ring + tail, first);
     (void)iov_read(iov, n, offset + first, c->ring, len - first);
     c->ring_len += len;
     return 0;
 }
 
+/* How many of the kept bytes lie before the ring's end; the rest is at its start. */
+/*@ requires ring_ok(c);
+  @ assigns \nothing;
+  @ ensures first: c->ring_head + \result <= VSOCK_BUFFER && \result <= c->ring_len;
+  @ ensures rest: c->ring_len - \result <= c->ring_head;
+  @ ensures some: c->ring_len > 0 ==> \result > 0;
+  @*/
+static uint32_t conn_ring_first(const struct vsock_conn *c)
+{
+    return MIN(c->ring_len, VSOCK_BUFFER - c->ring_head);
+}
+
+/*@ requires ring_ok(c) && \valid(out + (0 .. 1)) && \separated(c, out + (0 .. 1));
+  @ requires \valid(c->ring + (0 .. VSOCK_BUFFER - 1));
+  @ assigns out[0 .. 1];
+  @ ensures pieces: \result <= 2;
+  @ ensures none: c->ring_len == 0 ==> \result == 0;
+  @ ensures one: \result >= 1 ==> 0 < out[0].iov_len <= VSOCK_BUFFER - c->ring_head;
+  @*/
 size_t vsock_conn_stored(const struct vsock_conn *c, struct iovec out[2])
 {
-    uint32_t first = MIN(c->ring_len, VSOCK_BUFFER - c->ring_head);
+    uint32_t first = conn_ring_first(c);
     if (c->ring_len == 0)
         return 0;
     out[0] = (struct iovec){c->ring + c->ring_head, first};

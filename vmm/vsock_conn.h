@@ -12,7 +12,8 @@
  *   state      waits for                          at most
  *   GREETING   the host client's CONNECT line     VSOCK_WAIT_MS
  *   REQUESTED  RESPONSE or RST from the guest     VSOCK_WAIT_MS
- *   OPEN       data and credit, either way        -
+ *   OPEN       data and credit, either way        -, or VSOCK_DRAIN_MS without progress once
+ *                                                 the host client has closed its socket
  *   CLOSING    RST from the guest                 VSOCK_WAIT_MS
  *   DRAINING   the host client to take the rest   VSOCK_DRAIN_MS without progress
  *   DEAD       the end of the turn, to be freed

@@ -107,7 +107,8 @@ void vsock_link_schedule(struct vsock_link *c)
 
 void vsock_link_wait(struct vsock_link *c)
 {
-    uint64_t ms = c->vsock.state == VSOCK_DRAINING ? VSOCK_DRAIN_MS : VSOCK_WAIT_MS;
+    bool delivers = c->vsock.state == VSOCK_DRAINING || c->vsock.state == VSOCK_OPEN;
+    uint64_t ms = delivers ? VSOCK_DRAIN_MS : VSOCK_WAIT_MS;
     loop_timer_set(c->mux->loop, &c->timeout, ms * NS_PER_MS);
 }
 
@@ -263,6 +264,17 @@ void vsock_link_payload(struct vsock_link *c, const struct iovec *iov, size_t n,
         vsock_link_reset(c);
 }
 
+/* The client has closed its socket. What it sent before still goes to the guest, as long as that
+ * takes some of it; when all of it has gone already, nothing is left but the closing. Without this
+ * a connection whose client had shut its sending side first would stay open for good. */
+static void link_client_gone(struct vsock_link *c)
+{
+    if ((c->vsock.own_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) != 0)
+        link_shut(c, VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND);
+    else
+        vsock_link_wait(c);
+}
+
 static void link_socket_ready(struct loop_source *s, uint32_t events)
 {
     struct vsock_link *c = container_of(s, struct vsock_link, socket);
@@ -278,6 +290,8 @@ static void link_socket_ready(struct loop_source *s, uint32_t events)
         vsock_link_reset(c); /* the client gave up: the guest must not accept a dead connection */
     else if ((c->vsock.state == VSOCK_OPEN || c->vsock.state == VSOCK_DRAINING) && c->writable)
         link_flush(c);
+    if (c->vsock.state == VSOCK_OPEN && c->hung_up)
+        link_client_gone(c);
     vsock_link_schedule(c);
 }
 
@@ -298,6 +312,8 @@ bool vsock_link_read(struct vsock_link *c, struct virtio_vsock_hdr *h, const str
         h->len = (uint32_t)got;
         vsock_conn_sent(&c->vsock, (uint32_t)got);
         c->mux->to_guest += (uint64_t)got;
+        if (c->hung_up)
+            vsock_link_wait(c);
         return true;
     }
     if (got < 0 && errno == EINTR)

@@ -92,8 +92,12 @@ static struct vsock_link *mux_find(struct vsock_mux *m, uint32_t host_port, uint
         if (c->vsock.host_port == host_port && c->vsock.guest_port == guest_port &&
             /* A greeting has no guest port yet; a draining one is dead to the guest, which may use
              * its ports again. */
-            c->vsock.state != VSOCK_GREETING && c->vsock.state != VSOCK_DRAINING)
+            c->vsock.state != VSOCK_GREETING && c->vsock.state != VSOCK_DRAINING) {
+            /* Packets of a connection come in runs. */
+            list_del(&c->link);
+            list_add_head(&m->conns, &c->link);
             return c;
+        }
     }
     return NULL;
 }

@@ -15,7 +15,8 @@
 #include "loop.h"
 #include "vsock_conn.h"
 
-#define VSOCK_MAX_CONNS  256u
+/* 512 flows and a few resolvers of the sandbox, and the operations of the server. */
+#define VSOCK_MAX_CONNS  832u
 #define VSOCK_MAX_RESETS 64u
 #define VSOCK_HOST_CID   2u
 

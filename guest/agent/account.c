@@ -108,14 +108,75 @@ int account_find(const char *name, struct account *ret)
     return account_search(name, 0, ret);
 }
 
-void account_self(struct account *ret)
+/* A user without an entry runs commands too. */
+static void account_unnamed(uid_t uid, gid_t gid, struct account *ret)
 {
-    if (account_search(NULL, geteuid(), ret) == 0)
-        return;
-    /* A user without an entry, as in a test, runs commands too. */
-    *ret = (struct account){.uid = geteuid(), .gid = getegid(), .group_count = 1};
+    *ret = (struct account){.uid = uid, .gid = gid, .group_count = 1};
     ret->groups[0] = ret->gid;
     (void)snprintf(ret->name, sizeof(ret->name), "%u", ret->uid);
     strcpy(ret->home, "/");
     strcpy(ret->shell, DEFAULT_SHELL);
+}
+
+int account_find_any(const char *name, struct account *ret)
+{
+    unsigned int uid;
+    if (account_find(name, ret) == 0)
+        return 0;
+    if (!parse_id(name, &uid))
+        return -ENOENT;
+    if (account_search(NULL, uid, ret) < 0)
+        account_unnamed(uid, uid, ret);
+    return 0;
+}
+
+void account_self(struct account *ret)
+{
+    if (account_search(NULL, geteuid(), ret) < 0)
+        account_unnamed(geteuid(), getegid(), ret);
+}
+
+void account_name_of(uid_t uid, char ret[ACCOUNT_NAME_MAX])
+{
+    struct account a;
+    if (account_search(NULL, uid, &a) == 0)
+        strcpy(ret, a.name);
+    else
+        (void)snprintf(ret, ACCOUNT_NAME_MAX, "%u", uid);
+}
+
+/* A line of /etc/group by name, or by `*gid` when `name` is NULL; fills the other one. */
+static int account_search_group(const char *name, gid_t *gid, char ret_name[ACCOUNT_NAME_MAX])
+{
+    char line[LINE_MAX_BYTES], *fields[GROUP_FIELDS];
+    FILE *f = fopen("/etc/group", "re");
+    int rv = -ENOENT;
+    while (f != NULL && rv < 0 && fgets(line, sizeof(line), f) != NULL) {
+        gid_t id;
+        if (!split_fields(line, fields, GROUP_FIELDS) || !parse_id(fields[2], &id) ||
+            strlen(fields[0]) >= ACCOUNT_NAME_MAX)
+            continue;
+        if (name != NULL ? strcmp(fields[0], name) != 0 : id != *gid)
+            continue;
+        strcpy(ret_name, fields[0]);
+        *gid = id;
+        rv = 0;
+    }
+    if (f != NULL)
+        (void)fclose(f);
+    return rv;
+}
+
+void account_group_name_of(gid_t gid, char ret[ACCOUNT_NAME_MAX])
+{
+    if (account_search_group(NULL, &gid, ret) < 0)
+        (void)snprintf(ret, ACCOUNT_NAME_MAX, "%u", gid);
+}
+
+int account_find_group(const char *name, gid_t *ret)
+{
+    char ignored[ACCOUNT_NAME_MAX];
+    if (account_search_group(name, ret, ignored) == 0)
+        return 0;
+    return parse_id(name, ret) ? 0 : -ENOENT;
 }

@@ -26,6 +26,14 @@ struct account {
 
 /* Fills *ret from the files. -ENOENT: no such user. */
 int account_find(const char *name, struct account *ret);
+/* By name or, when there is none of that name, by number; a number without an entry is an account
+ * with no name, no home and the group of the same number. -ENOENT: neither. */
+int account_find_any(const char *name, struct account *ret);
+/* Names of ids, or the numbers. */
+void account_name_of(uid_t uid, char ret[ACCOUNT_NAME_MAX]);
+void account_group_name_of(gid_t gid, char ret[ACCOUNT_NAME_MAX]);
+/* By name or by number. -ENOENT. */
+int account_find_group(const char *name, gid_t *ret);
 /* The account of the calling process. */
 void account_self(struct account *ret);
 

@@ -11,6 +11,7 @@
 #include "agent/kept.h"
 #include "agent/listener.h"
 #include "agent/loop.h"
+#include "agent/process/table.h"
 #include "agent/sink.h"
 
 struct conn_dispatch;
@@ -25,8 +26,8 @@ struct agent {
     struct list conns;
     unsigned int conn_count;
     unsigned int greeting_count;
-    struct list execs; /* ops/exec.c: commands whose main process is alive */
     struct sinks sinks;
+    struct processes processes;
     struct kepts kepts;
     struct bridge bridge;
     uint64_t started_at; /* us, monotonic */

@@ -80,7 +80,7 @@ static int bridge_make_run_dir(const char *dir)
 void bridge_init(struct bridge *b, struct agent *agent, const char *const *command,
                  const char *run_dir)
 {
-    *b = (struct bridge){.agent = agent, .command = command, .listen_fd = -1};
+    *b = (struct bridge){.agent = agent, .command = command, .listen_fd = -1, .tree = TREE_NONE};
     timer_init(&b->timer, bridge_timer);
     list_init(&b->calls);
     list_init(&b->waiting);
@@ -133,10 +133,13 @@ static int bridge_spawn(struct bridge *b)
         .stderr_fd = log_writer,
         .extra_fd = b->listen_fd,
         .die_with_agent = true,
+        .tree = &b->tree,
     };
     /* Nobody reads the status: a bridge that cannot be executed ends like one that crashes. */
     cleanup_close int status = -1;
-    return spawn_start(&s, &b->pid, &status);
+    int rv = spawn_start(&s, &b->pid, &status);
+    b->tree.leader = rv == 0 ? b->pid : 0;
+    return rv;
 }
 
 /* A waiter may start to wait again while it is called. It is not called twice. */
@@ -349,7 +352,7 @@ static void bridge_call_give_up(struct bridge_call *call)
 {
     log_warn("code bridge did not answer, ending it", "pid=%d", call->bridge->pid);
     if (call->bridge->pid > 0)
-        spawn_kill(call->bridge->pid);
+        tree_kill(&call->bridge->tree);
     bridge_call_answer(call, BRIDGE_GONE);
 }
 
@@ -395,7 +398,7 @@ void bridge_done(struct bridge *b)
     timer_stop(&b->timer);
     bridge_calls_fail(b);
     if (b->pid > 0)
-        spawn_kill(b->pid);
+        tree_kill(&b->tree);
     if (b->listen_fd >= 0) {
         (void)close(b->listen_fd);
         (void)unlink(b->socket_path);

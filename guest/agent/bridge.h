@@ -21,6 +21,7 @@
 
 #include "agent/account.h"
 #include "agent/loop.h"
+#include "agent/process/tree.h"
 
 #define BRIDGE_BACKOFF_MIN  (100 * 1000ull)   /* us; doubles */
 #define BRIDGE_BACKOFF_MAX  (5 * 1000000ull)  /* us */
@@ -57,7 +58,8 @@ struct bridge {
     char socket_path[108];
     int listen_fd; /* -1 unless RUNNING */
     pid_t pid;     /* 0 unless RUNNING */
-    bool up;       /* it has answered a request of ours since its start */
+    struct tree tree;
+    bool up; /* it has answered a request of ours since its start */
     unsigned int failures;
     uint64_t started_at, ended_at; /* us */
     struct timer timer;

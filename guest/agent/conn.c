@@ -323,14 +323,18 @@ static const struct errno_code errno_codes[] = {
     {ETIMEDOUT, WIRE_E_UNAVAILABLE},
 };
 
-void conn_errno(struct conn *c, int errnum, const char *what)
+enum wire_error conn_error_code(int errnum)
 {
-    enum wire_error code = WIRE_E_INTERNAL;
     for (size_t i = 0; i < ARRAY_SIZE(errno_codes); i++) {
         if (errno_codes[i].errnum == -errnum)
-            code = errno_codes[i].code;
+            return errno_codes[i].code;
     }
-    conn_error(c, code, "%s: %s", what, strerror(-errnum));
+    return WIRE_E_INTERNAL;
+}
+
+void conn_errno(struct conn *c, int errnum, const char *what)
+{
+    conn_error(c, conn_error_code(errnum), "%s: %s", what, strerror(-errnum));
 }
 
 void conn_pause_input(struct conn *c, bool paused)

@@ -105,6 +105,7 @@ void conn_kick(struct conn *c);     /* sends what was appended to c->out; may cl
 bool conn_writable(struct conn *c); /* false: append no more, op->writable will be called */
 void conn_finish(struct conn *c);   /* the last frame is appended: the operation ends */
 void conn_error(struct conn *c, enum wire_error code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+enum wire_error conn_error_code(int errnum); /* of a negative errno */
 /* conn_error for a negative errno: "<what>: <reason>". */
 void conn_errno(struct conn *c, int errnum, const char *what);
 /* While paused, the connection is not read; its end is still noticed. */

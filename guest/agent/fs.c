@@ -172,6 +172,23 @@ int fs_make_parents(const struct account *a, const char *path)
     return rv < 0 ? rv : make_all(absolute, 0755);
 }
 
+int fs_resolve_link(const struct account *a, const char *path, struct fs_node *ret)
+{
+    char name[NAME_MAX + 1];
+    int rv = fs_resolve_parent(a, path, ret, name);
+    if (rv == -EINVAL) /* "/" and "a/.." are no links */
+        return fs_resolve(a, path, ret);
+    if (rv < 0)
+        return rv;
+    size_t len = strlen(ret->path);
+    if (len + strlen(name) + 2 > sizeof(ret->path))
+        return -ENAMETOOLONG;
+    (void)sprintf(ret->path + len, "%s%s", len == 1 ? "" : "/", name);
+    if (fstatat(ret->fd, name, &ret->st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    return is_own_proc(ret->path) ? -EACCES : 0;
+}
+
 static enum wire_kind kind_of(mode_t mode)
 {
     return S_ISREG(mode)   ? WIRE_KIND_FILE
@@ -180,19 +197,64 @@ static enum wire_kind kind_of(mode_t mode)
                            : WIRE_KIND_OTHER;
 }
 
-void fs_put_stat(struct buf *out, enum wire_type type, const char *name, const char *path,
-                 const struct stat *st)
+static void put_stat_fields(struct buf *out, const char *name, const char *path,
+                            const struct stat *st)
 {
     int64_t mtime_ns;
     if (__builtin_mul_overflow((int64_t)st->st_mtim.tv_sec, 1000000000, &mtime_ns) ||
         __builtin_add_overflow(mtime_ns, st->st_mtim.tv_nsec, &mtime_ns))
         mtime_ns = st->st_mtim.tv_sec < 0 ? INT64_MIN : INT64_MAX;
-    size_t start = wire_begin(out, type);
     wire_put_str(out, name);
     wire_put_str(out, path);
     (void)buf_u64(out, (uint64_t)st->st_size);
     (void)buf_u32(out, (uint32_t)kind_of(st->st_mode));
     (void)buf_u32(out, st->st_mode & 07777);
     (void)buf_u64(out, (uint64_t)mtime_ns);
+}
+
+void fs_put_stat(struct buf *out, enum wire_type type, const char *name, const char *path,
+                 const struct stat *st)
+{
+    size_t start = wire_begin(out, type);
+    put_stat_fields(out, name, path, st);
     wire_end(out, start);
+}
+
+/* What a link leads to; its own text when that is nothing. */
+static void put_target(struct buf *out, const char *path, const struct stat *st)
+{
+    char target[PATH_MAX] = "";
+    struct stat to;
+    enum wire_kind kind = 0;
+    if (S_ISLNK(st->st_mode)) {
+        cleanup_free char *real = realpath(path, NULL);
+        ssize_t n = readlink(path, target, sizeof(target) - 1);
+        target[n > 0 ? n : 0] = '\0';
+        if (real != NULL && stat(real, &to) == 0) {
+            (void)snprintf(target, sizeof(target), "%s", real);
+            kind = kind_of(to.st_mode);
+        }
+    }
+    (void)buf_u32(out, (uint32_t)kind);
+    wire_put_str(out, target);
+}
+
+int fs_put_info(struct buf *out, const char *path)
+{
+    struct stat st;
+    char owner[ACCOUNT_NAME_MAX], group[ACCOUNT_NAME_MAX];
+    if (lstat(path, &st) < 0)
+        return -errno;
+    const char *name = strrchr(path, '/') + 1;
+    account_name_of(st.st_uid, owner);
+    account_group_name_of(st.st_gid, group);
+    size_t start = wire_begin(out, WIRE_INFO);
+    put_stat_fields(out, name[0] != '\0' ? name : "/", path, &st);
+    (void)buf_u32(out, st.st_uid);
+    (void)buf_u32(out, st.st_gid);
+    wire_put_str(out, owner);
+    wire_put_str(out, group);
+    put_target(out, path, &st);
+    wire_end(out, start);
+    return 0;
 }

@@ -55,6 +55,10 @@ int fs_make_directories(const struct account *a, const char *path, mode_t mode);
 /* As fs_make_directories with 0755 for everything above the last part of `path`. */
 int fs_make_parents(const struct account *a, const char *path);
 
+/* Names `path` itself, a link is not followed. -ENOENT and so on. */
+int fs_resolve_link(const struct account *a, const char *path, struct fs_node *ret);
+/* An INFO frame of what is at `path`, which is absolute. 0 or a negative errno. */
+int fs_put_info(struct buf *out, const char *path);
 /* A STAT or ENTRY frame. */
 void fs_put_stat(struct buf *out, enum wire_type type, const char *name, const char *path,
                  const struct stat *st);

@@ -19,16 +19,18 @@
 #define LOOP_BATCH 64 /* events taken per turn */
 
 enum source_kind {
-    SOURCE_SIGNAL,      /* serve.c: signalfd */
-    SOURCE_LISTENER,    /* serve.c: a connection waits */
-    SOURCE_CONN,        /* conn.c: the server's end of an operation */
-    SOURCE_EXEC_STATUS, /* ops/exec.c: the child has executed its program, or failed to */
-    SOURCE_EXEC_STDIN,  /* ops/exec.c */
-    SOURCE_EXEC_OUTPUT, /* ops/exec.c: stdout or stderr */
-    SOURCE_SINK,        /* sink.c: output nobody reads */
-    SOURCE_RELAY,       /* relay.c: the far end of a raw connection */
-    SOURCE_KEPT,        /* kept.c: the agent's own end of a kept operation */
-    SOURCE_BRIDGE_CALL, /* bridge.c: a request of the agent's own to the bridge */
+    SOURCE_SIGNAL,         /* serve.c: signalfd */
+    SOURCE_LISTENER,       /* serve.c: a connection waits */
+    SOURCE_CONN,           /* conn.c: the server's end of an operation */
+    SOURCE_PROCESS_STATUS, /* process/: the child has executed its program, or failed to */
+    SOURCE_PROCESS_STDIN,  /* process/: a pipe, or a terminal for writing */
+    SOURCE_PROCESS_OUTPUT, /* process/: stdout or stderr, or a terminal for reading */
+    SOURCE_SINK,           /* sink.c: output nobody reads */
+    SOURCE_RELAY,          /* relay.c: the far end of a raw connection */
+    SOURCE_KEPT,           /* kept.c: the agent's own end of a kept code run */
+    SOURCE_BRIDGE_CALL,    /* bridge.c: a request of the agent's own to the bridge */
+    SOURCE_WATCH,          /* ops/watch.c: an inotify descriptor */
+    SOURCE_WORKER,         /* worker.c: frames of a child */
 };
 
 struct source {

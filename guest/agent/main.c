@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "agent/net/net.h"
 #include "agent/pid1.h"
 #include "agent/serve.h"
 #include "agent/spawn.h"
@@ -17,26 +18,37 @@
 
 static const char *const default_bridge[] = {"python3", "/opt/corral/bridge/bridge.py", NULL};
 
-enum option_id { OPTION_LISTEN = 256, OPTION_BRIDGE, OPTION_USER, OPTION_RUN_DIR };
+enum option_id {
+    OPTION_LISTEN = 256,
+    OPTION_BRIDGE,
+    OPTION_USER,
+    OPTION_RUN_DIR,
+    OPTION_NET,
+    OPTION_EGRESS,
+};
 
 static const struct option option_table[] = {
     {"listen", required_argument, NULL, OPTION_LISTEN},
     {"bridge", required_argument, NULL, OPTION_BRIDGE},
     {"user", required_argument, NULL, OPTION_USER},
     {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
+    {"net", required_argument, NULL, OPTION_NET},
+    {"egress", required_argument, NULL, OPTION_EGRESS},
     {NULL, 0, NULL, 0},
 };
 
 static int usage(void)
 {
     (void)fprintf(stderr, "usage: corral-agent --listen fd:N|unix:PATH|vsock:PORT [--user NAME] "
-                          "[--run-dir DIR] [--bridge COMMAND...]\n");
+                          "[--run-dir DIR] [--net tun:NAME|fd:TUN,LISTENER "
+                          "--egress vsock:PORT|unix:PATH] [--bridge COMMAND...]\n");
     return 2;
 }
 
 /* --bridge takes the rest of the line, because the bridge's own options are not the agent's. */
-static int parse_options(int argc, char **argv, struct serve_options *ret)
+static int parse_options(int argc, char **argv, struct serve_options *ret, struct net_options *net)
 {
+    *net = (struct net_options){0};
     *ret = (struct serve_options){
         .user = "user", .run_dir = "/run/corral", .bridge = default_bridge};
     /* "+": the options end at the first word that is not one. */
@@ -50,6 +62,12 @@ static int parse_options(int argc, char **argv, struct serve_options *ret)
             break;
         case OPTION_RUN_DIR:
             ret->run_dir = optarg;
+            break;
+        case OPTION_NET:
+            net->tun = optarg;
+            break;
+        case OPTION_EGRESS:
+            net->egress = optarg;
             break;
         case OPTION_BRIDGE:
             ret->bridge = (const char *const *)&argv[optind - 1];
@@ -78,16 +96,20 @@ int main(int argc, char **argv)
     /* Not on the stack: its tables are large, and they start as zeros. */
     static struct agent agent;
     struct serve_options options;
-    if (parse_options(argc, argv, &options) < 0)
+    struct net_options net;
+    if (parse_options(argc, argv, &options, &net) < 0 || net_check(&net) < 0)
         return usage();
     shed_inheritance();
     pid1_start();
     spawn_init();
+    trees_init();
     int rv = serve_init(&agent, &options);
     if (rv == 0) {
+        (void)net_start(&net);
         log_info("agent ready", "listen=%s user=%s", options.listen, agent.account.name);
         rv = serve_run(&agent);
     }
+    net_stop();
     serve_done(&agent);
     pid1_stop();
     return rv < 0 ? 1 : 0;

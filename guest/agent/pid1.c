@@ -49,6 +49,8 @@ struct pid1_mount {
 static const struct pid1_mount pid1_mounts[] = {
     {"/proc", "proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, PROC_SUPER_MAGIC, NULL, 0555},
     {"/sys", "sysfs", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, SYSFS_MAGIC, NULL, 0555},
+    {"/sys/fs/cgroup", "cgroup2", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC, CGROUP2_SUPER_MAGIC, NULL,
+     0555},
     {"/dev", "devtmpfs", "mode=0755", MS_NOSUID | MS_NOEXEC, 0, "/dev/null", 0755},
     {"/dev/pts", "devpts", "mode=0620,gid=5,ptmxmode=0666", MS_NOSUID | MS_NOEXEC,
      DEVPTS_SUPER_MAGIC, NULL, 0755},
@@ -126,8 +128,8 @@ static void fill_standard_fds(void)
         (void)close(fd);
 }
 
-/* Without the agent the server has no way to end what uses up the memory. Children reset it
- * (spawn.c). */
+/* Without the agent the server has no way to end what uses up the memory. Children raise it
+ * (process/tree.c). */
 static void protect_from_oom(void)
 {
     cleanup_close int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);

@@ -24,16 +24,23 @@
 #include <sys/wait.h>
 
 #include "agent/conn.h"
-#include "agent/ops/exec.h"
 #include "agent/ops/ops.h"
+#include "agent/ops/watch.h"
 #include "agent/relay.h"
+#include "agent/worker.h"
 #include "base/log.h"
 
 #define SERVE_ACCEPTS_PER_TURN 32
 
 static const struct op *const serve_ops[] = {
-    &op_ping,   &op_configure, &op_clock,     &op_exec, &op_read, &op_write,  &op_list,
-    &op_remove, &op_mkdir,     &op_stat_path, &op_port, &op_keep, &op_attach, &op_forget,
+    &op_ping,           &op_configure,     &op_clock,          &op_exec,
+    &op_read,           &op_write,         &op_list,           &op_remove,
+    &op_mkdir,          &op_stat_path,     &op_port,           &op_keep,
+    &op_attach,         &op_forget,        &op_process_start,  &op_process_list,
+    &op_process_attach, &op_process_input, &op_process_signal, &op_process_resize,
+    &op_process_forget, &op_info_path,     &op_list_tree,      &op_move,
+    &op_copy,           &op_chmod,         &op_chown,          &op_find,
+    &op_replace,        &op_watch,
 };
 
 static const struct op *serve_find_op(enum wire_type type)
@@ -115,10 +122,10 @@ int serve_init(struct agent *a, const struct serve_options *options)
     source_init(&a->signals, SOURCE_SIGNAL, -1);
     source_init(&a->listener.source, SOURCE_LISTENER, -1);
     list_init(&a->conns);
-    list_init(&a->execs);
     kepts_init(&a->kepts, a);
     int rv = loop_init(&a->loop);
     sinks_init(&a->sinks, &a->loop);
+    processes_init(&a->processes, &a->loop, &a->sinks);
     if (rv == 0)
         rv = serve_open_signals(a);
     if (rv < 0) {
@@ -158,7 +165,8 @@ static void serve_reap(struct agent *a)
     pid_t pid;
     /* One SIGCHLD may stand for several children. The rest are adopted orphans. */
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        (void)(exec_reaped(a, pid, status) || bridge_reaped(&a->bridge, pid, status));
+        (void)(processes_reaped(&a->processes, pid, status) ||
+               bridge_reaped(&a->bridge, pid, status));
 }
 
 static void serve_take_signals(struct agent *a)
@@ -184,14 +192,14 @@ static void serve_event(struct agent *a, struct source *s, uint32_t events)
     case SOURCE_CONN:
         conn_handle_event(container_of(s, struct conn, source), events);
         break;
-    case SOURCE_EXEC_STATUS:
-        exec_handle_status(s);
+    case SOURCE_PROCESS_STATUS:
+        process_handle_status(s);
         break;
-    case SOURCE_EXEC_STDIN:
-        exec_handle_stdin(s, events);
+    case SOURCE_PROCESS_STDIN:
+        process_handle_stdin(s, events);
         break;
-    case SOURCE_EXEC_OUTPUT:
-        exec_handle_output(s);
+    case SOURCE_PROCESS_OUTPUT:
+        process_handle_output(s);
         break;
     case SOURCE_SINK:
         sink_handle_event(&a->sinks, s);
@@ -204,6 +212,12 @@ static void serve_event(struct agent *a, struct source *s, uint32_t events)
         break;
     case SOURCE_BRIDGE_CALL:
         bridge_call_handle_event(s, events);
+        break;
+    case SOURCE_WATCH:
+        watch_handle_event(s);
+        break;
+    case SOURCE_WORKER:
+        worker_handle_event(s);
         break;
     }
 }
@@ -234,6 +248,7 @@ void serve_done(struct agent *a)
     while (!list_empty(&a->conns))
         conn_close(list_first(&a->conns, struct conn, node));
     kepts_done(&a->kepts);
+    processes_done(&a->processes);
     bridge_done(&a->bridge);
     sinks_done(&a->sinks);
     loop_close(&a->loop, &a->signals);

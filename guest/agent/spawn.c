@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spawn.c - fork, the steps between fork and exec, and the end of a session.
+ * spawn.c - fork, and the steps between fork and exec.
  *
- * The child's steps have an order: a session of its own, the agent's limits and signals undone,
- * descriptors 0 to 3, the account's rights, the working directory, the program. The directory comes
- * after the rights, so that the account needs access to it.
- *
- * Possible failure modes are: a step fails (its number and errno go through the status pipe); a
- * process leaves the group (spawn_kill looks for the session in /proc, several times, as a fork may
- * be under way).
+ * The child's steps have an order: a session of its own, its tree (tree.h), the agent's limits and
+ * signals undone, descriptors 0 to 3, the terminal, the account's rights, the working directory,
+ * the program. The directory comes after the rights, so that the account needs access to it. A step
+ * that fails sends its number and errno through the status pipe.
  *
  * The agent has one thread, so the child may allocate memory between fork and exec.
  */
 #include "agent/spawn.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -23,22 +18,21 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <termios.h>
 
 #include "agent/env.h"
 
 #define SPAWN_STATUS_MIN_FD 10 /* place_fds must not overwrite it */
-#define SPAWN_KILL_ROUNDS   8
 
 static struct rlimit spawn_nofile;
-static bool spawn_reset_oom;
 
 void spawn_init(void)
 {
     struct rlimit own;
-    spawn_reset_oom = getpid() == 1;
     if (getrlimit(RLIMIT_NOFILE, &spawn_nofile) < 0) {
         spawn_nofile = (struct rlimit){1024, 4096};
         return;
@@ -74,16 +68,6 @@ static int place_fds(const struct spawn *s)
             (void)close(fd);
     }
     return s->extra_fd >= 0 ? place_fd(s->extra_fd, 3) : 0;
-}
-
-static void reset_oom_score(void)
-{
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    ssize_t ignored = write(fd, "0", 1);
-    (void)ignored;
-    (void)close(fd);
 }
 
 static int become(const struct account *a)
@@ -174,11 +158,11 @@ static _Noreturn void run_child(const struct spawn *s, int status_fd)
     struct spawn_failure failure = {.stage = SPAWN_SETUP};
     (void)setsid();
     (void)umask(022);
-    if (spawn_reset_oom)
-        reset_oom_score();
+    tree_enter(s->tree);
     (void)setrlimit(RLIMIT_NOFILE, &spawn_nofile);
     reset_signals();
-    if (place_fds(s) < 0 || become(s->account) < 0)
+    if (place_fds(s) < 0 || (s->terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 0) < 0) ||
+        become(s->account) < 0)
         goto fail;
     if (s->die_with_agent) /* after become(): a change of credentials clears it */
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -212,51 +196,6 @@ int spawn_start(const struct spawn *s, pid_t *ret_pid, int *ret_status_fd)
     *ret_pid = pid;
     *ret_status_fd = TAKE_FD(reader);
     return 0;
-}
-
-/* Field 6 of /proc/<pid>/stat, or -1. The name in field 2 may hold any character, so the last ')'
- * ends it. */
-static pid_t session_of(const char *pid)
-{
-    char path[64], stat[512];
-    int session;
-    (void)snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
-    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, stat, sizeof(stat) - 1);
-    if (n <= 0)
-        return -1;
-    stat[n] = '\0';
-    const char *end = strrchr(stat, ')');
-    if (end == NULL || end[1] == '\0' || end[2] == 'Z' ||
-        sscanf(end + 1, " %*c %*d %*d %d", &session) != 1)
-        return -1;
-    return session;
-}
-
-static bool kill_session_once(pid_t session)
-{
-    bool found = false;
-    DIR *d = opendir("/proc");
-    if (d == NULL)
-        return false;
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        if (!isdigit((unsigned char)e->d_name[0]) || session_of(e->d_name) != session)
-            continue;
-        found = true;
-        (void)kill((pid_t)strtol(e->d_name, NULL, 10), SIGKILL);
-    }
-    (void)closedir(d);
-    return found;
-}
-
-void spawn_kill(pid_t pid)
-{
-    /* Before its setsid the child has no group of its own. */
-    if (kill(-pid, SIGKILL) < 0)
-        (void)kill(pid, SIGKILL);
-    /* Job control gives the commands of an interactive shell groups of their own. */
-    for (int i = 0; i < SPAWN_KILL_ROUNDS && kill_session_once(pid); i++)
-        ;
 }
 
 bool spawn_can_run(const char *name, const char *path)

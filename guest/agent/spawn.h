@@ -10,6 +10,7 @@
 #define CORRAL_AGENT_SPAWN_H
 
 #include "agent/account.h"
+#include "agent/process/tree.h"
 
 enum spawn_stage {
     SPAWN_SETUP = 1, /* session, descriptors, credentials */
@@ -31,8 +32,10 @@ struct spawn {
     int stdin_fd;    /* the child's ends; borrowed. -1: /dev/null */
     int stdout_fd;
     int stderr_fd;
-    int extra_fd; /* becomes descriptor 3; -1: none */
+    int extra_fd;  /* becomes descriptor 3; -1: none */
+    bool terminal; /* descriptor 0 becomes the controlling terminal */
     bool die_with_agent;
+    const struct tree *tree; /* prepared */
 };
 
 /* Once, before the first spawn: remembers the limits that children get, then raises the agent's own
@@ -41,9 +44,6 @@ void spawn_init(void);
 /* 0, the pid (of a process that leads a session and group of its own) and the reading end of the
  * status pipe, non-blocking, owned by the caller. Or a negative errno. */
 int spawn_start(const struct spawn *s, pid_t *ret_pid, int *ret_status_fd);
-/* SIGKILL to the process group and to the rest of the session. `pid` must not be reaped yet, so
- * that its number cannot be another process's. */
-void spawn_kill(pid_t pid);
 /* Whether `name` can be executed, searched for in `path`. */
 bool spawn_can_run(const char *name, const char *path);
 

@@ -70,6 +70,18 @@ class Context:
         finally:
             self._turns.leave()
 
+    async def interrupt(self):
+        """Interrupts the code that runs now, if any: its run ends with the kernel's error."""
+        if self._running is not None and self._kernel is not None:
+            await self._kernel.interrupt()
+
+    async def restart(self):
+        """Ends the kernel with its state. The current run ends as if the kernel had died; the next
+        one starts a new kernel."""
+        kernel, self._kernel = self._kernel, None
+        if kernel is not None:
+            await kernel.kill()
+
     async def close(self):
         """Ends the kernel. The current run ends as if the kernel had died; waiting runs are
         refused."""

@@ -29,6 +29,17 @@ class Contexts:
             self._defaults[language] = Context("", language, spec, self._home, 0, self._base)
         return self._defaults[language]
 
+    async def used_default(self, name):
+        language, _ = await self._languages.find(name)
+        if language not in self._defaults:
+            raise WireError(E_CONTEXT, "no such context")
+        return self._defaults[language]
+
+    def all(self):
+        """Those that code can run in now, the default ones first."""
+        now = moment.now()
+        return [*self._defaults.values(), *(c for c in self._by_id.values() if c.expires > now)]
+
     async def create(self, context_id, name, cwd, lifetime_s):
         """The kernel of the new context starts in the background."""
         if not 0 < len(context_id) <= MAX_ID:

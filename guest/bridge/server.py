@@ -92,6 +92,26 @@ class Server:
         self._contexts.delete(context_id)
         return wire.ok()
 
+    async def _context_list(self, fields, _reader, _writer):
+        fields.end()
+        return b"".join(map(_describe, self._contexts.all())) + wire.end()
+
+    async def _context_interrupt(self, fields, _reader, _writer):
+        await (await self._named(fields)).interrupt()
+        return wire.ok()
+
+    async def _context_restart(self, fields, _reader, _writer):
+        await (await self._named(fields)).restart()
+        return wire.ok()
+
+    async def _named(self, fields):
+        """The context of an id, or the default one of a language if it has been used."""
+        context_id, language = fields.str(), fields.str()
+        fields.end()
+        if context_id:
+            return self._contexts.get(context_id)
+        return await self._contexts.used_default(language)
+
     async def _code_env(self, fields, _reader, _writer):
         variables, seed = environment.parse(fields.list()), fields.str()
         fields.end()
@@ -115,6 +135,9 @@ class Server:
         wire.CONTEXT_CREATE: _context_create,
         wire.CONTEXT_GET: _context_get,
         wire.CONTEXT_DELETE: _context_delete,
+        wire.CONTEXT_LIST: _context_list,
+        wire.CONTEXT_INTERRUPT: _context_interrupt,
+        wire.CONTEXT_RESTART: _context_restart,
         wire.CODE_ENV: _code_env,
         wire.CODE_READY: _code_ready,
     }
@@ -138,6 +161,6 @@ def _describe(context):
         wire.string(context.cwd),
         wire.string("busy" if context.busy else "active"),
         wire.i64(moment.wall_ms(context.created)),
-        wire.i64(moment.wall_ms(context.expires)),
+        wire.i64(moment.wall_ms(context.expires) if context.id else 0),  # never
         wire.i64(moment.wall_ms(context.last_used)),
     )

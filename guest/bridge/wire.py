@@ -14,9 +14,13 @@ CONTEXT_GET = 0x42
 CONTEXT_DELETE = 0x43
 CODE_ENV = 0x44
 CODE_READY = 0x45
+CONTEXT_LIST = 0x46
+CONTEXT_INTERRUPT = 0x47
+CONTEXT_RESTART = 0x48
 
 OK = 0x80
 ERROR = 0x81
+END = 0x93
 CODE_STREAM = 0xA0
 CODE_RESULT = 0xA1
 CODE_DISPLAY = 0xA2
@@ -117,6 +121,10 @@ def string(value):
 
 def ok():
     return frame(OK)
+
+
+def end():
+    return frame(END)
 
 
 def error(fault):

@@ -37,7 +37,9 @@
 #define GUEST_SIZE   "size=32m,nr_inodes=1024,mode=0755"
 #define AGENT        GUEST_DIR "/corral-agent"
 
-static const char *const agent_argv[] = {AGENT, "--listen", "vsock:1024", NULL};
+static const char agent[] = AGENT;
+static const char *const agent_argv[] = {agent,      "--listen", "vsock:1024", "--net",
+                                         "tun:eth0", "--egress", "vsock:1025", NULL};
 
 __attribute__((format(printf, 1, 2))) static _Noreturn void init_fail(const char *format, ...)
 {

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/body.h"
 #include "api/cors.h"
 #include "api/router.h"
 #include "base/log.h"
@@ -21,9 +22,7 @@
 #include "base/timefmt.h"
 #include "core/metrics.h"
 
-#define API_MAX_ROUTES 128
-
-static unsigned int api_route_metrics[API_MAX_ROUTES + 1]; /* the last: requests without a route */
+static unsigned int api_no_route_metric; /* requests without a route; those of the table follow */
 
 static void api_head(struct http_request *req);
 static void api_body(struct http_request *req, const uint8_t *data, size_t len);
@@ -34,10 +33,9 @@ static void api_error_body(struct buf *out, const struct error *err);
 
 struct http_app api_app(struct api *api)
 {
+    api_no_route_metric = metrics_route("*", "none");
     for (size_t i = 0; i < api_route_count; i++)
-        api_route_metrics[i] = metrics_route(http_method_str(api_routes[i].method),
-                                             api_routes[i].pattern);
-    api_route_metrics[API_MAX_ROUTES] = metrics_route("*", "none");
+        (void)metrics_route(http_method_str(api_routes[i].method), api_routes[i].pattern);
     return (struct http_app){
         .ctx = api,
         .head = api_head,
@@ -94,13 +92,17 @@ void api_fail_details(struct api_call *call, const struct error *err, const char
         http_reply_abort(call->req);
         return;
     }
-    if (err->code == ERROR_UNAUTHORIZED)
+    if (err->code == ERROR_UNAUTHORIZED && call->surface == NULL)
         (void)http_add_header(call->req, "WWW-Authenticate", "Bearer");
     if (err->code == ERROR_RATE_LIMITED || err->code == ERROR_QUOTA_EXCEEDED ||
         err->code == ERROR_UNAVAILABLE) {
         char seconds[16]; /* a number: clients do not read dates */
         (void)snprintf(seconds, sizeof(seconds), "%u", MAX(call->retry_after_s, 1u));
         (void)http_add_header(call->req, "Retry-After", seconds);
+    }
+    if (call->surface != NULL) {
+        call->surface->fail(call, err);
+        return;
     }
     api_error_json(&body, err, details);
     http_reply_buf(call->req, error_status(err->code), "application/json", &body);
@@ -116,6 +118,17 @@ void api_fail_code(struct api_call *call, enum error_code code, const char *mess
     struct error err;
     error_set(&err, code, "%s", message);
     api_fail(call, &err);
+}
+
+int api_check_list(char *const *list, const char *field, struct error *err)
+{
+    size_t n = 0;
+    while (list != NULL && list[n] != NULL)
+        n++;
+    if (n < WIRE_MAX_LIST) /* the command itself is an element, too */
+        return 0;
+    return error_set(err, ERROR_INVALID_ARGUMENT, "Field '%s' holds %zu elements, the limit is %u",
+                     field, n, WIRE_MAX_LIST - 1);
 }
 
 static void api_route_error(struct api_call *call, enum router_result result, const char *allow)
@@ -155,15 +168,58 @@ static int api_limit(struct api_call *call, struct error *err)
                      a.retry_after_s);
 }
 
+/* Requests of one key side by side: each holds a connection and memory. */
+static int api_count_key(struct api_call *call, struct error *err)
+{
+    call->of_key = tally_take(&call->api->of_keys, call->principal.key_id);
+    if (call->of_key == NULL || call->of_key->count <= call->api->max_key)
+        return 0;
+    call->retry_after_s = 1;
+    return error_set(err, ERROR_RATE_LIMITED, "%u requests of this key are under way, its limit",
+                     call->api->max_key);
+}
+
+const char *api_socket_protocol(struct http_request *req)
+{
+    const struct http_str *offered = http_header(req, "Sec-WebSocket-Protocol");
+    const char *bearer = "";
+    bool ours = false;
+    for (const char *p = offered != NULL ? offered->data : ""; *p != '\0';) {
+        p += strspn(p, ", \t");
+        size_t n = strcspn(p, ", \t"), prefix = strlen(API_SOCKET_BEARER);
+        ours = ours || (n == strlen(API_SOCKET_PROTOCOL) && memcmp(p, API_SOCKET_PROTOCOL, n) == 0);
+        if (n > prefix && memcmp(p, API_SOCKET_BEARER, prefix) == 0)
+            bearer = arena_printf(&req->arena, "Bearer %.*s", (int)(n - prefix), p + prefix);
+        p += n;
+    }
+    return ours ? bearer : NULL;
+}
+
+/* The request's credential as an Authorization header has it; NULL: none. */
+static const char *api_credential(struct api_call *call)
+{
+    const struct http_str *header = http_header(call->req, "Authorization");
+    const struct http_str *key = http_header(call->req, "X-API-Key");
+    if (key != NULL && (header == NULL || call->surface != NULL))
+        return arena_printf(&call->req->arena, "Bearer %s", key->data);
+    if (header == NULL && (call->route->flags & API_SOCKET) != 0)
+        return api_socket_protocol(call->req);
+    return header != NULL ? header->data : NULL;
+}
+
 static int api_admit(struct api_call *call, struct error *err)
 {
     if ((call->route->flags & API_PUBLIC) != 0)
         return 0;
-    const struct http_str *value = http_header(call->req, "Authorization");
-    int rv = auth_check(&call->api->auth, value != NULL ? value->data : NULL,
-                        value != NULL ? value->len : 0, &call->principal, err);
+    if (call->surface != NULL && call->surface->admit != NULL)
+        return call->surface->admit(call, err);
+    const char *value = api_credential(call);
+    int rv = auth_check(&call->api->auth, value, value != NULL ? strlen(value) : 0,
+                        &call->principal, err);
     if (rv < 0)
         metrics_add(METRIC_AUTH_FAILED, 1);
+    if (rv == 0)
+        rv = api_count_key(call, err);
     if (rv == 0)
         rv = api_limit(call, err);
     return rv < 0 ? rv : principal_require(&call->principal, call->route->scope, err);
@@ -198,7 +254,7 @@ static bool api_find_route(struct api_call *call)
         return false;
     }
     call->route = match.route;
-    call->metric = api_route_metrics[match.route - api_routes];
+    call->metric = api_no_route_metric + 1 + (unsigned int)(match.route - api_routes);
     for (size_t i = 0; i < API_MAX_PARAMS && match.params[i].data != NULL; i++) {
         call->params[i] = http_unescape(req, match.params[i].data, match.params[i].len);
         if (call->params[i] == NULL) {
@@ -216,8 +272,7 @@ static void api_take_body(struct api_call *call)
     struct error err;
     if ((call->route->flags & API_STREAM) == 0) {
         req->body_mode = HTTP_BODY_BUFFER;
-        req->body_limit = (call->route->flags & API_JSON) != 0 ? (size_t)call->api->config->max_body
-                                                               : API_SMALL_BODY;
+        req->body_limit = api_body_limit(call);
         return;
     }
     req->body_mode = HTTP_BODY_STREAM;
@@ -239,14 +294,16 @@ static void api_head(struct http_request *req)
     }
     call->req = req;
     call->api = req->ctx;
-    call->metric = api_route_metrics[API_MAX_ROUTES];
-    call->route = api_port_route(call);
-    if (call->route != NULL) { /* a port URL: the answer is that of the sandbox's own server */
+    call->metric = api_no_route_metric;
+    bool found = call->api->dispatch != NULL && call->api->dispatch(call);
+    if (!found)
+        call->route = api_port_route(call);
+    if (!found && call->route != NULL) { /* a port URL: the sandbox's own server answers */
         api_take_body(call);
         return;
     }
     cors_add_headers(req, call->api->config->cors);
-    if (api_find_route(call)) {
+    if (found ? req->status == 0 : api_find_route(call)) {
         if (api_admit(call, &err) < 0)
             api_fail(call, &err);
         else
@@ -259,6 +316,16 @@ static void api_body(struct http_request *req, const uint8_t *data, size_t len)
     struct api_call *call = req->app;
     if (req->status == 0)
         call->route->data(call, data, len);
+}
+
+/* The body is parsed. The sandbox may have ended while a thread did that. */
+static void api_handle(struct api_call *call)
+{
+    struct error err;
+    if ((call->route->flags & API_SANDBOX) != 0 && api_resolve_sandbox(call, &err) < 0)
+        api_fail(call, &err);
+    else
+        call->route->handler(call);
 }
 
 static void api_ready(struct http_request *req)
@@ -274,16 +341,10 @@ static void api_ready(struct http_request *req)
         api_fail(call, &err);
         return;
     }
-    if ((call->route->flags & API_JSON) != 0) {
-        bool nul = (call->route->flags & API_NUL) != 0;
-        call->body = nul ? json_parse_object_nul(req->body.data, req->body.len, &err)
-                         : json_parse_object(req->body.data, req->body.len, &err);
-        if (call->body == NULL) {
-            api_fail(call, &err);
-            return;
-        }
-    }
-    call->route->handler(call);
+    if ((call->route->flags & API_JSON) != 0)
+        api_parse_body(call, api_handle);
+    else
+        call->route->handler(call);
 }
 
 static void api_gone(struct http_request *req, bool aborted)
@@ -301,6 +362,7 @@ static void api_gone(struct http_request *req, bool aborted)
     if (call->cancel != NULL)
         call->cancel(call);
     json_free_p(&call->body);
+    tally_drop(TAKE_PTR(call->of_key));
     req->app = NULL;
 }
 
@@ -340,6 +402,12 @@ void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset
 {
     *limit = api_query_number(call, "limit", 100, 1, 1000);
     *offset = api_query_number(call, "offset", 0, 0, INT32_MAX);
+}
+
+bool api_query_is_true(struct api_call *call, const char *name)
+{
+    const char *value = http_query(call->req, name);
+    return value != NULL && (strcmp(value, "true") == 0 || strcmp(value, "1") == 0);
 }
 
 void api_list_begin(struct api_call *call, struct api_list *list, const char *field)

@@ -16,13 +16,17 @@
 #include "base/jsonw.h"
 #include "config/config.h"
 #include "core/ratelimit.h"
+#include "core/tally.h"
 #include "http/http.h"
 #include "sandbox/table.h"
 #include "store/store.h"
 #include "workflow/engine.h"
 
-#define API_MAX_PARAMS 2     /* variable segments of a path */
-#define API_SMALL_BODY 65536 /* bytes of a body that nobody wants: taken and ignored */
+#define API_MAX_PARAMS 2          /* variable segments of a path */
+#define API_MAX_BYTES  (1u << 20) /* of a body that is bytes and not streamed */
+#define API_SMALL_BODY 65536      /* bytes of a body without content: more is refused */
+
+struct api_call;
 
 /* Everything handlers may use. One per server. */
 struct api {
@@ -30,27 +34,46 @@ struct api {
     const struct config *config;
     struct store *store;
     struct apikeys *keys;
+    struct secrets *secrets;
     struct auth auth;
     struct password_queue passwords;
     struct throttle throttle; /* of wrong passwords */
+    struct throttle known;    /* addresses from which a user has signed in */
+    struct tally of_keys;     /* requests under way, by key */
+    unsigned int max_key;     /* of one key */
     struct wf_engine workflows;
     struct template_set *templates;
     struct sandbox_table *sandboxes;
+    struct network *network;         /* NULL: sandboxes have none */
     struct ratelimit *ratelimit;     /* NULL: off */
     const char *isolation;           /* name of the driver */
     void (*sample)(struct api *api); /* sets the gauges that the server knows; before a scrape */
+    /* Looks at a request before the routes. True when it belongs to a surface: `surface`, `route`
+     * and `params` are set, or it has its answer. NULL: there is no surface. */
+    bool (*dispatch)(struct api_call *call);
+    struct e2b *e2b; /* of that surface */
 };
 
-struct api_call;
+/* Another client's names for what the server does: who may ask, and how errors read. */
+struct api_surface {
+    /* Sets the call's principal, or what the error is. NULL: as for the API itself. */
+    int (*admit)(struct api_call *call, struct error *err);
+    /* Answers with the error. */
+    void (*fail)(struct api_call *call, const struct error *err);
+};
 
 enum api_flag {
-    API_AGENTS = 1,  /* also reachable with the prefix /v1/agents */
-    API_PUBLIC = 2,  /* no credential */
-    API_SANDBOX = 4, /* the first parameter is a sandbox id: `sandbox` is set, of this account */
-    API_RUNNING = 8, /* and the sandbox must be running */
-    API_JSON = 16,   /* the body is a JSON object: `body` is set */
-    API_NUL = 64,    /* API_JSON, with U+0000 in strings */
-    API_STREAM = 32, /* the handler runs at the head, then `data` and `end` with the body */
+    API_AGENTS = 1,    /* also reachable with the prefix /v1/agents */
+    API_PUBLIC = 2,    /* no credential */
+    API_SANDBOX = 4,   /* the first parameter is a sandbox id: `sandbox` is set, of this account */
+    API_RUNNING = 8,   /* and the sandbox must be running */
+    API_JSON = 16,     /* the body is a JSON object: `body` is set */
+    API_STREAM = 32,   /* the handler runs at the head, then `data` and `end` with the body */
+    API_NUL = 64,      /* API_JSON, with U+0000 in strings */
+    API_BYTES = 128,   /* the body is bytes, at most API_MAX_BYTES: in `req->body` */
+    API_SOCKET = 256,  /* a WebSocket: its credential may be a subprotocol */
+    API_CONTENT = 512, /* the body carries content: it may be as long as the option max-body says */
+    API_VARIABLES = 1024, /* the body carries variables: API_PARSE_AT_ONCE */
 };
 
 struct api_route {
@@ -69,12 +92,14 @@ struct api_route {
 struct api_call {
     struct http_request *req;
     struct api *api;
+    const struct api_surface *surface; /* NULL: the API itself */
     const struct api_route *route;
     unsigned int metric; /* of the route */
     struct principal principal;
     const char *params[API_MAX_PARAMS];
     struct sandbox *sandbox;
-    json *body; /* owned */
+    json *body;                 /* owned */
+    struct tally_entry *of_key; /* its share of api->of_keys; NULL: no key */
     unsigned int retry_after_s;
     void *state; /* of the handler, between its steps; `cancel` releases what it holds */
     void (*cancel)(struct api_call *call);
@@ -88,12 +113,23 @@ extern const size_t api_route_count;
 /* What the HTTP server calls; `api` must outlive it. */
 struct http_app api_app(struct api *api);
 
+/* ERROR_INVALID_ARGUMENT when the vector, which may be NULL, is longer than an agent takes. */
+int api_check_list(char *const *list, const char *field, struct error *err);
+
 /* Answers with JSON and takes over the buffer's memory; the call is over. */
 void api_reply(struct api_call *call, int status, struct buf *body);
 /* Answers with an error; the call is over. `details` is the text of a JSON object, or NULL. */
 void api_fail(struct api_call *call, const struct error *err);
 void api_fail_details(struct api_call *call, const struct error *err, const char *details);
 void api_fail_code(struct api_call *call, enum error_code code, const char *message);
+
+/* A browser cannot give a WebSocket an Authorization header. It offers two subprotocols instead,
+ * ours and one that is API_SOCKET_BEARER and the credential; it gets ours. */
+#define API_SOCKET_PROTOCOL "corral.v1"
+#define API_SOCKET_BEARER   "corral.bearer."
+/* The credential of a request that offers ours, "" when it has none; NULL of any other request. In
+ * the arena. */
+const char *api_socket_protocol(struct http_request *req);
 
 /* Calls `then` once everything that was put into the store so far is durable. A failure to write is
  * answered instead. */
@@ -102,6 +138,9 @@ void api_when_committed(struct api_call *call, void (*then)(struct api_call *cal
 /* `limit` and `offset` of the query. A value that is no number counts as the default, since
  * published clients send "NaN"; one out of range counts as the nearest number inside. */
 void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset);
+
+/* A parameter of the query that is "true" or "1". */
+bool api_query_is_true(struct api_call *call, const char *name);
 
 /* An answer that is a page of a list: {"<field>": [...], "total": N}. */
 struct api_list {
@@ -119,6 +158,23 @@ void api_list_sandboxes(struct api_call *call, const char *field,
 
 /* The route of a request whose Host is a port URL's; NULL for all others. */
 const struct api_route *api_port_route(struct api_call *call);
+/* The route to a port of a sandbox. NULL: out of memory. */
+const struct api_route *api_port_route_to(struct api_call *call, const char *id, uint16_t port);
+
+/* Creates a sandbox of `params` (with its account) and answers with `reply` once it runs and its
+ * record is on disk. */
+void api_sandbox_start(struct api_call *call, const struct template *t,
+                       struct sandbox_params *params,
+                       void (*reply)(struct api_call *call, int status, const struct sandbox *sb));
+/* Ends the call's sandbox and answers with `reply` once nothing is left of it. */
+void api_sandbox_end(struct api_call *call, void (*reply)(struct api_call *call));
+/* The text of the object `metadata` of the body. */
+int api_sandbox_metadata(struct api_call *call, struct buf *text, struct error *err);
+
+/* What a sandbox uses now: counters of its driver, and percent of its processors since the last
+ * question. 0, or a negative errno with `err` filled. */
+int api_sandbox_usage(struct sandbox *sb, struct instance_stats *stats, double *cpu,
+                      struct error *err);
 
 /* Handlers, by file. */
 void api_sandbox_create(struct api_call *call);
@@ -131,19 +187,51 @@ void api_code_run(struct api_call *call);
 void api_context_create(struct api_call *call);
 void api_context_get(struct api_call *call);
 void api_context_delete(struct api_call *call);
+void api_context_list(struct api_call *call);
+void api_context_interrupt(struct api_call *call);
+void api_context_restart(struct api_call *call);
 void api_host_url(struct api_call *call);
 void api_sandbox_metrics(struct api_call *call);
+void api_process_start(struct api_call *call);
+void api_process_list(struct api_call *call);
+void api_process_get(struct api_call *call);
+void api_process_delete(struct api_call *call);
+void api_process_stream(struct api_call *call);
+void api_process_input(struct api_call *call);
+void api_process_signal(struct api_call *call);
+void api_process_resize(struct api_call *call);
+void api_pty_start(struct api_call *call);
+void api_pty_list(struct api_call *call);
+void api_pty_socket(struct api_call *call);
+void api_network_get(struct api_call *call);
+void api_network_put(struct api_call *call);
+void api_network_events(struct api_call *call);
 void api_file_read(struct api_call *call);
 void api_file_write(struct api_call *call);
 void api_file_list(struct api_call *call);
 void api_file_delete(struct api_call *call);
 void api_file_mkdir(struct api_call *call);
+void api_file_append(struct api_call *call);
+void api_file_info(struct api_call *call);
+void api_file_move(struct api_call *call);
+void api_file_copy(struct api_call *call);
+void api_file_chmod(struct api_call *call);
+void api_file_chown(struct api_call *call);
+void api_file_find(struct api_call *call);
+void api_file_replace(struct api_call *call);
+void api_file_watch(struct api_call *call);
 void api_upload(struct api_call *call);
 void api_upload_many(struct api_call *call);
+/* As many files as the body has, or with `path` (may be NULL) one that goes there. */
+void api_upload_to(struct api_call *call, const char *path);
 void api_upload_data(struct api_call *call, const uint8_t *data, size_t len);
 void api_upload_end(struct api_call *call);
 void api_download(struct api_call *call);
+void api_download_from(struct api_call *call, const char *path);
 void api_template_list(struct api_call *call);
+void api_secret_set(struct api_call *call);
+void api_secret_list(struct api_call *call);
+void api_secret_delete(struct api_call *call);
 void api_key_create(struct api_call *call);
 void api_key_list(struct api_call *call);
 void api_key_revoke(struct api_call *call);
@@ -165,6 +253,8 @@ void api_workflow_status(struct api_call *call);
 void api_workflow_cancel(struct api_call *call);
 void api_workflow_runs(struct api_call *call);
 void api_openapi(struct api_call *call);
+void api_page_root(struct api_call *call);
+void api_page_docs(struct api_call *call);
 void api_health(struct api_call *call);
 void api_metrics(struct api_call *call);
 

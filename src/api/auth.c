@@ -10,6 +10,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -27,8 +28,9 @@ struct sign_in {
     struct api *api;
     struct user user;
     bool known;
-    char *peer; /* owned, as is the name */
+    char *peer; /* owned, as are the two below */
     char *name;
+    char *budget; /* what counts the tries: budget_of */
 };
 
 /* The answer while it is committed; in the request's arena. */
@@ -155,6 +157,7 @@ static void sign_in_free(struct sign_in *s)
 {
     free(s->peer);
     free(s->name);
+    free(s->budget);
     free(s);
 }
 
@@ -164,11 +167,20 @@ static void sign_in_cancel(struct api_call *call)
     s->call = NULL;
 }
 
+/* An address from which the user has signed in has a budget of its own: those who guess from
+ * elsewhere cannot lock the owner out. All others share the one of the name. */
+static const char *budget_of(struct http_request *req, const struct api *api, const char *name,
+                             const char *peer)
+{
+    const char *pair = arena_printf(&req->arena, "%s\n%s", name, peer);
+    return pair != NULL && throttle_knows(&api->known, "pair", pair) ? pair : name;
+}
+
 /* 429 when the name or the address has failed too often, whether or not there is such a user. */
-static bool throttled(struct api_call *call, const char *name, const char *peer)
+static bool throttled(struct api_call *call, const char *budget, const char *peer)
 {
     const struct throttle *t = &call->api->throttle;
-    uint64_t wait = throttle_wait(t, "user", name, now_ms());
+    uint64_t wait = throttle_wait(t, "user", budget, now_ms());
     wait = MAX(wait, throttle_wait(t, "address", peer, now_ms()));
     if (wait == 0)
         return false;
@@ -189,7 +201,8 @@ static void grant_password(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    if (throttled(call, name, peer))
+    const char *budget = budget_of(call->req, api, name, peer);
+    if (throttled(call, budget, peer))
         return;
     struct sign_in *s = calloc(1, sizeof(*s));
     if (s != NULL) {
@@ -197,13 +210,15 @@ static void grant_password(struct api_call *call)
         s->api = api;
         s->peer = strdup(peer);
         s->name = strdup(name);
+        s->budget = strdup(budget);
         s->known = user_get(api->store, name, &s->user) == 0;
         if (!s->known)
             user_nobody(&s->user);
         s->check.password = s->user.password;
         s->check.renew = s->known;
     }
-    rv = s != NULL && s->peer != NULL && s->name != NULL && strlen(password) <= PASSWORD_MAX
+    rv = s != NULL && s->peer != NULL && s->name != NULL && s->budget != NULL &&
+                 strlen(password) <= PASSWORD_MAX
              ? password_check_start(&api->passwords, &s->check, password, sign_in_checked)
              : -ENOMEM;
     if (rv < 0) {
@@ -215,17 +230,20 @@ static void grant_password(struct api_call *call)
             api_fail_code(call, ERROR_UNAVAILABLE, "Too many people sign in now");
         return;
     }
-    throttle_count(&api->throttle, "user", name, now_ms());
+    throttle_count(&api->throttle, "user", budget, now_ms());
     throttle_count(&api->throttle, "address", peer, now_ms());
     call->state = s;
     call->cancel = sign_in_cancel;
 }
 
-/* The password is right: failures of this user are forgiven. Those of the address are not, or the
+/* The password is right: failures in this budget are forgiven. Those of the address are not, or the
  * owner of one account could guess at others without end. */
 static void sign_in_matched(struct sign_in *s)
 {
-    throttle_forgive(&s->api->throttle, "user", s->name, true);
+    char pair[1024];
+    (void)snprintf(pair, sizeof(pair), "%s\n%s", s->name, s->peer);
+    throttle_count(&s->api->known, "pair", pair, now_ms());
+    throttle_forgive(&s->api->throttle, "user", s->budget, true);
     throttle_forgive(&s->api->throttle, "address", s->peer, false);
     if (s->check.renewed) {
         s->user.password = s->check.password;

@@ -2,8 +2,10 @@
 /*
  * code_result.c - see code_result.h.
  *
- * The JSON of each line is written as the line ends, so that the memory of a run is its text and
- * its JSON, both of which the limit counts. A line that comes in several frames stays in `partial`.
+ * The JSON of each line is written as the line ends. The limit counts the bytes that the user's
+ * code has written. Each line costs some 80 bytes of JSON beside its text, so a second limit,
+ * RESULT_JSON times the first, bounds what empty lines take. A line that comes in several frames
+ * stays in `partial`.
  */
 #include "api/code_result.h"
 
@@ -12,6 +14,8 @@
 #include <string.h>
 
 #include "wire/reply.h"
+
+#define RESULT_JSON 4 /* bytes of JSON for each byte of text that may be kept */
 
 void code_result_init(struct code_result *r, size_t limit)
 {
@@ -56,10 +60,11 @@ static void code_text(struct code_result *r, struct code_stream *s, const char *
     while (len > 0) {
         const char *end = memchr(text, '\n', len);
         size_t piece = end != NULL ? (size_t)(end - text) : len;
-        if (s->events.len + s->lines.len + s->partial.len + piece > r->limit) {
+        if (s->kept + piece > r->limit || s->events.len + s->lines.len > r->limit * RESULT_JSON) {
             s->dropped += len;
             return;
         }
+        s->kept += end != NULL ? piece + 1 : piece;
         (void)buf_append(&s->partial, text, piece);
         if (end == NULL)
             return;

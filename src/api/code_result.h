@@ -18,6 +18,7 @@ struct code_stream {
     struct buf events;  /* JSON of results.<name>, without brackets */
     struct buf lines;   /* JSON of logs.<name>, without brackets */
     int64_t last_ms;    /* time of the last piece */
+    size_t kept;        /* bytes of text, which the limit counts */
     uint64_t dropped;   /* bytes */
 };
 

@@ -7,11 +7,16 @@
  * command (408 with the output so far); a command writes more than the limit (the rest is read and
  * counted, never kept, so that it does not block); the agent is silent beyond its own time-out by
  * COMMAND_GRACE_MS (the call's deadline).
+ *
+ * With ?stream=true the answer is a feed of the same EXEC: nothing is collected, no limit applies,
+ * and a time-out is part of the last event.
  */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "api/feed.h"
 #include "api/op.h"
 #include "wire/reply.h"
 #include "wire/request.h"
@@ -29,6 +34,8 @@ struct command {
     struct api_op op;
     struct capture out, err;
     size_t limit; /* bytes kept of each stream */
+    bool counts_oom;
+    uint64_t oom_kills; /* in the sandbox, before the command */
 };
 
 static void command_frame(struct api_op *op, const struct wire_frame *frame);
@@ -55,7 +62,11 @@ static int parse_command(struct api_call *call, struct command_args *a, struct e
     if (rv == 0)
         rv = json_get_str_list(call->body, "args", &a->args, err);
     if (rv == 0)
+        rv = api_check_list(a->args, "args", err);
+    if (rv == 0)
         rv = json_get_env(call->body, "environment", &a->env, err);
+    if (rv == 0)
+        rv = api_check_list(a->env, "environment", err);
     if (rv == 0 && a->timeout_ms == 0)
         a->timeout_ms = MIN(max_ms, COMMAND_TIMEOUT_MS);
     return rv;
@@ -71,14 +82,25 @@ static void encode_command(struct buf *request, const struct command_args *a)
     wire_request_exec(request, &params);
 }
 
+static void command_collect(struct api_call *call, struct buf *request, uint64_t timeout_ms)
+{
+    struct command *cmd = calloc(1, sizeof(*cmd));
+    if (cmd == NULL) {
+        buf_done(request);
+        api_fail_code(call, ERROR_INTERNAL, "Out of memory");
+        return;
+    }
+    cmd->limit = (size_t)call->api->config->max_output;
+    cmd->counts_oom = instance_oom_kills(call->sandbox->instance, &cmd->oom_kills) == 0;
+    api_op_start(&cmd->op, call, &command_ops, request, timeout_ms);
+}
+
 void api_command_run(struct api_call *call)
 {
     struct error err;
     struct command_args args = {0};
     struct buf request = {0};
-    struct command *cmd = calloc(1, sizeof(*cmd));
-    int rv = cmd != NULL ? parse_command(call, &args, &err)
-                         : error_set(&err, ERROR_INTERNAL, "Out of memory");
+    int rv = parse_command(call, &args, &err);
     if (rv == 0) {
         encode_command(&request, &args);
         if (request.len > WIRE_MAX_REQUEST)
@@ -88,14 +110,18 @@ void api_command_run(struct api_call *call)
     free(args.args);
     free(args.env);
     if (rv < 0) {
-        free(cmd);
         buf_done(&request);
         api_fail(call, &err);
         return;
     }
-    cmd->limit = (size_t)call->api->config->max_output;
-    api_op_start(&cmd->op, call, &command_ops, &request,
-                 (uint64_t)args.timeout_ms + COMMAND_GRACE_MS);
+    uint64_t timeout_ms = (uint64_t)args.timeout_ms + COMMAND_GRACE_MS;
+    if (!api_query_is_true(call, "stream")) {
+        command_collect(call, &request, timeout_ms);
+        return;
+    }
+    const struct feed_params feed = {
+        .kind = EVENTS_OF_COMMAND, .writer = &event_sse_command, .timeout_ms = timeout_ms};
+    api_feed_start(call, &feed, &request);
 }
 
 static void capture_add(struct capture *c, size_t limit, const struct wire_frame *frame)
@@ -135,6 +161,15 @@ static void command_timed_out(struct api_call *call, struct command *cmd, const 
     api_fail_details(call, &err, buf_cstr(&details));
 }
 
+/* A shell that runs a killed command says so by its exit code. */
+static bool command_ran_out_of_memory(const struct api_call *call, const struct command *cmd,
+                                      const struct wire_exit *e)
+{
+    uint64_t now = 0;
+    return (e->signal == SIGKILL || e->code == 128 + SIGKILL) && cmd->counts_oom &&
+           instance_oom_kills(call->sandbox->instance, &now) == 0 && now > cmd->oom_kills;
+}
+
 static void command_reply(struct api_call *call, struct command *cmd, const struct wire_exit *e)
 {
     struct buf body = {0};
@@ -145,7 +180,9 @@ static void command_reply(struct api_call *call, struct command *cmd, const stru
     jsonw_key_int(&w, "exit_code", e->code);
     jsonw_key_int(&w, "duration_ms", exit_duration_ms(e));
     jsonw_key_bool(&w, "success", e->code == 0);
-    if (e->signal != 0) {
+    if (command_ran_out_of_memory(call, cmd, e)) {
+        jsonw_key_str(&w, "error", "The command was killed (oom): the sandbox's memory is full");
+    } else if (e->signal != 0) {
         char text[64];
         (void)snprintf(text, sizeof(text), "The command was ended by signal %u", e->signal);
         jsonw_key_str(&w, "error", text);

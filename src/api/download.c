@@ -86,9 +86,13 @@ static void encode_read(struct buf *request, const struct download *d)
 
 void api_download(struct api_call *call)
 {
+    api_download_from(call, http_query(call->req, "path"));
+}
+
+void api_download_from(struct api_call *call, const char *path)
+{
     struct error err;
     struct buf request = {0};
-    const char *path = http_query(call->req, "path");
     if (path == NULL) {
         api_fail_code(call, ERROR_INVALID_ARGUMENT, "Query parameter 'path' is required");
         return;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * file.c - files/read, write, list, delete, mkdir: JSON in, JSON out.
+ * file.c - files/read, write, append: the contents of one file as JSON.
  *
- * JSON cannot be streamed to a client that wants it whole, so what is read or listed is collected
- * up to a limit; large files go through upload and download instead. Paths are made absolute here
+ * JSON cannot be streamed to a client that wants it whole, so what is read is collected up to a
+ * limit; large files go through upload and download instead. Paths are made absolute here
  * and passed on: the agent opens them as the sandbox's user, and its kernel says what is permitted.
  */
 #include <errno.h>
@@ -18,16 +18,16 @@
 
 #define FILE_TIMEOUT_MS 60000
 #define FILE_READ_MAX   (32u << 20) /* bytes of a file read as JSON */
-#define FILE_LIST_MAX   (32u << 20) /* bytes of a listing's JSON */
 
-enum file_encoding { ENCODING_AUTO, ENCODING_TEXT, ENCODING_BASE64 };
+/* ENCODING_BESIDE: text as it is, and what is no text under a key of its own. */
+enum file_encoding { ENCODING_AUTO, ENCODING_TEXT, ENCODING_BASE64, ENCODING_BESIDE };
 
 /* One operation; fields that belong to the others stay zero. */
 struct file_op {
     struct api_op op;
     const char *path; /* in the request's arena: valid while op.call is */
     enum file_encoding encoding;
-    struct buf data; /* read: the bytes; write: what is to be written; list: the JSON */
+    struct buf data; /* read: the bytes; write: what is to be written */
     size_t sent;     /* write: bytes of `data` handed to the connection */
     bool started;    /* read: the STAT frame came */
     bool ended;      /* write: END was sent */
@@ -58,35 +58,19 @@ static void file_release(struct api_op *op)
     free(f);
 }
 
-/* The answer that delete, mkdir and write share; `size_key` may be NULL. */
-static void file_reply_done(struct file_op *f, const char *message, const char *size_key,
-                            uint64_t size)
-{
-    struct buf body = {0};
-    struct jsonw w = {.out = &body};
-    const char *path = f->path;
-    struct api_call *call = api_op_close(&f->op);
-    if (call == NULL)
-        return;
-    jsonw_object(&w);
-    jsonw_key_str(&w, "message", message);
-    jsonw_key_str(&w, "path", path);
-    if (size_key != NULL)
-        jsonw_key_int(&w, size_key, (int64_t)size);
-    jsonw_object_end(&w);
-    api_reply(call, 200, &body);
-}
-
 /* --- read --- */
 
 static int parse_encoding(struct api_call *call, enum file_encoding *ret, struct error *err)
 {
     const char *text = NULL;
+    bool beside = false;
     int rv = json_get_str(call->body, "encoding", NULL, &text, err);
+    if (rv == 0)
+        rv = json_get_bool(call->body, "content_base64", false, &beside, err);
     if (rv < 0)
         return rv;
     if (text == NULL)
-        *ret = ENCODING_AUTO;
+        *ret = beside ? ENCODING_BESIDE : ENCODING_AUTO;
     else if (strcmp(text, "utf-8") == 0)
         *ret = ENCODING_TEXT;
     else if (strcmp(text, "base64") == 0)
@@ -102,7 +86,8 @@ static void file_read_reply(struct file_op *f)
     struct buf body = {0}, text = {0};
     struct jsonw w = {.out = &body};
     bool base64 = f->encoding == ENCODING_BASE64 ||
-                  (f->encoding == ENCODING_AUTO && !utf8_valid(f->data.data, f->data.len));
+                  (f->encoding != ENCODING_TEXT && !utf8_valid(f->data.data, f->data.len));
+    bool beside = base64 && f->encoding == ENCODING_BESIDE;
     const char *path = f->path;
     struct api_call *call = api_op_close(&f->op);
     if (call == NULL)
@@ -111,13 +96,15 @@ static void file_read_reply(struct file_op *f)
         (void)base64_encode(&text, f->data.data, f->data.len);
     const struct buf *content = base64 ? &text : &f->data;
     jsonw_object(&w);
-    jsonw_key(&w, "content");
+    if (beside)
+        jsonw_key_str(&w, "content", "");
+    jsonw_key(&w, beside ? "content_base64" : "content");
     jsonw_strn(&w, (const char *)content->data, content->len);
     jsonw_key_str(&w, "path", path);
     jsonw_key_int(&w, "size", (int64_t)f->data.len);
     /* Strict clients reject keys that they do not know, so only a client that asked for an encoding
      * gets the key. */
-    if (f->encoding != ENCODING_AUTO)
+    if (f->encoding == ENCODING_TEXT || f->encoding == ENCODING_BASE64)
         jsonw_key_str(&w, "encoding", base64 ? "base64" : "utf-8");
     jsonw_object_end(&w);
     body.failed = body.failed || text.failed;
@@ -189,10 +176,18 @@ static void file_write_frame(struct api_op *op, const struct wire_frame *frame)
 {
     struct file_op *f = container_of(op, struct file_op, op);
     struct wire_written written;
-    if (!wire_reply_written(frame, &written) || !f->ended)
+    if (!wire_reply_written(frame, &written) || !f->ended) {
         api_op_bad_frame(op);
-    else
-        file_reply_done(f, "File written successfully", "bytes_written", f->data.len);
+        return;
+    }
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    jsonw_object(&w);
+    jsonw_key_str(&w, "message", "File written successfully");
+    jsonw_key_str(&w, "path", f->path);
+    jsonw_key_int(&w, "bytes_written", (int64_t)f->data.len);
+    jsonw_object_end(&w);
+    api_reply(api_op_close(op), 200, &body);
 }
 
 static const struct api_op_ops write_ops = {.frame = file_write_frame,
@@ -200,26 +195,36 @@ static const struct api_op_ops write_ops = {.frame = file_write_frame,
                                             .drained = file_write_pump,
                                             .release = file_release};
 
+static int decode_content(struct file_op *f, const char *field, const char *text, size_t len,
+                          struct error *err)
+{
+    int rv = base64_decode(&f->data, text, len);
+    if (rv == -EINVAL)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "Field '%s' is not base64", field);
+    return rv < 0 ? error_set(err, ERROR_INTERNAL, "Out of memory") : 0;
+}
+
 static int parse_content(struct api_call *call, struct file_op *f, struct error *err)
 {
     cleanup_buf struct buf content = {0};
-    int rv = json_need_bytes(call->body, "content", &content, err);
+    const char *base64 = NULL;
+    int rv = json_get_str(call->body, "content_base64", NULL, &base64, err);
+    if (rv == 0 && base64 != NULL)
+        return decode_content(f, "content_base64", base64, strlen(base64), err);
+    if (rv == 0)
+        rv = json_need_bytes(call->body, "content", &content, err);
     if (rv == 0)
         rv = parse_encoding(call, &f->encoding, err);
     if (rv < 0)
         return rv;
-    if (f->encoding == ENCODING_BASE64) {
-        rv = base64_decode(&f->data, (const char *)content.data, content.len);
-    } else {
-        f->data = content;
-        content = (struct buf){0};
-    }
-    if (rv == -EINVAL)
-        return error_set(err, ERROR_INVALID_ARGUMENT, "Field 'content' is not base64");
-    return rv < 0 ? error_set(err, ERROR_INTERNAL, "Out of memory") : 0;
+    if (f->encoding == ENCODING_BASE64)
+        return decode_content(f, "content", (const char *)content.data, content.len, err);
+    f->data = content;
+    content = (struct buf){0};
+    return 0;
 }
 
-void api_file_write(struct api_call *call)
+static void file_write(struct api_call *call, uint32_t flags)
 {
     struct error err;
     struct buf request = {0};
@@ -230,123 +235,16 @@ void api_file_write(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    wire_request_write(&request, f->path, 0, WIRE_WRITE_PARENTS);
+    wire_request_write(&request, f->path, 0, flags);
     api_op_start(&f->op, call, &write_ops, &request, FILE_TIMEOUT_MS);
 }
 
-/* --- list --- */
-
-static int file_list_entry_add(struct file_op *f, const struct wire_frame *frame)
+void api_file_write(struct api_call *call)
 {
-    struct wire_stat stat;
-    struct jsonw w = {.out = &f->data, .comma = f->data.len > 0};
-    if (!wire_reply_stat(frame, &stat))
-        return -EPROTO;
-    jsonw_object(&w);
-    jsonw_key(&w, "name");
-    jsonw_strn(&w, stat.name.data, stat.name.len);
-    jsonw_key(&w, "path");
-    jsonw_strn(&w, stat.path.data, stat.path.len);
-    jsonw_key_int(&w, "size", (int64_t)MIN(stat.size, (uint64_t)INT64_MAX));
-    jsonw_key_bool(&w, "is_dir", stat.kind == WIRE_KIND_DIRECTORY);
-    jsonw_key_time(&w, "modified_at", MAX(stat.mtime_ns / 1000000, 1)); /* 0 would print as null */
-    jsonw_object_end(&w);
-    return 0;
+    file_write(call, WIRE_WRITE_PARENTS);
 }
 
-static void file_list_reply(struct file_op *f)
+void api_file_append(struct api_call *call)
 {
-    struct buf body = {0};
-    struct jsonw w = {.out = &body};
-    struct api_call *call = api_op_close(&f->op);
-    if (call == NULL)
-        return;
-    jsonw_object(&w);
-    jsonw_key(&w, "files");
-    jsonw_array(&w);
-    if (f->data.len > 0)
-        jsonw_raw(&w, (const char *)f->data.data, f->data.len);
-    jsonw_array_end(&w);
-    jsonw_object_end(&w);
-    api_reply(call, 200, &body);
-}
-
-static void file_list_frame(struct api_op *op, const struct wire_frame *frame)
-{
-    struct file_op *f = container_of(op, struct file_op, op);
-    if (frame->type == WIRE_ENTRY && f->data.len > FILE_LIST_MAX)
-        file_too_large(f);
-    else if (frame->type == WIRE_ENTRY && file_list_entry_add(f, frame) == 0)
-        return;
-    else if (wire_reply_is(frame, WIRE_END))
-        file_list_reply(f);
-    else
-        api_op_bad_frame(op);
-}
-
-static const struct api_op_ops list_ops = {.frame = file_list_frame, .release = file_release};
-
-/* --- delete, mkdir: a path and flags, answered by OK --- */
-
-static void file_delete_frame(struct api_op *op, const struct wire_frame *frame)
-{
-    struct file_op *f = container_of(op, struct file_op, op);
-    if (wire_reply_is(frame, WIRE_OK))
-        file_reply_done(f, "File deleted successfully", NULL, 0);
-    else
-        api_op_bad_frame(op);
-}
-
-static void file_mkdir_frame(struct api_op *op, const struct wire_frame *frame)
-{
-    struct file_op *f = container_of(op, struct file_op, op);
-    if (wire_reply_is(frame, WIRE_OK))
-        file_reply_done(f, "Directory created successfully", NULL, 0);
-    else
-        api_op_bad_frame(op);
-}
-
-static const struct api_op_ops delete_ops = {.frame = file_delete_frame, .release = file_release};
-static const struct api_op_ops mkdir_ops = {.frame = file_mkdir_frame, .release = file_release};
-
-/* --- the requests that need nothing but the body's path --- */
-
-/* NULL: the request has its answer. */
-static struct file_op *file_begin(struct api_call *call)
-{
-    struct error err;
-    struct file_op *f = file_new(call, &err);
-    if (f == NULL)
-        api_fail(call, &err);
-    return f;
-}
-
-void api_file_list(struct api_call *call)
-{
-    struct buf request = {0};
-    struct file_op *f = file_begin(call);
-    if (f == NULL)
-        return;
-    wire_request_list(&request, f->path);
-    api_op_start(&f->op, call, &list_ops, &request, FILE_TIMEOUT_MS);
-}
-
-void api_file_delete(struct api_call *call)
-{
-    struct buf request = {0};
-    struct file_op *f = file_begin(call);
-    if (f == NULL)
-        return;
-    wire_request_remove(&request, f->path, WIRE_REMOVE_RECURSIVE);
-    api_op_start(&f->op, call, &delete_ops, &request, FILE_TIMEOUT_MS);
-}
-
-void api_file_mkdir(struct api_call *call)
-{
-    struct buf request = {0};
-    struct file_op *f = file_begin(call);
-    if (f == NULL)
-        return;
-    wire_request_mkdir(&request, f->path, 0, WIRE_MKDIR_PARENTS);
-    api_op_start(&f->op, call, &mkdir_ops, &request, FILE_TIMEOUT_MS);
+    file_write(call, WIRE_WRITE_PARENTS | WIRE_WRITE_APPEND);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* metrics.c - what a sandbox uses: CPU, memory and disk from its driver; network is the
- * traffic of the agent's connections, as a sandbox has no other network. */
+/* metrics.c - what a sandbox uses: CPU, memory and disk from its driver, network from
+ * corral-egress. */
 #include <string.h>
 
 #include "api/api.h"
@@ -18,42 +18,40 @@ static double cpu_percent(struct sandbox *sb, uint64_t cpu_ns)
     return could > 0 ? MIN(100.0 * used / could, 100.0) : 0;
 }
 
-static void add_open_calls(const struct sandbox *sb, uint64_t *in, uint64_t *out)
+int api_sandbox_usage(struct sandbox *sb, struct instance_stats *stats, double *cpu,
+                      struct error *err)
 {
-    list_for_each (it, &sb->target.calls) {
-        const struct agent_call *call = list_entry(it, struct agent_call, node);
-        *in += call->stream.bytes_in;
-        *out += call->stream.bytes_out;
-    }
+    int rv = instance_stats(sb->instance, stats);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_INTERNAL, rv, "The sandbox's counters cannot be read");
+    *cpu = cpu_percent(sb, stats->cpu_ns);
+    return 0;
 }
 
 void api_sandbox_metrics(struct api_call *call)
 {
+    struct error err;
     struct sandbox *sb = call->sandbox;
     struct instance_stats stats = {0};
     struct buf body = {0};
     struct jsonw w = {.out = &body};
-    int rv = instance_stats(sb->instance, &stats);
-    if (rv < 0) {
-        struct error err;
-        error_set_errno(&err, ERROR_INTERNAL, rv, "The sandbox's counters cannot be read");
+    double cpu = 0;
+    if (api_sandbox_usage(sb, &stats, &cpu, &err) < 0) {
         api_fail(call, &err);
         return;
     }
-    uint64_t from = sb->target.bytes_in, to = sb->target.bytes_out;
-    add_open_calls(sb, &from, &to);
     jsonw_object(&w);
     jsonw_key_time(&w, "timestamp", time_now_ms());
     jsonw_key(&w, "cpu_usage");
-    jsonw_fixed(&w, cpu_percent(sb, stats.cpu_ns));
+    jsonw_fixed(&w, cpu);
     jsonw_key(&w, "memory_usage");
     jsonw_fixed(&w, (double)stats.memory_bytes / (1 << 20));
     jsonw_key(&w, "memory_total");
     jsonw_fixed(&w, sb->memory_mb);
     jsonw_key_int(&w, "disk_read", (int64_t)stats.disk_read);
     jsonw_key_int(&w, "disk_write", (int64_t)stats.disk_write);
-    jsonw_key_int(&w, "network_rx", (int64_t)to);
-    jsonw_key_int(&w, "network_tx", (int64_t)from);
+    jsonw_key_int(&w, "network_rx", (int64_t)sb->net.rx);
+    jsonw_key_int(&w, "network_tx", (int64_t)sb->net.tx);
     jsonw_object_end(&w);
     api_reply(call, 200, &body);
 }

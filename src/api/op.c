@@ -38,6 +38,17 @@ void api_op_start(struct api_op *op, struct api_call *call, const struct api_op_
     call->cancel = op_on_client_gone;
 }
 
+static void op_fail(struct api_op *op, const struct error *err)
+{
+    if (op->call != NULL && op->ops->failed != NULL) {
+        op->ops->failed(op, err);
+        return;
+    }
+    struct api_call *call = api_op_close(op);
+    if (call != NULL)
+        api_fail(call, err);
+}
+
 /* Ends it with the error that the agent sent. */
 static void op_error(struct api_op *op, const struct wire_frame *frame)
 {
@@ -46,9 +57,9 @@ static void op_error(struct api_op *op, const struct wire_frame *frame)
     /* Published clients send a request again after 502, and code must not run twice. */
     if (err.code == ERROR_BAD_GATEWAY)
         err.code = ERROR_SANDBOX_FAILED;
-    struct api_call *call = api_op_close(op);
-    if (call != NULL)
-        api_fail(call, &err);
+    if (err.code == ERROR_FILE_NOT_FOUND && op->not_found != ERROR_NONE)
+        err.code = op->not_found;
+    op_fail(op, &err);
 }
 
 static void op_on_frame(struct agent_call *agent, const struct wire_frame *frame)
@@ -77,9 +88,9 @@ static void op_on_drained(struct agent_call *agent)
 static void op_on_failed(struct agent_call *agent, const struct error *err)
 {
     struct api_op *op = container_of(agent, struct api_op, agent);
-    struct api_call *call = api_op_close(op);
-    if (call != NULL)
-        api_fail(call, err);
+    if (op->call != NULL)
+        sandbox_suspect(op->call->sandbox);
+    op_fail(op, err);
 }
 
 static void op_on_client_gone(struct api_call *call)

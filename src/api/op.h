@@ -19,6 +19,9 @@ struct api_op_ops {
     void (*ready)(struct api_op *op); /* further frames may be sent; may be NULL */
     void (*frame)(struct api_op *op, const struct wire_frame *frame);
     void (*drained)(struct api_op *op); /* more may be sent; may be NULL */
+    /* Instead of the error as the answer; closes the operation. The request is still there. May be
+     * NULL. */
+    void (*failed)(struct api_op *op, const struct error *err);
     void (*release)(struct api_op *op);
 };
 
@@ -27,6 +30,8 @@ struct api_op {
     struct agent_call agent;
     struct api_call *call; /* NULL once the request has its answer or is gone */
     const struct api_op_ops *ops;
+    /* What it is to the client that the agent does not find something; 0: a file. */
+    enum error_code not_found;
 };
 
 /* Sends `request` (taken over) to the call's sandbox. When that fails, the request has its answer

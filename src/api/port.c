@@ -131,9 +131,10 @@ static void proxy_fail(struct proxy *p, const struct error *err)
 static bool header_is_ours(const char *name, bool upgrade)
 {
     static const char *const always[] = {
-        "keep-alive",        "proxy-connection",  "te",     "trailer",
-        "transfer-encoding", "content-length",    "expect", "x-forwarded-for",
-        "x-forwarded-host",  "x-forwarded-proto",
+        "keep-alive",        "proxy-connection",         "te",     "trailer",
+        "transfer-encoding", "content-length",           "expect", "x-forwarded-for",
+        "x-forwarded-host",  "x-forwarded-proto",        "host",   "e2b-sandbox-id",
+        "e2b-sandbox-port",  "e2b-traffic-access-token",
     };
     for (size_t i = 0; i < ARRAY_SIZE(always); i++) {
         if (strcasecmp(name, always[i]) == 0)
@@ -142,17 +143,51 @@ static bool header_is_ours(const char *name, bool upgrade)
     return !upgrade && (strcasecmp(name, "connection") == 0 || strcasecmp(name, "upgrade") == 0);
 }
 
+/* Credentials of this server: whoever serves the port could use them in the client's name. What the
+ * sandbox's own server asks for is passed on. */
+static bool header_is_credential(const struct api *api, const struct http_header *h)
+{
+    struct principal who;
+    struct error err;
+    if (strcasecmp(h->name.data, "authorization") == 0)
+        return auth_check(&api->auth, h->value.data, h->value.len, &who, &err) == 0;
+    return strcasecmp(h->name.data, "x-api-key") == 0 &&
+           apikey_verify(api->keys, h->value.data, h->value.len) != NULL;
+}
+
+/* The authority of a target in absolute form counts, whatever Host says (RFC 9112, section 3.2.2).
+ * NULL: neither is there, or out of memory. */
+static const char *request_host(struct http_request *req)
+{
+    const struct http_str *host = http_header(req, "Host");
+    const char *scheme = req->target.data[0] != '/' ? strstr(req->target.data, "://") : NULL;
+    if (scheme == NULL)
+        return host != NULL ? host->data : NULL;
+    return arena_strndup(&req->arena, scheme + 3, strcspn(scheme + 3, "/?"));
+}
+
+static void write_target(struct buf *out, const struct http_request *req)
+{
+    if (req->target.data[0] == '/' || req->path.data[0] != '/')
+        (void)buf_append_str(out, req->target.data);
+    else
+        (void)buf_printf(out, "%s%s%s", req->path.data, req->query.len > 0 ? "?" : "",
+                         req->query.data);
+}
+
 static void write_head(struct proxy *p)
 {
     struct http_request *req = p->call->req;
     struct buf *out = &p->to_sandbox;
-    const struct http_str *host = http_header(req, "Host");
+    const char *host = request_host(req);
     const struct http_str *forwarded = http_header(req, "X-Forwarded-For");
     bool upgrade = http_header(req, "Upgrade") != NULL;
-    (void)buf_printf(out, "%s %s HTTP/1.1\r\n", http_method_str(req->method), req->target.data);
+    (void)buf_printf(out, "%s ", http_method_str(req->method));
+    write_target(out, req);
+    (void)buf_printf(out, " HTTP/1.1\r\nHost: %s\r\n", host != NULL ? host : "");
     for (unsigned int i = 0; i < req->n_headers; i++) {
         const struct http_header *h = &req->headers[i];
-        if (!header_is_ours(h->name.data, upgrade))
+        if (!header_is_ours(h->name.data, upgrade) && !header_is_credential(p->call->api, h))
             (void)buf_printf(out, "%s: %s\r\n", h->name.data, h->value.data);
     }
     if (!upgrade)
@@ -164,7 +199,7 @@ static void write_head(struct proxy *p)
     (void)buf_printf(out, "X-Forwarded-For: %s%s%s\r\n", forwarded != NULL ? forwarded->data : "",
                      forwarded != NULL ? ", " : "", http_peer(req));
     (void)buf_printf(out, "X-Forwarded-Proto: http%s\r\n", req->secure ? "s" : "");
-    (void)buf_printf(out, "X-Forwarded-Host: %s\r\n\r\n", host != NULL ? host->data : "");
+    (void)buf_printf(out, "X-Forwarded-Host: %s\r\n\r\n", host != NULL ? host : "");
 }
 
 static int proxy_open(struct proxy *p, struct sandbox *sb, uint16_t port)
@@ -351,17 +386,23 @@ static const struct api_route proxy_route = {
     .end = proxy_end,
 };
 
+const struct api_route *api_port_route_to(struct api_call *call, const char *id, uint16_t port)
+{
+    struct port_target *target = arena_alloc(&call->req->arena, sizeof(*target));
+    if (target == NULL)
+        return NULL;
+    memcpy(target->id, id, ID_SIZE);
+    target->port = port;
+    call->state = target;
+    return &proxy_route;
+}
+
 const struct api_route *api_port_route(struct api_call *call)
 {
-    const struct http_str *host = http_header(call->req, "Host");
-    struct port_target target;
-    if (host == NULL ||
-        !port_host_parse(host->data, call->api->config->domain, target.id, &target.port))
+    const char *host = request_host(call->req);
+    char id[ID_SIZE];
+    uint16_t port;
+    if (host == NULL || !port_host_parse(host, call->api->config->domain, id, &port))
         return NULL;
-    struct port_target *copy = arena_alloc(&call->req->arena, sizeof(*copy));
-    if (copy == NULL)
-        return NULL;
-    *copy = target;
-    call->state = copy;
-    return &proxy_route;
+    return api_port_route_to(call, id, port);
 }

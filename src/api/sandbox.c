@@ -8,9 +8,19 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/network.h"
 
-#define SANDBOX_MAX_METADATA 65536 /* bytes of JSON text */
+#define SANDBOX_MAX_METADATA 16384 /* bytes of JSON text */
 #define SANDBOX_MAX_LABEL    256   /* bytes of provider and region */
+
+static void write_metadata(struct jsonw *w, const struct sandbox *sb)
+{
+    cleanup_buf struct buf text = {0};
+    if (sandbox_table_metadata(sb, &text) == 0 && text.len > 0)
+        jsonw_raw(w, (const char *)text.data, text.len);
+    else
+        jsonw_raw(w, "{}", 2); /* the disk cannot be read, which its own errors tell */
+}
 
 static void write_sandbox(struct jsonw *w, const struct sandbox *sb)
 {
@@ -23,7 +33,7 @@ static void write_sandbox(struct jsonw *w, const struct sandbox *sb)
     jsonw_key_time(w, "ended_at", sb->ended_ms);
     jsonw_key_time(w, "timeout_at", sb->timeout_at_ms);
     jsonw_key(w, "metadata");
-    jsonw_raw(w, sb->owner.metadata, strlen(sb->owner.metadata));
+    write_metadata(w, sb);
     jsonw_key_int(w, "cpu_count", sb->vcpus);
     jsonw_key_int(w, "memory_mb", sb->memory_mb);
     jsonw_object_end(w);
@@ -42,6 +52,7 @@ struct create {
     struct sandbox_wait wait;
     struct api_call *call;
     struct sandbox *sb;
+    void (*reply)(struct api_call *call, int status, const struct sandbox *sb);
 };
 
 static void create_running(struct sandbox_wait *w, struct sandbox *sb, const struct error *err);
@@ -78,7 +89,7 @@ static int parse_label(struct api_call *call, const char *field, const char **re
     return rv;
 }
 
-static int parse_metadata(struct api_call *call, struct buf *text, struct error *err)
+int api_sandbox_metadata(struct api_call *call, struct buf *text, struct error *err)
 {
     const json *metadata = NULL;
     int rv = json_get_object(call->body, "metadata", &metadata, err);
@@ -96,7 +107,7 @@ static int parse_metadata(struct api_call *call, struct buf *text, struct error 
 
 static int parse_create(struct api_call *call, struct sandbox_params *p,
                         const struct template **template, struct buf *metadata, char ***env,
-                        struct error *err)
+                        struct buf *network, struct error *err)
 {
     const char *name = NULL;
     p->account = call->principal.account;
@@ -110,7 +121,11 @@ static int parse_create(struct api_call *call, struct sandbox_params *p,
     if (rv == 0)
         rv = json_get_env(call->body, "env_vars", env, err);
     if (rv == 0)
-        rv = parse_metadata(call, metadata, err);
+        rv = api_check_list(*env, "env_vars", err);
+    if (rv == 0)
+        rv = api_sandbox_metadata(call, metadata, err);
+    if (rv == 0)
+        rv = api_network_parse(call, network, &p->network, err);
     if (rv < 0)
         return rv;
     *template = template_find(call->api->templates, name);
@@ -153,7 +168,7 @@ static bool create_repeats(struct create *c, struct sandbox_params *params)
         call->state = c;
         call->cancel = create_cancel;
     } else {
-        reply_sandbox(call, 201, c->sb);
+        c->reply(call, 201, c->sb);
     }
     return true;
 }
@@ -163,22 +178,30 @@ void api_sandbox_create(struct api_call *call)
     struct error err;
     struct sandbox_params params = {0};
     const struct template *template = NULL;
-    cleanup_buf struct buf metadata = {0};
+    cleanup_buf struct buf metadata = {0}, network = {0};
     cleanup_free char **env = NULL;
+    if (parse_create(call, &params, &template, &metadata, &env, &network, &err) < 0)
+        api_fail(call, &err);
+    else
+        api_sandbox_start(call, template, &params, reply_sandbox);
+}
+
+void api_sandbox_start(struct api_call *call, const struct template *t,
+                       struct sandbox_params *params,
+                       void (*reply)(struct api_call *call, int status, const struct sandbox *sb))
+{
+    struct error err;
     struct create *c = arena_alloc(&call->req->arena, sizeof(*c));
     if (c == NULL) {
         api_fail_code(call, ERROR_INTERNAL, "Out of memory");
         return;
     }
-    if (parse_create(call, &params, &template, &metadata, &env, &err) < 0) {
-        api_fail(call, &err);
-        return;
-    }
     c->call = call;
+    c->reply = reply;
     c->wait.done = create_running;
-    if (create_repeats(c, &params))
+    if (create_repeats(c, params))
         return;
-    c->sb = sandbox_table_create(call->api->sandboxes, template, &params, &c->wait, &err);
+    c->sb = sandbox_table_create(call->api->sandboxes, t, params, &c->wait, &err);
     if (c->sb == NULL) {
         api_fail(call, &err);
     } else if (call->req->status == 0) { /* it may have failed, and been answered, already */
@@ -199,7 +222,7 @@ static void create_running(struct sandbox_wait *w, struct sandbox *sb, const str
 static void create_committed(struct api_call *call)
 {
     struct create *c = call->state;
-    reply_sandbox(call, 201, c->sb);
+    c->reply(call, 201, c->sb);
 }
 
 struct listed {
@@ -230,6 +253,9 @@ void api_sandbox_list(struct api_call *call)
 
 void api_sandbox_get(struct api_call *call)
 {
+    const char *trouble = sandbox_trouble(call->sandbox);
+    if (trouble[0] != '\0') /* the documented keys have no place for it */
+        (void)http_add_header(call->req, "X-Corral-Reason", trouble);
     reply_sandbox(call, 200, call->sandbox);
 }
 
@@ -239,6 +265,7 @@ struct kill {
     struct sandbox_wait wait;
     struct api_call *call;
     char id[ID_SIZE];
+    void (*reply)(struct api_call *call);
 };
 
 static void kill_cancel(struct api_call *call)
@@ -262,10 +289,15 @@ static void kill_committed(struct api_call *call)
 static void kill_ended(struct sandbox_wait *w, struct sandbox *sb, const struct error *err)
 {
     struct kill *k = container_of(w, struct kill, wait);
-    api_when_committed(k->call, kill_committed);
+    api_when_committed(k->call, k->reply);
 }
 
 void api_sandbox_kill(struct api_call *call)
+{
+    api_sandbox_end(call, kill_committed);
+}
+
+void api_sandbox_end(struct api_call *call, void (*reply)(struct api_call *call))
 {
     struct sandbox *sb = call->sandbox;
     if (sb->phase >= SANDBOX_STOPPING) {
@@ -281,6 +313,7 @@ void api_sandbox_kill(struct api_call *call)
         return;
     }
     k->call = call;
+    k->reply = reply;
     k->wait.done = kill_ended;
     memcpy(k->id, sb->id, sizeof(k->id));
     call->state = k;

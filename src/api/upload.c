@@ -42,6 +42,7 @@ struct upload {
     enum upload_state state;
     bool agent_open;    /* `agent` has not closed */
     bool many;          /* the route takes many files and answers with a list */
+    bool strict;        /* a file that fails fails the request, also among many */
     bool complete;      /* the body is over */
     bool in_path;       /* the part is the field `path` */
     bool skip;          /* after the close: the part's bytes are not over */
@@ -124,10 +125,9 @@ static uint32_t parse_mode(const char *text)
     return *end == '\0' && mode <= 07777 ? (uint32_t)mode : 0;
 }
 
-static void upload_start(struct api_call *call, bool many)
+static void upload_start(struct api_call *call, bool many, const char *path)
 {
     const struct http_str *type = http_header(call->req, "Content-Type");
-    const char *path = http_query(call->req, "path");
     struct upload *u = calloc(1, sizeof(*u));
     if (u == NULL) {
         api_fail_code(call, ERROR_INTERNAL, "Out of memory");
@@ -141,6 +141,7 @@ static void upload_start(struct api_call *call, bool many)
     }
     u->call = call;
     u->many = many;
+    u->strict = !many || call->surface != NULL;
     u->mode = parse_mode(http_query(call->req, "mode"));
     if (path != NULL)
         (void)buf_append_str(&u->path, path);
@@ -150,12 +151,17 @@ static void upload_start(struct api_call *call, bool many)
 
 void api_upload(struct api_call *call)
 {
-    upload_start(call, false);
+    upload_start(call, false, http_query(call->req, "path"));
 }
 
 void api_upload_many(struct api_call *call)
 {
-    upload_start(call, true);
+    upload_start(call, true, http_query(call->req, "path"));
+}
+
+void api_upload_to(struct api_call *call, const char *path)
+{
+    upload_start(call, true, path);
 }
 
 /* Counts a failure; with many files, writes its entry. */
@@ -222,7 +228,7 @@ static void upload_close_agent(struct upload *u, bool skip)
  */
 static void upload_agent_failed(struct upload *u, const struct error *err)
 {
-    if (u->many) {
+    if (!u->strict) {
         upload_file_failed(u, err);
         upload_close_agent(u, u->state == UPLOAD_WRITING || u->state == UPLOAD_OPENING);
     } else {
@@ -282,6 +288,20 @@ static void upload_on_closed(struct agent_call *agent)
     upload_pump(u);
 }
 
+/* Clients that name whole paths write a quotation mark in one as "%22". */
+static const char *upload_unquote(struct arena *arena, const char *name)
+{
+    char *copy = arena_strndup(arena, name, strlen(name)), *out = copy;
+    for (const char *p = copy; p != NULL && *p != '\0'; p++) {
+        bool quote = strncmp(p, "%22", 3) == 0;
+        *out++ = quote ? '"' : *p;
+        p += quote ? 2 : 0;
+    }
+    if (out != NULL)
+        *out = '\0';
+    return copy != NULL ? copy : name;
+}
+
 /* Where a file goes. Without `path` it gets the name of the client's file; a `path` that ends in a
  * slash is a directory. With many files, the name of each is its whole path. */
 static const char *upload_target(struct upload *u, const char *filename, struct error *err)
@@ -292,6 +312,8 @@ static const char *upload_target(struct upload *u, const char *filename, struct 
     const char *name = u->many ? filename : base;
     if (name[0] == '\0')
         name = "file";
+    if (u->strict && u->many)
+        name = upload_unquote(arena, name);
     if (path == NULL)
         path = name;
     else if (path[strlen(path) - 1] == '/')
@@ -386,11 +408,11 @@ static void upload_finish(struct upload *u)
         upload_fail(u, ERROR_INVALID_REQUEST, "The multipart body ends before its last boundary");
     } else if (u->files == 0) {
         upload_fail(u, ERROR_INVALID_ARGUMENT, "The body has no part 'file'");
-    } else if (u->many) {
-        reply_many(u);
-    } else if (u->failures > 0) {
+    } else if (u->strict && u->failures > 0) {
         struct error err = u->error;
         api_fail(upload_detach(u), &err);
+    } else if (u->many) {
+        reply_many(u);
     } else {
         reply_one(u);
     }

@@ -3,7 +3,8 @@
  * workflow.c - /api/v1/orchestrator/workflows: definitions, their runs and their states.
  *
  * The engine changes its memory first and the store after it. What a client is told must survive a
- * crash, so answers to changes wait for the flush (answer_later), and answers to questions do not.
+ * crash: answers to changes wait for the flush (answer_later), and answers to questions tell what
+ * is on disk (wf_run_view).
  */
 #include <string.h>
 
@@ -36,8 +37,11 @@ static struct wf_run *find_run(struct api_call *call, struct workflow *wf, bool 
 
 static const char *workflow_status(struct workflow *wf)
 {
-    const struct wf_run *run = wf_find_run(wf, NULL);
-    return run != NULL ? wf_run_status_str(run->status) : "created";
+    struct wf_run *run = wf_find_run(wf, NULL);
+    struct wf_run *view = run != NULL ? wf_run_view(run) : NULL;
+    const char *status = view != NULL ? wf_run_status_str(view->status) : "created";
+    wf_run_view_done(run, view);
+    return status;
 }
 
 static void write_workflow(struct jsonw *w, struct workflow *wf)
@@ -253,13 +257,20 @@ void api_workflow_runs(struct api_call *call)
     jsonw_object(&w);
     jsonw_key(&w, "runs");
     jsonw_array(&w);
+    unsigned int total = 0;
     list_for_each (it, &wf->runs) {
+        struct wf_run *run = list_entry(it, struct wf_run, node);
+        struct wf_run *view = wf_run_view(run);
+        if (view == NULL)
+            continue;
         jsonw_object(&w);
-        write_run(&w, list_entry(it, struct wf_run, node));
+        write_run(&w, view);
         jsonw_object_end(&w);
+        wf_run_view_done(run, view);
+        total++;
     }
     jsonw_array_end(&w);
-    jsonw_key_int(&w, "total", wf->n_runs);
+    jsonw_key_int(&w, "total", total);
     jsonw_object_end(&w);
     api_reply(call, 200, &body);
 }
@@ -332,6 +343,26 @@ static void write_steps(struct jsonw *w, struct wf_run *run, const struct wf_def
     jsonw_array_end(w);
 }
 
+/* `run` as it is on disk, NULL: the workflow was never started. */
+static void write_status(struct jsonw *w, const struct workflow *wf, struct wf_run *run,
+                         const struct wf_def *def)
+{
+    jsonw_object(w);
+    jsonw_key_str(w, "workflow_id", wf->id);
+    jsonw_key_str(w, "name", wf->name);
+    jsonw_key(w, "run_id");
+    if (run != NULL)
+        jsonw_str(w, run->id);
+    else
+        jsonw_null(w);
+    jsonw_key_str(w, "status", run != NULL ? wf_run_status_str(run->status) : "created");
+    write_steps(w, run, def);
+    jsonw_key_time(w, "started_at", run != NULL ? run->started_ms : 0);
+    jsonw_key_time(w, "completed_at", run != NULL ? run->ended_ms : 0);
+    write_reason(w, run != NULL ? run->error : NULL);
+    jsonw_object_end(w);
+}
+
 void api_workflow_status(struct api_call *call)
 {
     bool answered = false;
@@ -349,20 +380,9 @@ void api_workflow_status(struct api_call *call)
         api_fail_code(call, ERROR_STORAGE_FAILED, "The definition could not be read");
         return;
     }
-    jsonw_object(&w);
-    jsonw_key_str(&w, "workflow_id", wf->id);
-    jsonw_key_str(&w, "name", wf->name);
-    jsonw_key(&w, "run_id");
-    if (run != NULL)
-        jsonw_str(&w, run->id);
-    else
-        jsonw_null(&w);
-    jsonw_key_str(&w, "status", run != NULL ? wf_run_status_str(run->status) : "created");
-    write_steps(&w, run, active ? &run->def : &loaded);
-    jsonw_key_time(&w, "started_at", run != NULL ? run->started_ms : 0);
-    jsonw_key_time(&w, "completed_at", run != NULL ? run->ended_ms : 0);
-    write_reason(&w, run != NULL ? run->error : NULL);
-    jsonw_object_end(&w);
+    struct wf_run *view = run != NULL ? wf_run_view(run) : NULL;
+    write_status(&w, wf, view, active ? &run->def : &loaded);
+    wf_run_view_done(run, view);
     api_reply(call, 200, &body);
     wf_def_done(&loaded);
 }

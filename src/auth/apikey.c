@@ -14,8 +14,10 @@
 #include "core/id.h"
 #include "store/record.h"
 
-#define APIKEY_PREFIX     "crl_"
-#define APIKEY_PREFIX_LEN 4
+#define APIKEY_PREFIX     "e2b_"
+#define APIKEY_OLD_PREFIX "crl_"
+#define APIKEY_OLD_LEN    (4 + APIKEY_ID_LEN + 1 + 32)
+#define APIKEY_PREFIX_LEN 4  /* of both */
 #define APIKEY_VERSION    1  /* of the record */
 #define APIKEY_BUCKETS    64 /* at first; doubles with the number of keys */
 
@@ -225,6 +227,15 @@ static int apikey_save(struct apikeys *t, const struct apikey *k)
     return rv;
 }
 
+/* `len` random hexadecimal digits and a NUL. */
+static void apikey_digits(char *out, size_t len)
+{
+    uint8_t bytes[APIKEY_SECRET_LEN / 2];
+    id_random(bytes, len / 2);
+    for (size_t i = 0; i < len / 2; i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+}
+
 int apikey_create(struct apikeys *t, const char *name, const char *account, enum role role,
                   char text[APIKEY_TEXT_SIZE], const struct apikey **ret_key, struct error *err)
 {
@@ -238,10 +249,10 @@ int apikey_create(struct apikeys *t, const char *name, const char *account, enum
     if (k == NULL)
         return error_set_errno(err, ERROR_INTERNAL, -ENOMEM, "Cannot make a key");
     do
-        id_token(k->id, APIKEY_ID_LEN);
+        apikey_digits(k->id, APIKEY_ID_LEN);
     while (*apikey_slot(t, k->id) != NULL);
-    id_token(secret, APIKEY_SECRET_LEN);
-    (void)snprintf(text, APIKEY_TEXT_SIZE, APIKEY_PREFIX "%s_%s", k->id, secret);
+    apikey_digits(secret, APIKEY_SECRET_LEN);
+    (void)snprintf(text, APIKEY_TEXT_SIZE, APIKEY_PREFIX "%s%s", k->id, secret);
     sha256(text, APIKEY_TEXT_SIZE - 1, k->hash);
     memcpy(k->name, name, strlen(name));
     memcpy(k->account, account, strlen(account));
@@ -283,7 +294,9 @@ const struct apikey *apikey_verify(const struct apikeys *t, const char *text, si
 {
     static const struct apikey nobody; /* compared with when the id is unknown */
     uint8_t hash[SHA256_SIZE];
-    if (len != APIKEY_TEXT_SIZE - 1 || memcmp(text, APIKEY_PREFIX, APIKEY_PREFIX_LEN) != 0)
+    bool known = len == APIKEY_TEXT_SIZE - 1 && memcmp(text, APIKEY_PREFIX, APIKEY_PREFIX_LEN) == 0;
+    bool old = len == APIKEY_OLD_LEN && memcmp(text, APIKEY_OLD_PREFIX, APIKEY_PREFIX_LEN) == 0;
+    if (!known && !old)
         return NULL;
     const struct apikey *k = *apikey_slot(t, text + APIKEY_PREFIX_LEN);
     sha256(text, len, hash);

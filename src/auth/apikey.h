@@ -2,9 +2,11 @@
 /*
  * apikey.h - API keys: text shown once, SHA-256 kept.
  *
- * A key reads crl_<id>_<secret>, id 12 and secret 32 characters of base62. All keys are in memory;
- * changes are put into the store, and the caller flushes it before it answers. When that fails it
- * takes the change back (apikey_revoke after a failed create).
+ * A key reads e2b_<id><secret>, id 12 and secret 28 hexadecimal digits: clients of E2B check that
+ * form. Keys of earlier servers read crl_<id>_<secret>, id 12 and secret 32 characters of base62,
+ * and are as good. All keys are in memory; changes are put into the store, and the caller flushes
+ * it before it answers. When that fails it takes the change back (apikey_revoke after a failed
+ * create).
  */
 #ifndef CORRAL_AUTH_APIKEY_H
 #define CORRAL_AUTH_APIKEY_H
@@ -13,10 +15,10 @@
 #include "store/store.h"
 
 #define APIKEY_ID_LEN     12
-#define APIKEY_SECRET_LEN 32
-#define APIKEY_TEXT_SIZE  (4 + APIKEY_ID_LEN + 1 + APIKEY_SECRET_LEN + 1) /* with its NUL */
-#define APIKEY_NAME_SIZE  129                                             /* with its NUL */
-#define APIKEY_MAX        100000                                          /* keys of one server */
+#define APIKEY_SECRET_LEN 28
+#define APIKEY_TEXT_SIZE  (4 + APIKEY_ID_LEN + APIKEY_SECRET_LEN + 1) /* with its NUL */
+#define APIKEY_NAME_SIZE  129                                         /* with its NUL */
+#define APIKEY_MAX        100000                                      /* keys of one server */
 #define APIKEY_HASH_SIZE  32
 
 struct apikey {

@@ -68,6 +68,11 @@ uint64_t throttle_wait(const struct throttle *t, const char *kind, const char *n
     return due > now_ms ? due - now_ms : 0;
 }
 
+bool throttle_knows(const struct throttle *t, const char *kind, const char *name)
+{
+    return throttle_find(t, throttle_hash(t, kind, name)) != NULL;
+}
+
 void throttle_count(struct throttle *t, const char *kind, const char *name, uint64_t now_ms)
 {
     uint64_t hash = throttle_hash(t, kind, name);

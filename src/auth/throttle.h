@@ -39,6 +39,8 @@ void throttle_done(struct throttle *t);
 /* How long `name` has to wait before its next try; 0: it may try now. `now_ms` is monotonic. */
 uint64_t throttle_wait(const struct throttle *t, const char *kind, const char *name,
                        uint64_t now_ms);
+/* Whether `name` was counted and is not forgotten. */
+bool throttle_knows(const struct throttle *t, const char *kind, const char *name);
 /* A try begins. */
 void throttle_count(struct throttle *t, const char *kind, const char *name, uint64_t now_ms);
 /* It did not fail. With `all` earlier failures are forgiven too. */

@@ -124,6 +124,21 @@ int buf_u64(struct buf *b, uint64_t v)
     return buf_le(b, v, 8);
 }
 
+/*@ predicate cursor_valid(struct cursor *c) =
+  @     \valid(c) && c->p != \null && (c->left > 0 ==> \valid_read(c->p + (0 .. c->left - 1))) &&
+  @     \separated(c, c->p + (0 .. c->left - 1));
+  @*/
+
+/*@ requires cursor_valid(c);
+  @ assigns c->p, c->left, c->bad;
+  @ ensures kept: cursor_valid(c);
+  @ ensures none: \result == \null <==> c->bad;
+  @ ensures inside: \result != \null && len > 0 ==> \valid_read(\result + (0 .. len - 1));
+  @ ensures moved: \result != \null ==>
+  @     \result == \old(c->p) && c->p == \old(c->p) + len && c->left == \old(c->left) - len;
+  @ ensures still: c->bad ==> c->p == \old(c->p) && c->left == \old(c->left);
+  @ ensures stays: \old(c->bad) ==> c->bad;
+  @*/
 const uint8_t *cursor_bytes(struct cursor *c, size_t len)
 {
     if (c->bad || len > c->left) {
@@ -136,32 +151,62 @@ const uint8_t *cursor_bytes(struct cursor *c, size_t len)
     return p;
 }
 
+/*@ requires cursor_valid(c) && 1 <= bytes <= 8;
+  @ assigns c->p, c->left, c->bad;
+  @ ensures kept: cursor_valid(c);
+  @ ensures none: c->bad ==> \result == 0;
+  @ ensures stays: \old(c->bad) ==> c->bad;
+  @*/
 static uint64_t cursor_le(struct cursor *c, size_t bytes)
 {
     const uint8_t *p = cursor_bytes(c, bytes);
     uint64_t v = 0;
     if (p == NULL)
         return 0;
+    /*@ loop invariant 0 <= i <= bytes;
+      @ loop assigns i, v;
+      @ loop variant bytes - i;
+      @*/
     for (size_t i = 0; i < bytes; i++)
         v |= (uint64_t)p[i] << (8 * i);
     return v;
 }
 
+/*@ requires cursor_valid(c);
+  @ assigns c->p, c->left, c->bad;
+  @ ensures kept: cursor_valid(c);
+  @ ensures none: c->bad ==> \result == 0;
+  @*/
 uint8_t cursor_u8(struct cursor *c)
 {
     return (uint8_t)cursor_le(c, 1);
 }
 
+/*@ requires cursor_valid(c);
+  @ assigns c->p, c->left, c->bad;
+  @ ensures kept: cursor_valid(c);
+  @ ensures none: c->bad ==> \result == 0;
+  @*/
 uint16_t cursor_u16(struct cursor *c)
 {
     return (uint16_t)cursor_le(c, 2);
 }
 
+/*@ requires cursor_valid(c);
+  @ assigns c->p, c->left, c->bad;
+  @ ensures kept: cursor_valid(c);
+  @ ensures none: c->bad ==> \result == 0;
+  @*/
 uint32_t cursor_u32(struct cursor *c)
 {
     return (uint32_t)cursor_le(c, 4);
 }
 
+/*@ requires cursor_valid(c);
+  @ assigns c->p, c->left, c->bad;
+  @ ensures kept: cursor_valid(c);
+  @ ensures none: c->bad ==> \result == 0;
+  @*/
 uint64_t cursor_u64(struct cursor *c)
 {
     return cursor_le(c, 8);

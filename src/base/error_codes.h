@@ -27,7 +27,9 @@
     X(WORKFLOW_NOT_FOUND, "workflow_not_found", 404, "No such workflow or run")                    \
     X(CONTEXT_NOT_FOUND, "context_not_found", 404, "No such code context")                         \
     X(FILE_NOT_FOUND, "file_not_found", 404, "No such file or directory in the sandbox")           \
+    X(PROCESS_NOT_FOUND, "process_not_found", 404, "No such process in the sandbox")               \
     X(KEY_NOT_FOUND, "key_not_found", 404, "No such API key")                                      \
+    X(SECRET_NOT_FOUND, "secret_not_found", 404, "No such secret")                                 \
     X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "The route has no such method")               \
     X(TIMEOUT, "timeout", 408, "The operation took longer than its time-out")                      \
     X(REQUEST_TIMEOUT, "request_timeout", 408, "The request did not arrive in time")               \
@@ -37,6 +39,7 @@
     X(URI_TOO_LONG, "uri_too_long", 414, "The request target exceeds its limit")                   \
     X(RANGE_INVALID, "range_not_satisfiable", 416, "The range lies outside the file")              \
     X(EXPECTATION_FAILED, "expectation_failed", 417, "Only 100-continue can be expected")          \
+    X(UPGRADE_REQUIRED, "upgrade_required", 426, "The route wants another protocol")               \
     X(RATE_LIMITED, "rate_limited", 429, "Too many requests")                                      \
     X(QUOTA_EXCEEDED, "quota_exceeded", 429, "A limit of the account or the host is reached")      \
     X(HEADERS_TOO_LARGE, "headers_too_large", 431, "The header section exceeds its limit")         \

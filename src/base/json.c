@@ -36,7 +36,7 @@ static int json_hide_nul(struct buf *out, const char *text, size_t len)
     return out->failed ? -ENOMEM : 0;
 }
 
-static json *json_parse_text(const void *data, size_t len, bool nul, struct error *err)
+static json *json_parse_text(const void *data, size_t len, bool nul, size_t most, struct error *err)
 {
     size_t at = 0;
     if (!utf8_valid(data, len)) {
@@ -44,7 +44,7 @@ static json *json_parse_text(const void *data, size_t len, bool nul, struct erro
         return NULL;
     }
     /* cJSON accepts more than JSON, and how much more depends on its release. */
-    const char *why = json_check(data, len, nul, &at);
+    const char *why = json_check_most(data, len, nul, most, &at);
     if (why != NULL) {
         error_set(err, ERROR_INVALID_JSON, "The JSON text is malformed at byte %zu: %s", at, why);
         return NULL;
@@ -63,14 +63,14 @@ static json *json_parse_text(const void *data, size_t len, bool nul, struct erro
 
 json *json_parse(const void *data, size_t len, struct error *err)
 {
-    return json_parse_text(data, len, false, err);
+    return json_parse_text(data, len, false, SIZE_MAX, err);
 }
 
-static json *json_parse_body(const void *data, size_t len, bool nul, struct error *err)
+static json *json_parse_body(const void *data, size_t len, bool nul, size_t most, struct error *err)
 {
     if (len == 0)
         return cJSON_CreateObject();
-    json *j = json_parse_text(data, len, nul, err);
+    json *j = json_parse_text(data, len, nul, most, err);
     if (j != NULL && !cJSON_IsObject(j)) {
         error_set(err, ERROR_INVALID_JSON, "The JSON body is not an object");
         cJSON_Delete(j);
@@ -81,12 +81,17 @@ static json *json_parse_body(const void *data, size_t len, bool nul, struct erro
 
 json *json_parse_object(const void *data, size_t len, struct error *err)
 {
-    return json_parse_body(data, len, false, err);
+    return json_parse_body(data, len, false, SIZE_MAX, err);
 }
 
 json *json_parse_object_nul(const void *data, size_t len, struct error *err)
 {
-    return json_parse_body(data, len, true, err);
+    return json_parse_body(data, len, true, SIZE_MAX, err);
+}
+
+json *json_parse_request(const void *data, size_t len, bool nul, struct error *err)
+{
+    return json_parse_body(data, len, nul, JSON_MAX_VALUES, err);
 }
 
 /* The field's value; NULL when absent or null. */

@@ -15,7 +15,8 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define JSON_MAX_DEPTH 64 /* nesting accepted from outside: JSON_CHECK_MAX_DEPTH */
+#define JSON_MAX_DEPTH  64     /* nesting accepted from outside: JSON_CHECK_MAX_DEPTH */
+#define JSON_MAX_VALUES 131072 /* values and names accepted in a request: some 10 MiB parsed */
 
 typedef struct cJSON json;
 
@@ -27,6 +28,9 @@ void json_free_p(json **j);
 json *json_parse(const void *data, size_t len, struct error *err);
 /* As json_parse for an object; an empty body is an empty object. */
 json *json_parse_object(const void *data, size_t len, struct error *err);
+/* As json_parse_object for the body of a request: at most JSON_MAX_VALUES values. With `nul` like
+ * json_parse_object_nul. May be called from any thread. */
+json *json_parse_request(const void *data, size_t len, bool nul, struct error *err);
 /* As json_parse_object, but accepts "\u0000": json_need_bytes returns it, and every other getter
  * refuses a string that holds it. */
 json *json_parse_object_nul(const void *data, size_t len, struct error *err);

@@ -19,6 +19,7 @@ struct json_scan {
     unsigned int depth;
     uint64_t objects; /* bit n: the container at depth n is an object */
     bool nul;         /* \u0000 is taken */
+    size_t left;      /* values that may still come */
     const char *why;
 };
 
@@ -145,6 +146,8 @@ static bool json_scan_close(struct json_scan *c, bool object)
 static bool json_scan_value(struct json_scan *c)
 {
     uint8_t first = *c->p;
+    if (c->left-- == 0)
+        return json_fail(c, "it holds too many values");
     if (first == '{' || first == '[')
         return json_scan_open(c, first == '{');
     c->want = WANT_COMMA;
@@ -157,6 +160,9 @@ static bool json_scan_key(struct json_scan *c)
 {
     if (*c->p != '"')
         return json_fail(c, "a name in double quotes is expected");
+    if (c->left == 0)
+        return json_fail(c, "it holds too many values");
+    c->left--;
     if (!json_scan_string(c))
         return false;
     json_skip_blank(c);
@@ -194,7 +200,12 @@ static bool json_scan_next(struct json_scan *c)
 
 const char *json_check(const uint8_t *s, size_t len, bool nul, size_t *ret_at)
 {
-    struct json_scan c = {.want = WANT_VALUE, .nul = nul};
+    return json_check_most(s, len, nul, SIZE_MAX, ret_at);
+}
+
+const char *json_check_most(const uint8_t *s, size_t len, bool nul, size_t most, size_t *ret_at)
+{
+    struct json_scan c = {.want = WANT_VALUE, .nul = nul, .left = most};
     if (len == 0) {
         *ret_at = 0;
         return "it is empty";

@@ -18,6 +18,32 @@ static void jsonw_escape(struct buf *out, uint8_t c)
         (void)buf_printf(out, "\\u%04x", c);
 }
 
+#define JSONW_ONES  0x0101010101010101ull
+#define JSONW_HIGHS 0x8080808080808080ull
+
+/* Whether a byte of the eight is one that needs a look: no ASCII, a control, a quote, a backslash.
+ * A byte minus one borrows from its high bit only when it was zero. */
+static bool jsonw_needs_look(uint64_t eight)
+{
+    uint64_t quote = eight ^ ('"' * JSONW_ONES), backslash = eight ^ ('\\' * JSONW_ONES);
+    uint64_t found = eight | ((eight - 0x20 * JSONW_ONES) & ~eight) |
+                     ((quote - JSONW_ONES) & ~quote) | ((backslash - JSONW_ONES) & ~backslash);
+    return (found & JSONW_HIGHS) != 0;
+}
+
+/* The first byte that may have to be changed. Most text is ASCII: eight bytes at a time. */
+static const uint8_t *jsonw_skip_plain(const uint8_t *p, const uint8_t *end)
+{
+    uint64_t eight;
+    while ((size_t)(end - p) >= sizeof(eight)) {
+        memcpy(&eight, p, sizeof(eight));
+        if (jsonw_needs_look(eight))
+            break;
+        p += sizeof(eight);
+    }
+    return p;
+}
+
 void jsonw_quote(struct buf *out, const char *s, size_t len)
 {
     const uint8_t *p = len > 0 ? (const uint8_t *)s
@@ -25,7 +51,7 @@ void jsonw_quote(struct buf *out, const char *s, size_t len)
     const uint8_t *end = p + len;
     const uint8_t *plain = p; /* start of the bytes that need no change */
     (void)buf_append(out, "\"", 1);
-    while (p < end) {
+    while ((p = jsonw_skip_plain(p, end)) < end) {
         bool truncated;
         size_t n = utf8_char(p, (size_t)(end - p), &truncated);
         if (n > 0 && *p >= 0x20 && *p != '"' && *p != '\\') {

@@ -11,6 +11,13 @@ int64_t time_now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+int64_t time_boot_ms(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_BOOTTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 const char *timefmt_rfc3339(char out[TIMEFMT_SIZE], int64_t ms)
 {
     time_t seconds = (time_t)(ms / 1000);

@@ -56,3 +56,13 @@ bool utf8_valid(const uint8_t *s, size_t len)
     }
     return true;
 }
+
+size_t utf8_tail(const uint8_t *s, size_t len)
+{
+    for (size_t n = 1; n <= MIN(len, (size_t)3); n++) {
+        bool truncated = false;
+        if (utf8_char(s + len - n, n, &truncated) == 0 && truncated)
+            return n;
+    }
+    return 0;
+}

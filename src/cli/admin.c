@@ -2,10 +2,13 @@
 /* admin.c - keys, sandboxes, templates, health: one request each. */
 #include <stdio.h>
 #include <string.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include "cli/http.h"
 
 #define PATH_KEYS      "/v1/admin/keys"
+#define PATH_SECRETS   "/v1/agents/secrets"
 #define PATH_SANDBOXES "/v1/agents/sandboxes"
 
 /* Options, and no words behind them. */
@@ -97,6 +100,60 @@ int cli_key_list(struct cli *cli, int argc, char **argv)
 int cli_key_revoke(struct cli *cli, int argc, char **argv)
 {
     return cli_delete(cli, argc, argv, PATH_KEYS, "revoked");
+}
+
+/* The first line of standard input, asked for without an echo when a person types it. */
+static int cli_read_secret(char *line, size_t size)
+{
+    struct termios old, quiet;
+    bool person = tcgetattr(STDIN_FILENO, &old) == 0;
+    if (person) {
+        (void)fputs("Value: ", stderr);
+        quiet = old;
+        quiet.c_lflag &= ~(tcflag_t)ECHO;
+        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    }
+    char *got = fgets(line, (int)size, stdin);
+    if (person) {
+        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
+        (void)fputs("\n", stderr);
+    }
+    if (got == NULL)
+        return cli_error("standard input has no value");
+    line[strcspn(line, "\r\n")] = '\0';
+    return 0;
+}
+
+int cli_secret_set(struct cli *cli, int argc, char **argv)
+{
+    char value[8192];
+    cleanup_json json *body = cJSON_CreateObject();
+    cleanup_json json *answer = NULL;
+    int rv = cli_parse(cli, &argc, argv, NULL, false);
+    if (rv == 0)
+        rv = cli_expect(argc, 1, 1);
+    if (rv == 0)
+        rv = cli_read_secret(value, sizeof(value));
+    if (rv != 0)
+        return rv;
+    cleanup_free char *path = cli_path(PATH_SECRETS, argv[0], "");
+    cli_add_text(body, "value", value);
+    explicit_bzero(value, sizeof(value));
+    rv = path != NULL ? cli_call(cli, "PUT", path, body, &answer) : cli_error("out of memory");
+    if (rv == 0 && cli->raw)
+        cli_print_json(answer);
+    return rv;
+}
+
+int cli_secret_list(struct cli *cli, int argc, char **argv)
+{
+    static const struct cli_column columns[] = {{"name", "NAME"}, {"updated_at", "UPDATED"}};
+    return cli_list(cli, argc, argv, PATH_SECRETS, "secrets", columns, ARRAY_SIZE(columns));
+}
+
+int cli_secret_rm(struct cli *cli, int argc, char **argv)
+{
+    return cli_delete(cli, argc, argv, PATH_SECRETS, "removed");
 }
 
 int cli_sandbox_create(struct cli *cli, int argc, char **argv)

@@ -80,6 +80,9 @@ void cli_print_json(const json *j);
 /* The string in a field, or "". */
 const char *cli_text(const json *obj, const char *field);
 
+int cli_secret_set(struct cli *cli, int argc, char **argv);
+int cli_secret_list(struct cli *cli, int argc, char **argv);
+int cli_secret_rm(struct cli *cli, int argc, char **argv);
 int cli_key_create(struct cli *cli, int argc, char **argv);
 int cli_key_list(struct cli *cli, int argc, char **argv);
 int cli_key_revoke(struct cli *cli, int argc, char **argv);
@@ -89,6 +92,7 @@ int cli_sandbox_kill(struct cli *cli, int argc, char **argv);
 int cli_template_list(struct cli *cli, int argc, char **argv);
 int cli_health(struct cli *cli, int argc, char **argv);
 int cli_run(struct cli *cli, int argc, char **argv);
+int cli_shell(struct cli *cli, int argc, char **argv);
 int cli_code(struct cli *cli, int argc, char **argv);
 
 #endif

@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -60,11 +61,24 @@ void cli_http_rearm(void)
     cli_signal = 0;
 }
 
+/* Where the bytes of an answer go: those of a stream that has begun to `take`, others to `whole`.
+ */
+struct cli_sink {
+    CURL *curl;
+    bool (*take)(void *ctx, const char *data, size_t len); /* NULL: no stream */
+    void *ctx;
+    struct buf whole;
+};
+
 static size_t cli_on_data(char *data, size_t size, size_t n, void *ctx)
 {
-    struct buf *b = ctx;
+    struct cli_sink *sink = ctx;
     size_t len = size * n;
-    if (b->len + len > CLI_MAX_ANSWER || buf_append(b, data, len) < 0)
+    long status = 0;
+    curl_easy_getinfo(sink->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (sink->take != NULL && status == 200)
+        return sink->take(sink->ctx, data, len) ? len : 0;
+    if (sink->whole.len + len > CLI_MAX_ANSWER || buf_append(&sink->whole, data, len) < 0)
         return 0;
     return len;
 }
@@ -137,27 +151,33 @@ static int cli_transfer_failed(const struct cli *cli, CURLcode code)
                       cli->http->error[0] != '\0' ? cli->http->error : curl_easy_strerror(code));
 }
 
-static int cli_perform(struct cli *cli, const char *method, const char *url,
-                       struct curl_slist *headers, struct buf *text, struct buf *answer)
+/* What every transfer has. */
+static void cli_set_up(struct cli *cli, CURL *curl, const char *url, char error[CURL_ERROR_SIZE])
 {
-    CURL *curl = cli->http->curl;
-    long status = 0;
-    curl_easy_reset(curl);
-    cli->http->error[0] = '\0';
+    error[0] = '\0';
     curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "corral/" CORRAL_VERSION);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, cli->http->error);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CLI_CONNECT_TIMEOUT);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, cli_on_progress);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, cli_on_data);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
     if (cli_is_local(url))
         curl_easy_setopt(curl, CURLOPT_PROXY, "");
+}
+
+static int cli_perform(struct cli *cli, const char *method, const char *url,
+                       struct curl_slist *headers, struct buf *text, struct cli_sink *sink)
+{
+    CURL *curl = cli->http->curl;
+    long status = 0;
+    curl_easy_reset(curl);
+    cli_set_up(cli, curl, url, cli->http->error);
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, cli_on_data);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, sink);
     if (text != NULL) {
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)text->len);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, buf_cstr(text));
@@ -179,36 +199,78 @@ static struct curl_slist *cli_headers(const char *key)
     return key != NULL && key[0] != '\0' ? curl_slist_append(list, line) : list;
 }
 
-int cli_request(struct cli *cli, const char *method, const char *path, const json *body, json **ret)
+/* The whole URL of a path and the key to send (NULL: none). 0, or -CLI_FAILED after a message. */
+static int cli_target(struct cli *cli, const char *path, struct buf *url, const char **key)
+{
+    bool failed;
+    size_t len = strlen(cli->url);
+    *key = cli_find_key(cli, &failed);
+    if (failed)
+        return -CLI_FAILED;
+    if (*key != NULL && (*key)[strcspn(*key, "\r\n")] != '\0') {
+        (void)cli_error("the key holds a line break");
+        return -CLI_FAILED;
+    }
+    while (len > 0 && cli->url[len - 1] == '/')
+        len--;
+    (void)buf_append(url, cli->url, len);
+    (void)buf_append_str(url, path);
+    if (buf_cstr(url) != NULL)
+        return 0;
+    (void)cli_error("out of memory");
+    return -CLI_FAILED;
+}
+
+static int cli_exchange(struct cli *cli, const char *method, const char *path, const json *body,
+                        struct cli_sink *sink)
 {
     cleanup_buf struct buf url = {0};
     cleanup_buf struct buf text = {0};
-    cleanup_buf struct buf answer = {0};
-    struct error err = {0};
-    bool failed;
-    const char *key = cli_find_key(cli, &failed);
-    size_t len = strlen(cli->url);
-    while (len > 0 && cli->url[len - 1] == '/')
-        len--;
-    (void)buf_append(&url, cli->url, len);
-    (void)buf_append_str(&url, path);
-    if (failed)
-        return -CLI_FAILED;
-    if (key != NULL && key[strcspn(key, "\r\n")] != '\0')
-        return -cli_error("the key holds a line break");
+    const char *key = NULL;
+    sink->curl = cli->http->curl;
+    int rv = cli_target(cli, path, &url, &key);
+    if (rv < 0)
+        return rv;
     if (body != NULL && json_print(&text, body) < 0)
         return -cli_error("out of memory");
     struct curl_slist *headers = cli_headers(key);
-    int status = cli_perform(cli, method, buf_cstr(&url), headers, body != NULL ? &text : NULL,
-                             &answer);
+    rv = cli_perform(cli, method, (char *)url.data, headers, body != NULL ? &text : NULL, sink);
     curl_slist_free_all(headers);
-    if (status < 0)
-        return status;
-    *ret = json_parse(answer.data, answer.len, &err);
-    if (*ret == NULL)
-        return -cli_error("%s answered %d with something that is not JSON: is it corrald?",
-                          cli->url, status);
+    return rv;
+}
+
+static int cli_parse_answer(struct cli *cli, int status, struct cli_sink *sink, json **ret)
+{
+    struct error err = {0};
+    *ret = json_parse(sink->whole.data, sink->whole.len, &err);
+    return *ret != NULL ? status
+                        : -cli_error("%s answered %d with something that is not JSON: is it "
+                                     "corrald?",
+                                     cli->url, status);
+}
+
+int cli_request(struct cli *cli, const char *method, const char *path, const json *body, json **ret)
+{
+    struct cli_sink sink = {0};
+    int status = cli_exchange(cli, method, path, body, &sink);
+    if (status >= 0)
+        status = cli_parse_answer(cli, status, &sink, ret);
+    buf_done(&sink.whole);
     return status;
+}
+
+int cli_stream(struct cli *cli, const char *path,
+               bool (*take)(void *ctx, const char *data, size_t len), void *ctx)
+{
+    struct cli_sink sink = {.take = take, .ctx = ctx};
+    cleanup_json json *answer = NULL;
+    int status = cli_exchange(cli, "GET", path, NULL, &sink);
+    if (status >= 0 && status != 200)
+        status = cli_parse_answer(cli, status, &sink, &answer);
+    buf_done(&sink.whole);
+    if (status < 0)
+        return -status;
+    return status == 200 ? 0 : cli_refused(status, answer);
 }
 
 int cli_refused(int status, const json *answer)
@@ -246,4 +308,114 @@ char *cli_path(const char *prefix, const char *id, const char *suffix)
         path = NULL;
     curl_free(escaped);
     return path;
+}
+
+/* --- a connection that leaves HTTP --- */
+
+struct cli_raw {
+    CURL *curl;
+    int fd;
+    char error[CURL_ERROR_SIZE];
+};
+
+static CURLcode cli_raw_dial(struct cli *cli, struct cli_raw *raw, const char *url)
+{
+    curl_socket_t fd = -1;
+    raw->curl = curl_easy_init();
+    if (raw->curl == NULL)
+        return CURLE_OUT_OF_MEMORY;
+    cli_set_up(cli, raw->curl, url, raw->error);
+    curl_easy_setopt(raw->curl, CURLOPT_CONNECT_ONLY, 1L);
+    CURLcode code = curl_easy_perform(raw->curl);
+    if (code == CURLE_OK)
+        code = curl_easy_getinfo(raw->curl, CURLINFO_ACTIVESOCKET, &fd);
+    raw->fd = fd;
+    return code;
+}
+
+/* "GET path HTTP/1.1" and the headers that every request has. */
+static int cli_raw_head(const char *url, const char *key, const char *headers, struct buf *head)
+{
+    char *host = NULL, *port = NULL, *path = NULL, *query = NULL;
+    CURLU *u = curl_url();
+    int rv = -CLI_FAILED;
+    if (u != NULL && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_PATH, &path, 0) == CURLUE_OK) {
+        bool has_query = curl_url_get(u, CURLUPART_QUERY, &query, 0) == CURLUE_OK;
+        rv = buf_printf(head, "GET %s%s%s HTTP/1.1\r\nHost: %s:%s\r\n", path, has_query ? "?" : "",
+                        has_query ? query : "", host, port);
+        if (key != NULL && key[0] != '\0')
+            rv = buf_printf(head, "Authorization: Bearer %s\r\n", key);
+        rv = rv == 0 ? buf_printf(head, "%s\r\n", headers) : rv;
+    }
+    curl_free(host);
+    curl_free(port);
+    curl_free(path);
+    curl_free(query);
+    curl_url_cleanup(u);
+    return rv;
+}
+
+struct cli_raw *cli_raw_open(struct cli *cli, const char *path, const char *headers)
+{
+    cleanup_buf struct buf url = {0};
+    cleanup_buf struct buf head = {0};
+    const char *key = NULL;
+    struct cli_raw *raw = calloc(1, sizeof(*raw));
+    if (raw == NULL || cli_target(cli, path, &url, &key) < 0) {
+        free(raw);
+        return NULL;
+    }
+    CURLcode code = cli_raw_dial(cli, raw, (char *)url.data);
+    if (code != CURLE_OK) {
+        (void)cli_transfer_failed(cli, code);
+    } else if (cli_raw_head((char *)url.data, key, headers, &head) < 0 ||
+               cli_raw_send(raw, head.data, head.len) < 0) {
+        (void)cli_error("%s: the connection was lost", cli->url);
+        code = CURLE_SEND_ERROR;
+    }
+    if (code == CURLE_OK)
+        return raw;
+    cli_raw_close(raw);
+    return NULL;
+}
+
+int cli_raw_fd(const struct cli_raw *raw)
+{
+    return raw->fd;
+}
+
+int cli_raw_send(struct cli_raw *raw, const void *data, size_t len)
+{
+    const uint8_t *p = data;
+    while (len > 0) {
+        size_t n = 0;
+        CURLcode code = curl_easy_send(raw->curl, p, len, &n);
+        struct pollfd wait = {.fd = raw->fd, .events = POLLOUT};
+        if (code == CURLE_AGAIN)
+            (void)poll(&wait, 1, 1000);
+        else if (code != CURLE_OK)
+            return -EPIPE;
+        p += n;
+        len -= n;
+    }
+    return 0;
+}
+
+ssize_t cli_raw_recv(struct cli_raw *raw, void *data, size_t size)
+{
+    size_t n = 0;
+    CURLcode code = curl_easy_recv(raw->curl, data, size, &n);
+    if (code == CURLE_AGAIN)
+        return -EAGAIN;
+    return code == CURLE_OK ? (ssize_t)n : -EPIPE;
+}
+
+void cli_raw_close(struct cli_raw *raw)
+{
+    if (raw != NULL)
+        curl_easy_cleanup(raw->curl);
+    free(raw);
 }

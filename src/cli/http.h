@@ -3,7 +3,11 @@
 #ifndef CORRAL_CLI_HTTP_H
 #define CORRAL_CLI_HTTP_H
 
+#include <sys/types.h>
+
 #include "cli/cli.h"
+
+struct cli_raw;
 
 #define CLI_MAX_ANSWER (512u << 20) /* bytes */
 
@@ -23,8 +27,22 @@ int cli_request(struct cli *cli, const char *method, const char *path, const jso
                 json **ret);
 /* As cli_request, and an answer that is not 2xx is a failure, too. 0 or an exit status. */
 int cli_call(struct cli *cli, const char *method, const char *path, const json *body, json **ret);
+/* The answer of a GET as it comes, as long as `take` returns true. 0 at its end, or an exit status
+ * after a message. */
+int cli_stream(struct cli *cli, const char *path,
+               bool (*take)(void *ctx, const char *data, size_t len), void *ctx);
 /* Prints the message of an error answer; returns CLI_FAILED. */
 int cli_refused(int status, const json *answer);
+
+/* A connection that leaves HTTP: sends the head of a GET with `headers`, each with its line break,
+ * and leaves all that follows to the caller. NULL after a message. */
+struct cli_raw *cli_raw_open(struct cli *cli, const char *path, const char *headers);
+int cli_raw_fd(const struct cli_raw *raw); /* to wait on; bytes may be there even so */
+/* Waits until all is sent. 0 or -EPIPE. */
+int cli_raw_send(struct cli_raw *raw, const void *data, size_t len);
+/* Never waits. The number of bytes, 0 at the end, -EAGAIN or -EPIPE. */
+ssize_t cli_raw_recv(struct cli_raw *raw, void *data, size_t size);
+void cli_raw_close(struct cli_raw *raw); /* NULL is fine */
 
 /* "<prefix>/<id><suffix>" with the id escaped; owned by the caller. NULL when memory ran out. */
 char *cli_path(const char *prefix, const char *id, const char *suffix);

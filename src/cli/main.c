@@ -10,8 +10,12 @@
 static const struct cli_command cli_commands[] = {
     {"run",
      "[--sandbox ID] [--template NAME] [--timeout S] [--env N=V] [--dir DIR] [--keep] "
+     "[--deny-all] [--allow HOST] "
      "[--] COMMAND [ARG...]",
      "Run a command in a new sandbox, or in a given one", cli_run},
+    {"shell",
+     "[--template NAME] [--shell LINE] [--user NAME] [--env N=V] [--dir DIR] [--keep] [ID]",
+     "Open a terminal in a sandbox, or in a new one", cli_shell},
     {"code", "[--language NAME] [--context ID] [options of run] [CODE]",
      "Run code, or standard input, in a Jupyter kernel", cli_code},
     {"sandbox create", "[--template NAME] [--timeout S] [--env N=V] [--metadata N=V]",
@@ -19,6 +23,10 @@ static const struct cli_command cli_commands[] = {
     {"sandbox list", "", "List sandboxes, newest first", cli_sandbox_list},
     {"sandbox kill", "ID...", "End sandboxes", cli_sandbox_kill},
     {"template list", "", "List templates", cli_template_list},
+    {"secret set", "NAME", "Keep a value, read from standard input, with the server",
+     cli_secret_set},
+    {"secret list", "", "List the names of secrets", cli_secret_list},
+    {"secret rm", "NAME...", "Remove secrets", cli_secret_rm},
     {"key create", "[--name TEXT] [--account NAME] [--role viewer|developer|admin]",
      "Make an API key and print it", cli_key_create},
     {"key list", "", "List API keys", cli_key_list},

@@ -14,6 +14,7 @@
 /* Where values come from. Text is owned by argv and the environment. */
 struct config_sources {
     const char *flags[CONFIG_MAX_OPTIONS]; /* NULL: not given */
+    char *joined[CONFIG_MAX_OPTIONS];      /* owned; lists that were given several times */
     const char *file;                      /* --config */
     void (*commands)(struct buf *out);     /* for --help */
     enum config_result result;             /* CONFIG_EXIT once --help or --version was met */
@@ -118,6 +119,22 @@ static int config_flag_value(const struct config_option *o, const char *equals, 
     return 2;
 }
 
+/* A list that is given again: its entries come behind those that are there. */
+static int config_flag_more(struct config_sources *src, const struct config_option *o,
+                            const char *equals, const char *next, struct error *err)
+{
+    const char **had = &src->flags[o - config_table], *more = NULL;
+    char **joined = &src->joined[o - config_table], *text = NULL;
+    int used = config_flag_value(o, equals, next, &more, err);
+    if (used < 0)
+        return used;
+    if (asprintf(&text, "%s,%s", *had, more) < 0)
+        return error_set_errno(err, ERROR_INTERNAL, -ENOMEM, "--%s", o->name);
+    free(*joined);
+    *had = *joined = text;
+    return used;
+}
+
 /* One argument that starts with "--". Arguments used; 0 when it is not an option of corrald. */
 static int config_flag(struct config_sources *src, char **argv, struct error *err)
 {
@@ -125,6 +142,8 @@ static int config_flag(struct config_sources *src, char **argv, struct error *er
     const char *equals = strchr(name, '=');
     size_t len = equals != NULL ? (size_t)(equals - name) : strlen(name);
     const struct config_option *o = config_find(name, len);
+    if (o != NULL && o->type == CONFIG_LIST && src->flags[o - config_table] != NULL)
+        return config_flag_more(src, o, equals, argv[1], err);
     if (o != NULL)
         return config_flag_value(o, equals, argv[1], &src->flags[o - config_table], err);
     if (len == 6 && memcmp(name, "config", 6) == 0)
@@ -267,6 +286,16 @@ static bool config_given(const char *text)
     return text != NULL && text[0] != '\0';
 }
 
+/* Fills in a path that was not given. */
+static bool config_look(char **path, char *(*find)(void))
+{
+    if (!config_given(*path)) {
+        free(*path);
+        *path = find();
+    }
+    return *path != NULL;
+}
+
 /* Checks and defaults that depend on several options or on the machine. */
 static int config_finish(struct config *c, struct error *err)
 {
@@ -276,19 +305,16 @@ static int config_finish(struct config *c, struct error *err)
                          (long)c->timeout_default, (long)c->timeout_max);
     if (config_given(c->tls_cert) != config_given(c->tls_key))
         return error_set(err, ERROR_INVALID_ARGUMENT, "tls-cert and tls-key go together");
-    if (!config_given(c->guest_dir)) {
-        free(c->guest_dir);
-        c->guest_dir = config_find_guest_dir();
-        if (c->guest_dir == NULL)
-            return error_set_errno(err, ERROR_INTERNAL, -ENOMEM, "Cannot find guest-dir");
-    }
-    if (!config_given(c->vmm)) {
-        free(c->vmm);
-        c->vmm = config_find_vmm();
-        if (c->vmm == NULL)
-            return error_set_errno(err, ERROR_INTERNAL, -ENOMEM, "Cannot find corral-vmm");
-    }
-    return 0;
+    bool found = config_look(&c->guest_dir, config_find_guest_dir) &&
+                 config_look(&c->vmm, config_find_vmm) &&
+                 config_look(&c->egress_program, config_find_egress);
+    return found ? 0 : error_set_errno(err, ERROR_INTERNAL, -ENOMEM, "Cannot find the programs");
+}
+
+static void config_sources_done(struct config_sources *src)
+{
+    for (size_t i = 0; i < config_table_len; i++)
+        free(src->joined[i]);
 }
 
 int config_load(struct config **ret, int argc, char **argv, void (*commands)(struct buf *out),
@@ -300,6 +326,7 @@ int config_load(struct config **ret, int argc, char **argv, void (*commands)(str
         return error_set_errno(err, ERROR_INTERNAL, -ENOMEM, "Cannot read the options");
     int rv = config_scan_args(c, &src, argc, argv, err);
     if (rv == 0 && src.result == CONFIG_EXIT) {
+        config_sources_done(&src);
         config_free(c);
         return CONFIG_EXIT;
     }
@@ -309,6 +336,7 @@ int config_load(struct config **ret, int argc, char **argv, void (*commands)(str
         rv = config_apply(c, &src, err);
     if (rv == 0)
         rv = config_finish(c, err);
+    config_sources_done(&src);
     if (rv < 0) {
         config_free(c);
         return -EINVAL;

@@ -16,6 +16,9 @@
 
 #define ISOLATION_AUTO 0 /* the first driver that this machine can run */
 
+/* What sandboxes without a policy may connect to; OFF: no sandbox has a network. */
+enum config_egress { CONFIG_EGRESS_PUBLIC, CONFIG_EGRESS_DENY, CONFIG_EGRESS_OFF };
+
 struct config_listen {
     char host[254]; /* name or address, without brackets */
     uint16_t port;
@@ -41,6 +44,10 @@ struct config {
     bool allow_weak_isolation;
     char *guest_dir;               /* absolute; agent and bridge */
     char *vmm;                     /* absolute; corral-vmm */
+    int egress;                    /* enum config_egress */
+    char *egress_allow;            /* entries with commas between them */
+    char *egress_deny;             /* the same */
+    char *egress_program;          /* absolute; corral-egress */
     char *template_default;        /* template of a create that names none */
     int64_t pool_size;             /* started sandboxes kept ready */
     int64_t max_sandboxes;         /* live at once on this host */
@@ -50,11 +57,15 @@ struct config {
     int64_t timeout_max;           /* s */
     int64_t retention;             /* s an ended sandbox stays listed */
     struct config_rate rate_limit; /* per key */
+    int64_t max_address;           /* connections of one address; 0: half of all */
+    int64_t max_key;               /* requests of one key side by side; 0: half of all */
     int64_t max_body;              /* bytes of a JSON body */
+    int64_t max_buffered;          /* bytes of all JSON bodies at once */
     int64_t max_output;            /* bytes kept per output stream of one run */
     int64_t map_size;              /* bytes, first size of the state's map */
     int log_level;                 /* enum log_level */
     bool metrics;                  /* serve GET /metrics */
+    bool metrics_open;             /* without a key from other machines, too */
     bool banner;                   /* greet on standard output */
 
     char **args; /* the sub command and its arguments, NULL-terminated; points into argv */

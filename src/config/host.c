@@ -34,18 +34,28 @@ char *config_find_guest_dir(void)
     return asprintf(&path, "%s/guest/tree", exe) < 0 ? NULL : path;
 }
 
-char *config_find_vmm(void)
+static char *config_find_beside(const char *program, const char *in_build)
 {
     char exe[PATH_MAX], beside[PATH_MAX + 16];
     char *path = NULL;
     ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
     exe[MAX(n, 0)] = '\0';
     config_cut(exe);
-    (void)snprintf(beside, sizeof(beside), "%s/corral-vmm", exe);
+    (void)snprintf(beside, sizeof(beside), "%s/%s", exe, program);
     if (access(beside, X_OK) == 0)
         return strdup(beside);
     config_cut(exe); /* BUILD/src */
-    return asprintf(&path, "%s/vmm/corral-vmm", exe) < 0 ? NULL : path;
+    return asprintf(&path, "%s/%s/%s", exe, in_build, program) < 0 ? NULL : path;
+}
+
+char *config_find_vmm(void)
+{
+    return config_find_beside("corral-vmm", "vmm");
+}
+
+char *config_find_egress(void)
+{
+    return config_find_beside("corral-egress", "src/egress");
 }
 
 static bool config_is_ipv4_loopback(const char *host)

@@ -57,6 +57,14 @@ static int config_parse_path(const struct config_option *o, void *field, const c
     return config_replace(field, path);
 }
 
+/* The entries are read by those who use them. */
+static int config_parse_list(const struct config_option *o, void *field, const char *text,
+                             struct error *err)
+{
+    return text[0] == '\0' ? config_replace(field, strdup(""))
+                           : config_parse_str(o, field, text, err);
+}
+
 static int config_parse_bool(const struct config_option *o, void *field, const char *text,
                              struct error *err)
 {
@@ -269,6 +277,7 @@ static const struct {
     [CONFIG_SIZE] = {config_parse_size, "SIZE"},
     [CONFIG_CHOICE] = {config_parse_choice, ""},
     [CONFIG_LISTEN] = {config_parse_listen, "ADDR:PORT"},
+    [CONFIG_LIST] = {config_parse_list, "ENTRY,..."},
     [CONFIG_ORIGINS] = {config_parse_origins, "ORIGIN,..."},
     [CONFIG_RATE] = {config_parse_rate, "N/min,N/s"},
 };
@@ -291,7 +300,8 @@ const char *config_type_metavar(const struct config_option *o)
 
 bool config_type_owns(const struct config_option *o)
 {
-    return o->type == CONFIG_STR || o->type == CONFIG_PATH || o->type == CONFIG_ORIGINS;
+    return o->type == CONFIG_STR || o->type == CONFIG_PATH || o->type == CONFIG_ORIGINS ||
+           o->type == CONFIG_LIST;
 }
 
 /* Shrinks [*p, *p + *len) by the blanks at both ends. */

@@ -22,6 +22,7 @@ enum config_type {
     CONFIG_CHOICE,  /* int: index in `choices` */
     CONFIG_LISTEN,  /* struct config_listen: 127.0.0.1:8000, [::1]:8000 */
     CONFIG_ORIGINS, /* char *: https://a.example,http://b.example:8080, or *, or off */
+    CONFIG_LIST,    /* char *: entries with commas between them; a further one adds to it */
     CONFIG_RATE,    /* struct config_rate: 100/min,10/s, or off */
     CONFIG_TYPE_COUNT,
 };
@@ -59,7 +60,8 @@ int config_split_line(const char *line, size_t len, struct config_pair *ret,
 /* Where the programs for sandboxes are: the installed place when it exists, else `guest` in the
  * build tree of this program. Owned by the caller; NULL when memory ran out. */
 char *config_find_guest_dir(void);
-/* As above for corral-vmm, which is installed beside this program. */
+/* As above for corral-vmm and corral-egress, which are installed beside this program. */
 char *config_find_vmm(void);
+char *config_find_egress(void);
 
 #endif

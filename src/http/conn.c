@@ -37,6 +37,7 @@ static void conn_unref(struct http_conn *c)
 {
     if (--c->handles > 0)
         return;
+    tally_drop(c->address);
     http_server_conn_closed(c->server, &c->link);
     http_parser_done(&c->parser);
     arena_done(&c->req.arena);
@@ -66,8 +67,18 @@ static void conn_close(struct http_conn *c)
     uv_close((uv_handle_t *)&c->timer, conn_on_timer_closed);
 }
 
+/* The body of this request takes `bytes`; false when the server may not hold so much. */
+static bool conn_charge(struct http_conn *c, size_t bytes)
+{
+    struct http_server *s = c->server;
+    s->buffered += bytes - c->buffered;
+    c->buffered = bytes;
+    return s->limits.max_buffered == 0 || s->buffered <= s->limits.max_buffered;
+}
+
 static void conn_gone(struct http_conn *c, bool aborted)
 {
+    (void)conn_charge(c, 0);
     if (!c->owes_gone)
         return;
     c->owes_gone = false;
@@ -116,6 +127,13 @@ static void conn_refuse_as(struct http_conn *c, enum error_code code)
     conn_refuse(c, &err);
 }
 
+/* Too much is held for others: the client may try again. */
+static void conn_refuse_busy(struct http_conn *c)
+{
+    (void)http_add_header(&c->req, "Retry-After", "1");
+    conn_refuse_as(c, ERROR_UNAVAILABLE);
+}
+
 /* The client has closed its side, and everything it sent before has been looked at. */
 static void conn_ended(struct http_conn *c)
 {
@@ -160,6 +178,10 @@ static void conn_head(struct http_conn *c)
     c->owes_ready = c->owes_gone = true;
     c->state = c->body_done ? CONN_HANDLE : CONN_BODY;
     c->server->app->head(req);
+    unsigned int total_ms = req->body_mode == HTTP_BODY_BUFFER
+                                ? c->server->limits.buffered_total_ms
+                                : c->server->limits.streamed_total_ms;
+    c->body_due = total_ms != 0 ? uv_now(c->server->loop) + total_ms : 0;
     if (c->answer.state == ANSWER_DONE || c->body_done || req->body_mode != HTTP_BODY_BUFFER)
         return;
     if (req->content_length > 0 && (uint64_t)req->content_length > req->body_limit)
@@ -224,8 +246,8 @@ static void conn_piece(struct http_conn *c)
         c->server->app->body(req, p->piece, p->piece_len);
     else if (p->piece_len > req->body_limit - MIN(req->body.len, req->body_limit))
         conn_refuse_as(c, ERROR_BODY_TOO_LARGE);
-    else if (buf_append(&req->body, p->piece, p->piece_len) < 0)
-        conn_refuse_as(c, ERROR_UNAVAILABLE);
+    else if (buf_append(&req->body, p->piece, p->piece_len) < 0 || !conn_charge(c, req->body.cap))
+        conn_refuse_busy(c);
 }
 
 static bool conn_step_body(struct http_conn *c)
@@ -373,9 +395,22 @@ static unsigned int conn_wait_ms(const struct http_conn *c, enum http_wait wait)
     return ms[wait];
 }
 
-static uint64_t conn_progress(const struct http_conn *c)
+/* Bytes that have passed in the direction of the wait. */
+static uint64_t conn_progress(const struct http_conn *c, enum http_wait wait)
 {
-    return c->stream.bytes_out - stream_unsent(&c->stream);
+    return wait == WAIT_BODY ? c->stream.bytes_in : c->stream.bytes_out - stream_unsent(&c->stream);
+}
+
+/* Whether enough has passed since the wait began: bytes one by one must not hold a connection. */
+static bool conn_progresses(const struct http_conn *c, enum http_wait wait)
+{
+    uint64_t least = (uint64_t)c->server->limits.min_rate * conn_wait_ms(c, wait) / 1000;
+    return conn_progress(c, wait) - c->progress >= MAX(least, (uint64_t)1);
+}
+
+static bool conn_body_is_late(const struct http_conn *c)
+{
+    return c->body_due != 0 && uv_now(c->server->loop) >= c->body_due;
 }
 
 static void conn_update_timer(struct http_conn *c)
@@ -384,8 +419,11 @@ static void conn_update_timer(struct http_conn *c)
     uint64_t now = uv_now(c->server->loop);
     if (wait != c->wait) {
         c->wait = wait;
+        c->since = now;
         c->deadline = now + conn_wait_ms(c, wait);
-        c->progress = conn_progress(c);
+        if (wait == WAIT_BODY && c->body_due != 0)
+            c->deadline = MIN(c->deadline, c->body_due);
+        c->progress = conn_progress(c, wait);
     }
     if (wait == WAIT_NONE || (c->timer_due != 0 && c->timer_due <= c->deadline))
         return;
@@ -419,7 +457,7 @@ static void conn_timeout(struct http_conn *c)
             conn_close(c);
         break;
     case WAIT_WRITE:
-        if (stream_unsent(&c->stream) > 0 && conn_progress(c) == c->progress)
+        if (stream_unsent(&c->stream) > 0 && !conn_progresses(c, WAIT_WRITE))
             http_conn_abort(c);
         c->wait = WAIT_NONE;
         break;
@@ -511,8 +549,8 @@ static void conn_on_opened(struct stream *stream, int status)
 static void conn_on_data(struct stream *stream, const uint8_t *data, size_t len)
 {
     struct http_conn *c = container_of(stream, struct http_conn, stream);
-    if (c->wait == WAIT_BODY)
-        c->wait = WAIT_NONE; /* it counts from the last bytes */
+    if (c->wait == WAIT_BODY && conn_progresses(c, WAIT_BODY) && !conn_body_is_late(c))
+        c->wait = WAIT_NONE; /* it counts anew */
     if (c->ahead.len == 0) {
         conn_run(c, data, len);
         return;
@@ -562,6 +600,11 @@ int http_conn_open(struct http_server *server, int fd)
     http_parser_init(&c->parser, &c->req);
     http_server_conn_opened(server, &c->link);
     rv = stream_open(&c->stream, fd);
+    if (rv == 0)
+        c->address = tally_take(&server->addresses, http_peer(&c->req));
+    arena_done(&c->req.arena); /* of the address's text: an idle connection holds no memory */
+    if (rv == 0 && !http_server_admit(server, c))
+        rv = -EMFILE;
     if (rv == 0 && server->tls != NULL)
         rv = stream_start_tls(&c->stream, server->tls);
     if (rv < 0) {
@@ -574,6 +617,13 @@ int http_conn_open(struct http_server *server, int fd)
 }
 
 /* --- from the app and the server --- */
+
+uint64_t http_conn_waits_since(const struct http_conn *c)
+{
+    bool waits = c->wait == WAIT_HANDSHAKE || c->wait == WAIT_IDLE || c->wait == WAIT_HEAD ||
+                 c->wait == WAIT_BODY || c->wait == WAIT_LINGER;
+    return waits && c->state != CONN_CLOSING ? c->since : 0;
+}
 
 void http_conn_kick(struct http_conn *c)
 {

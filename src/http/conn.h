@@ -58,8 +58,9 @@ struct http_conn {
     uv_timer_t timer;
     unsigned int handles; /* stream and timer not yet closed; freed at 0 */
     struct http_server *server;
-    struct list link;     /* in server->conns */
-    struct list deferred; /* in server->deferred, or alone */
+    struct list link;            /* in server->conns */
+    struct list deferred;        /* in server->deferred, or alone */
+    struct tally_entry *address; /* of the client; NULL: unknown */
     enum http_conn_state state;
     bool in_tick;
     bool broken;        /* reading or writing failed, or the app aborted: close, say no more */
@@ -74,10 +75,13 @@ struct http_conn {
     bool owes_ended;    /* CONN_RAW: the app has not heard that the client closed its side */
     bool owes_gone;     /* the app has seen a head and not its `gone` */
     enum http_wait wait;
+    uint64_t since;     /* loop ms at which the wait began */
+    uint64_t body_due;  /* loop ms for the whole body; 0: none */
     uint64_t deadline;  /* loop ms; meaningful unless WAIT_NONE */
     uint64_t timer_due; /* loop ms at which the timer fires; 0: not running */
-    uint64_t progress;  /* bytes the kernel had taken when WAIT_WRITE was checked last */
+    uint64_t progress;  /* bytes that had passed, either way, when the wait began */
     uint64_t lingered;  /* bytes read off */
+    size_t buffered;    /* this request's share of server->buffered */
     const uint8_t *in;  /* bytes to be parsed, valid inside a tick */
     size_t in_len;
     struct buf ahead; /* owned: bytes kept for a later tick */
@@ -96,6 +100,8 @@ void http_conn_tick(struct http_conn *c);
 void http_conn_kick(struct http_conn *c);
 /* Closes now; a request in the app's hands is aborted. From the loop only. */
 void http_conn_abort(struct http_conn *c);
+/* Since when (loop ms) it waits for bytes of its client alone; 0: it does not. */
+uint64_t http_conn_waits_since(const struct http_conn *c);
 /* Sends bytes of an answer; a failure breaks the connection at the next tick. `last` may be NULL:
  * a buffer that the call takes over. */
 void http_conn_send(struct http_conn *c, const uv_buf_t *bufs, unsigned int n, struct buf *last);

@@ -2,6 +2,7 @@
 #include "http/server.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -29,6 +30,7 @@ int http_server_init(struct http_server *s, uv_loop_t *loop, const char *address
     s->app = app;
     s->limits = *limits;
     list_init(&s->conns);
+    tally_init(&s->addresses);
     list_init(&s->deferred);
     int rv = tcp_listener_init(&s->listener, loop, address, &server_listener_handler, err);
     if (rv < 0)
@@ -81,10 +83,52 @@ static void server_on_accepted(struct tcp_listener *l, int fd)
 {
     struct http_server *s = container_of(l, struct http_server, listener);
     int rv = http_conn_open(s, fd);
-    if (rv < 0)
+    if (rv < 0 && rv != -EMFILE)
         log_warn("connection refused", "error=%s", uv_err_name(rv));
-    if (s->n_conns >= s->limits.max_connections)
-        tcp_listener_pause(l);
+}
+
+/* The one, of an address or of all, that has waited for its client the longest. NULL: none waits.
+ */
+static struct http_conn *server_longest_waiting(struct http_server *s,
+                                                const struct tally_entry *address)
+{
+    struct http_conn *longest = NULL;
+    uint64_t since = UINT64_MAX;
+    list_for_each (it, &s->conns) {
+        struct http_conn *c = list_entry(it, struct http_conn, link);
+        uint64_t waits = http_conn_waits_since(c);
+        if (waits != 0 && waits < since && (address == NULL || c->address == address)) {
+            longest = c;
+            since = waits;
+        }
+    }
+    return longest;
+}
+
+/* Connections that an address may have. A reverse proxy on this host has those of all clients. */
+static unsigned int server_most(const struct http_server *s, const char *address)
+{
+    bool here = strncmp(address, "127.", 4) == 0 || strncmp(address, "::ffff:127.", 11) == 0 ||
+                strcmp(address, "::1") == 0;
+    if (s->limits.max_address != 0)
+        return s->limits.max_address;
+    return here ? UINT_MAX : MAX(s->limits.max_connections / 2, 1u);
+}
+
+/* Closing frees a descriptor at once and the connection in the next turn. */
+bool http_server_admit(struct http_server *s, const struct http_conn *c)
+{
+    bool address_full = c->address != NULL && c->address->count > server_most(s, c->address->name);
+    if (!address_full && s->n_conns <= s->limits.max_connections)
+        return true;
+    struct http_conn *longest = server_longest_waiting(s, address_full ? c->address : NULL);
+    if (longest != NULL) {
+        http_conn_abort(longest);
+        return true;
+    }
+    if (!address_full) /* it is served, and the next ones wait in the kernel's backlog */
+        tcp_listener_pause(&s->listener);
+    return !address_full;
 }
 
 void http_server_conn_opened(struct http_server *s, struct list *entry)

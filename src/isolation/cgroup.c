@@ -230,11 +230,29 @@ int cgroup_stats(const struct cgroups *cg, const char *id, struct instance_stats
     return r;
 }
 
-bool cgroup_oom(const struct cgroups *cg, const char *id)
+int cgroup_oom_kills(const struct cgroups *cg, const char *id, uint64_t *ret)
 {
     char text[CGROUP_FILE_MAX];
     const char *file = cg->unified ? "memory.events" : "memory.oom_control";
-    return cgroup_read(text, cg->memory, id, file) == 0 && cgroup_number(text, "oom_kill") > 0;
+    int r = cgroup_read(text, cg->memory, id, file);
+    if (r == 0)
+        *ret = cgroup_number(text, "oom_kill");
+    return r;
+}
+
+bool cgroup_oom(const struct cgroups *cg, const char *id)
+{
+    uint64_t kills = 0;
+    return cgroup_oom_kills(cg, id, &kills) == 0 && kills > 0;
+}
+
+static bool cgroup_kill_all(const char *mount, const char *id)
+{
+    char path[PATH_MAX];
+    if (cgroup_file(path, mount, id, "cgroup.kill") < 0)
+        return false;
+    cleanup_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+    return fd >= 0 && write(fd, "1", 1) == 1;
 }
 
 /* Returns how many processes are left. */
@@ -246,11 +264,14 @@ static int cgroup_kill_once(const char *mount, const char *id)
     FILE *f = fopen(path, "re");
     if (f == NULL)
         return 0;
+    /* Where the kernel has it (version 2, Linux 5.14), it kills all at once, and no number of a
+     * process that ended is used. */
+    bool killed = cgroup_kill_all(mount, id);
     int left = 0, pid = 0;
     while (fscanf(f, "%d", &pid) == 1) {
         left++;
         /* 0 is a process outside our pid namespace; -1 or 1 would hit everybody. */
-        if (pid > 1)
+        if (pid > 1 && !killed)
             (void)kill(pid, SIGKILL);
     }
     (void)fclose(f);

@@ -32,7 +32,10 @@ void cgroups_done(struct cgroups *cg);
 
 bool cgroup_exists(const struct cgroups *cg, const char *id);
 int cgroup_stats(const struct cgroups *cg, const char *id, struct instance_stats *ret);
-/* True when the kernel killed a process of the sandbox for want of memory. */
+/* How many processes of the sandbox the kernel killed for want of memory; 0, or a negative errno.
+ */
+int cgroup_oom_kills(const struct cgroups *cg, const char *id, uint64_t *ret);
+/* True when there is one. */
 bool cgroup_oom(const struct cgroups *cg, const char *id);
 
 /* Blocking: kills everything in the groups and waits until they are empty. */

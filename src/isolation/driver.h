@@ -42,6 +42,7 @@ struct instance_spec {
                                  when it fits, otherwise a cold boot */
     bool cold;                /* boot, whatever snapshot there is */
     bool record;              /* instance_workset will be called */
+    bool network;             /* its flows go to the socket `egress` of the driver */
 };
 
 /* With this a restarted server finds the instance again; it is part of the sandbox's record. */
@@ -76,6 +77,9 @@ struct isolation_driver;
 struct isolation_ops {
     const char *name; /* as --isolation has it */
     bool images;      /* instances start from the images and the snapshot of a template */
+    /* The socket that the agent's flows arrive at (flow.h), below an instance's `dir`. Who listens
+     * there may come late, and come again: until then flows are refused. */
+    const char *egress;
     struct instance *(*create)(struct isolation_driver *d, const struct instance_spec *spec,
                                const struct instance_events *events, void *ctx);
     int (*start)(struct instance *instance);
@@ -83,6 +87,7 @@ struct isolation_ops {
     void (*stop)(struct instance *instance);
     /* Synchronous and cheap: a few small files are read. */
     int (*stats)(struct instance *instance, struct instance_stats *ret);
+    int (*oom_kills)(struct instance *instance, uint64_t *ret);
     /* NULL where the driver cannot. See instance_pause. */
     int (*pause)(struct instance *instance, instance_done done);
     int (*resume)(struct instance *instance, instance_done done);
@@ -93,6 +98,11 @@ struct isolation_ops {
      * driver's own registry or in STATE/sandboxes for which `keep` is false. Blocking; called once
      * at start, before the first instance_start. */
     void (*sweep)(struct isolation_driver *d, bool (*keep)(void *ctx, const char *id), void *ctx);
+    /* For reaper.h: directories below STATE that have an entry for each id, NULL at the end, and
+     * the call of the helper that removes what is left of an id found in one of them. That is NULL
+     * when the id belongs to another program, or when memory ran out. */
+    const char *const *places;
+    char **(*cleaner)(struct isolation_driver *d, const char *place, const char *id);
     void (*free)(struct isolation_driver *d);
 };
 
@@ -100,6 +110,7 @@ struct isolation_ops {
 struct isolation_driver {
     const struct isolation_ops *ops;
     uv_loop_t *loop;
+    struct reaper *reaper;
     /* Set by the owner; may be NULL. A snapshot of the template in `template_dir` does not fit this
      * machine, and a sandbox boots instead. Called from the loop. */
     void (*refused)(void *ctx, const char *template_dir);
@@ -157,6 +168,13 @@ static inline void instance_stop(struct instance *instance)
 static inline int instance_stats(struct instance *instance, struct instance_stats *ret)
 {
     return instance->driver->ops->stats(instance, ret);
+}
+
+/* How many processes the kernel has killed because the instance's limit on memory was reached. In a
+ * microVM the guest's kernel kills, and only the agent knows of that. 0, or a negative errno. */
+static inline int instance_oom_kills(struct instance *instance, uint64_t *ret)
+{
+    return instance->driver->ops->oom_kills(instance, ret);
 }
 
 /* Operations on a started instance, one at a time: 0, or a negative errno and `done` will not come

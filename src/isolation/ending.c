@@ -4,7 +4,7 @@
  *
  *                   begin           pidfd readable          cleaner: ok             last unref
  *     NOT_BEGUN ------------> KILLING ------------> CLEANING ------------> CLOSING ----------> gone
- *         |                                         ^      | failed: again
+ *         |                                         ^      | failed: again, after a pause
  *         +-----------------------------------------+------+
  *           begin, no process to kill
  *
@@ -13,28 +13,32 @@
  * Possible failure modes are:
  * - The process does not end: one that sleeps in the kernel and cannot be interrupted. KILLING
  *   gives up after KILL_TIMEOUT_MS. The cleaner then tries the control groups.
- * - The cleaner fails. It is started CLEAN_TRIES times in all, without a pause.
+ * - The cleaner fails, is killed, or cannot be started. It is started CLEAN_TRIES times in all.
  * - The cleaner takes longer than CLEAN_TIMEOUT_MS. It waits for something that does not end, and
- *   another try would only wait longer.
- * What is left after the last try is logged, and the sweep at the next start removes it. The
- * instance counts as stopped all the same: a server that stops must not wait for ever.
+ *   another try at once would only wait longer.
+ * What is left after the last try goes to the driver's reaper, which never gives up. The instance
+ * counts as stopped all the same: a server that stops must not wait for ever. The sweep at the next
+ * start continues where its reaper ended.
  */
 #include "isolation/ending.h"
 
 #include <signal.h>
 
 #include "base/log.h"
+#include "core/metrics.h"
 #include "isolation/proc.h"
 
 #define KILL_TIMEOUT_MS  10000
 #define CLEAN_TIMEOUT_MS 60000
 #define CLEAN_TRIES      3
+#define CLEAN_PAUSE_MS   100 /* before the second try, then twice as long */
 
 /* In time order. */
 static void ending_on_poll(uv_poll_t *poll, int status, int events);
 static void ending_on_kill_timeout(uv_timer_t *timer);
 static void ending_clean(struct ending *e);
 static void ending_on_cleaned(struct helper *run);
+static void ending_on_pause(uv_timer_t *timer);
 static void ending_close(struct ending *e);
 static void ending_on_close(uv_handle_t *h);
 
@@ -46,6 +50,7 @@ void ending_init(struct ending *e, const struct ending_ops *ops, struct instance
     (void)uv_timer_init(instance->driver->loop, &e->timer);
     e->timer.data = e;
     e->open = 1;
+    reaper_know(instance->driver->reaper, &e->member, id);
 }
 
 int ending_watch(struct ending *e, int pidfd)
@@ -119,14 +124,23 @@ static void ending_on_cleaned(struct helper *run)
     struct ending *e = container_of(run, struct ending, cleaner);
     char quoted[256];
     bool done = run->end == HELPER_EXITED && run->status == 0;
+    if (!done)
+        metrics_add(METRIC_CLEANINGS_FAILED, 1);
     if (!done && e->tries < CLEAN_TRIES && run->end != HELPER_TIMED_OUT) {
-        ending_clean(e);
+        (void)uv_timer_start(&e->timer, ending_on_pause, CLEAN_PAUSE_MS << (e->tries - 1), 0);
         return;
     }
-    if (!done)
-        log_error("sandbox not fully removed", "sandbox=%s status=%d error=%s", e->id, run->status,
-                  log_quote(quoted, sizeof(quoted), run->text));
+    if (!done) {
+        log_error("sandbox not fully removed, will try again", "sandbox=%s status=%d error=%s",
+                  e->id, run->status, log_quote(quoted, sizeof(quoted), run->text));
+        reaper_take(e->instance->driver->reaper, e->id, e->ops->cleaner(e));
+    }
     ending_close(e);
+}
+
+static void ending_on_pause(uv_timer_t *timer)
+{
+    ending_clean(timer->data);
 }
 
 static void ending_close(struct ending *e)
@@ -153,5 +167,6 @@ void ending_unref(struct ending *e)
     if (--e->open > 0)
         return;
     base_close_p(&e->pidfd);
+    reaper_forget(&e->member);
     e->ops->gone(e);
 }

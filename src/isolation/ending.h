@@ -13,6 +13,7 @@
 
 #include "isolation/driver.h"
 #include "isolation/helper.h"
+#include "isolation/reaper.h"
 
 struct ending;
 
@@ -23,7 +24,7 @@ struct ending_ops {
     /* The call of the helper that removes whatever is left of the instance, for helper_start. It
      * may be asked for more than once, as a failed helper is started again. */
     char **(*cleaner)(const struct ending *e);
-    /* Nothing is left. The driver closes the handles that it has counted. */
+    /* Nothing is left, or the reaper has it. The driver closes the handles that it has counted. */
     void (*close)(struct ending *e);
     /* Every handle has closed. The driver tells `stopped` and frees the instance. */
     void (*gone)(struct ending *e);
@@ -46,14 +47,16 @@ struct ending {
     bool watched; /* its end will be noticed */
     bool died;    /* and was */
     bool has_poll;
-    uv_poll_t poll;   /* on pidfd */
-    uv_timer_t timer; /* bounds KILLING */
+    uv_poll_t poll;              /* on pidfd */
+    uv_timer_t timer;            /* bounds KILLING; the pause before the next try of CLEANING */
+    struct reaper_member member; /* of the driver's reaper */
     struct helper cleaner;
     unsigned int tries; /* of the cleaner */
     unsigned int open;  /* what ending_ref counts, and the handles here */
 };
 
-/* `instance` has its driver set. `id` and `cleanings` must outlive the instance. */
+/* `instance` has its driver set, and the driver its reaper. `id` and `cleanings` must outlive the
+ * instance. */
 void ending_init(struct ending *e, const struct ending_ops *ops, struct instance *instance,
                  const char *id, struct helper_runner *cleanings);
 

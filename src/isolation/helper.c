@@ -17,6 +17,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "isolation/oom.h"
+
 static void helper_advance(struct helper_runner *r);
 static void helper_spawn(struct helper *run);
 static void helper_on_timer(uv_timer_t *timer);
@@ -35,8 +37,18 @@ void helper_runner_init(struct helper_runner *r, uv_loop_t *loop, unsigned int l
 void helper_start(struct helper *run, struct helper_runner *runner, char **argv,
                   unsigned int timeout_ms, void (*done)(struct helper *run))
 {
-    *run = (struct helper){
-        .runner = runner, .argv = argv, .timeout_ms = timeout_ms, .done = done, .busy = true};
+    helper_start_with_input(run, runner, argv, -1, timeout_ms, done);
+}
+
+void helper_start_with_input(struct helper *run, struct helper_runner *runner, char **argv,
+                             int in_fd, unsigned int timeout_ms, void (*done)(struct helper *run))
+{
+    *run = (struct helper){.runner = runner,
+                           .argv = argv,
+                           .in_fd = in_fd,
+                           .timeout_ms = timeout_ms,
+                           .done = done,
+                           .busy = true};
     (void)uv_timer_init(runner->loop, &run->timer);
     run->timer.data = run;
     run->open = 1;
@@ -81,7 +93,13 @@ static void helper_spawn(struct helper *run)
         .stdio_count = ARRAY_SIZE(stdio),
         .stdio = stdio,
     };
+    if (run->in_fd >= 0)
+        stdio[0] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = run->in_fd};
+    oom_spawn_begin(run->runner->oom_score);
     int r = uv_spawn(loop, &run->process, &options);
+    oom_spawn_end();
+    base_close_p(&run->in_fd); /* the process has its own */
+    run->in_fd = -1;
     if (r == 0)
         r = uv_read_start((uv_stream_t *)&run->out, helper_on_alloc, helper_on_read);
     if (r == 0)
@@ -169,6 +187,8 @@ static void helper_on_close(uv_handle_t *h)
         return;
     if (run->spawned)
         run->runner->active--;
+    base_close_p(&run->in_fd); /* it left the line */
+    run->in_fd = -1;
     helper_argv_free(run->argv);
     run->argv = NULL;
     run->text[run->text_len] = '\0';

@@ -18,6 +18,7 @@
 struct helper_runner {
     uv_loop_t *loop;
     unsigned int limit, active;
+    int oom_score; /* of its processes; see oom.h */
     struct list waiting;
 };
 
@@ -33,6 +34,7 @@ struct helper {
     struct helper_runner *runner;
     struct list link;
     char **argv;             /* owned */
+    int in_fd;               /* owned until the spawn; its standard input; -1: none */
     unsigned int timeout_ms; /* counted from the spawn */
     void (*done)(struct helper *run);
     bool busy;
@@ -53,6 +55,10 @@ void helper_runner_init(struct helper_runner *r, uv_loop_t *loop, unsigned int l
  * NULL counts as out of memory. `done` follows exactly once, never from inside this call. */
 void helper_start(struct helper *run, struct helper_runner *runner, char **argv,
                   unsigned int timeout_ms, void (*done)(struct helper *run));
+
+/* The same with a standard input, of which it takes ownership. */
+void helper_start_with_input(struct helper *run, struct helper_runner *runner, char **argv,
+                             int in_fd, unsigned int timeout_ms, void (*done)(struct helper *run));
 
 /* Kills a running process, or leaves the line. `done` still follows. */
 void helper_cancel(struct helper *run);

@@ -51,6 +51,22 @@ int proc_open(pid_t pid)
     return fd < 0 ? -errno : fd;
 }
 
+int proc_pid(int pidfd)
+{
+    char path[48], line[128];
+    int pid = 0;
+    (void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return -errno;
+    while (pid == 0 && fgets(line, sizeof(line), f) != NULL)
+        (void)sscanf(line, "Pid: %d", &pid);
+    (void)fclose(f);
+    if (pid == 0)
+        return -EBADF;
+    return pid > 0 ? pid : -ESRCH;
+}
+
 int proc_open_same(pid_t pid, uint64_t start_time)
 {
     cleanup_close int fd = proc_open(pid);

@@ -17,6 +17,10 @@ int proc_start_time(pid_t pid, uint64_t *ret);
 /* A close-on-exec pidfd. It polls readable once the process has ended. */
 int proc_open(pid_t pid);
 
+/* The process id that a pidfd stands for; -ESRCH when the process has ended, -EBADF when it is no
+ * pidfd. */
+int proc_pid(int pidfd);
+
 /* As proc_open, but -ESRCH when `pid` is not the process that started at `start_time`. */
 int proc_open_same(pid_t pid, uint64_t start_time);
 

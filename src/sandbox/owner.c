@@ -41,11 +41,13 @@ int sandbox_owner_init(struct sandbox_owner *o, const struct sandbox_params *par
         .idempotency_key = copy_or_null(params->idempotency_key),
         .request_hash = params->request_hash,
         .name = copy_or_null(params->name),
+        .network = copy_or_null(params->network),
         .timeout_s = params->timeout_s,
         .env = sandbox_env_copy(params->env),
     };
     bool lost = (params->idempotency_key != NULL && o->idempotency_key == NULL) ||
-                (params->name != NULL && o->name == NULL);
+                (params->name != NULL && o->name == NULL) ||
+                (params->network != NULL && o->network == NULL);
     if (o->account != NULL && o->provider != NULL && o->region != NULL && o->metadata != NULL &&
         o->env != NULL && !lost)
         return 0;
@@ -61,6 +63,7 @@ void sandbox_owner_done(struct sandbox_owner *o)
     free(o->metadata);
     free(o->idempotency_key);
     free(o->name);
+    free(o->network);
     free((void *)o->env);
     *o = (struct sandbox_owner){0};
 }

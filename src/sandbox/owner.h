@@ -17,6 +17,7 @@ struct sandbox_params {
     unsigned int timeout_s;
     const char *idempotency_key; /* NULL: none */
     uint64_t request_hash;       /* of the request that the key stands for */
+    const char *network;         /* its policy, JSON text; NULL: what the server has */
     const char *name;            /* of an environment; NULL: none. Recorded while it is created */
 };
 
@@ -27,7 +28,8 @@ struct sandbox_owner {
     char *metadata;
     char *idempotency_key; /* NULL: none */
     uint64_t request_hash;
-    char *name; /* NULL: none */
+    char *name;    /* NULL: none */
+    char *network; /* its policy, JSON text as network_policy_print has it; NULL: the server's */
     unsigned int timeout_s;
     char *const *env; /* one allocation; dropped once the agent has it */
 };

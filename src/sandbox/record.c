@@ -8,8 +8,9 @@
 
 #include "store/record.h"
 
-/* 2: idempotency key and request hash; 3: name and time of creation */
-#define SANDBOX_RECORD 3
+/* 2: idempotency key and request hash; 3: name and time of creation; 4: the start of the host;
+ * 5: network policy, bytes from the network and to it */
+#define SANDBOX_RECORD 5
 
 void sandbox_record_encode(struct buf *out, const struct sandbox *sb)
 {
@@ -34,6 +35,11 @@ void sandbox_record_encode(struct buf *out, const struct sandbox *sb)
     (void)buf_u64(out, sb->owner.request_hash);
     record_str(out, sb->owner.name);
     record_i64(out, sb->created_ms);
+    record_i64(out, sb->timeout_boot_ms);
+    record_str(out, sb->boot_id);
+    record_str(out, sb->owner.network);
+    (void)buf_u64(out, sb->net.rx);
+    (void)buf_u64(out, sb->net.tx);
 }
 
 int sandbox_record_decode(struct sandbox *sb, const void *key, size_t keylen, const void *val,
@@ -71,6 +77,15 @@ int sandbox_record_decode(struct sandbox *sb, const void *key, size_t keylen, co
     if (version >= 3) {
         sb->owner.name = record_get_str(&c);
         sb->created_ms = record_get_i64(&c);
+    }
+    if (version >= 4) {
+        sb->timeout_boot_ms = record_get_i64(&c);
+        record_get_text(&c, sb->boot_id, sizeof(sb->boot_id));
+    }
+    if (version >= 5) {
+        sb->owner.network = record_get_str(&c);
+        sb->net.rx = cursor_u64(&c);
+        sb->net.tx = cursor_u64(&c);
     }
     sb->status = (enum sandbox_status)status;
     if (record_end(&c) < 0 || status >= SANDBOX_STATUS_COUNT || sb->template_name == NULL ||

@@ -14,14 +14,19 @@
 #include "sandbox/record.h"
 #include "sandbox/table_internal.h"
 
-/* It was not ready when the server ended, so nobody has run anything in it. The sweep removes what
- * exists of it. */
-static void table_interrupted(struct sandbox *sb)
+/* Nothing of it can run. The sweep removes what exists of it. */
+static void table_lost(struct sandbox *sb, const char *reason)
 {
     sb->status = SANDBOX_STATUS_FAILED;
     sb->ended_ms = time_now_ms();
-    sb->reason = strdup("The server ended while the sandbox was being created");
+    sb->reason = strdup(reason);
     sandbox_table_write(sb);
+}
+
+/* Since the record was written the host was started again, and its process ids mean others. */
+static bool table_is_of_another_start(const struct sandbox *sb)
+{
+    return sb->boot_id[0] != '\0' && strcmp(sb->boot_id, sandbox_boot_id()) != 0;
 }
 
 static int table_load_record(void *ctx, const void *key, size_t keylen, const void *val,
@@ -37,12 +42,19 @@ static int table_load_record(void *ctx, const void *key, size_t keylen, const vo
         return 0;
     }
     sb->claimed = true;
+    sb->record_bytes = vallen;
     if (sb->status == SANDBOX_STATUS_CREATING)
-        table_interrupted(sb);
+        table_lost(sb, "The server ended while the sandbox was being created");
+    else if (sb->status == SANDBOX_STATUS_RUNNING && table_is_of_another_start(sb))
+        table_lost(sb, "The host was restarted");
+    int64_t ago = time_now_ms() - sb->ended_ms;
+    sb->ended_boot_ms = time_boot_ms() - MIN(MAX(ago, (int64_t)0), t->limits.retention_ms);
     bool runs = sb->status == SANDBOX_STATUS_RUNNING;
     sb->phase = runs ? SANDBOX_NEW : SANDBOX_ENDED;
     metrics_add(sandbox_table_gauges[sb->status], 1);
     sandbox_table_insert(t, sb);
+    if (!runs)
+        sandbox_table_slim(sb);
     return 0;
 }
 

@@ -14,14 +14,17 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/timefmt.h"
 #include "sandbox/configure.h"
+#include "sandbox/connect.h"
 #include "sandbox/rest.h"
 #include "wire/reply.h"
 #include "wire/request.h"
@@ -123,6 +126,7 @@ void sandbox_free(struct sandbox *sb)
     free(sb->reason);
     free(sb->dir);
     free(sb->socket_path);
+    network_tenant_done(&sb->net);
     free(sb);
 }
 
@@ -155,6 +159,7 @@ static int sandbox_place(struct sandbox *sb, uv_loop_t *loop, const char *dir_ro
 static struct instance *sandbox_instance(struct sandbox *sb, const struct sandbox_host *host,
                                          const struct template *t)
 {
+    sb->network = host->network;
     const struct instance_spec spec = {
         .id = sb->id,
         .dir = sb->dir,
@@ -166,6 +171,7 @@ static struct instance *sandbox_instance(struct sandbox *sb, const struct sandbo
         .memory_mb = sb->memory_mb,
         .disk_mb = sb->disk_mb,
         .pids_max = SANDBOX_PIDS_MAX,
+        .network = host->network != NULL,
     };
     return instance_new(host->driver, &spec, &sandbox_instance_events, sb);
 }
@@ -235,8 +241,18 @@ static void sandbox_warm(struct sandbox *sb)
 
 void sandbox_warm_kernels(struct sandbox *sb)
 {
+    if (sb->op_active) { /* it is suspected: its first code starts the kernel */
+        sb->events->warmed(sb);
+        return;
+    }
     sb->warming = true;
     sandbox_ask_ready(sb);
+}
+
+static void sandbox_claimed(struct sandbox *sb)
+{
+    sandbox_move(sb, SANDBOX_CONFIGURING);
+    sandbox_connect(sb);
 }
 
 /* The request is empty: sandbox_configure_opened sends it once the connection is open. A clock that
@@ -247,7 +263,7 @@ static void sandbox_configure(struct sandbox *sb)
     if (sb->phase == SANDBOX_CONFIGURING)
         sb->clock_tries++;
     else
-        sandbox_move(sb, SANDBOX_CONFIGURING);
+        sandbox_claimed(sb);
     sandbox_op(sb, &none, SANDBOX_HANDSHAKE_MS);
 }
 
@@ -268,7 +284,7 @@ static void sandbox_on_instance_started(void *ctx, int status, const struct erro
 static bool sandbox_take_answer(struct sandbox *sb, const struct wire_frame *frame)
 {
     enum wire_type clock = sb->clock_tries == 0 ? WIRE_CONFIGURED : WIRE_OK;
-    if (sb->phase == SANDBOX_HANDSHAKE)
+    if (sb->phase == SANDBOX_HANDSHAKE || sb->unanswered > 0)
         return wire_reply_pong(frame);
     if (sb->phase == SANDBOX_CONFIGURING)
         return frame->type == clock && sandbox_take_clock_age(sb, frame);
@@ -296,8 +312,40 @@ static void sandbox_on_op_failed(struct agent_call *call, const struct error *er
     agent_call_close(call);
 }
 
+const char *sandbox_boot_id(void)
+{
+    static char id[ID_SIZE];
+    char text[ID_SIZE] = "";
+    cleanup_close int fd = id[0] == '\0'
+                               ? open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)
+                               : -1;
+    if (fd >= 0 && read(fd, text, ID_SIZE - 1) == ID_SIZE - 1)
+        (void)id_parse(id, text);
+    return id;
+}
+
+static void sandbox_place_timeout(struct sandbox *sb, int64_t now_ms, unsigned int seconds)
+{
+    sb->timeout_at_ms = now_ms + (int64_t)seconds * 1000;
+    sb->timeout_boot_ms = time_boot_ms() + (int64_t)seconds * 1000;
+    memcpy(sb->boot_id, sandbox_boot_id(), sizeof(sb->boot_id));
+}
+
+static int64_t sandbox_left_ms(const struct sandbox *sb)
+{
+    return sb->timeout_boot_ms != 0 ? sb->timeout_boot_ms - time_boot_ms()
+                                    : sb->timeout_at_ms - time_now_ms();
+}
+
+bool sandbox_is_expired(const struct sandbox *sb)
+{
+    return sandbox_left_ms(sb) <= 0;
+}
+
 static void sandbox_runs(struct sandbox *sb)
 {
+    if (sb->adopted)
+        sandbox_connect(sb);
     free((void *)sb->owner.env);
     sb->owner.env = NULL;
     sandbox_move(sb, SANDBOX_RUNNING);
@@ -306,7 +354,7 @@ static void sandbox_runs(struct sandbox *sb)
     sb->expiry_active = true;
     if (!sb->adopted) {
         sb->started_ms = time_now_ms();
-        sb->timeout_at_ms = sb->started_ms + (int64_t)sb->owner.timeout_s * 1000;
+        sandbox_place_timeout(sb, sb->started_ms, sb->owner.timeout_s);
         log_info("sandbox started", "sandbox=%s template=%s ms=%.1f", sb->id, sb->template_name,
                  (double)(uv_hrtime() - sb->born_ns) / 1e6);
         sb->events->changed(sb);
@@ -319,11 +367,53 @@ static void sandbox_runs(struct sandbox *sb)
     }
 }
 
+static void sandbox_ask_alive(struct sandbox *sb)
+{
+    struct buf request = {0};
+    wire_request_ping(&request);
+    sb->unanswered++;
+    sandbox_op(sb, &request, AGENT_CONNECT_TIMEOUT_MS);
+}
+
+void sandbox_suspect(struct sandbox *sb)
+{
+    if (sb->phase != SANDBOX_RUNNING || sb->unanswered > 0)
+        return;
+    if (!sb->op_active) {
+        sandbox_ask_alive(sb);
+    } else { /* a warm-up, which may wait for minutes: the question follows when it has closed */
+        sb->op_status = -EIO;
+        agent_call_close(&sb->op);
+    }
+}
+
+/* While it runs, a question of sandbox_ask_alive or a warm-up is over. */
+static void sandbox_questioned(struct sandbox *sb, bool failed)
+{
+    if (!failed)
+        sb->unanswered = 0;
+    else if (sb->unanswered < SANDBOX_UNANSWERED)
+        sandbox_ask_alive(sb);
+    else
+        sandbox_end(sb, SANDBOX_STATUS_FAILED, "The sandbox's agent does not answer", NULL);
+}
+
+const char *sandbox_trouble(const struct sandbox *sb)
+{
+    if (sb->phase != SANDBOX_RUNNING)
+        return sb->reason != NULL ? sb->reason : "";
+    if (sb->unanswered > 1) /* the first question may still be answered */
+        return "The sandbox's agent does not answer";
+    return sb->bridge_silent ? "The sandbox's code bridge does not answer" : "";
+}
+
 static void sandbox_on_op_closed(struct agent_call *call)
 {
     struct sandbox *sb = container_of(call, struct sandbox, op);
     bool failed = sb->op_status < 0;
     sb->op_active = false;
+    if (!failed && (sb->warming || sb->phase == SANDBOX_WARMING))
+        sandbox_heard_bridge(sb);
     if (sb->warming) {
         sb->warming = false;
         sb->events->warmed(sb);
@@ -344,6 +434,9 @@ static void sandbox_on_op_closed(struct agent_call *call)
         break;
     case SANDBOX_WARMING: /* even when it failed: the first code starts its kernel itself */
         sandbox_ready(sb);
+        break;
+    case SANDBOX_RUNNING:
+        sandbox_questioned(sb, failed);
         break;
     case SANDBOX_STOPPING:
         sandbox_maybe_ended(sb);
@@ -380,17 +473,17 @@ void sandbox_claim(struct sandbox *sb, struct sandbox_owner *owner, struct sandb
 
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds)
 {
-    sb->timeout_at_ms = time_now_ms() + (int64_t)seconds * 1000;
+    sandbox_place_timeout(sb, time_now_ms(), seconds);
     sb->events->changed(sb);
     sandbox_on_expiry(&sb->expiry);
 }
 
-/* Ends the sandbox or arms the timer for the rest of its time. The stored time is wall clock and
- * the timer monotonic: when the two drift apart, the timer fires early and is armed again. */
+/* Ends the sandbox or arms the timer for the rest of its time. The timer stands still while the
+ * host sleeps, so it may fire late, and it is armed again when it fires early. */
 static void sandbox_on_expiry(uv_timer_t *timer)
 {
     struct sandbox *sb = container_of(timer, struct sandbox, expiry);
-    int64_t left = sb->timeout_at_ms - time_now_ms();
+    int64_t left = sandbox_left_ms(sb);
     if (left <= 0)
         sandbox_end(sb, SANDBOX_STATUS_TIMED_OUT, NULL, NULL);
     else
@@ -415,6 +508,7 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
     }
     sb->status = status;
     sb->ended_ms = time_now_ms();
+    sb->ended_boot_ms = time_boot_ms();
     sb->reason = reason != NULL ? strdup(reason) : NULL;
     sandbox_move(sb, SANDBOX_STOPPING);
     char quoted[256];
@@ -434,6 +528,7 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
         list_del(it);
         rw->done(rw, sb, &err);
     }
+    network_detach(&sb->net);
     agent_target_fail(&sb->target, &err);
     if (sb->expiry_active)
         uv_close((uv_handle_t *)&sb->expiry, sandbox_on_expiry_closed);

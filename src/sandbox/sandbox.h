@@ -32,6 +32,7 @@
 #include "base/list.h"
 #include "core/id.h"
 #include "isolation/driver.h"
+#include "network/network.h"
 #include "sandbox/owner.h"
 #include "template/template.h"
 #include "wire/call.h"
@@ -40,6 +41,7 @@
 #define SANDBOX_CLOCK_LATE_MS 50     /* a clock longer on its way than this is sent again */
 #define SANDBOX_CLOCK_TRIES   10
 #define SANDBOX_WARMUP_MS     120000
+#define SANDBOX_UNANSWERED    3    /* each AGENT_CONNECT_TIMEOUT_MS at most */
 #define SANDBOX_PIDS_MAX      1024 /* processes and threads in one sandbox */
 
 enum sandbox_phase {
@@ -99,8 +101,13 @@ struct sandbox {
     enum sandbox_status status;
     int64_t created_ms;                          /* wall clock; 0: not claimed */
     int64_t started_ms, ended_ms, timeout_at_ms; /* wall clock; 0: not yet */
+    /* The time-out on the clock of the host's start: the wall clock may be set while it lives. 0:
+     * not known, the wall clock alone counts. */
+    int64_t timeout_boot_ms;
+    char boot_id[ID_SIZE]; /* the start of the host that timeout_boot_ms and `handle` belong to */
     unsigned int vcpus, memory_mb, disk_mb;
     struct instance_handle handle; /* of the instance, for adoption */
+    size_t record_bytes;           /* of all of this as it was written last */
 
     /* Only while it lives. */
     enum sandbox_phase phase;
@@ -109,16 +116,22 @@ struct sandbox {
     bool bridge_started;               /* its kernels are warm, or on their way */
     bool warming;                      /* `warmed` is owed */
     bool code_expected;                /* the driver was told */
+    bool bridge_heard;                 /* the bridge has answered this server */
+    bool bridge_silent;                /* it owes an answer */
+    unsigned int unanswered;           /* questions to a suspected agent; 0: it is not suspected */
     enum sandbox_resting rest;         /* in READY; see rest.h */
     void (*awake)(struct sandbox *sb); /* what follows */
     char *dir;                         /* owned; the instance's directory */
     char *socket_path;
     struct instance *instance; /* NULL before start and after `stopped` */
+    int64_t ended_boot_ms;     /* ended_ms on the clock of the host's start */
     struct agent_target target;
-    struct agent_call op;     /* PING, CODE_READY, CONFIGURE or CLOCK */
-    uint64_t clock_sent_ns;   /* uv_hrtime() when the last clock went out */
-    unsigned int clock_tries; /* CLOCK requests after CONFIGURE; SANDBOX_CLOCK_TRIES */
-    bool clock_late;          /* the last clock was too long on its way */
+    struct network *network;   /* NULL: the server has none */
+    struct network_tenant net; /* attached while it is configured and runs */
+    struct agent_call op;      /* PING, CODE_READY, CONFIGURE or CLOCK */
+    uint64_t clock_sent_ns;    /* uv_hrtime() when the last clock went out */
+    unsigned int clock_tries;  /* CLOCK requests after CONFIGURE; SANDBOX_CLOCK_TRIES */
+    bool clock_late;           /* the last clock was too long on its way */
     bool op_active;
     int op_status; /* 0 or negative errno; op_error then has the reason */
     struct error op_error;
@@ -137,8 +150,9 @@ struct sandbox {
 /* What every sandbox of this server shares. Strings are owned by the config. */
 struct sandbox_host {
     struct isolation_driver *driver;
-    const char *dir;       /* absolute; sandboxes live in <dir>/<id> */
-    const char *guest_dir; /* agent and bridge */
+    const char *dir;         /* absolute; sandboxes live in <dir>/<id> */
+    const char *guest_dir;   /* agent and bridge */
+    struct network *network; /* NULL: sandboxes have none */
 };
 
 /* A sandbox of `t` with a new id, not started; or an empty one, to be filled from a record. NULL:
@@ -163,8 +177,17 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
 /* Starts the kernels of a running sandbox ahead of its first code; `warmed` follows. */
 void sandbox_warm_kernels(struct sandbox *sb);
 
+/* The id of the host's present start; "" when it cannot be read. */
+const char *sandbox_boot_id(void);
+/* Whether its time-out has passed. */
+bool sandbox_is_expired(const struct sandbox *sb);
+
 /* Sets the expiry to `seconds` from now; only while it runs. */
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds);
+
+/* Replaces its network policy, which is taken over, in the record and for its flows; only while it
+ * runs. 0 or -ENOMEM. */
+int sandbox_set_network(struct sandbox *sb, struct network_policy *policy);
 
 /* Tells the driver that code is about to run, once: a restored
  * sandbox then reads the memory of its kernels from disk ahead of it. */
@@ -174,6 +197,19 @@ static inline void sandbox_expect_code(struct sandbox *sb)
         instance_expect_code(sb->instance);
     sb->code_expected = true;
 }
+
+/* The bridge has answered something. */
+static inline void sandbox_heard_bridge(struct sandbox *sb)
+{
+    sb->bridge_heard = true;
+    sb->bridge_silent = false;
+}
+
+/* An operation has failed as if the agent hung: asks it, and ends the sandbox when it owes
+ * SANDBOX_UNANSWERED answers. Only questions of clients lead here, so an idle sandbox sleeps. */
+void sandbox_suspect(struct sandbox *sb);
+/* What is wrong with a running sandbox, or why it failed; "" when nothing is known. */
+const char *sandbox_trouble(const struct sandbox *sb);
 
 static inline bool sandbox_is_running(const struct sandbox *sb)
 {

@@ -56,6 +56,8 @@ struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
         list_init(&t->buckets[i]);
     list_init(&t->by_age);
     list_init(&t->to_warm);
+    list_init(&t->to_slim);
+    list_init(&t->slimming);
     uv_timer_init(loop, &t->later);
     uv_timer_init(loop, &t->retention);
     return t;
@@ -79,10 +81,12 @@ void sandbox_table_insert(struct sandbox_table *t, struct sandbox *sb)
         pos = pos->next;
     list_add_tail(pos, &sb->by_age);
     list_add_tail(table_bucket(t, sb->id), &sb->by_hash);
-    if (sb->phase == SANDBOX_ENDED)
+    if (sb->phase == SANDBOX_ENDED) {
         t->ended++;
-    else
+        t->ended_bytes += sb->record_bytes;
+    } else {
         t->live++;
+    }
 }
 
 const enum metric sandbox_table_gauges[SANDBOX_STATUS_COUNT] = {
@@ -93,37 +97,6 @@ const enum metric sandbox_table_gauges[SANDBOX_STATUS_COUNT] = {
     [SANDBOX_STATUS_TERMINATED] = METRIC_SANDBOXES_TERMINATED,
     [SANDBOX_STATUS_TIMED_OUT] = METRIC_SANDBOXES_TIMED_OUT,
 };
-
-static void table_drop(struct sandbox_table *t, struct sandbox *sb)
-{
-    metrics_add(sandbox_table_gauges[sb->status], -1);
-    /* After a failure the record stays; the next start drops it again. */
-    (void)store_del(t->store, STORE_SANDBOXES, sb->id, ID_SIZE - 1);
-    list_del(&sb->by_age);
-    list_del(&sb->by_hash);
-    t->ended--;
-    sandbox_free(sb);
-}
-
-void sandbox_table_retention(uv_timer_t *timer)
-{
-    struct sandbox_table *t = container_of(timer, struct sandbox_table, retention);
-    int64_t now = time_now_ms(), next = INT64_MAX;
-    struct list *it = t->by_age.prev;
-    while (it != &t->by_age) {
-        struct sandbox *sb = list_entry(it, struct sandbox, by_age);
-        it = it->prev;
-        if (sb->phase != SANDBOX_ENDED || !list_empty(&sb->target.calls))
-            continue;
-        int64_t due = sb->ended_ms + t->limits.retention_ms;
-        if (due <= now || t->ended > SANDBOX_RETAINED_MAX)
-            table_drop(t, sb);
-        else
-            next = MIN(next, due);
-    }
-    if (next != INT64_MAX)
-        uv_timer_start(&t->retention, sandbox_table_retention, (uint64_t)(next - now), 0);
-}
 
 /* Whether one more sandbox fits; the answer to the client if not. */
 static int table_admit(struct sandbox_table *t, const struct template *tpl, const char *account,
@@ -198,7 +171,7 @@ struct sandbox *sandbox_table_lookup(struct sandbox_table *t, const char *id)
 struct sandbox *sandbox_table_find(struct sandbox_table *t, const char *id)
 {
     struct sandbox *sb = sandbox_table_lookup(t, id);
-    if (sb != NULL && sb->phase == SANDBOX_RUNNING && sb->timeout_at_ms <= time_now_ms())
+    if (sb != NULL && sb->phase == SANDBOX_RUNNING && sandbox_is_expired(sb))
         sandbox_end(sb, SANDBOX_STATUS_TIMED_OUT, NULL, NULL);
     return sb;
 }
@@ -230,6 +203,16 @@ unsigned int sandbox_table_list(struct sandbox_table *t, const char *account, un
         total++;
     }
     return total;
+}
+
+bool sandbox_table_search(struct sandbox_table *t,
+                          bool (*is_it)(void *ctx, const struct sandbox *sb), void *ctx)
+{
+    list_for_each (it, &t->by_age) {
+        if (is_it(ctx, list_entry(it, struct sandbox, by_age)))
+            return true;
+    }
+    return false;
 }
 
 unsigned int sandbox_table_live(const struct sandbox_table *t)
@@ -298,6 +281,7 @@ void sandbox_table_write(struct sandbox *sb)
     struct sandbox_table *t = sb->table;
     struct buf record = {0};
     sandbox_record_encode(&record, sb);
+    sb->record_bytes = record.len;
     int rv = record.failed ? -ENOMEM
                            : store_put(t->store, STORE_SANDBOXES, sb->id, ID_SIZE - 1, record.data,
                                        record.len);
@@ -311,15 +295,24 @@ static void table_ended(struct sandbox *sb)
     struct sandbox_table *t = sb->table;
     t->live--;
     t->ended++;
-    if (!uv_is_active((uv_handle_t *)&t->retention) || t->ended > SANDBOX_RETAINED_MAX)
-        uv_timer_start(&t->retention, sandbox_table_retention,
-                       t->ended > SANDBOX_RETAINED_MAX ? 0 : (uint64_t)t->limits.retention_ms, 0);
+    t->ended_bytes += sb->record_bytes;
+    sandbox_table_retain(t, sb);
     table_maybe_stopped(t);
 }
 
 static void table_pool_empty(void *ctx)
 {
     table_maybe_stopped(ctx);
+}
+
+/* The counters of a network change too often for a record each time. */
+static void table_keep_counters(struct sandbox_table *t)
+{
+    list_for_each (it, &t->by_age) {
+        struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+        if (sb->phase == SANDBOX_RUNNING && sb->net.rx + sb->net.tx > 0)
+            sandbox_table_write(sb);
+    }
 }
 
 void sandbox_table_stop(struct sandbox_table *t, bool all, void (*done)(void *ctx), void *ctx)
@@ -334,6 +327,7 @@ void sandbox_table_stop(struct sandbox_table *t, bool all, void (*done)(void *ct
                 sandbox_end(sb, SANDBOX_STATUS_TERMINATED, "The server was stopped", NULL);
         }
     }
+    table_keep_counters(t);
     pool_stop(t->pool);
     table_maybe_stopped(t);
 }

@@ -13,7 +13,9 @@
 #include "sandbox/sandbox.h"
 #include "store/store.h"
 
-#define SANDBOX_RETAINED_MAX 2000 /* ended sandboxes kept at most, whatever the retention */
+/* Ended sandboxes kept at most, whatever the retention, and bytes of their records. */
+#define SANDBOX_RETAINED_MAX   2000
+#define SANDBOX_RETAINED_BYTES (16u << 20)
 
 struct sandbox_limits {
     unsigned int max_live;    /* sandboxes of clients at once */
@@ -55,7 +57,13 @@ unsigned int sandbox_table_list(struct sandbox_table *t, const char *account, un
                                 unsigned int limit, void (*visit)(void *ctx, struct sandbox *sb),
                                 void *ctx);
 
+/* Calls `is_it` for sandboxes of all accounts, newest first, until it says so; false: never. */
+bool sandbox_table_search(struct sandbox_table *t,
+                          bool (*is_it)(void *ctx, const struct sandbox *sb), void *ctx);
+
 /* Sandboxes of clients that have not ended. */
+/* Appends the JSON that the client has attached; that of an ended sandbox is read from disk. */
+int sandbox_table_metadata(const struct sandbox *sb, struct buf *ret);
 unsigned int sandbox_table_live(const struct sandbox_table *t);
 
 /* Ends the pool, and with `all` every sandbox; without it those of clients stay for the next

@@ -19,6 +19,11 @@ struct sandbox_table {
     struct list by_age; /* newest first */
     unsigned int live;  /* claimed and not ended */
     unsigned int ended; /* retained */
+    size_t ended_bytes; /* of their records */
+    /* Ended sandboxes, by in_pool, whose last record is not on disk: those of the flush under way,
+     * and those of the next one. */
+    struct list slimming, to_slim;
+    struct store_wait slim;
     /* A sandbox that was created cold gets its kernels started once no create waits any more: a
      * burst of creates must not be slowed down by the sandboxes that it has already handed out. */
     struct list to_warm;   /* by in_pool, oldest first */
@@ -47,8 +52,12 @@ void sandbox_table_write(struct sandbox *sb);
 
 /* Of the timer `later`: reports that every sandbox is adopted, and starts warm-ups. */
 void sandbox_table_later(uv_timer_t *timer);
-/* Of the timer `retention`: drops ended sandboxes, oldest first, whose time is over or that exceed
- * SANDBOX_RETAINED_MAX, and arms the timer for the next one. */
+/* ended.c: of the timer `retention`: drops ended sandboxes, oldest first, whose time is over or
+ * that are too many, and arms the timer for the next one. */
 void sandbox_table_retention(uv_timer_t *timer);
+/* It has ended: it stays for its time, and large fields leave memory once they are on disk. */
+void sandbox_table_retain(struct sandbox_table *t, struct sandbox *sb);
+/* Frees the fields that are on disk. */
+void sandbox_table_slim(struct sandbox *sb);
 
 #endif

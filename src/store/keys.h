@@ -18,7 +18,8 @@
     X(WORKFLOWS, "workflows", "workflow id, text")                                                 \
     X(RUNS, "runs", "workflow id, NUL, run id")                                                    \
     X(SIGNKEYS, "signkeys", "key id, 8 characters")                                                \
-    X(STEPS, "steps", "run id, NUL, number of the step (u32)")
+    X(STEPS, "steps", "run id, NUL, number of the step (u32)")                                     \
+    X(SECRETS, "secrets", "account, NUL, name of the secret")
 
 enum store_table {
 #define X(name, file, key) STORE_##name,
@@ -30,8 +31,9 @@ enum store_table {
 #define STORE_MAX_KEY 511 /* bytes; LMDB's own limit */
 
 /* Keys of the meta table. */
-#define META_SCHEMA "schema"  /* u32: version of all layouts */
-#define META_TIME   "created" /* i64: when the state was made, wall clock ms */
+#define META_SCHEMA    "schema"    /* u32: version of all layouts */
+#define META_TIME      "created"   /* i64: when the state was made, wall clock ms */
+#define META_GRANT_KEY "grant-key" /* 32 bytes: of tokens that are not kept, see auth/grant.h */
 
 /* Raised when an older corrald must not open the state. */
 #define SCHEMA_VERSION 1u

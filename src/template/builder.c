@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "isolation/oom.h"
 
 #define BUILDER_LINE_MAX 1024 /* bytes; the rest of a longer line is dropped */
 #define BUILDER_READ     4096
@@ -86,7 +87,9 @@ static int builder_spawn(struct template_builder *b, char *name)
     };
     uv_pipe_init(b->loop, &b->output, 0);
     b->open = 2;
+    oom_spawn_begin(OOM_SCORE_HELPER);
     int rv = uv_spawn(b->loop, &b->process, &options);
+    oom_spawn_end();
     if (rv == 0)
         return uv_read_start((uv_stream_t *)&b->output, builder_on_alloc, builder_on_read);
     uv_close((uv_handle_t *)&b->process, builder_on_closed);

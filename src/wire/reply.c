@@ -36,14 +36,89 @@ bool wire_reply_configured(const struct wire_frame *frame, uint64_t *age_us)
     return frame->type == WIRE_CONFIGURED && cursor_end(&c);
 }
 
+static struct wire_exit get_exit(struct cursor *c)
+{
+    struct wire_exit e;
+    e.code = (int32_t)cursor_u32(c);
+    e.signal = cursor_u32(c);
+    uint32_t cause = cursor_u32(c);
+    c->bad = c->bad || cause > WIRE_CAUSE_KILLED;
+    e.cause = (enum wire_cause)cause;
+    e.timed_out = cause == WIRE_CAUSE_TIMED_OUT;
+    e.duration_us = cursor_u64(c);
+    return e;
+}
+
 bool wire_reply_exit(const struct wire_frame *frame, struct wire_exit *ret)
 {
     struct cursor c = fields_of(frame);
-    ret->code = (int32_t)cursor_u32(&c);
-    ret->signal = cursor_u32(&c);
-    ret->timed_out = get_bool(&c);
-    ret->duration_us = cursor_u64(&c);
+    *ret = get_exit(&c);
     return frame->type == WIRE_EXIT && cursor_end(&c);
+}
+
+bool wire_reply_process_exit(const struct wire_frame *frame, struct wire_exit *ret)
+{
+    struct cursor c = fields_of(frame);
+    *ret = get_exit(&c);
+    return frame->type == WIRE_PROCESS_EXIT && cursor_end(&c);
+}
+
+/* A view of the elements of a list, which are walked through once to find its end. */
+static struct cursor get_words(struct cursor *c)
+{
+    uint32_t count = cursor_u32(c);
+    struct cursor words = *c;
+    if (count > WIRE_MAX_LIST)
+        c->bad = true;
+    for (uint32_t i = 0; i < count && cursor_ok(c); i++)
+        (void)wire_get_span(c);
+    words.left -= c->left;
+    return words;
+}
+
+bool wire_next_word(struct cursor *list, struct span *ret)
+{
+    if (list->left == 0)
+        return false;
+    *ret = wire_get_span(list);
+    return cursor_ok(list);
+}
+
+bool wire_reply_process(const struct wire_frame *frame, struct wire_process *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->id = cursor_u64(&c);
+    ret->pid = cursor_u32(&c);
+    ret->tag = wire_get_span(&c);
+    ret->argv = get_words(&c);
+    ret->cwd = wire_get_span(&c);
+    ret->flags = cursor_u32(&c);
+    ret->started_ms = (int64_t)cursor_u64(&c);
+    ret->first_seq = cursor_u64(&c);
+    ret->next_seq = cursor_u64(&c);
+    ret->ended = get_bool(&c);
+    ret->exit = (struct wire_exit){0};
+    if (ret->ended)
+        ret->exit = get_exit(&c);
+    return frame->type == WIRE_PROCESS && cursor_end(&c);
+}
+
+bool wire_reply_output(const struct wire_frame *frame, struct wire_output *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->seq = cursor_u64(&c);
+    uint32_t stream = cursor_u32(&c);
+    ret->stream = (enum wire_stream)stream;
+    ret->bytes = (struct span){(const char *)c.p, c.left};
+    return frame->type == WIRE_OUTPUT && cursor_ok(&c) && ret->seq > 0 &&
+           stream >= WIRE_STREAM_STDOUT && stream <= WIRE_STREAM_PTY;
+}
+
+bool wire_reply_gap(const struct wire_frame *frame, uint64_t *next_seq)
+{
+    struct cursor c = fields_of(frame);
+    *next_seq = cursor_u64(&c);
+    return frame->type == WIRE_GAP && cursor_end(&c) && *next_seq > 0;
 }
 
 bool wire_reply_kept(const struct wire_frame *frame, struct wire_kept *ret)
@@ -54,18 +129,85 @@ bool wire_reply_kept(const struct wire_frame *frame, struct wire_kept *ret)
     return frame->type == WIRE_KEPT && cursor_end(&c);
 }
 
+static struct wire_stat get_stat(struct cursor *c)
+{
+    struct wire_stat s;
+    s.name = wire_get_span(c);
+    s.path = wire_get_span(c);
+    s.size = cursor_u64(c);
+    uint32_t kind = cursor_u32(c);
+    c->bad = c->bad || kind < WIRE_KIND_FILE || kind > WIRE_KIND_OTHER;
+    s.kind = (enum wire_kind)kind;
+    s.mode = cursor_u32(c);
+    s.mtime_ns = (int64_t)cursor_u64(c);
+    return s;
+}
+
 bool wire_reply_stat(const struct wire_frame *frame, struct wire_stat *ret)
 {
     struct cursor c = fields_of(frame);
-    ret->name = wire_get_span(&c);
+    *ret = get_stat(&c);
+    return (frame->type == WIRE_STAT || frame->type == WIRE_ENTRY) && cursor_end(&c);
+}
+
+/* A kind that may be unknown (0). */
+static uint32_t get_kind(struct cursor *c)
+{
+    uint32_t kind = cursor_u32(c);
+    c->bad = c->bad || kind > WIRE_KIND_OTHER;
+    return kind;
+}
+
+bool wire_reply_info(const struct wire_frame *frame, struct wire_info *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->stat = get_stat(&c);
+    ret->uid = cursor_u32(&c);
+    ret->gid = cursor_u32(&c);
+    ret->owner = wire_get_span(&c);
+    ret->group = wire_get_span(&c);
+    ret->target_kind = get_kind(&c);
+    ret->target = wire_get_span(&c);
+    return frame->type == WIRE_INFO && cursor_end(&c);
+}
+
+bool wire_reply_match(const struct wire_frame *frame, struct wire_match *ret)
+{
+    struct cursor c = fields_of(frame);
     ret->path = wire_get_span(&c);
-    ret->size = cursor_u64(&c);
-    uint32_t kind = cursor_u32(&c);
-    ret->kind = (enum wire_kind)kind;
-    ret->mode = cursor_u32(&c);
-    ret->mtime_ns = (int64_t)cursor_u64(&c);
-    return (frame->type == WIRE_STAT || frame->type == WIRE_ENTRY) && cursor_end(&c) &&
-           kind >= WIRE_KIND_FILE && kind <= WIRE_KIND_OTHER;
+    ret->line = cursor_u64(&c);
+    ret->column = cursor_u64(&c);
+    ret->text = wire_get_span(&c);
+    return frame->type == WIRE_MATCH && cursor_end(&c);
+}
+
+bool wire_reply_replaced(const struct wire_frame *frame, struct wire_replaced *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->path = wire_get_span(&c);
+    ret->count = cursor_u64(&c);
+    return frame->type == WIRE_REPLACED && cursor_end(&c) && ret->count > 0;
+}
+
+bool wire_reply_found(const struct wire_frame *frame, struct wire_found *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->files = cursor_u64(&c);
+    ret->count = cursor_u64(&c);
+    ret->cut = get_bool(&c);
+    return frame->type == WIRE_FOUND && cursor_end(&c);
+}
+
+bool wire_reply_change(const struct wire_frame *frame, struct wire_changed *ret)
+{
+    struct cursor c = fields_of(frame);
+    uint32_t what = cursor_u32(&c);
+    ret->what = (enum wire_change)what;
+    ret->kind = get_kind(&c);
+    ret->path = wire_get_span(&c);
+    ret->new_path = wire_get_span(&c);
+    return frame->type == WIRE_CHANGE && cursor_end(&c) && what >= WIRE_CHANGE_CREATE &&
+           what <= WIRE_CHANGE_OVERFLOW;
 }
 
 bool wire_reply_written(const struct wire_frame *frame, struct wire_written *ret)

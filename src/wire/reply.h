@@ -26,7 +26,8 @@ struct wire_failure {
 struct wire_exit {
     int32_t code;
     uint32_t signal; /* 0: none */
-    bool timed_out;
+    enum wire_cause cause;
+    bool timed_out; /* that is the cause */
     uint64_t duration_us;
 };
 
@@ -42,6 +43,37 @@ struct wire_stat {
     enum wire_kind kind;
     uint32_t mode;
     int64_t mtime_ns;
+};
+
+/* Of a link itself. */
+struct wire_info {
+    struct wire_stat stat;
+    uint32_t uid, gid;
+    struct span owner, group; /* names, or the numbers */
+    uint32_t target_kind;     /* enum wire_kind of what a link leads to, 0: none or nowhere */
+    struct span target;       /* path a link leads to */
+};
+
+struct wire_match {
+    struct span path, text; /* `text` is the line, or its beginning */
+    uint64_t line, column;  /* from 1, in bytes */
+};
+
+struct wire_replaced {
+    struct span path;
+    uint64_t count;
+};
+
+/* The end of a search. */
+struct wire_found {
+    uint64_t files, count; /* searched; matches or replacements */
+    bool cut;              /* at a limit */
+};
+
+struct wire_changed {
+    enum wire_change what;
+    uint32_t kind; /* enum wire_kind, 0: unknown */
+    struct span path, new_path;
 };
 
 struct wire_written {
@@ -75,14 +107,44 @@ struct wire_context {
     int64_t created_ms, expires_ms, last_used_ms; /* wall clock */
 };
 
+/* PROCESS. `argv` is read with wire_next_word. */
+struct wire_process {
+    uint64_t id;
+    uint32_t pid; /* inside the sandbox */
+    struct span tag, cwd;
+    struct cursor argv;
+    uint32_t flags; /* WIRE_EXEC_*, WIRE_PROCESS_PTY */
+    int64_t started_ms;
+    uint64_t first_seq, next_seq; /* of output that is kept, and of what comes */
+    bool ended;
+    struct wire_exit exit; /* once it has ended */
+};
+
+struct wire_output {
+    uint64_t seq;
+    enum wire_stream stream;
+    struct span bytes;
+};
+
 /* A frame of this type without payload: OK, END. */
 bool wire_reply_is(const struct wire_frame *frame, enum wire_type type);
 bool wire_reply_pong(const struct wire_frame *frame);
 /* `age_us` is the time since the agent set the clock, 0 when it cannot set it. */
 bool wire_reply_configured(const struct wire_frame *frame, uint64_t *age_us);
 bool wire_reply_exit(const struct wire_frame *frame, struct wire_exit *ret);
+bool wire_reply_process(const struct wire_frame *frame, struct wire_process *ret);
+/* The next element of a list that a decoder has checked; false after the last one. */
+bool wire_next_word(struct cursor *list, struct span *ret);
+bool wire_reply_output(const struct wire_frame *frame, struct wire_output *ret);
+bool wire_reply_gap(const struct wire_frame *frame, uint64_t *next_seq);
+bool wire_reply_process_exit(const struct wire_frame *frame, struct wire_exit *ret);
 bool wire_reply_kept(const struct wire_frame *frame, struct wire_kept *ret);
 bool wire_reply_stat(const struct wire_frame *frame, struct wire_stat *ret);
+bool wire_reply_info(const struct wire_frame *frame, struct wire_info *ret);
+bool wire_reply_match(const struct wire_frame *frame, struct wire_match *ret);
+bool wire_reply_replaced(const struct wire_frame *frame, struct wire_replaced *ret);
+bool wire_reply_found(const struct wire_frame *frame, struct wire_found *ret);
+bool wire_reply_change(const struct wire_frame *frame, struct wire_changed *ret);
 bool wire_reply_written(const struct wire_frame *frame, struct wire_written *ret);
 bool wire_reply_code_stream(const struct wire_frame *frame, struct wire_code_stream *ret);
 bool wire_reply_code_data(const struct wire_frame *frame, struct wire_code_data *ret);

@@ -114,6 +114,30 @@ int wf_run_decode(struct wf_run *run, const void *val, size_t len)
     return record_end(&c);
 }
 
+struct wf_run *wf_run_view(struct wf_run *run)
+{
+    cleanup_buf struct buf b = {0};
+    char key[RUN_KEY_SIZE];
+    if (!run->active && !run->unsaved)
+        return run;
+    if (store_get(run->engine->store, STORE_RUNS, key, run_key(run, key), &b) < 0)
+        return NULL;
+    struct wf_run *view = wf_run_new(run->engine, run->workflow, run->n_steps);
+    if (view == NULL)
+        return NULL;
+    memcpy(view->id, run->id, sizeof(view->id));
+    if (wf_run_decode(view, b.data, b.len) == 0)
+        return view;
+    wf_run_free(view);
+    return NULL;
+}
+
+void wf_run_view_done(struct wf_run *run, struct wf_run *view)
+{
+    if (view != NULL && view != run)
+        wf_run_free(view);
+}
+
 static void put_bytes(struct buf *b, const struct buf *bytes)
 {
     (void)buf_u32(b, (uint32_t)bytes->len);

@@ -78,6 +78,7 @@ void wf_run_fail(struct wf_run *run, const char *reason)
             wf_step_move(run, i, WF_STEP_CANCELLED);
     }
     run_move(run, WF_RUN_FAILED);
+    run->unsaved = true;
     (void)wf_run_put(run);
 }
 
@@ -276,6 +277,8 @@ void wf_run_cancel(struct wf_run *run)
             wf_step_move(run, i, WF_STEP_CANCELLED);
     }
     run_move(run, WF_RUN_CANCELLED);
+    if (run->saving) /* whoever asked waits for the next flush, which must hold this move */
+        (void)wf_run_put(run);
     wf_run_tick(run);
 }
 

@@ -83,6 +83,7 @@ struct wf_run {
     bool active;
     bool dirty;       /* moves were made that no flush covers */
     bool saving;      /* a flush is under way */
+    bool unsaved;     /* it was failed before it was activated: no flush was waited for */
     uv_timer_t timer; /* the next retry; a failed flush */
     struct store_wait wait;
 };
@@ -114,6 +115,12 @@ int wf_output_put(struct wf_run *run, unsigned int step);
 /* Reads it from the store unless it is in memory. */
 int wf_output_load(struct wf_run *run, unsigned int step);
 void wf_output_done(struct wf_output *o);
+
+/* The run as it is on disk, for readers: memory is ahead of it while a flush is under way, and what
+ * a killed server had not written never was. The run itself, a copy, or NULL: nothing of it is on
+ * disk, or it cannot be read. */
+struct wf_run *wf_run_view(struct wf_run *run);
+void wf_run_view_done(struct wf_run *run, struct wf_run *view);
 
 /* step.c: the environment variables of a step, expanded; one allocation. NULL: out of memory. */
 char **wf_step_env(struct wf_run *run, unsigned int step);

@@ -26,7 +26,7 @@ class Refused(KeyTest):
         for header in (None, "", "Bearer", "Bearer ", "Bearer x", f"Bearer {key}x",
                        f"Bearer {key[:-1]}", f"Bearer {key[:-1]}!", f"Basic {key}", key,
                        f"Bearer {key} {key}", "Bearer " + "x" * 9000,
-                       f"Bearer crl_{'0' * 12}_{'0' * 32}"):
+                       f"Bearer crl_{'0' * 12}_{'0' * 32}", f"Bearer e2b_{'0' * 40}"):
             for method, path in self.ROUTES:
                 with self.subTest(header=str(header)[:40], path=path):
                     headers = {} if header is None else {"Authorization": header}
@@ -134,7 +134,7 @@ class CommandLine(KeyTest):
         try:
             made = self.corrald("create", "--name", "from-cli", "--role", "developer")
             self.assertEqual(made.returncode, 0, made.stderr)
-            key = re.search(r"crl_\w+", made.stdout).group()
+            key = re.search(r"e2b_\w+", made.stdout).group()
             listed = self.corrald("list")
             self.assertIn("from-cli", listed.stdout)
             self.assertNotIn(key, listed.stdout)
@@ -144,7 +144,7 @@ class CommandLine(KeyTest):
         self.assertEqual(client.get("/sandboxes").status, 200)
         self.server.stop()
         try:
-            revoked = self.corrald("revoke", key.split("_")[1])
+            revoked = self.corrald("revoke", key[4:16])
             self.assertEqual(revoked.returncode, 0, revoked.stderr)
         finally:
             self.server.start()

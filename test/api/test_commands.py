@@ -6,7 +6,7 @@ import socket
 import time
 import uuid
 
-from corraltest import PREFIX, SandboxTest, wait_until
+from corraltest import PREFIX, SandboxTest, not_emulated, wait_until
 
 KEYS = {"stdout", "stderr", "exit_code", "duration_ms", "success"}
 
@@ -193,6 +193,12 @@ class Limits(CommandTest):
         self.assertEqual(self.api.get("/health", prefix="").status, 200)
         other = self.create()
         self.assertEqual(self.api.run(other, "echo ok")["stdout"], "ok\n")
+
+    @not_emulated("the guest's kernel kills there, and its agent says so")
+    def test_what_memory_has_ended_says_oom(self):
+        answer = self.api.run(self.create(), "python3", args=["-c", "x = b'x' * (8 << 30)"])
+        self.assertEqual(answer["exit_code"], 137)
+        self.assertIn("oom", answer["error"])
 
     def test_memory_is_limited(self):
         other = self.create()

@@ -160,7 +160,7 @@ class Connections(HttpTest):
 
 class Refusals(HttpTest):
     def test_no_such_route(self):
-        for path in ("/", "/v1", "/v1/agents", "/v1/agents/", "/v2/agents/sandboxes",
+        for path in ("/v1", "/v1/agents", "/v1/agents/", "/v2/agents/sandboxes",
                      "/v1/agents/sandboxes/x/y/z/w", "//sandboxes", "/%73andboxesx"):
             with self.subTest(path=path):
                 self.assert_error(self.api.get(path, prefix=""), 404, "not_found")

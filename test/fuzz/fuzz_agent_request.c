@@ -17,13 +17,42 @@ static void check(const struct request *r)
         if (strchr(r->env[i], '=') == NULL || r->env[i][0] == '=')
             abort();
     }
-    if (r->type == WIRE_EXEC && (r->argv == NULL || r->argv[0] == NULL || r->cwd == NULL))
+    bool command = r->type == WIRE_EXEC || r->type == WIRE_PROCESS_START;
+    if (command && (r->argv == NULL || r->argv[0] == NULL || r->cwd == NULL || r->user == NULL))
         abort();
     if (r->key != NULL && (r->key[0] == '\0' || strlen(r->key) > WIRE_MAX_KEY))
         abort();
-    if (r->keep > WIRE_MAX_KEEP)
+    if (r->keep > (r->type == WIRE_KEEP ? WIRE_MAX_KEEP : WIRE_PROCESS_RING))
         abort();
     if (r->entropy.len > REQUEST_ENTROPY_MAX || r->mode > 07777)
+        abort();
+}
+
+static void check_process(const struct request *r)
+{
+    if (r->tag != NULL && strlen(r->tag) > WIRE_MAX_TAG)
+        abort();
+    if (r->type > WIRE_PROCESS_LIST && r->type <= WIRE_PROCESS_FORGET &&
+        (r->tag == NULL || (r->id == 0 && r->pid == 0 && r->tag[0] == '\0')))
+        abort();
+    if (r->columns > REQUEST_WINDOW_MAX || r->rows > REQUEST_WINDOW_MAX)
+        abort();
+    if (r->type == WIRE_PROCESS_SIGNAL &&
+        (r->signal == 0 || r->signal > REQUEST_SIGNAL_MAX || r->scope > WIRE_SCOPE_TREE))
+        abort();
+}
+
+static void check_files(const struct request *r)
+{
+    if ((r->type == WIRE_MOVE || r->type == WIRE_COPY) && (r->to == NULL || r->to[0] == '\0'))
+        abort();
+    if (r->type == WIRE_CHOWN && (r->user == NULL || r->group == NULL))
+        abort();
+    if ((r->type == WIRE_FIND || r->type == WIRE_REPLACE) &&
+        (r->pattern == NULL || r->pattern[0] == '\0' || r->glob == NULL ||
+         strlen(r->pattern) > WIRE_MAX_PATTERN || strlen(r->glob) > WIRE_MAX_PATTERN))
+        abort();
+    if (r->type == WIRE_REPLACE && r->replacement == NULL)
         abort();
 }
 
@@ -37,8 +66,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             const char *why = NULL;
             if (request_check_kept(&frame, &why) == -EINVAL && why == NULL)
                 abort();
-            if (request_parse(&frame, &r, &why) == 0)
+            if (request_parse(&frame, &r, &why) == 0) {
                 check(&r);
+                check_process(&r);
+                check_files(&r);
+            }
         }
     }
     wire_reader_done(&reader);

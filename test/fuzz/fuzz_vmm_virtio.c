@@ -97,6 +97,7 @@ static struct disk *make_disk(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct virtio_blk blk;
+    struct disk_worker worker;
     static struct virtio_rng rng;
     static struct virtio_balloon balloon;
     const struct virtio_blk_limits limits = {0, 0};
@@ -111,7 +112,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct virtio_mmio t = {.dev = &rng.dev};
     if (data[0] % 3 == 0) {
         d = make_disk();
-        virtio_blk_init(&blk, d, &limits, &timer, &mem, &irq);
+        if (disk_worker_init(&worker, d) < 0)
+            abort();
+        virtio_blk_init(&blk, &worker, &limits, &timer, &mem, &irq);
         t.dev = &blk.dev;
     } else if (data[0] % 3 == 1) {
         virtio_balloon_init(&balloon, &mem, &irq);
@@ -129,6 +132,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct cursor saved = cursor_on(b.data, b.len);
     if (virtio_mmio_load(&t, &saved) < 0 && (t.dev->status & 0x80) == 0)
         abort();
+    if (d != NULL)
+        disk_worker_done(&worker);
     disk_close(d);
     return 0;
 }

@@ -123,9 +123,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct vsock_mux m;
     int client[CLIENTS] = {-1, -1, -1, -1}, accepted[CLIENTS] = {-1, -1, -1, -1};
     uint32_t last_host_port = 0;
-    if (!ready && (mkdtemp(dir) == NULL || chdir(dir) < 0))
+    if (!ready && mkdtemp(dir) == NULL)
         abort();
     ready = true;
+    /* Socket names are relative to it; corpus and artifacts of the fuzzer to where it was started.
+     */
+    cleanup_close int home = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (home < 0 || chdir(dir) < 0)
+        abort();
     int host = make_listener("v.sock_77");
     if (loop_init(&loop) < 0 ||
         vsock_mux_init(&m, &loop, make_listener("v.sock"), "v.sock", on_pending, NULL) < 0)
@@ -163,5 +168,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (accepted[i] >= 0)
             close(accepted[i]);
     }
+    if (fchdir(home) < 0)
+        abort();
     return 0;
 }

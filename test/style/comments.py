@@ -28,7 +28,9 @@ IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 
 
 def split_c(text):
-    comments = [(m.start(1), m.group(1)) for m in CODE.finditer(text) if m.group(1)]
+    # Contracts (ACSL) are code of another language, which their prover reads.
+    comments = [(m.start(1), m.group(1)) for m in CODE.finditer(text)
+                if m.group(1) and not m.group(1).startswith(("/*@", "//@"))]
     return CODE.sub(lambda m: " " if m.group(1) else m.group(), text), comments
 
 

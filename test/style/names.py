@@ -13,11 +13,12 @@ EXCEPTIONS = "test/style/names.txt"
 PROGRAMS = {
     "corrald": ("src",),
     "corral": ("src/cli", "src/base"),
+    "corral-egress": ("src/egress", "src/base"),
     "corral-agent": ("guest/agent", "src/base"),
     "corral-init": ("guest/init", "src/base"),
     "corral-vmm": ("vmm", "src/base"),
 }
-ELSEWHERE = {"corrald": ("src/cli",)}  # below them, but part of another program
+ELSEWHERE = {"corrald": ("src/cli", "src/egress")}  # below them, but part of another program
 # A definition: its head begins in the first column, its body's brace stands alone there.
 DEFINITION = re.compile(r"^[a-z][\w \t*\n(),]*?\b(\w+)\([^;{}]*\)\n\{", re.M)
 

@@ -4,7 +4,8 @@
  *
  * The happy path is: a hidden file beside the target takes the DATA frames, END gives it its mode
  * and renames it over the target, WRITTEN. When END names another target, the hidden file first
- * moves beside that one; on another file system it is copied there, a slice a turn. Possible
+ * moves beside that one; on another file system it is copied there, a slice a turn. With APPEND
+ * and a target that exists, the hidden file is copied behind it once all has come. Possible
  * failure modes are: the target cannot be one (a directory, a device, no right to it); no space;
  * the server goes or sends nothing for CONN_STALL_US. The hidden file is removed in all.
  */
@@ -34,9 +35,11 @@ struct write {
     mode_t mode;
     uint32_t flags;
     uint64_t bytes;
+    bool exists; /* the target, before */
 };
 
 static void write_copy_slice(struct task *t);
+static void write_append(struct conn *c, struct write *w);
 
 /* The existing file that `path` leads to, links resolved: the rename must replace the file and not
  * the link. -ENOENT: there is none yet. */
@@ -54,6 +57,7 @@ static int write_find_existing(const struct account *a, const char *path, struct
     if (probe < 0 && probe != -ETXTBSY)
         return probe;
     w->mode = n.st.st_mode & 07777;
+    w->exists = true;
     memcpy(real, n.path, sizeof(n.path));
     return 0;
 }
@@ -141,14 +145,9 @@ static int write_commit(const struct account *a, struct write *w)
     return 0;
 }
 
-static void write_end(struct conn *c, struct write *w)
+static void write_answer(struct conn *c, struct write *w)
 {
     char path[PATH_MAX + NAME_MAX + 2];
-    int rv = write_commit(&c->agent->account, w);
-    if (rv < 0) {
-        conn_errno(c, rv, "write");
-        return;
-    }
     (void)snprintf(path, sizeof(path), "%s/%s", strcmp(w->dir.path, "/") == 0 ? "" : w->dir.path,
                    w->name);
     size_t start = wire_begin(&c->out, WIRE_WRITTEN);
@@ -156,6 +155,19 @@ static void write_end(struct conn *c, struct write *w)
     (void)buf_u64(&c->out, w->bytes);
     wire_end(&c->out, start);
     conn_finish(c);
+}
+
+static void write_end(struct conn *c, struct write *w)
+{
+    if ((w->flags & WIRE_WRITE_APPEND) && w->exists) {
+        write_append(c, w);
+        return;
+    }
+    int rv = write_commit(&c->agent->account, w);
+    if (rv < 0)
+        conn_errno(c, rv, "write");
+    else
+        write_answer(c, w);
 }
 
 static void write_remove_temp(struct conn *c, struct write *w)
@@ -199,6 +211,55 @@ static int write_retarget(struct conn *c, struct write *w, const char *path)
     return rv;
 }
 
+/* One piece from the hidden file to the end of the target. The bytes, 0 at the end, or a negative
+ * errno. */
+static ssize_t write_append_piece(struct write *w)
+{
+    static char chunk[WIRE_CHUNK];
+    ssize_t n = read(w->old_fd, chunk, sizeof(chunk));
+    for (ssize_t at = 0; at < n;) {
+        ssize_t put = write(w->fd, chunk + at, (size_t)(n - at));
+        if (put < 0)
+            return -errno;
+        at += put;
+    }
+    return n < 0 ? -errno : n;
+}
+
+static void write_append_slice(struct task *t)
+{
+    struct write *w = container_of(t, struct write, task);
+    uint64_t until = loop_now() + FS_SLICE_US;
+    ssize_t n = 1;
+    while (n > 0 && loop_now() < until)
+        n = write_append_piece(w);
+    if (n < 0)
+        conn_errno(w->conn, (int)n, "write");
+    else if (n == 0)
+        write_answer(w->conn, w);
+    else
+        loop_task_add(&w->conn->agent->loop, t);
+}
+
+/* All bytes have come: nothing is appended of a request that is cut short. */
+static void write_append(struct conn *c, struct write *w)
+{
+    int rv;
+    w->old_fd = TAKE_FD(w->fd);
+    {
+        cleanup_fs bool as_user = fs_enter(&c->agent->account);
+        w->fd = openat(w->dir.fd, w->name, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+        rv = w->fd < 0 || lseek(w->old_fd, 0, SEEK_SET) < 0 ? -errno : 0;
+    }
+    if (rv < 0) {
+        conn_errno(c, rv, "write");
+        return;
+    }
+    conn_pause_input(c, true);
+    task_init(&w->task, write_append_slice);
+    loop_task_add(&c->agent->loop, &w->task);
+}
+
 static void write_copy_slice(struct task *t)
 {
     struct write *w = container_of(t, struct write, task);
@@ -218,7 +279,8 @@ static void write_end_at(struct conn *c, struct write *w, const struct wire_fram
 {
     struct cursor cur = cursor_on(f->payload, f->len);
     cleanup_free char *path = wire_get_str(&cur);
-    if (!cursor_end(&cur) || path[0] == '\0' || strlen(path) >= PATH_MAX) {
+    if (!cursor_end(&cur) || path[0] == '\0' || strlen(path) >= PATH_MAX ||
+        (w->flags & WIRE_WRITE_APPEND)) {
         conn_error(c, WIRE_E_INVALID, "bad path");
         return;
     }

@@ -10,7 +10,9 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "isolation/helper.h"
 #include "isolation/proc.h"
 #include "isolation/rmtree.h"
 
@@ -38,6 +40,20 @@ int kvm_clean(const char *id, const char *dir, const struct cgroups *cg, struct 
     if (rv2 < 0 && rv == 0)
         rv = error_set_errno(err, ERROR_SANDBOX_FAILED, rv2, "%s", dir);
     return rv;
+}
+
+char **kvm_clean_argv(const char *id, const char *dir)
+{
+    const char *const args[] = {HELPER_PROGRAM, KVM_VERB_CLEAN, id, dir};
+    char **argv = calloc(ARRAY_SIZE(args) + 1, sizeof(*argv));
+    for (size_t i = 0; argv != NULL && i < ARRAY_SIZE(args); i++) {
+        argv[i] = strdup(args[i]);
+        if (argv[i] == NULL) {
+            helper_argv_free(argv);
+            argv = NULL;
+        }
+    }
+    return argv;
 }
 
 int kvm_clean_main(char **args)

@@ -10,6 +10,9 @@
 /* Blocking, for up to some seconds. `cg` may have no hierarchies. */
 int kvm_clean(const char *id, const char *dir, const struct cgroups *cg, struct error *err);
 
+/* The call of the process below, owned by the caller; NULL when memory ran out. */
+char **kvm_clean_argv(const char *id, const char *dir);
+
 /* The same as a process of its own: KVM_VERB_CLEAN ID DIR. Prints `ok` or `error <reason>`. */
 int kvm_clean_main(char **args);
 

@@ -108,7 +108,10 @@ static void ctl_message(struct kvm_ctl *c, const struct kvm_ctl_msg *m)
         c->greeted = true;
         (void)uv_timer_stop(&c->timer);
         c->events->hello(c, m->state);
+    } else if (c->exited) {
+        ctl_lose(c, -EPROTO, "the VMM's control connection"); /* it had said its last word */
     } else if (m->type == CTL_EXITED && c->greeted) {
+        c->exited = true;
         c->events->exited(c, m);
     } else if (m->type != CTL_HELLO && m->type != CTL_EXITED && c->n_pending > 0) {
         ctl_reply(c, m);
@@ -121,8 +124,11 @@ static void ctl_message(struct kvm_ctl *c, const struct kvm_ctl_msg *m)
  * answered. */
 static void ctl_watch_oldest(struct kvm_ctl *c)
 {
-    if (c->n_pending > 0)
-        (void)uv_timer_start(&c->timer, ctl_on_timer, c->pending[0].timeout_ms, 0);
+    unsigned int i = 0;
+    while (i < c->n_pending && c->pending[i].timeout_ms == 0)
+        i++;
+    if (i < c->n_pending)
+        (void)uv_timer_start(&c->timer, ctl_on_timer, c->pending[i].timeout_ms, 0);
     else
         (void)uv_timer_stop(&c->timer);
 }
@@ -180,7 +186,8 @@ int kvm_ctl_request(struct kvm_ctl *c, enum ctl_type type, const int *fds, unsig
     c->pending[c->n_pending].type = type;
     c->pending[c->n_pending].timeout_ms = timeout_ms;
     c->pending[c->n_pending].reply = reply;
-    if (c->n_pending++ == 0)
+    c->n_pending++;
+    if (!uv_is_active((uv_handle_t *)&c->timer))
         ctl_watch_oldest(c);
     return 0;
 }

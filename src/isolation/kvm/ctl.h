@@ -40,6 +40,7 @@ struct kvm_ctl {
     bool open; /* the handles exist */
     bool polling;
     bool greeted;
+    bool exited; /* it has said so, once and for all */
     bool lost;
     int failed; /* to connect: a negative errno, told from the timer */
     unsigned int closing;
@@ -57,8 +58,10 @@ struct kvm_ctl {
 int kvm_ctl_open(struct kvm_ctl *c, uv_loop_t *loop, const char *dir,
                  const struct kvm_ctl_events *events);
 
-/* Sends a request without fields, with up to CTL_MAX_FDS files, which stay the caller's. -EBUSY
- * when too many are open, -ENOTCONN before the greeting and after the loss. */
+/* Sends a request without fields, with up to CTL_MAX_FDS files, which stay the caller's. The time
+ * of the oldest request that has a time-out counts; a `timeout_ms` of 0 is none: the reply may come
+ * as late as it likes. -EBUSY when too many are open, -ENOTCONN before the greeting and after the
+ * loss. */
 int kvm_ctl_request(struct kvm_ctl *c, enum ctl_type type, const int *fds, unsigned int n_fds,
                     unsigned int timeout_ms, kvm_ctl_reply reply);
 

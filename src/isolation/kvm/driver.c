@@ -17,6 +17,8 @@
 #include "isolation/kvm/driver.h"
 #include "isolation/kvm/internal.h"
 #include "isolation/kvm/probe.h"
+#include "isolation/oom.h"
+#include "isolation/reaper.h"
 
 #define SANDBOXES_DIR "sandboxes"
 #define BUILDS_DIR    "templates/.build" /* of `corrald template snapshot` */
@@ -27,21 +29,28 @@
 static void kvm_sweep(struct isolation_driver *base, bool (*keep)(void *ctx, const char *id),
                       void *ctx);
 static void kvm_free(struct isolation_driver *base);
+static char **kvm_cleaner(struct isolation_driver *base, const char *place, const char *id);
+
+static const char *const kvm_places[] = {SANDBOXES_DIR, BUILDS_DIR, NULL};
 
 static const struct isolation_ops kvm_ops = {
     .name = "kvm",
+    .egress = KVM_EGRESS,
     .images = true,
     .create = kvm_instance_create,
     .start = kvm_instance_start,
     .adopt = kvm_instance_adopt,
     .stop = kvm_instance_stop,
     .stats = kvm_instance_stats,
+    .oom_kills = kvm_instance_oom_kills,
     .pause = kvm_op_pause,
     .resume = kvm_op_resume,
     .snapshot = kvm_op_snapshot,
     .workset = kvm_op_workset,
     .expect_code = kvm_op_expect_code,
     .sweep = kvm_sweep,
+    .places = kvm_places,
+    .cleaner = kvm_cleaner,
     .free = kvm_free,
 };
 
@@ -90,11 +99,13 @@ struct isolation_driver *kvm_driver_new(uv_loop_t *loop, const char *state_dir, 
     d->starting_max = MAX(STARTING_MIN, uv_available_parallelism());
     list_init(&d->waiting);
     helper_runner_init(&d->launches, loop, d->starting_max);
+    d->launches.oom_score = OOM_SCORE_VM; /* the VM is a child of the launcher */
     helper_runner_init(&d->cleanings, loop, CLEANINGS_MAX);
     d->state_dir = strdup(state_dir);
     d->vmm = strdup(vmm);
-    if (d->state_dir == NULL || d->vmm == NULL || kvm_check_machine(state_dir, vmm, err) < 0 ||
-        kvm_make_sandboxes_dir(state_dir, err) < 0) {
+    d->base.reaper = reaper_new(&d->base, state_dir);
+    if (d->state_dir == NULL || d->vmm == NULL || d->base.reaper == NULL ||
+        kvm_check_machine(state_dir, vmm, err) < 0 || kvm_make_sandboxes_dir(state_dir, err) < 0) {
         kvm_free(&d->base);
         return NULL;
     }
@@ -226,18 +237,30 @@ static bool kvm_is_being_built(void *ctx, const char *id)
     return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
 }
 
+static char **kvm_cleaner(struct isolation_driver *base, const char *place, const char *id)
+{
+    struct kvm_driver *d = container_of(base, struct kvm_driver, base);
+    char path[PATH_MAX];
+    if (strcmp(place, BUILDS_DIR) == 0 && kvm_is_being_built(d, id))
+        return NULL;
+    (void)snprintf(path, sizeof(path), "%s/%s/%s", d->state_dir, place, id);
+    return kvm_clean_argv(id, path);
+}
+
 static void kvm_sweep(struct isolation_driver *base, bool (*keep)(void *ctx, const char *id),
                       void *ctx)
 {
     struct kvm_driver *d = container_of(base, struct kvm_driver, base);
     driver_sweep_dir(d->state_dir, SANDBOXES_DIR, keep, ctx, kvm_sweep_one, d);
     driver_sweep_dir(d->state_dir, BUILDS_DIR, kvm_is_being_built, d, kvm_sweep_one, d);
+    reaper_watch(d->base.reaper);
 }
 
 static void kvm_free(struct isolation_driver *base)
 {
     struct kvm_driver *d = container_of(base, struct kvm_driver, base);
     assert(d->instances == 0);
+    reaper_free(d->base.reaper);
     cgroups_done(&d->cgroups);
     free(d->state_dir);
     free(d->vmm);

@@ -13,7 +13,7 @@
  * state        waits for                                    bounded by
  * WAITING      a place among those that start               the starts before it
  * PREPARING    directory and control groups (pool)          -
- * LAUNCHING    corral-vmm to print the pid and leave        LAUNCH_TIMEOUT_MS
+ * LAUNCHING    corral-vmm to hand the process over           LAUNCH_TIMEOUT_MS
  * ADOPTING     the next turn of the loop
  * CONNECTING   HELLO on ctl.sock                            ctl.c
  * AGENT        the agent to listen                          BOOT_TIMEOUT_MS, RESTORE_TIMEOUT_MS
@@ -74,6 +74,7 @@ struct instance *kvm_instance_create(struct isolation_driver *base,
         free(o);
         return NULL;
     }
+    o->handover_fd = -1;
     o->launch.vmm = d->vmm;
     o->launch.lock = !kvm_driver_adopts(d, o->launch.dir);
     o->launch.cgroups = d->cgroups.n > 0 ? &d->cgroups : NULL;
@@ -139,7 +140,7 @@ static void kvm_instance_sign(struct kvm_instance *o)
         return;
     if (o->ending.died && o->ctl_over)
         kvm_instance_tell_end(o);
-    else
+    else if (!uv_is_active((uv_handle_t *)&o->timer)) /* counted from the first sign */
         (void)uv_timer_start(&o->timer, kvm_instance_on_grace, EXIT_GRACE_MS, 0);
 }
 
@@ -189,16 +190,7 @@ void kvm_instance_end(struct kvm_instance *o)
 static char **kvm_instance_cleaner(const struct ending *e)
 {
     const struct kvm_instance *o = container_of(e, struct kvm_instance, ending);
-    const char *const args[] = {HELPER_PROGRAM, KVM_VERB_CLEAN, o->launch.id, o->launch.dir};
-    char **argv = calloc(ARRAY_SIZE(args) + 1, sizeof(*argv));
-    for (size_t i = 0; argv != NULL && i < ARRAY_SIZE(args); i++) {
-        argv[i] = strdup(args[i]);
-        if (argv[i] == NULL) {
-            helper_argv_free(argv);
-            argv = NULL;
-        }
-    }
-    return argv;
+    return kvm_clean_argv(o->launch.id, o->launch.dir);
 }
 
 static void kvm_instance_close(struct ending *e)
@@ -223,6 +215,7 @@ static void kvm_instance_gone(struct ending *e)
     kvm_driver_drop_uid(d, o->launch.uid);
     o->base.events->stopped(o->base.ctx);
     kvm_op_free(o);
+    base_close_p(&o->handover_fd);
     kvm_launch_done(&o->launch);
     free(o);
 }

@@ -17,6 +17,8 @@
 #define KVM_UID_FIRST 1900000000u
 #define KVM_UID_COUNT 65536u
 
+#define KVM_EGRESS "vsock.sock_1025" /* FLOW_PORT of flow.h */
+
 struct kvm_driver {
     struct isolation_driver base;
     char *state_dir;
@@ -69,6 +71,7 @@ struct kvm_instance {
     bool starting;       /* has one */
     bool adopted;
     struct helper launcher;
+    int handover_fd;      /* owned; corral-vmm sends a pidfd of the VM's process here; -1: none */
     struct ending ending; /* counts all handles and pool work of the instance */
     uv_timer_t timer;     /* adopting; waiting for the other sign of the end */
     struct kvm_ctl ctl;
@@ -79,6 +82,7 @@ struct kvm_instance {
     struct kvm_op op;
     uint64_t disk_read, disk_write; /* as last told */
     uint64_t disk_asked;            /* uv_now of the last question; 0: never */
+    bool disk_asking;               /* which is not answered yet */
 };
 
 static inline struct kvm_driver *kvm_instance_driver(const struct kvm_instance *o)
@@ -118,6 +122,7 @@ void kvm_op_free(struct kvm_instance *o);
 /* Asks the VMM for the disk's counters; the next kvm_instance_stats has them. */
 void kvm_instance_ask_disk(struct kvm_instance *o);
 int kvm_instance_stats(struct instance *instance, struct instance_stats *ret);
+int kvm_instance_oom_kills(struct instance *instance, uint64_t *ret);
 
 /* driver.c */
 void kvm_driver_wait_turn(struct kvm_driver *d, struct kvm_instance *o);

@@ -156,13 +156,13 @@ static int launch_argv(struct kvm_launch *l, const char *cgroup_dirs, struct err
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -ENOMEM, "arguments");
     launch_arg(&a, "%s", l->vmm);
     launch_arg(&a, "--detach");
+    launch_arg(&a, "--handover");
     launch_option(&a, "dir", "%s", l->dir);
     launch_option(&a, "disk", "%s/kvm/disk.img", l->template_dir);
     launch_option(&a, "overlay", "%s/" KVM_OVERLAY_NAME, l->dir);
     l->restored = launch_snapshot(l, snapshot);
     if (l->restored) {
         launch_option(&a, "restore", "%s", snapshot);
-        launch_option(&a, "overlay-from", "%s/" KVM_OVERLAY_NAME, snapshot);
     } else {
         launch_boot(l, &a);
     }
@@ -170,6 +170,8 @@ static int launch_argv(struct kvm_launch *l, const char *cgroup_dirs, struct err
         launch_arg(&a, "--record");
     if (cgroup_dirs != NULL)
         launch_option(&a, "cgroup", "%s", cgroup_dirs);
+    else
+        launch_arg(&a, "--no-cgroup"); /* this machine has none; driver.c has said so */
     if (l->uid != 0) {
         launch_option(&a, "uid", "%u", l->uid);
         launch_option(&a, "gid", "%u", l->uid);

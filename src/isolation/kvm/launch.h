@@ -8,8 +8,9 @@
 
 #include "isolation/cgroup.h"
 #include "isolation/driver.h"
+#include "vmm_ctl.h"
 
-#define KVM_OVERLAY_NAME "overlay" /* in a sandbox's directory, and in a snapshot's */
+#define KVM_OVERLAY_NAME CTL_OVERLAY_NAME /* in a sandbox's directory, and in a snapshot's */
 
 struct kvm_launch {
     char *id, *dir;                    /* owned, as are the next two */

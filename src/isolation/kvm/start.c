@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
@@ -63,6 +64,24 @@ static void start_work(uv_work_t *work)
     (void)kvm_launch_prepare(&o->launch, &o->err);
 }
 
+static void start_launch(struct kvm_instance *o)
+{
+    struct error err = {0};
+    int pair[2];
+    base_close_p(&o->handover_fd); /* of a start before, which was refused */
+    o->handover_fd = -1;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        (void)error_set_errno(&err, ERROR_SANDBOX_FAILED, -errno, "a socket for corral-vmm");
+        kvm_instance_fail(o, &err);
+        return;
+    }
+    o->handover_fd = pair[0];
+    o->state = KVM_LAUNCHING;
+    helper_start_with_input(&o->launcher, &kvm_instance_driver(o)->launches,
+                            TAKE_PTR(o->launch.argv), pair[1], LAUNCH_TIMEOUT_MS,
+                            start_on_launched);
+}
+
 static void start_on_prepared(uv_work_t *work, int status)
 {
     struct kvm_instance *o = work->data;
@@ -72,25 +91,58 @@ static void start_on_prepared(uv_work_t *work, int status)
     } else if (status < 0 || o->err.code != ERROR_NONE) {
         kvm_instance_fail(o, &o->err);
     } else {
-        o->state = KVM_LAUNCHING;
-        helper_start(&o->launcher, &kvm_instance_driver(o)->launches, TAKE_PTR(o->launch.argv),
-                     LAUNCH_TIMEOUT_MS, start_on_launched);
+        start_launch(o);
     }
 }
 
-/* The pid of the VM, or a negative errno with `err`. */
-static int start_result(const struct helper *run, struct error *err)
+/*
+ * The pidfd that corral-vmm has sent, or -1. It is the strongest of the proofs that there are, and
+ * the only one that is the same for root and for an ordinary user. The process that sends it is the
+ * parent of the VM's, has not waited for it, and has never run a guest; the VM's process does not
+ * have the socket. A number in a text could be another process's by now, or a lie. Control groups
+ * are root's only. The parent leaves, so that nobody can be asked whose child the VM's process is.
+ */
+static int start_receive_pidfd(int fd)
 {
-    int pid = 0;
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } ctl;
+    char byte;
+    int pidfd = -1;
+    struct iovec iov = {&byte, 1};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = sizeof(ctl.space)};
+    if (recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1)
+        return -1;
+    const struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
+    if (m == NULL || m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS ||
+        m->cmsg_len != CMSG_LEN(sizeof(pidfd)))
+        return -1;
+    memcpy(&pidfd, CMSG_DATA(m), sizeof(pidfd));
+    /* Another kind of file cannot be killed, or watched. -ESRCH is fine: its end will be noticed.
+     */
+    if (proc_pid(pidfd) == -EBADF) {
+        (void)close(pidfd);
+        return -1;
+    }
+    return pidfd;
+}
+
+/* A pidfd of the VM's process, or a negative errno with `err`. */
+static int start_result(const struct helper *run, int handover_fd, struct error *err)
+{
     const char *text = run->text;
     switch (run->end) {
-    case HELPER_EXITED:
-        if (run->status == 0 && sscanf(text, "%d", &pid) == 1 && pid > 1)
-            return pid;
+    case HELPER_EXITED: {
+        int pidfd = run->status == 0 ? start_receive_pidfd(handover_fd) : -1;
+        if (pidfd >= 0)
+            return pidfd;
         if (strncmp(text, "error ", 6) == 0)
             return error_set(err, ERROR_SANDBOX_FAILED, "%.*s", (int)strcspn(text + 6, "\n"),
                              text + 6);
         return error_set(err, ERROR_SANDBOX_FAILED, "corral-vmm ended with status %d", run->status);
+    }
     case HELPER_TIMED_OUT:
         return error_set(err, ERROR_SANDBOX_FAILED, "corral-vmm was not ready within %d s",
                          LAUNCH_TIMEOUT_MS / 1000);
@@ -98,7 +150,8 @@ static int start_result(const struct helper *run, struct error *err)
     case HELPER_FAILED:
         break;
     }
-    return error_set_errno(err, ERROR_SANDBOX_FAILED, run->status, "corral-vmm");
+    (void)error_set_errno(err, ERROR_SANDBOX_FAILED, run->status, "corral-vmm");
+    return -EIO; /* the status of one that was cancelled is 0 */
 }
 
 static void start_on_launched(struct helper *run)
@@ -106,15 +159,19 @@ static void start_on_launched(struct helper *run)
     struct kvm_instance *o = container_of(run, struct kvm_instance, launcher);
     struct error err = {0};
     char quoted[300];
-    int pid = start_result(run, &err);
+    int pidfd = start_result(run, o->handover_fd, &err);
+    base_close_p(&o->handover_fd);
+    o->handover_fd = -1;
     if (o->state == KVM_STOPPING) {
+        if (pidfd >= 0)
+            (void)ending_watch(&o->ending, pidfd); /* to be killed as any other */
         kvm_instance_end(o);
         return;
     }
     /* corral-vmm looks at the snapshot before it leaves, so that an unfit one (made on another CPU,
      * damaged) costs one more launch and not the sandbox. One that the caller has named is not
      * replaced by a boot. */
-    if (pid < 0 && o->launch.restored && o->launch.snapshot_dir == NULL &&
+    if (pidfd < 0 && o->launch.restored && o->launch.snapshot_dir == NULL &&
         run->end == HELPER_EXITED) {
         log_warn("the snapshot cannot be used, booting", "sandbox=%s reason=%s", o->launch.id,
                  log_quote(quoted, sizeof(quoted), err.message));
@@ -124,14 +181,14 @@ static void start_on_launched(struct helper *run)
             o->base.driver->refused(o->base.driver->refused_ctx, o->launch.template_dir);
         return;
     }
-    if (pid < 0) {
+    if (pidfd < 0) {
         kvm_instance_fail(o, &err);
         return;
     }
-    int pidfd = proc_open(pid);
-    o->base.handle.pid = pid;
-    if (pidfd >= 0)
-        (void)proc_start_time(pid, &o->base.handle.start_time);
+    /* The number is for a later server, which compares the start time with it. */
+    o->base.handle.pid = proc_pid(pidfd);
+    if (o->base.handle.pid > 0)
+        (void)proc_start_time(o->base.handle.pid, &o->base.handle.start_time);
     start_watch(o, pidfd);
 }
 

@@ -3,7 +3,8 @@
  * stats.c - what a microVM uses. Processor time and memory come from the control groups, or from
  * /proc where there are none. Only the VMM has the disk's counters, and it answers later: a caller
  * gets the last answer, and an answer older than STATS_AGE_MS is asked for again. A VMM is not
- * asked while nobody reads the counters.
+ * asked while nobody reads the counters. A VMM that is slow to answer, because
+ * its disk is, is asked again only after it has answered.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,9 +14,8 @@
 
 #include "isolation/kvm/internal.h"
 
-#define STATS_AGE_MS     500u
-#define STATS_TIMEOUT_MS 10000u
-#define STATS_TEXT       1024
+#define STATS_AGE_MS 500u
+#define STATS_TEXT   1024
 
 static int stats_read(pid_t pid, const char *name, char text[STATS_TEXT])
 {
@@ -49,6 +49,7 @@ static void stats_on_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const
 {
     struct kvm_instance *o = container_of(c, struct kvm_instance, ctl);
     (void)err;
+    o->disk_asking = false;
     if (m == NULL)
         return;
     /* Counters never go back, whatever a VMM says. */
@@ -59,9 +60,11 @@ static void stats_on_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const
 void kvm_instance_ask_disk(struct kvm_instance *o)
 {
     uint64_t now = uv_now(o->base.driver->loop);
-    if ((o->disk_asked == 0 || now - o->disk_asked >= STATS_AGE_MS) &&
-        kvm_ctl_request(&o->ctl, CTL_STATS, NULL, 0, STATS_TIMEOUT_MS, stats_on_reply) == 0)
-        o->disk_asked = now;
+    if (o->disk_asking || (o->disk_asked != 0 && now - o->disk_asked < STATS_AGE_MS) ||
+        kvm_ctl_request(&o->ctl, CTL_STATS, NULL, 0, 0, stats_on_reply) < 0)
+        return;
+    o->disk_asking = true;
+    o->disk_asked = now;
 }
 
 int kvm_instance_stats(struct instance *instance, struct instance_stats *ret)
@@ -79,4 +82,11 @@ int kvm_instance_stats(struct instance *instance, struct instance_stats *ret)
     s.disk_write = o->disk_write;
     *ret = s;
     return 0;
+}
+
+int kvm_instance_oom_kills(struct instance *instance, uint64_t *ret)
+{
+    struct kvm_instance *o = container_of(instance, struct kvm_instance, base);
+    return o->launch.cgroups != NULL ? cgroup_oom_kills(o->launch.cgroups, o->launch.id, ret)
+                                     : -EOPNOTSUPP;
 }

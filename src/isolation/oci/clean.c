@@ -20,7 +20,7 @@ static int oci_clean_runtime(const struct oci_spec *spec, struct error *err)
     if (access(state, F_OK) < 0)
         return 0;
     char *argv[] = {spec->runtime, "--root", spec->root, "delete", "--force", spec->id, NULL};
-    int status = oci_exec_runtime(argv, -1, DELETE_TIMEOUT_MS);
+    int status = oci_exec_runtime(argv, NULL, 0, DELETE_TIMEOUT_MS);
     /* A runtime that was killed half-way does not know its own directory any more. */
     int r = rmtree(state);
     if (r < 0)

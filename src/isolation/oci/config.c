@@ -10,13 +10,14 @@
 #include "base/jsonw.h"
 #include "isolation/cgroup.h"
 #include "isolation/oci/seccomp.h"
+#include "isolation/oom.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
 #define CPU_PERIOD_US 100000
-#define OOM_SCORE_ADJ 500 /* sandboxes die before the server does */
 #define NOFILE_MAX    65536
 #define HOSTNAME_LEN  8 /* the first part of an id */
 #define OCI_VERSION   "1.0.2"
@@ -50,7 +51,7 @@ static const char *const config_capabilities[] = {
     "CAP_NET_BIND_SERVICE", /* servers on port 80 of the sandbox's own loopback */
 };
 
-static const char *const config_namespaces[] = {"pid", "ipc", "uts", "mount", "network", "cgroup"};
+static const char *const config_namespaces[] = {"pid", "ipc", "uts", "mount", "cgroup"};
 
 /* Files through which the kernel says or lets too much. */
 static const char *const config_masked[] = {
@@ -81,6 +82,15 @@ static void config_write_mount(struct jsonw *w, const struct config_mount *m)
     jsonw_object_end(w);
 }
 
+static void config_write_net_mount(struct jsonw *w, const struct oci_spec *spec)
+{
+    char source[PATH_MAX];
+    (void)snprintf(source, sizeof(source), "%s/" OCI_NET_DIR, spec->dir);
+    const struct config_mount net = {OCI_NET_MOUNT, "bind", source,
+                                     LIST("bind", "ro", "nosuid", "nodev", "noexec")};
+    config_write_mount(w, &net);
+}
+
 static void config_write_mounts(struct jsonw *w, const struct oci_spec *spec)
 {
     const struct config_mount agent = {OCI_AGENT_DIR, "bind", spec->guest_dir,
@@ -90,6 +100,8 @@ static void config_write_mounts(struct jsonw *w, const struct oci_spec *spec)
     for (size_t i = 0; i < ARRAY_SIZE(config_mounts); i++)
         config_write_mount(w, &config_mounts[i]);
     config_write_mount(w, &agent);
+    if (spec->network != 0)
+        config_write_net_mount(w, spec);
     jsonw_array_end(w);
 }
 
@@ -111,7 +123,18 @@ static int64_t config_nofile_limit(void)
     return (int64_t)own.rlim_max;
 }
 
-static void config_write_process(struct jsonw *w)
+static void config_write_args(struct jsonw *w, const struct oci_spec *spec)
+{
+    char listen[16], net[32];
+    (void)snprintf(listen, sizeof(listen), "fd:%d", OCI_FD_LISTEN);
+    (void)snprintf(net, sizeof(net), "fd:%d,%d", OCI_FD_TUN, OCI_FD_FLOWS);
+    config_write_list(w, "args",
+                      LIST(OCI_AGENT, "--listen", listen, spec->network != 0 ? "--net" : NULL, net,
+                           "--egress", "unix:" OCI_NET_MOUNT "/" OCI_NET_SOCKET),
+                      SIZE_MAX);
+}
+
+static void config_write_process(struct jsonw *w, const struct oci_spec *spec)
 {
     static const char *const sets[] = {"bounding", "effective", "permitted"};
     jsonw_key(w, "process");
@@ -122,14 +145,14 @@ static void config_write_process(struct jsonw *w)
     jsonw_key_int(w, "uid", 0);
     jsonw_key_int(w, "gid", 0);
     jsonw_object_end(w);
-    config_write_list(w, "args", LIST(OCI_AGENT, "--listen", "fd:3"), SIZE_MAX);
+    config_write_args(w, spec);
     config_write_list(w, "env",
                       LIST("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                            "HOME=/root", "LANG=C.UTF-8"),
                       SIZE_MAX);
     jsonw_key_str(w, "cwd", "/");
     jsonw_key_bool(w, "noNewPrivileges", true);
-    jsonw_key_int(w, "oomScoreAdj", OOM_SCORE_ADJ);
+    jsonw_key_int(w, "oomScoreAdj", OOM_SCORE_AGENT);
     jsonw_key(w, "capabilities");
     jsonw_object(w);
     for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
@@ -188,6 +211,12 @@ static void config_write_linux(struct jsonw *w, const struct oci_spec *spec, boo
         jsonw_key_str(w, "type", config_namespaces[i]);
         jsonw_object_end(w);
     }
+    /* The launcher has made the one of a sandbox with a network, and runs in it. */
+    if (spec->network == 0) {
+        jsonw_object(w);
+        jsonw_key_str(w, "type", "network");
+        jsonw_object_end(w);
+    }
     jsonw_array_end(w);
     config_write_list(w, "maskedPaths", config_masked, ARRAY_SIZE(config_masked));
     config_write_list(w, "readonlyPaths", config_readonly, ARRAY_SIZE(config_readonly));
@@ -201,7 +230,7 @@ int oci_config_write(struct buf *out, const struct oci_spec *spec, bool limit_sw
     struct jsonw w = {.out = out};
     jsonw_object(&w);
     jsonw_key_str(&w, "ociVersion", OCI_VERSION);
-    config_write_process(&w);
+    config_write_process(&w, spec);
     jsonw_key(&w, "root");
     jsonw_object(&w);
     cleanup_buf struct buf path = {0};

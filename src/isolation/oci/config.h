@@ -6,7 +6,10 @@
 #include "base/buf.h"
 #include "isolation/oci/spec.h"
 
-/* `limit_swap`: the kernel accounts swap, so it can be forbidden. The agent listens on fd 3. */
+/* The descriptors that the agent inherits. */
+enum { OCI_FD_LISTEN = 3, OCI_FD_TUN, OCI_FD_FLOWS };
+
+/* `limit_swap`: the kernel accounts swap, so it can be forbidden. */
 int oci_config_write(struct buf *out, const struct oci_spec *spec, bool limit_swap);
 
 #endif

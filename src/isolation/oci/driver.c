@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "isolation/proc.h"
+#include "isolation/reaper.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -28,15 +29,24 @@
 static void oci_sweep(struct isolation_driver *d, bool (*keep)(void *ctx, const char *id),
                       void *ctx);
 static void oci_free(struct isolation_driver *d);
+static char **oci_cleaner(struct isolation_driver *base, const char *place, const char *id);
+
+/* STATE/oci names what the runtime knows of, STATE/sandboxes what the launcher has begun. A crash
+ * leaves an id in either or in both. */
+static const char *const oci_places[] = {REGISTRY_DIR, SANDBOXES_DIR, NULL};
 
 static const struct isolation_ops oci_ops = {
     .name = "oci",
+    .egress = OCI_NET_DIR "/" OCI_NET_SOCKET,
     .create = oci_instance_create,
     .start = oci_instance_start,
     .adopt = oci_instance_adopt,
     .stop = oci_instance_stop,
     .stats = oci_instance_stats,
+    .oom_kills = oci_instance_oom_kills,
     .sweep = oci_sweep,
+    .places = oci_places,
+    .cleaner = oci_cleaner,
     .free = oci_free,
 };
 
@@ -117,7 +127,9 @@ struct isolation_driver *oci_driver_new(uv_loop_t *loop, const char *state_dir, 
     helper_runner_init(&d->launches, loop, MAX(LAUNCHES_MIN, uv_available_parallelism()));
     helper_runner_init(&d->cleanings, loop, CLEANINGS_MAX);
     d->state_dir = strdup(state_dir);
-    if (d->state_dir == NULL || oci_check_machine(d, state_dir, runtime, err) < 0 ||
+    d->base.reaper = reaper_new(&d->base, state_dir);
+    if (d->state_dir == NULL || d->base.reaper == NULL ||
+        oci_check_machine(d, state_dir, runtime, err) < 0 ||
         oci_make_dir(state_dir, SANDBOXES_DIR, NULL, err) < 0 ||
         oci_make_dir(state_dir, REGISTRY_DIR, &d->root, err) < 0) {
         oci_free(&d->base);
@@ -193,21 +205,33 @@ static void oci_end_launches(const struct oci_driver *d)
     }
 }
 
-/* STATE/oci names what the runtime knows of, STATE/sandboxes what the launcher has begun. A crash
- * leaves an id in either or in both. */
+static char **oci_cleaner(struct isolation_driver *base, const char *place, const char *id)
+{
+    const struct oci_driver *d = container_of(base, struct oci_driver, base);
+    struct oci_spec spec = {0};
+    char **argv = NULL;
+    (void)place; /* oci_clean removes the id from both */
+    if (oci_spec_init(&spec, d, id) == 0)
+        argv = oci_spec_to_argv(&spec, HELPER_PROGRAM, OCI_VERB_CLEAN);
+    oci_spec_done(&spec);
+    return argv;
+}
+
 static void oci_sweep(struct isolation_driver *base, bool (*keep)(void *ctx, const char *id),
                       void *ctx)
 {
     struct oci_driver *d = container_of(base, struct oci_driver, base);
     oci_end_launches(d);
-    driver_sweep_dir(d->state_dir, REGISTRY_DIR, keep, ctx, oci_sweep_one, d);
-    driver_sweep_dir(d->state_dir, SANDBOXES_DIR, keep, ctx, oci_sweep_one, d);
+    for (size_t i = 0; oci_places[i] != NULL; i++)
+        driver_sweep_dir(d->state_dir, oci_places[i], keep, ctx, oci_sweep_one, d);
+    reaper_watch(d->base.reaper);
 }
 
 static void oci_free(struct isolation_driver *base)
 {
     struct oci_driver *d = container_of(base, struct oci_driver, base);
     assert(d->instances == 0);
+    reaper_free(d->base.reaper);
     cgroups_done(&d->cgroups);
     free(d->state_dir);
     free(d->root);

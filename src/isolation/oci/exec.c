@@ -20,10 +20,11 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define LOG_TAIL 4096
+#define LOG_TAIL     4096
+#define EXEC_MAX_FDS 8
 
 /* A runtime must not outlive its launcher: it would go on making a container that nobody knows. */
-static void exec_child(char *const argv[], int fd3, pid_t parent)
+static void exec_child(char *const argv[], const int *fds, size_t n, pid_t parent)
 {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
@@ -31,23 +32,29 @@ static void exec_child(char *const argv[], int fd3, pid_t parent)
     int null = open("/dev/null", O_RDWR);
     if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
         _exit(126);
-    if (fd3 == 3) {
-        (void)fcntl(3, F_SETFD, 0); /* dup2 onto itself would leave close-on-exec set */
-    } else if (fd3 >= 0 && dup2(fd3, 3) < 0) {
-        _exit(126);
+    /* First out of the way of each other. */
+    int moved[EXEC_MAX_FDS];
+    for (size_t i = 0; i < n; i++) {
+        moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3 + EXEC_MAX_FDS);
+        if (moved[i] < 0)
+            _exit(126);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (dup2(moved[i], (int)(3 + i)) < 0)
+            _exit(126);
     }
     (void)execvp(argv[0], argv);
     _exit(127);
 }
 
-int oci_exec_runtime(char *const argv[], int fd3, unsigned int timeout_ms)
+int oci_exec_runtime(char *const argv[], const int *fds, size_t n_fds, unsigned int timeout_ms)
 {
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid < 0)
         return -errno;
     if (pid == 0)
-        exec_child(argv, fd3, parent);
+        exec_child(argv, fds, MIN(n_fds, (size_t)EXEC_MAX_FDS), parent);
 
     cleanup_close int pidfd = proc_open(pid);
     struct pollfd p = {.fd = pidfd, .events = POLLIN};

@@ -19,9 +19,9 @@ int oci_clean_main(char **args);
 int oci_clean(const struct oci_spec *spec, const struct cgroups *cg, struct error *err);
 
 /* Runs the runtime with `argv` to its end: no terminal, output to /dev/null, dies with its parent.
- * `fd3` (or -1) becomes its descriptor 3. Returns its exit status (128 + signal), or a negative
- * errno; after `timeout_ms` (0: never) it is killed and -ETIMEDOUT returned. */
-int oci_exec_runtime(char *const argv[], int fd3, unsigned int timeout_ms);
+ * The `n_fds` descriptors become its descriptors 3 and up. Returns its exit status (128 + signal),
+ * or a negative errno; after `timeout_ms` (0: never) it is killed and -ETIMEDOUT returned. */
+int oci_exec_runtime(char *const argv[], const int *fds, size_t n_fds, unsigned int timeout_ms);
 
 /* The last error in the runtime's log (JSON lines) at `path` below `dirfd`, into err->message. */
 void oci_exec_log_error(int dirfd, const char *path, struct error *err);

@@ -95,6 +95,7 @@ struct instance *oci_instance_create(struct isolation_driver *base,
     o->spec.vcpus = spec->vcpus;
     o->spec.memory_mb = spec->memory_mb;
     o->spec.pids_max = spec->pids_max;
+    o->spec.network = spec->network ? 1 : 0;
     o->base = (struct instance){.driver = base, .events = events, .ctx = ctx};
     ending_init(&o->ending, &oci_ending_ops, &o->base, o->spec.id, &d->cleanings);
     (void)uv_timer_init(base->loop, &o->timer);
@@ -137,8 +138,21 @@ int oci_instance_start(struct instance *instance)
     return 0;
 }
 
-static int oci_instance_launch_result(struct oci_instance *o, const struct helper *run,
-                                      struct error *err)
+/* "ok PID START WHAT\n" */
+static void oci_instance_lacks(const struct oci_instance *o, char *text)
+{
+    char quoted[100];
+    char *what = text;
+    for (int i = 0; i < 3 && what != NULL; i++)
+        what = strchr(what + (i > 0), ' ');
+    if (what == NULL || what[1] == '\n' || what[1] == '\0')
+        return;
+    what[strcspn(what, "\n")] = '\0';
+    log_warn("a sandbox starts without a part", "sandbox=%s part=%s", o->spec.id,
+             log_quote(quoted, sizeof(quoted), what + 1));
+}
+
+static int oci_instance_launch_result(struct oci_instance *o, struct helper *run, struct error *err)
 {
     struct instance_handle h = {0};
     char *nl = strchrnul(run->text, '\n');
@@ -147,6 +161,7 @@ static int oci_instance_launch_result(struct oci_instance *o, const struct helpe
         if (run->status == 0 &&
             sscanf(run->text, "ok %" SCNd32 " %" SCNu64, &h.pid, &h.start_time) == 2) {
             o->base.handle = h;
+            oci_instance_lacks(o, run->text);
             return 0;
         }
         if (strncmp(run->text, "error ", 6) == 0)
@@ -271,4 +286,10 @@ int oci_instance_stats(struct instance *instance, struct instance_stats *ret)
 {
     struct oci_instance *o = container_of(instance, struct oci_instance, base);
     return cgroup_stats(&oci_instance_driver(o)->cgroups, o->spec.id, ret);
+}
+
+int oci_instance_oom_kills(struct instance *instance, uint64_t *ret)
+{
+    struct oci_instance *o = container_of(instance, struct oci_instance, base);
+    return cgroup_oom_kills(&oci_instance_driver(o)->cgroups, o->spec.id, ret);
 }

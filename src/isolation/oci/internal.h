@@ -26,6 +26,7 @@ int oci_instance_start(struct instance *instance);
 int oci_instance_adopt(struct instance *instance, const struct instance_handle *handle);
 void oci_instance_stop(struct instance *instance);
 int oci_instance_stats(struct instance *instance, struct instance_stats *ret);
+int oci_instance_oom_kills(struct instance *instance, uint64_t *ret);
 
 /* Fills a spec whose strings are owned by it; -ENOMEM. Only `id` and the driver's fields are set.
  */

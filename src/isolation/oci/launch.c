@@ -10,6 +10,7 @@
  * The launcher dies with the server, and the runtime with the launcher. The sweep at the next start
  * finds what they had made by then through STATE/sandboxes and STATE/oci.
  */
+#include "base/netdev.h"
 #include "isolation/oci/config.h"
 #include "isolation/oci/exec.h"
 #include "isolation/proc.h"
@@ -29,6 +30,7 @@
 #include <sys/un.h>
 
 #define LISTEN_BACKLOG 128
+#define NETWORK_DEVICE "eth0"
 #define LOG_FILE       "oci.log"
 #define PID_FILE       "pid"
 
@@ -36,8 +38,11 @@ struct launch {
     struct oci_spec spec;
     int dir;    /* the sandbox's directory */
     int listen; /* the agent's socket */
+    int tun;    /* the sandbox's interface; -1 without a network */
+    int flows;  /* what its flows are accepted from */
     pid_t pid;  /* of the agent, in our pid namespace */
     uint64_t start_time;
+    char lacks[64]; /* what the sandbox has to do without; "" */
     struct error err;
 };
 
@@ -115,6 +120,25 @@ static int launch_overlay(struct launch *l)
     return launch_fail(l, "overlay mount");
 }
 
+/* Interface and listener are made from outside: the container has no right to. One without a
+ * network is still of use, where the machine lets nobody make an interface. */
+static int launch_network(struct launch *l)
+{
+    if (l->spec.network == 0)
+        return 0;
+    if (mkdirat(l->dir, OCI_NET_DIR, 0755) < 0)
+        return launch_fail(l, OCI_NET_DIR);
+    if (unshare(CLONE_NEWNET) < 0)
+        return launch_fail(l, "network namespace");
+    l->tun = netdev_open(NETWORK_DEVICE);
+    l->flows = l->tun < 0 ? l->tun : netdev_listen();
+    if (l->flows >= 0)
+        return 0;
+    (void)snprintf(l->lacks, sizeof(l->lacks), "no network: %s", strerror(-l->flows));
+    l->spec.network = 0;
+    return 0;
+}
+
 static int launch_config(struct launch *l)
 {
     cleanup_buf struct buf text = {0};
@@ -145,12 +169,13 @@ static int launch_run(struct launch *l)
         snprintf(log, sizeof(log), "%s/" LOG_FILE, s->dir) >= PATH_MAX ||
         snprintf(pid_file, sizeof(pid_file), "%s/" PID_FILE, s->dir) >= PATH_MAX)
         return error_set(&l->err, ERROR_SANDBOX_FAILED, "the directory's path is too long");
-    char *argv[] = {s->runtime, "--root",         s->root, "--log",
-                    log,        "--log-format",   "json",  "run",
-                    "--detach", "--preserve-fds", "1",     "--pid-file",
-                    pid_file,   "--bundle",       bundle,  s->id,
-                    NULL};
-    int status = oci_exec_runtime(argv, l->listen, 0);
+    const int fds[] = {l->listen, l->tun, l->flows};
+    char *n_fds = s->network != 0 ? "3" : "1";
+    char *argv[] = {s->runtime,     "--root",     s->root,  "--log",    log,
+                    "--log-format", "json",       "run",    "--detach", "--preserve-fds",
+                    n_fds,          "--pid-file", pid_file, "--bundle", bundle,
+                    s->id,          NULL};
+    int status = oci_exec_runtime(argv, fds, s->network != 0 ? 3 : 1, 0);
     if (status < 0)
         return error_set_errno(&l->err, ERROR_SANDBOX_FAILED, status, "%s", s->runtime);
     if (status == 0)
@@ -175,22 +200,24 @@ static int launch_identify(struct launch *l)
 }
 
 static int (*const launch_stages[])(struct launch *) = {
-    launch_bind_to_server, launch_directories, launch_overlay,  launch_socket,
-    launch_config,         launch_run,         launch_identify,
+    launch_bind_to_server, launch_directories, launch_network, launch_overlay,
+    launch_socket,         launch_config,      launch_run,     launch_identify,
 };
 
 int oci_launch_main(char **args)
 {
-    struct launch l = {.dir = -1, .listen = -1};
+    struct launch l = {.dir = -1, .listen = -1, .tun = -1, .flows = -1};
     int r = oci_spec_from_argv(&l.spec, args, &l.err);
     for (size_t i = 0; i < ARRAY_SIZE(launch_stages) && r == 0; i++)
         r = launch_stages[i](&l);
     if (r == 0)
-        (void)dprintf(STDOUT_FILENO, "ok %d %" PRIu64 "\n", l.pid, l.start_time);
+        (void)dprintf(STDOUT_FILENO, "ok %d %" PRIu64 " %s\n", l.pid, l.start_time, l.lacks);
     else
         (void)dprintf(STDOUT_FILENO, "error %s\n", l.err.message);
     oci_spec_done(&l.spec);
     base_close_p(&l.listen);
+    base_close_p(&l.tun);
+    base_close_p(&l.flows);
     base_close_p(&l.dir);
     return r == 0 ? 0 : 1;
 }

@@ -28,6 +28,7 @@ static const struct spec_field spec_fields[OCI_SPEC_ARGS] = {
     {"vcpus", offsetof(struct oci_spec, vcpus), true},
     {"memory_mb", offsetof(struct oci_spec, memory_mb), true},
     {"pids_max", offsetof(struct oci_spec, pids_max), true},
+    {"network", offsetof(struct oci_spec, network), true},
     {"parent", offsetof(struct oci_spec, parent), true},
 };
 

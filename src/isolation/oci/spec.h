@@ -10,9 +10,13 @@
 
 #include "base/error.h"
 
-#define OCI_SOCKET    "vsock.sock" /* the agent's socket in the sandbox's directory */
-#define OCI_AGENT_DIR "/opt/corral"
-#define OCI_AGENT     OCI_AGENT_DIR "/corral-agent"
+#define OCI_SOCKET "vsock.sock" /* the agent's socket in the sandbox's directory */
+/* A directory of its own: a mount of the socket itself would keep the one of an earlier server. */
+#define OCI_NET_DIR    "net"
+#define OCI_NET_SOCKET "egress.sock"
+#define OCI_NET_MOUNT  "/opt/corral-net"
+#define OCI_AGENT_DIR  "/opt/corral"
+#define OCI_AGENT      OCI_AGENT_DIR "/corral-agent"
 
 struct oci_spec {
     char *id;
@@ -24,10 +28,11 @@ struct oci_spec {
     unsigned int vcpus;
     unsigned int memory_mb;
     unsigned int pids_max;
-    unsigned int parent; /* pid of the server; the launcher ends with it */
+    unsigned int network; /* whether it has one */
+    unsigned int parent;  /* pid of the server; the launcher ends with it */
 };
 
-#define OCI_SPEC_ARGS 10 /* one for each field */
+#define OCI_SPEC_ARGS 11 /* one for each field */
 
 /* Owned strings; a zeroed spec is valid. */
 void oci_spec_done(struct oci_spec *spec);

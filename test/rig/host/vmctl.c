@@ -13,7 +13,7 @@
  *   vmctl DIR port           the host's port of a connection to the test guest
  *   vmctl DIR pid            of the VM's own process
  *   vmctl DIR start|pause|resume|stop|stats|log
- *   vmctl DIR snapshot OUT   writes OUT/state and OUT/memory
+ *   vmctl DIR snapshot OUT   writes OUT/state and OUT/memory, and OUT/overlay when DIR has one
  *   vmctl DIR workset OUT    writes OUT/workset
  *   vmctl DIR balloon MIB
  *   vmctl DIR exited         waits for the end of the VM and prints the reason
@@ -33,6 +33,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/sparse.h"
 #include "vmctl.h"
 #include "vmm_ctl.h"
 
@@ -55,6 +56,7 @@ struct frame {
     uint16_t type, zero;
 };
 
+static int quiet; /* no word about a request that went well or not */
 static char payload[CTL_MAX_PAYLOAD + 1];
 
 static int read_frame(int fd, struct frame *f)
@@ -108,7 +110,7 @@ static int request(uint16_t type, const void *data, uint32_t len, const int *fds
         printf("\n");
     } else if (f.type == CTL_LOG_REPLY) {
         fwrite(payload, 1, f.len, stdout);
-    } else {
+    } else if (!quiet) {
         printf("%s %s# %.1f ms\n", f.type == CTL_OK ? "ok" : "error",
                f.type == CTL_OK ? "" : payload + 8, now() - start);
     }
@@ -122,6 +124,27 @@ static int create(const char *out, const char *name)
     mkdir(out, 0755);
     unlink(path);
     return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+}
+
+/* The VM is paused around it, unless it is anyway: the overlay is of the same moment. */
+static int snapshot(const char *out)
+{
+    int fds[2] = {create(out, CTL_STATE_NAME), create(out, CTL_MEMORY_NAME)};
+    char path[512];
+    snprintf(path, sizeof(path), "%s/" CTL_OVERLAY_NAME, dir);
+    int overlay = open(path, O_RDONLY | O_CLOEXEC), to = -1;
+    if (overlay < 0)
+        return request(CTL_SNAPSHOT, NULL, 0, fds, 2);
+    quiet = 1;
+    int paused = request(CTL_PAUSE, NULL, 0, NULL, 0) == 0;
+    quiet = 0;
+    int rv = request(CTL_SNAPSHOT, NULL, 0, fds, 2);
+    quiet = 1;
+    if (rv == 0 && ((to = create(out, CTL_OVERLAY_NAME)) < 0 || sparse_copy(overlay, to) < 0))
+        rv = 1;
+    if (paused && request(CTL_RESUME, NULL, 0, NULL, 0) != 0)
+        rv = 1;
+    return rv;
 }
 
 static int exited(int fd)
@@ -212,10 +235,8 @@ int main(int argc, char **argv)
         return exited(dial_ctl());
     if (strcmp(verb, "ends") == 0)
         return ends(arg);
-    if (strcmp(verb, "snapshot") == 0) {
-        int fds[2] = {create(arg, CTL_STATE_NAME), create(arg, CTL_MEMORY_NAME)};
-        return request(CTL_SNAPSHOT, NULL, 0, fds, 2);
-    }
+    if (strcmp(verb, "snapshot") == 0)
+        return snapshot(arg);
     if (strcmp(verb, "workset") == 0) {
         int fd = create(arg, CTL_WORKSET_NAME);
         return request(CTL_WORKSET, NULL, 0, &fd, 1);

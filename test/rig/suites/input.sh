@@ -58,7 +58,7 @@ $R/vmtool reseal $T/bad/state 12 ||
     echo "not ok $K/$C the header cannot be made again"
 bad "a snapshot of another CPU" "taken on another CPU"
 truncate -s 64M $T/small
-refused "a smaller disk" "not that of the snapshot" \
+refused "a smaller disk" "is not that of the snapshot" \
     --restore $T/snap --disk $T/small --overlay $T/r/o2
 cp $T/disk $T/other
 patch $T/other 1100 'another file system'
@@ -70,6 +70,16 @@ $R/vmctl $T/o stop >/dev/null
 sleep 0.3
 refused "an overlay of another image" "belongs to another disk image" \
     --restore $T/snap --disk $T/other --overlay $T/o/overlay
+# One of another moment, or of another snapshot.
+refused "another snapshot's overlay" "is not that of the snapshot" \
+    --restore $T/snap --disk $T/disk --overlay $T/snap2/overlay
+rm -f $T/o/overlay
+$R/vmctl $T/o spawn $VMM --dir $T/o --restore $T/snap2 --disk $T/disk --overlay $T/o/overlay $J >/dev/null
+check "a snapshot with its overlay" ok "$(ask o "write 30001 3")"
+$R/vmctl $T/o stop >/dev/null
+sleep 0.3
+refused "an overlay that was written to since" "is not that of the snapshot" \
+    --restore $T/snap2 --disk $T/disk --overlay $T/o/overlay
 rm -rf $T/other $T/o
 printf 'not an overlay' >$T/r/o3
 refused "no overlay at all" "disk cannot be used" --restore $T/snap --disk $T/disk --overlay $T/r/o3
@@ -82,5 +92,7 @@ refused "a kernel that does not fit" "does not fit" --kernel $R/vmlinuz-$K --mem
 refused "too little memory" "memory cannot be had" --kernel $R/vmlinuz-$K --memory 1 --disk $T/disk
 refused "a command line that is too long" "too long" --kernel $R/vmlinuz-$K --disk $T/disk \
     --cmdline "$(head -c 3000 /dev/zero | tr '\0' x)"
+has "root without a control group" "has to name a --cgroup" \
+    "$($VMM --dir $T/r --kernel $R/vmlinuz-$K --disk $T/disk 2>&1)"
 refused "no disk" "cannot be opened" --kernel $R/vmlinuz-$K --disk $T/none
 rm -rf $T/bad $T/r $T/small

@@ -13,6 +13,8 @@ walls() { # NAME PID
     check "$1: which is read-only" no "$(mkdir /proc/$2/root/new 2>/dev/null || echo no)"
     check "$1: the directory, too" no "$(touch /proc/$2/root/sandbox/new 2>/dev/null || echo no)"
     check "$1: no file of its starter" 0 "$(ls -l /proc/$2/fd | grep -c $R/suite)"
+    at_most "$1: no file beyond its disk and its memory" 268439552 \
+        "$(sed -n 's/^Max file size *\([0-9]*\) .*/\1/p' /proc/$2/limits)"
     check "$1: no core dumps" 0 "$(sed -n 's/^Max core file size *\([0-9]*\) .*/\1/p' /proc/$2/limits)"
 }
 mkdir -p /sys/fs/cgroup/vm
@@ -60,7 +62,7 @@ rm -rf $T/u $T/usnap
 
 # Left behind by its starter.
 mkdir -p $T/l
-pid=$($VMM --dir $T/l --restore $T/snap --disk $T/disk --overlay $T/l/overlay --detach)
+pid=$($VMM --dir $T/l --restore $T/snap --disk $T/disk --overlay $T/l/overlay --detach --no-cgroup)
 check "detached: its pid" corral-vmm "$(cat /proc/$pid/comm)"
 check "detached: its parent is gone" 1 "$(sed -n 's/^PPid:\t//p' /proc/$pid/status)"
 check "detached: it answers" 0 "$($R/vmctl $T/l wait >/dev/null; echo $?)"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # lib.sh - what the parts of the suite share; sourced by suite.sh.
 VMM=$R/corral-vmm
+J="$J --no-cgroup"
 SECOND=${SECOND:-1000} # a second of a machine of its own, in ms
 VMCTL_SECONDS=${VMCTL_SECONDS:-60}
 export VMCTL_SECONDS

@@ -8,6 +8,7 @@
 #include "auth/auth.h"
 #include "auth/sha256.h"
 #include "core/file.h"
+#include "store/record.h"
 #include "t.h"
 
 static char dir[64];
@@ -52,7 +53,8 @@ static void creates_and_verifies(void)
     open_keys();
     T_EQ(apikey_create(keys, "laptop", "team-a", ROLE_DEVELOPER, text, &k, &err), 0);
     T_EQ(strlen(text), APIKEY_TEXT_SIZE - 1);
-    T_EQ(strncmp(text, "crl_", 4), 0);
+    T_EQ(strncmp(text, "e2b_", 4), 0);
+    T_EQ(strspn(text + 4, "0123456789abcdef"), 40);
     T_TRUE(apikey_verify(keys, text, strlen(text)) == k);
     T_STR(k->name, "laptop");
     T_STR(k->account, "team-a");
@@ -252,6 +254,34 @@ static void scopes_and_roles(void)
     T_EQ(role_scopes(ROLE_COUNT), 0);
 }
 
+/* A record as they made it, of another form of text. */
+static void keys_of_earlier_servers(void)
+{
+    static const char text[] = "crl_Ab3dEf6hIj9k_0123456789ABCDEFGHIJabcdefghijXY";
+    struct buf b = {0};
+    uint8_t hash[SHA256_SIZE];
+    open_keys();
+    sha256(text, strlen(text), hash);
+    record_begin(&b, 1);
+    record_bytes(&b, hash, sizeof(hash));
+    (void)buf_u8(&b, ROLE_VIEWER);
+    record_i64(&b, 1000);
+    record_str(&b, "team-a");
+    record_str(&b, "old");
+    T_EQ(store_put(store, STORE_APIKEYS, text + 4, APIKEY_ID_LEN, b.data, b.len), 0);
+    T_EQ(store_commit(store), 0);
+    buf_done(&b);
+    close_keys();
+    open_keys();
+    const struct apikey *k = apikey_verify(keys, text, strlen(text));
+    T_TRUE(k != NULL && k->role == ROLE_VIEWER);
+    T_TRUE(apikey_verify(keys, text, strlen(text) - 1) == NULL);
+    T_EQ(apikey_revoke(keys, k->id, &err), 0);
+    T_TRUE(apikey_verify(keys, text, strlen(text)) == NULL);
+    T_EQ(store_commit(store), 0);
+    close_keys();
+}
+
 static void a_broken_record_stops_the_start(void)
 {
     char command[128];
@@ -269,4 +299,4 @@ static void a_broken_record_stops_the_start(void)
 T_MAIN(T_CASE(hashes), T_CASE(creates_and_verifies), T_CASE(the_secret_is_not_stored),
        T_CASE(revokes), T_CASE(refuses_bad_names), T_CASE(many_keys),
        T_CASE(first_start_makes_an_admin), T_CASE(reads_the_header), T_CASE(scopes_and_roles),
-       T_CASE(a_broken_record_stops_the_start))
+       T_CASE(keys_of_earlier_servers), T_CASE(a_broken_record_stops_the_start))

@@ -86,5 +86,25 @@ static void truncation_needs_a_valid_start(void)
     T_TRUE(!truncated);
 }
 
-T_MAIN(T_CASE(every_character_is_valid), T_CASE(nothing_else_is), T_CASE(bad_strings),
-       T_CASE(truncation_needs_a_valid_start))
+static void tails(void)
+{
+    static const struct {
+        const char *text;
+        size_t tail;
+    } cases[] = {{"", 0},
+                 {"a", 0},
+                 {"a\xc3", 1},
+                 {"\xc3\xbc", 0},
+                 {"\xe2\x82", 2},
+                 {"\xe2\x82\xac", 0},
+                 {"x\xf0\x9f\x8e", 3},
+                 {"\xff", 0},
+                 {"\x80", 0},
+                 {"\xc3\xff", 0},
+                 {"\xf0\x9f\x8e\x89\xe2", 1}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        T_EQ(utf8_tail((const uint8_t *)cases[i].text, strlen(cases[i].text)), cases[i].tail);
+}
+
+T_MAIN(T_CASE(tails), T_CASE(every_character_is_valid), T_CASE(nothing_else_is),
+       T_CASE(bad_strings), T_CASE(truncation_needs_a_valid_start))

@@ -231,5 +231,82 @@ static void lazy_timer(void)
     t_http_stop();
 }
 
-T_MAIN(T_CASE(refusals), T_CASE(too_large), T_CASE(slow_head), T_CASE(slow_body), T_CASE(idle),
-       T_CASE(stalled_reader), T_CASE(slow_reader), T_CASE(lazy_timer))
+/* Bytes one by one, each in time: too slow for a server that asks for a rate. */
+static void trickling_body(void)
+{
+    struct t_client c;
+    struct http_limits limits = quick_limits();
+    limits.min_rate = 1000; /* 60 bytes in 60 ms */
+    t_http_start_with(limits);
+    t_client_open(&c);
+    t_client_send(&c, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n");
+    uint64_t start = uv_hrtime();
+    for (int i = 0; i < 100 && t_seen.last_status != 408; i++) {
+        t_loop_run_ms(&t_loop, 15);
+        t_client_send(&c, "x");
+    }
+    uint64_t ms = (uv_hrtime() - start) / 1000000;
+    printf("# a body of 1 byte in 15 ms ends after %llu ms\n", (unsigned long long)ms);
+    T_TRUE(ms >= 50 && ms < 1000);
+    T_EQ(t_seen.last_status, 408);
+    t_client_close(&c);
+    /* One that keeps the rate may not take for ever, either. */
+    limits.buffered_total_ms = 150;
+    t_http_stop();
+    t_http_start_with(limits);
+    t_client_open(&c);
+    t_client_send(&c, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n");
+    for (int i = 0; i < 20 && t_seen.last_status != 408; i++) {
+        t_loop_run_ms(&t_loop, 15);
+        t_client_send(&c, "0123456789012345678901234567890123456789");
+    }
+    T_EQ(t_seen.last_status, 408);
+    t_client_close(&c);
+    t_http_stop();
+}
+
+/* Whoever has waited for its client the longest makes room for a new connection. */
+static void crowded(void)
+{
+    struct t_client silent[3], c;
+    struct http_limits limits = {.head_ms = 60000,
+                                 .body_ms = 60000,
+                                 .idle_ms = 60000,
+                                 .write_ms = 60000,
+                                 .max_connections = 3};
+    t_http_start_with(limits);
+    for (size_t i = 0; i < ARRAY_SIZE(silent); i++) {
+        t_client_open(&silent[i]);
+        t_loop_run_ms(&t_loop, 5);
+    }
+    t_client_open(&c);
+    t_client_send(&c, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    t_client_expect(&c, 200, "hello");
+    t_client_expect_eof(&silent[0]);
+    T_EQ(http_server_connections(&t_server), 3);
+    for (size_t i = 0; i < ARRAY_SIZE(silent); i++)
+        t_client_close(&silent[i]);
+    t_client_close(&c);
+    t_http_stop();
+    limits.max_connections = 100;
+    limits.max_address = 1;
+    t_http_start_with(limits);
+    t_client_open(&silent[0]);
+    t_loop_run_ms(&t_loop, 5);
+    t_client_open(&c);
+    t_client_send(&c, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
+    t_client_expect_eof(&silent[0]);
+    T_UNTIL(&t_loop, t_seen.heads == 1);
+    t_client_open(&silent[1]); /* the other one is at work: it stays */
+    t_client_expect_eof(&silent[1]);
+    t_http_release();
+    t_client_expect(&c, 200, "released");
+    t_client_close(&silent[0]);
+    t_client_close(&silent[1]);
+    t_client_close(&c);
+    t_http_stop();
+}
+
+T_MAIN(T_CASE(trickling_body), T_CASE(crowded), T_CASE(refusals), T_CASE(too_large),
+       T_CASE(slow_head), T_CASE(slow_body), T_CASE(idle), T_CASE(stalled_reader),
+       T_CASE(slow_reader), T_CASE(lazy_timer))

@@ -4,13 +4,19 @@
 #include "isolation/ending.h"
 #include "isolation/proc.h"
 
+#include "core/metrics.h"
+
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "t_loop.h"
 
 #define TRIES 3
+#define ID    "0a1b2c3d-0000-4000-8000-000000000001"
+#define STATE "/tmp/corral-test-ending"
 
 static uv_loop_t loop;
 static struct isolation_driver driver;
@@ -58,17 +64,37 @@ static void on_gone(struct ending *e)
 static const struct ending_ops ops = {
     .died = on_died, .cleaner = cleaner, .close = on_close, .gone = on_gone};
 
+static const char *const places[] = {"sandboxes", NULL};
+
+static char **leftover_cleaner(struct isolation_driver *d, const char *place, const char *id)
+{
+    char path[128];
+    char **argv = calloc(4, sizeof(*argv));
+    T_TRUE(argv != NULL);
+    (void)snprintf(path, sizeof(path), STATE "/%s/%s", place, id);
+    argv[0] = strdup("/bin/rmdir");
+    argv[1] = strdup("--");
+    argv[2] = strdup(path);
+    return argv;
+}
+
+static const struct isolation_ops driver_ops = {.places = places, .cleaner = leftover_cleaner};
+
 static void set_up(const char *clean, bool with_process)
 {
     t_loop_open(&loop);
-    driver = (struct isolation_driver){.loop = &loop};
+    T_EQ(system("rm -rf " STATE " && mkdir " STATE), 0);
+    driver = (struct isolation_driver){.ops = &driver_ops, .loop = &loop};
+    driver.reaper = reaper_new(&driver, STATE);
+    T_TRUE(driver.reaper != NULL);
+    metrics_reset();
     instance = (struct instance){.driver = &driver};
     script = clean;
     died = cleaned = closes = gone = 0;
     lived_when_cleaned = false;
     child = 0;
     helper_runner_init(&cleanings, &loop, 1);
-    ending_init(&ending, &ops, &instance, "test", &cleanings);
+    ending_init(&ending, &ops, &instance, ID, &cleanings);
     ending_ref(&ending);
     if (!with_process)
         return;
@@ -81,10 +107,16 @@ static void set_up(const char *clean, bool with_process)
     T_EQ(ending_watch(&ending, proc_open(child)), 0);
 }
 
+static void tear_down(void)
+{
+    reaper_free(driver.reaper);
+    t_loop_close(&loop);
+}
+
 static void expect_gone(int tries)
 {
     T_UNTIL(&loop, gone > 0);
-    t_loop_close(&loop);
+    tear_down();
     T_EQ(cleaned, tries);
     T_EQ(closes, 1);
     T_EQ(gone, 1);
@@ -130,11 +162,65 @@ static void cleaner_is_tried_again(void)
     expect_gone(2);
 }
 
-static void cleaner_always_fails(void)
+/* The instance is gone after some tries, but its cleaning continues until it succeeds. */
+static void reaper_never_gives_up(void)
 {
-    set_up("echo error reason; exit 1", false);
+    set_up("n=$(ls " STATE " | wc -l); mktemp " STATE "/XXXXXX; test $n -ge 5", false);
     ending_begin(&ending);
-    expect_gone(TRIES);
+    T_UNTIL(&loop, gone > 0);
+    T_EQ(metrics_get(METRIC_CLEANINGS_FAILED), TRIES);
+    T_EQ(metrics_get(METRIC_LEFTOVERS), 1);
+    T_UNTIL(&loop, metrics_get(METRIC_LEFTOVERS) == 0);
+    T_EQ(metrics_get(METRIC_CLEANINGS_FAILED), 5);
+    T_EQ(system("rm -rf " STATE "/*"), 0);
+    tear_down();
+}
+
+/* A cleaner that is killed has not cleaned. */
+static void cleaner_is_killed(void)
+{
+    set_up("test $0 -gt 1 || kill -9 $$", true);
+    ending_begin(&ending);
+    expect_gone(2);
+    T_EQ(metrics_get(METRIC_CLEANINGS_FAILED), 1);
+}
+
+/* No descriptor is left: neither the process can be watched nor a cleaner be started. */
+static void no_descriptors(void)
+{
+    struct rlimit old, none;
+    set_up("exit 0", false);
+    T_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = (struct rlimit){.rlim_cur = 4, .rlim_max = old.rlim_max};
+    T_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    ending_begin(&ending);
+    T_UNTIL(&loop, gone > 0);
+    T_EQ(metrics_get(METRIC_LEFTOVERS), 1);
+    T_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+    T_UNTIL(&loop, metrics_get(METRIC_LEFTOVERS) == 0);
+    tear_down();
+}
+
+/* What belongs to no instance is found in the state directory. */
+static void reaper_looks(void)
+{
+    static const char other[] = STATE "/sandboxes/0a1b2c3d-0000-4000-8000-00000000abcd";
+    set_up("exit 0", false);
+    T_EQ(mkdir(STATE "/sandboxes", 0700), 0);
+    T_EQ(mkdir(other, 0700), 0);
+    T_EQ(mkdir(STATE "/sandboxes/not-an-id", 0700), 0);
+    T_EQ(mkdir(STATE "/sandboxes/" ID, 0700), 0); /* of the instance */
+    reaper_watch(driver.reaper);
+    reaper_look(driver.reaper);
+    reaper_look(driver.reaper);
+    T_EQ(metrics_get(METRIC_LEFTOVERS), 1);
+    T_UNTIL(&loop, metrics_get(METRIC_LEFTOVERS) == 0);
+    T_TRUE(access(other, F_OK) < 0);
+    T_EQ(access(STATE "/sandboxes/not-an-id", F_OK), 0);
+    T_EQ(access(STATE "/sandboxes/" ID, F_OK), 0);
+    ending_begin(&ending);
+    expect_gone(1);
+    T_EQ(system("rm -rf " STATE "/sandboxes"), 0);
 }
 
 /* The instance is not gone before the driver's last handle has closed. */
@@ -151,4 +237,5 @@ static void waits_for_the_driver(void)
 }
 
 T_MAIN(T_CASE(kills_and_cleans), T_CASE(no_process), T_CASE(process_dies_first),
-       T_CASE(cleaner_is_tried_again), T_CASE(cleaner_always_fails), T_CASE(waits_for_the_driver))
+       T_CASE(cleaner_is_tried_again), T_CASE(cleaner_is_killed), T_CASE(reaper_never_gives_up),
+       T_CASE(no_descriptors), T_CASE(reaper_looks), T_CASE(waits_for_the_driver))

@@ -45,6 +45,7 @@ static void set_up(void)
             "echo box >t/rootfs/etc/hostname && chown 1000:1000 t/rootfs/etc/hostname &&"
             "printf '{\\n  \"disk_size_mb\": 64,\\n  \"built_at\": \"then\"\\n}\\n' "
             ">t/template.json &&"
+            "sed -n 's/^modules=\"\\(.*\\)\"/\\1/p' $B >k/trixie/wanted &&"
             "echo image >k/trixie/vmlinuz && echo 6.0-test >k/trixie/release &&"
             "echo virtio_blk.ko >k/trixie/modules/order && echo m >k/trixie/modules/virtio_blk.ko"),
          0);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -12,9 +13,10 @@
 #define DISK_SIZE (1u << 20)
 #define HEADER    0x100000u
 #define DATA      0x101000u
-#define STATUS    0x180000u
+#define STATUS    0x1000000u
 
 static struct virtio_blk b;
+static struct disk_worker worker; /* without a thread, but for the tests of it */
 static struct virtio_mmio t;
 static struct ring r;
 static struct disk *disk;
@@ -47,10 +49,13 @@ static void test_wake_after(void *ctx, uint64_t ns)
 static void setup_limited(const struct virtio_blk_limits *limits)
 {
     static const struct virtio_blk_timer timer = {test_now, test_wake_after, NULL};
+    if (disk != NULL)
+        disk_worker_done(&worker);
     disk_close(disk);
     ring_setup();
     T_EQ(disk_raw_open(file_with(DISK_SIZE, 0), &disk), 0);
-    virtio_blk_init(&b, disk, limits, &timer, &ring_mem, &ring_irq);
+    T_EQ(disk_worker_init(&worker, disk), 0);
+    virtio_blk_init(&b, &worker, limits, &timer, &ring_mem, &ring_irq);
     t = (struct virtio_mmio){.dev = &b.dev};
     ring_start(&t, &r, 1, 0);
 }
@@ -197,6 +202,194 @@ static void limits_hold_requests_back(void)
     T_EQ(ring_done(&r, NULL), -1);
 }
 
+/* The disk's thread. */
+
+/* A disk that is as slow as the test wants: requests wait at a gate, in order. */
+static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
+static unsigned int gate_open, gate_waiting, gate_passed;
+
+static void gate_pass(void)
+{
+    pthread_mutex_lock(&gate_lock);
+    gate_waiting++;
+    pthread_cond_broadcast(&gate_moved);
+    while (gate_open == 0)
+        pthread_cond_wait(&gate_moved, &gate_lock);
+    gate_open--;
+    gate_waiting--;
+    gate_passed++;
+    pthread_mutex_unlock(&gate_lock);
+}
+
+static void gate_let(unsigned int n)
+{
+    pthread_mutex_lock(&gate_lock);
+    gate_open += n;
+    pthread_cond_broadcast(&gate_moved);
+    pthread_mutex_unlock(&gate_lock);
+}
+
+static void gate_wait_for_one(void)
+{
+    pthread_mutex_lock(&gate_lock);
+    while (gate_waiting == 0)
+        pthread_cond_wait(&gate_moved, &gate_lock);
+    pthread_mutex_unlock(&gate_lock);
+}
+
+static int slow_read(struct disk *d, const struct iovec *iov, size_t n, uint64_t off, uint64_t len)
+{
+    (void)d;
+    (void)off;
+    (void)len;
+    gate_pass();
+    memset(iov[0].iov_base, 'r', n > 0 ? 1 : 0);
+    return 0;
+}
+
+static int slow_flush(struct disk *d)
+{
+    (void)d;
+    gate_pass();
+    return 0;
+}
+
+static void setup_slow(void)
+{
+    static const struct disk_ops ops = {.read = slow_read, .flush = slow_flush};
+    static struct disk slow = {.ops = &ops, .size = 64u << 20};
+    static const struct virtio_blk_timer timer = {NULL, NULL, NULL};
+    static const struct virtio_blk_limits none;
+    if (disk != NULL)
+        disk_worker_done(&worker);
+    disk_close(disk);
+    disk = NULL;
+    ring_setup();
+    gate_open = gate_waiting = gate_passed = 0;
+    T_EQ(disk_worker_init(&worker, &slow), 0);
+    T_EQ(disk_worker_start(&worker, NULL, NULL), 0);
+    virtio_blk_init(&b, &worker, &none, &timer, &ring_mem, &ring_irq);
+    t = (struct virtio_mmio){.dev = &b.dev};
+    ring_start(&t, &r, 1, 0);
+}
+
+static void notify(void)
+{
+    ring_reg(&t, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+}
+
+/* As the loop waits for the worker. */
+static bool wait_done(int ms)
+{
+    uint64_t count;
+    struct pollfd p = {.fd = worker.done_fd, .events = POLLIN};
+    return poll(&p, 1, ms) == 1 && read(worker.done_fd, &count, sizeof(count)) == sizeof(count);
+}
+
+static void the_loop_does_not_wait_for_the_disk(void)
+{
+    struct timespec before, after;
+    setup_slow();
+    for (int i = 0; i < 5; i++)
+        post(VIRTIO_BLK_T_IN, 0, 8u << 20, false);
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    notify();
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    T_TRUE(after.tv_sec - before.tv_sec <= 1); /* the gate is shut: it would be for ever */
+    T_EQ(ring_done(&r, NULL), -1);
+    T_TRUE(!wait_done(0));
+    gate_let(1);
+    T_TRUE(wait_done(10000));
+    virtio_blk_resume(&b);
+    T_EQ(ring_done(&r, NULL), (8 << 20) + 1);
+    T_EQ(ring_done(&r, NULL), -1);
+    gate_let(4);
+    for (int i = 0; i < 4;) {
+        T_TRUE(wait_done(10000));
+        virtio_blk_resume(&b);
+        while (ring_done(&r, NULL) >= 0)
+            i++;
+    }
+    T_TRUE(disk_worker_idle(&worker));
+    T_TRUE(ring_irqs > 0);
+    disk_worker_done(&worker);
+}
+
+/* What has not begun is dropped, what has is waited for, and nothing of it shows in the new ring.
+ */
+static void a_reset_waits_for_one_request(void)
+{
+    setup_slow();
+    for (int i = 0; i < 5; i++)
+        post(VIRTIO_BLK_T_IN, 0, 512, false);
+    notify();
+    gate_wait_for_one();
+    gate_let(1);
+    ring_reg(&t, VIRTIO_MMIO_STATUS, 0);
+    T_EQ(gate_passed, 1);
+    T_EQ(gate_waiting, 0);
+    *(uint8_t *)ring_at(DATA) = 0;
+    ring_setup();
+    ring_start(&t, &r, 1, 0);
+    gate_let(1);
+    (void)wait_done(50);
+    virtio_blk_resume(&b);
+    T_EQ(ring_done(&r, NULL), -1);
+    T_EQ(*(uint8_t *)ring_at(DATA), 0);
+    post(VIRTIO_BLK_T_FLUSH, 0, 0, true);
+    notify();
+    T_TRUE(wait_done(10000));
+    virtio_blk_resume(&b);
+    T_EQ(ring_done(&r, NULL), 1);
+    T_EQ(gate_passed, 2);
+    disk_worker_done(&worker);
+}
+
+/* A pause: the thread comes to rest or it does not, all answers are given, no request is taken. */
+static void a_pause_waits_for_the_disk(void)
+{
+    struct timespec until;
+    setup_slow();
+    post(VIRTIO_BLK_T_IN, 0, 512, false);
+    notify();
+    gate_wait_for_one();
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec--;
+    T_EQ(disk_worker_wait(&worker, &until), -ETIMEDOUT);
+    gate_let(1);
+    until.tv_sec += 20;
+    T_EQ(disk_worker_wait(&worker, &until), 0);
+    post(VIRTIO_BLK_T_IN, 0, 512, false);
+    virtio_blk_settle(&b);
+    T_EQ(ring_done(&r, NULL), 513);
+    T_TRUE(disk_worker_idle(&worker));
+    T_EQ(ring_done(&r, NULL), -1);
+    disk_worker_done(&worker);
+}
+
+/* More than may be under way at once, and more than one turn may take. */
+static void many_requests_go_through_few_places(void)
+{
+    setup_slow();
+    unsigned int posted = 0, done = 0;
+    gate_let(1000);
+    while (done < 200) {
+        while (posted < 200 && posted - done < RING_SIZE / 4) {
+            post(VIRTIO_BLK_T_IN, 0, 512, false);
+            posted++;
+        }
+        notify();
+        if (posted > done)
+            (void)wait_done(20);
+        virtio_blk_resume(&b);
+        while (ring_done(&r, NULL) >= 0)
+            done++;
+    }
+    T_EQ(done, 200);
+    disk_worker_done(&worker);
+}
+
 /* The copy-on-write disk. */
 
 static void io(struct disk *d, bool write, uint64_t off, uint8_t *p, size_t len)
@@ -298,6 +491,70 @@ static void cow_survives_a_kill(void)
     disk_close(d);
 }
 
+/* The id of a snapshot is there until the first change, and no longer. */
+static void cow_is_bound_to_a_snapshot(void)
+{
+    static const uint8_t id[DISK_ID_SIZE] = "a snapshot's id", none[DISK_ID_SIZE];
+    int base = file_with(DISK_SIZE, 'b'), over = memfd_create("over", MFD_CLOEXEC);
+    uint8_t buf[4096] = {0};
+    T_EQ(disk_cow_format(base, over, DISK_SIZE), 0);
+    struct disk *d = cow(base, over);
+    T_MEM(d->id, DISK_ID_SIZE, disk_id_fresh, DISK_ID_SIZE);
+    for (int i = 0; i < 3; i++) {
+        T_EQ(d->ops->bind(d, id), 0);
+        T_EQ(byte_at(d, 5), 'b'); /* a read is no change, nor is a flush */
+        T_EQ(d->ops->flush(d), 0);
+        disk_close(d);
+        d = cow(base, over);
+        T_MEM(d->id, DISK_ID_SIZE, id, DISK_ID_SIZE);
+        if (i == 0)
+            io(d, true, 4096, buf, 512);
+        else
+            T_EQ(d->ops->zero(d, 0, 4096, i == 1), 0);
+        T_MEM(d->id, DISK_ID_SIZE, none, DISK_ID_SIZE);
+        disk_close(d);
+        d = cow(base, over);
+        T_MEM(d->id, DISK_ID_SIZE, none, DISK_ID_SIZE);
+    }
+    disk_close(d);
+}
+
+/* In the place of the C library's, see meson.build. */
+int __wrap_fdatasync(int fd);
+int __real_fdatasync(int fd);
+static int syncs_to_fail;
+
+int __wrap_fdatasync(int fd)
+{
+    if (syncs_to_fail > 0 && --syncs_to_fail == 0) {
+        errno = EIO;
+        return -1;
+    }
+    return __real_fdatasync(fd);
+}
+
+/* The kernel tells of lost pages once. */
+static void a_failed_flush_stays_failed(void)
+{
+    uint8_t buf[4096] = {0};
+    for (int i = 0; i < 3; i++) {
+        int base = file_with(DISK_SIZE, 'b'), over = memfd_create("over", MFD_CLOEXEC);
+        struct disk *d = NULL;
+        T_EQ(disk_cow_format(base, over, DISK_SIZE), 0);
+        if (i == 2)
+            T_EQ(disk_raw_open(over, &d), 0);
+        else
+            d = cow(base, over);
+        T_EQ(d->ops->flush(d), 0);
+        io(d, true, 8192, buf, sizeof(buf));
+        syncs_to_fail = i == 1 ? 2 : 1; /* that of the blocks, or that of the map */
+        T_EQ(d->ops->flush(d), -EIO);
+        T_EQ(d->ops->flush(d), -EIO);
+        T_EQ(syncs_to_fail, 0);
+        disk_close(d);
+    }
+}
+
 /* Against a plain array, with random operations and reopenings. */
 static void cow_agrees_with_a_model(void)
 {
@@ -372,5 +629,8 @@ static void cow_refuses_what_is_not_its_own(void)
 T_MAIN(T_CASE(writes_come_back), T_CASE(the_header_may_be_in_pieces),
        T_CASE(wrong_requests_fail_alone), T_CASE(a_chain_that_is_no_request_breaks),
        T_CASE(discard_checks_its_segments), T_CASE(limits_hold_requests_back),
+       T_CASE(the_loop_does_not_wait_for_the_disk), T_CASE(a_reset_waits_for_one_request),
+       T_CASE(a_pause_waits_for_the_disk), T_CASE(many_requests_go_through_few_places),
        T_CASE(cow_keeps_the_base), T_CASE(cow_zero_and_discard), T_CASE(cow_survives_a_kill),
+       T_CASE(cow_is_bound_to_a_snapshot), T_CASE(a_failed_flush_stays_failed),
        T_CASE(cow_agrees_with_a_model), T_CASE(cow_refuses_what_is_not_its_own))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The system call filters, each tried in a child of its own. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -59,6 +60,39 @@ static void kill_parent(void)
     (void)syscall(SYS_kill, getppid(), 0);
 }
 
+static void set_size(void)
+{
+    (void)syscall(SYS_ftruncate, -1, 0);
+}
+
+static void allocate(void)
+{
+    (void)syscall(SYS_fallocate, -1, 0, 0, 1);
+}
+
+static void punch(void)
+{
+    (void)syscall(SYS_fallocate, -1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1);
+}
+
+/* As a thread is made, but for what makes it one. */
+static void make_fork_with_clone3(void)
+{
+    struct {
+        uint64_t flags, rest[7];
+    } args = {.rest = {[3] = SIGCHLD}};
+    if (syscall(SYS_clone3, &args, sizeof(args)) != -1 || errno != ENOSYS)
+        abort();
+}
+
+/* As threads do it that come after the machine was built. */
+static void install_loop_filter(void)
+{
+    if (filter_install(FILTER_LOOP) < 0)
+        abort();
+    make_process();
+}
+
 static void write_byte(void)
 {
     (void)syscall(SYS_write, -1, "", 1);
@@ -86,21 +120,32 @@ static int try(enum filter_kind kind, void (*call)(void))
 
 static void forbidden_calls_kill(void)
 {
-    static void (*const both[])(void) = {open_file, make_process, run_program, map_code,
-                                         network,   trace,        other_ioctl, kill_parent};
-    for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
-        T_EQ(WTERMSIG(try(FILTER_LOOP, both[i])), SIGSYS);
-        T_EQ(WTERMSIG(try(FILTER_VCPU, both[i])), SIGSYS);
+    static void (*const all[])(void) = {open_file, make_process, run_program, map_code, network,
+                                        trace,     other_ioctl,  kill_parent, set_size, allocate};
+    static const enum filter_kind kinds[] = {FILTER_BUILD, FILTER_LOOP, FILTER_DISK, FILTER_VCPU};
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+        for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+            T_EQ(WTERMSIG(try(kinds[k], all[i])), SIGSYS);
     }
+}
+
+static void building_makes_no_processes(void)
+{
+    T_EQ(try(FILTER_BUILD, make_fork_with_clone3), 0);
+    T_EQ(WTERMSIG(try(FILTER_BUILD, install_loop_filter)), SIGSYS);
 }
 
 static void a_vcpu_may_less_than_the_loop(void)
 {
     T_EQ(try(FILTER_LOOP, read_byte), 0);
     T_EQ(try(FILTER_LOOP, unix_socket), 0);
+    T_EQ(try(FILTER_DISK, punch), 0);
+    T_EQ(WTERMSIG(try(FILTER_DISK, read_byte)), SIGSYS);
+    T_EQ(WTERMSIG(try(FILTER_LOOP, punch)), SIGSYS);
     T_EQ(WTERMSIG(try(FILTER_VCPU, read_byte)), SIGSYS);
     T_EQ(WTERMSIG(try(FILTER_VCPU, unix_socket)), SIGSYS);
     T_EQ(try(FILTER_VCPU, write_byte), 0);
 }
 
-T_MAIN(T_CASE(forbidden_calls_kill), T_CASE(a_vcpu_may_less_than_the_loop))
+T_MAIN(T_CASE(forbidden_calls_kill), T_CASE(building_makes_no_processes),
+       T_CASE(a_vcpu_may_less_than_the_loop))

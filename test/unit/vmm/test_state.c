@@ -82,7 +82,7 @@ static void says_what_is_wrong(void)
     build(&b);
     b.data[8] = 9;
     T_EQ(state_open(b.data, b.len, &m, &all, &err), -EINVAL);
-    T_STR(err.message, "the snapshot has version 9, not 3");
+    T_STR(err.message, "the snapshot has version 9, not 4");
     b.data[0] = 'X';
     T_EQ(state_open(b.data, b.len, &m, &all, &err), -EINVAL);
     T_STR(err.message, "the state file is not a snapshot");

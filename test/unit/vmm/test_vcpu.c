@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "cpuid.h"
 #include "state.h"
 #include "t.h"
 #include "vcpu.h"
@@ -173,6 +174,29 @@ static void pause_and_resume_again_and_again(void)
     done();
 }
 
+/* A pause that is taken back before the vCPU has noticed it: the guest runs on. */
+static void a_kick_may_be_taken_back(void)
+{
+    /* out 0x61, al; inc al; jmp start */
+    static const uint8_t code[] = {0xe6, 0x61, 0xfe, 0xc0, 0xeb, 0xfa};
+    setup(code, sizeof(code));
+    resume();
+    for (int i = 0; i < 200; i++) {
+        wait_for(&pio_count, __atomic_load_n(&pio_count, __ATOMIC_SEQ_CST) + 1);
+        pthread_mutex_lock(&lock);
+        vcpu_kick(&v);
+        pthread_mutex_unlock(&lock);
+        if (i % 2 == 0)
+            usleep(50);
+        pthread_mutex_lock(&lock);
+        vcpu_resume(&v);
+        pthread_mutex_unlock(&lock);
+    }
+    wait_for(&pio_count, __atomic_load_n(&pio_count, __ATOMIC_SEQ_CST) + 1);
+    T_TRUE(pause_within(10));
+    done();
+}
+
 /* A pause may come in the middle of an instruction that is many exits; none of them is lost. */
 static void string_output_survives_pauses(void)
 {
@@ -201,6 +225,29 @@ static void an_idle_guest_can_be_paused(void)
     done();
 }
 
+/* The host's table, with one leaf changed so that it is known again. */
+static struct kvm_cpuid2 *other_cpuid(void)
+{
+    struct kvm_cpuid2 *t = kvm_supported_cpuid(&kvm);
+    T_TRUE(t != NULL);
+    for (uint32_t i = 0; i < t->nent; i++) {
+        if (t->entries[i].function == 0x80000002)
+            t->entries[i].eax = 0x41414141;
+    }
+    return t;
+}
+
+static uint32_t name_in_cpuid(void)
+{
+    cleanup_free struct kvm_cpuid2 *t = cpuid_new();
+    T_EQ(ioctl(v.fd, KVM_GET_CPUID2, t), 0);
+    for (uint32_t i = 0; i < t->nent; i++) {
+        if (t->entries[i].function == 0x80000002)
+            return t->entries[i].eax;
+    }
+    return 0;
+}
+
 static void registers_survive_a_save(void)
 {
     static const uint8_t code[] = {0xe6, 0x61, 0xeb, 0xfe};
@@ -221,20 +268,23 @@ static void registers_survive_a_save(void)
     r.rip = 0;
     T_EQ(ioctl(v.fd, KVM_SET_REGS, &r), 0);
     struct cursor c = cursor_on(b.data, b.len);
-    rv = vcpu_load(&v, &c);
+    cleanup_free struct kvm_cpuid2 *t = other_cpuid();
+    rv = vcpu_load(&v, t, &c);
     if (rv < 0) {
         printf("# this KVM cannot restore a vCPU: %s\n", strerror(-rv));
     } else {
         T_EQ(ioctl(v.fd, KVM_GET_REGS, &r), 0);
         T_EQ(r.rip, CODE + 2);
+        T_EQ(name_in_cpuid(), 0x41414141); /* what it was given, not what was saved */
     }
     for (size_t len = 0; len < b.len; len += 97) {
         c = cursor_on(b.data, len);
-        T_TRUE(vcpu_load(&v, &c) < 0);
+        T_TRUE(vcpu_load(&v, t, &c) < 0);
     }
     done();
 }
 
 T_MAIN(T_CASE(ports_reach_the_owner), T_CASE(device_memory_reaches_the_owner),
-       T_CASE(pause_and_resume_again_and_again), T_CASE(string_output_survives_pauses),
-       T_CASE(an_idle_guest_can_be_paused), T_CASE(registers_survive_a_save))
+       T_CASE(pause_and_resume_again_and_again), T_CASE(a_kick_may_be_taken_back),
+       T_CASE(string_output_survives_pauses), T_CASE(an_idle_guest_can_be_paused),
+       T_CASE(registers_survive_a_save))

@@ -362,6 +362,51 @@ static void half_closed_streams_work(void)
     close(fd);
 }
 
+/* One that half-closes before it closes takes no place from the next. */
+static void clients_that_half_close_leave_nothing(void)
+{
+    struct virtio_vsock_hdr h, in;
+    setup();
+    for (int i = 0; i < 1000; i++) {
+        int fd = connected(&h);
+        shutdown(fd, SHUT_WR);
+        expect(&in, VIRTIO_VSOCK_OP_SHUTDOWN);
+        T_EQ(in.flags, VIRTIO_VSOCK_SHUTDOWN_SEND);
+        close(fd);
+        expect(&in, VIRTIO_VSOCK_OP_SHUTDOWN);
+        T_EQ(in.flags, 3);
+        T_TRUE(!list_empty(&loop.timers)); /* for a guest that does not answer */
+        transmit(&h, VIRTIO_VSOCK_OP_RST, NULL, 0);
+        turn();
+        T_EQ(v.mux.count, 0);
+    }
+    T_TRUE(list_empty(&loop.timers));
+}
+
+/* The client sent more than the guest takes, and left. */
+static void a_guest_that_reads_nothing_holds_no_connection_for_ever(void)
+{
+    static char big[192 << 10];
+    struct virtio_vsock_hdr h, in;
+    setup();
+    int fd = connected(&h);
+    for (ssize_t n = 1; n > 0;) {
+        n = write(fd, big, sizeof(big));
+        while (receive(&in, NULL))
+            ;
+    }
+    T_TRUE(list_empty(&loop.timers));
+    close(fd);
+    turn();
+    T_EQ(v.mux.count, 1);
+    T_TRUE(!list_empty(&loop.timers));
+    struct loop_timer *t1 = list_first(&loop.timers, struct loop_timer, link);
+    list_del(&t1->link);
+    t1->fire(t1);
+    turn();
+    T_EQ(v.mux.count, 0);
+}
+
 static void strangers_are_reset_within_bounds(void)
 {
     struct virtio_vsock_hdr to = {.dst_port = 1, .src_port = 2}, in;
@@ -494,7 +539,9 @@ T_MAIN(T_CASE(a_host_client_talks_to_the_guest), T_CASE(what_follows_the_greetin
        T_CASE(bad_greetings_are_dropped), T_CASE(a_refused_port_ends_the_stream),
        T_CASE(the_guest_reaches_a_host_socket), T_CASE(the_guests_credit_is_respected),
        T_CASE(a_guest_beyond_its_credit_is_cut_off), T_CASE(a_slow_client_gets_every_byte),
-       T_CASE(half_closed_streams_work), T_CASE(strangers_are_reset_within_bounds),
-       T_CASE(connections_are_bounded), T_CASE(the_reset_event_waits_for_a_buffer),
+       T_CASE(half_closed_streams_work), T_CASE(clients_that_half_close_leave_nothing),
+       T_CASE(a_guest_that_reads_nothing_holds_no_connection_for_ever),
+       T_CASE(strangers_are_reset_within_bounds), T_CASE(connections_are_bounded),
+       T_CASE(the_reset_event_waits_for_a_buffer),
        T_CASE(a_reset_on_a_vcpu_thread_leaves_the_rest_to_the_loop),
        T_CASE(ports_go_on_after_a_restore), T_CASE(lengths_that_lie_break_the_device))

@@ -76,6 +76,15 @@ static bool decode_exit(void)
     return ok;
 }
 
+static bool decode_process_exit(void)
+{
+    struct wire_exit e;
+    bool ok = wire_reply_process_exit(&frame, &e);
+    if (ok)
+        T_EQ(e.cause, WIRE_CAUSE_KILLED);
+    return ok;
+}
+
 static bool decode_kept(void)
 {
     struct wire_kept k;
@@ -141,7 +150,9 @@ static void the_end_of_a_command(void)
 {
     put_exit(1);
     check(WIRE_EXIT, WIRE_EXIT, decode_exit);
-    put_exit(2);
+    put_exit(WIRE_CAUSE_KILLED);
+    check(WIRE_PROCESS_EXIT, WIRE_PROCESS_EXIT, decode_process_exit);
+    put_exit(WIRE_CAUSE_KILLED + 1);
     frame.type = WIRE_EXIT;
     T_TRUE(!decodes(decode_exit, payload.len));
     buf_done(&payload);
@@ -170,6 +181,190 @@ static void files(void)
         T_TRUE(!decodes(decode_stat, payload.len));
         buf_done(&payload);
     }
+}
+
+static bool ended;
+
+static bool decode_process(void)
+{
+    struct wire_process p;
+    struct span word;
+    if (!wire_reply_process(&frame, &p))
+        return false;
+    T_EQ(p.id, 1ull << 40);
+    T_EQ(p.pid, 7);
+    expect_span(p.tag, "tag");
+    T_TRUE(wire_next_word(&p.argv, &word));
+    expect_span(word, "sh");
+    T_TRUE(wire_next_word(&p.argv, &word));
+    expect_span(word, "");
+    T_TRUE(!wire_next_word(&p.argv, &word));
+    expect_span(p.cwd, "/");
+    T_EQ(p.flags, WIRE_PROCESS_PTY);
+    T_EQ(p.started_ms, -1);
+    T_EQ(p.first_seq, 3);
+    T_EQ(p.next_seq, 4);
+    T_EQ(p.ended, ended);
+    T_EQ(p.exit.signal, ended ? 9 : 0);
+    return true;
+}
+
+static void put_process(uint32_t words, uint32_t is_ended)
+{
+    (void)buf_u64(&payload, 1ull << 40);
+    (void)buf_u32(&payload, 7);
+    wire_put_str(&payload, "tag");
+    (void)buf_u32(&payload, words);
+    wire_put_str(&payload, "sh");
+    wire_put_str(&payload, "");
+    wire_put_str(&payload, "/");
+    (void)buf_u32(&payload, WIRE_PROCESS_PTY);
+    (void)buf_u64(&payload, UINT64_MAX);
+    (void)buf_u64(&payload, 3);
+    (void)buf_u64(&payload, 4);
+    (void)buf_u32(&payload, is_ended);
+    if (is_ended == 1)
+        put_exit(WIRE_CAUSE_KILLED);
+    ended = is_ended == 1;
+}
+
+static void processes(void)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        put_process(2, i);
+        check(WIRE_PROCESS, WIRE_PROCESS, decode_process);
+    }
+    static const uint32_t wrong[] = {0, 1, 3, WIRE_MAX_LIST + 1, UINT32_MAX};
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        put_process(wrong[i], 0);
+        frame.type = WIRE_PROCESS;
+        T_TRUE(!decodes(decode_process, payload.len));
+        buf_done(&payload);
+    }
+}
+
+static bool decode_output(void)
+{
+    struct wire_output o;
+    bool ok = wire_reply_output(&frame, &o) && o.bytes.len == 2;
+    if (ok) {
+        T_EQ(o.seq, 5);
+        T_EQ(o.stream, WIRE_STREAM_PTY);
+        expect_span(o.bytes, "ab");
+    }
+    return ok;
+}
+
+static bool decode_gap(void)
+{
+    uint64_t next = 0;
+    bool ok = wire_reply_gap(&frame, &next);
+    T_EQ(next, ok ? 5 : next);
+    return ok;
+}
+
+static void output_of_processes(void)
+{
+    (void)buf_u64(&payload, 5);
+    (void)buf_u32(&payload, WIRE_STREAM_PTY);
+    (void)buf_append(&payload, "ab", 2);
+    check(WIRE_OUTPUT, WIRE_OUTPUT, decode_output);
+    (void)buf_u64(&payload, 5);
+    check(WIRE_GAP, WIRE_GAP, decode_gap);
+}
+
+static bool decode_info(void)
+{
+    struct wire_info i;
+    bool ok = wire_reply_info(&frame, &i);
+    if (ok) {
+        expect_span(i.stat.path, "/d/n");
+        T_EQ(i.uid, 1);
+        T_EQ(i.gid, 2);
+        expect_span(i.owner, "u");
+        expect_span(i.group, "g");
+        T_EQ(i.target_kind, WIRE_KIND_DIRECTORY);
+        expect_span(i.target, "/t");
+    }
+    return ok;
+}
+
+static bool decode_match(void)
+{
+    struct wire_match m;
+    bool ok = wire_reply_match(&frame, &m);
+    if (ok) {
+        expect_span(m.path, "/f");
+        T_EQ(m.line, 1);
+        T_EQ(m.column, 2);
+        expect_span(m.text, "x");
+    }
+    return ok;
+}
+
+static bool decode_replaced(void)
+{
+    struct wire_replaced r;
+    bool ok = wire_reply_replaced(&frame, &r);
+    if (ok) {
+        expect_span(r.path, "/f");
+        T_EQ(r.count, 3);
+    }
+    return ok;
+}
+
+static bool decode_found(void)
+{
+    struct wire_found f;
+    bool ok = wire_reply_found(&frame, &f);
+    if (ok) {
+        T_EQ(f.files, 1);
+        T_EQ(f.count, 2);
+        T_TRUE(f.cut);
+    }
+    return ok;
+}
+
+static bool decode_change(void)
+{
+    struct wire_changed ch;
+    bool ok = wire_reply_change(&frame, &ch);
+    if (ok) {
+        T_EQ(ch.what, WIRE_CHANGE_RENAME);
+        T_EQ(ch.kind, 0);
+        expect_span(ch.path, "a");
+        expect_span(ch.new_path, "b");
+    }
+    return ok;
+}
+
+static void trees_of_files(void)
+{
+    put_stat(WIRE_KIND_SYMLINK);
+    (void)buf_u32(&payload, 1);
+    (void)buf_u32(&payload, 2);
+    wire_put_str(&payload, "u");
+    wire_put_str(&payload, "g");
+    (void)buf_u32(&payload, WIRE_KIND_DIRECTORY);
+    wire_put_str(&payload, "/t");
+    check(WIRE_INFO, WIRE_INFO, decode_info);
+    wire_put_str(&payload, "/f");
+    (void)buf_u64(&payload, 1);
+    (void)buf_u64(&payload, 2);
+    wire_put_str(&payload, "x");
+    check(WIRE_MATCH, WIRE_MATCH, decode_match);
+    wire_put_str(&payload, "/f");
+    (void)buf_u64(&payload, 3);
+    check(WIRE_REPLACED, WIRE_REPLACED, decode_replaced);
+    (void)buf_u64(&payload, 1);
+    (void)buf_u64(&payload, 2);
+    (void)buf_u32(&payload, 1);
+    check(WIRE_FOUND, WIRE_FOUND, decode_found);
+    (void)buf_u32(&payload, WIRE_CHANGE_RENAME);
+    (void)buf_u32(&payload, 0);
+    wire_put_str(&payload, "a");
+    wire_put_str(&payload, "b");
+    check(WIRE_CHANGE, WIRE_CHANGE, decode_change);
 }
 
 static bool decode_stream(void)
@@ -331,5 +526,6 @@ static void errors_of_the_agent(void)
     buf_done(&b);
 }
 
-T_MAIN(T_CASE(small_replies), T_CASE(the_end_of_a_command), T_CASE(files), T_CASE(code),
-       T_CASE(the_end_of_code), T_CASE(contexts), T_CASE(failures), T_CASE(errors_of_the_agent))
+T_MAIN(T_CASE(small_replies), T_CASE(the_end_of_a_command), T_CASE(files), T_CASE(trees_of_files),
+       T_CASE(processes), T_CASE(output_of_processes), T_CASE(code), T_CASE(the_end_of_code),
+       T_CASE(contexts), T_CASE(failures), T_CASE(errors_of_the_agent))

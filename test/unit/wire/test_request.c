@@ -168,6 +168,146 @@ static void the_end_of_a_write(void)
     over();
 }
 
+static void files_as_a_whole(void)
+{
+    struct buf b = {0};
+    wire_request_info(&b, "/f");
+    agent_parses(&b, WIRE_INFO_PATH);
+    T_STR(got.path, "/f");
+    over();
+    wire_request_move(&b, "/f", "/g", WIRE_TO_OVERWRITE);
+    agent_parses(&b, WIRE_MOVE);
+    T_STR(got.path, "/f");
+    T_STR(got.to, "/g");
+    T_EQ(got.flags, WIRE_TO_OVERWRITE);
+    over();
+    wire_request_copy(&b, "/f", "/g", WIRE_TO_RECURSIVE);
+    agent_parses(&b, WIRE_COPY);
+    T_STR(got.to, "/g");
+    T_EQ(got.flags, WIRE_TO_RECURSIVE);
+    over();
+    wire_request_chmod(&b, "/f", 0600, WIRE_TREE_RECURSIVE);
+    agent_parses(&b, WIRE_CHMOD);
+    T_EQ(got.mode, 0600);
+    T_EQ(got.flags, WIRE_TREE_RECURSIVE);
+    over();
+    wire_request_chown(&b, "/f", "user", "7", 0);
+    agent_parses(&b, WIRE_CHOWN);
+    T_STR(got.user, "user");
+    T_STR(got.group, "7");
+    over();
+    wire_request_watch(&b, "/d", WIRE_TREE_RECURSIVE);
+    agent_parses(&b, WIRE_WATCH);
+    T_EQ(got.flags, WIRE_TREE_RECURSIVE);
+    over();
+}
+
+static void searches(void)
+{
+    const struct wire_find_params p = {.path = "/d",
+                                       .pattern = "a.*b",
+                                       .glob = "*.c",
+                                       .replacement = "$1",
+                                       .flags = WIRE_FIND_REGEX,
+                                       .depth = 3,
+                                       .matches = 9};
+    struct buf b = {0};
+    wire_request_find(&b, &p);
+    agent_parses(&b, WIRE_FIND);
+    T_STR(got.path, "/d");
+    T_STR(got.pattern, "a.*b");
+    T_STR(got.glob, "*.c");
+    T_EQ(got.flags, WIRE_FIND_REGEX);
+    T_EQ(got.depth, 3);
+    T_EQ(got.max, 9);
+    over();
+    wire_request_replace(&b, &p);
+    agent_parses(&b, WIRE_REPLACE);
+    T_STR(got.pattern, "a.*b");
+    T_STR(got.replacement, "$1");
+    T_STR(got.glob, "*.c");
+    T_EQ(got.depth, 3);
+    over();
+}
+
+static void the_start_of_a_process(void)
+{
+    struct buf b = {0};
+    wire_request_start(
+        &b, &(struct wire_start_params){
+                .run = {.command = "sh", .args = args, .cwd = "/tmp", .env = env, .timeout_ms = 5},
+                .tag = "t",
+                .has_stdin = true,
+                .has_terminal = true,
+                .columns = 80,
+                .rows = 24,
+                .keep = 9});
+    agent_parses(&b, WIRE_PROCESS_START);
+    T_EQ(got.flags, WIRE_EXEC_STDIN | WIRE_PROCESS_PTY);
+    T_EQ(got.timeout_ms, 5);
+    T_STR(got.cwd, "/tmp");
+    T_STR(got.tag, "t");
+    T_STR(got.argv[0], "sh");
+    T_STR(got.argv[2], "print(1)");
+    expect_env(got.env);
+    T_EQ(got.columns, 80);
+    T_EQ(got.rows, 24);
+    T_EQ(got.keep, 9);
+    over();
+    wire_request_start(&b, &(struct wire_start_params){.run = {.command = "a | b"}});
+    agent_parses(&b, WIRE_PROCESS_START);
+    T_EQ(got.flags, WIRE_EXEC_SHELL);
+    T_STR(got.tag, "");
+    over();
+}
+
+static void processes(void)
+{
+    const struct wire_which which = {.id = 1ull << 40, .pid = 7, .tag = "t"};
+    struct buf b = {0};
+    wire_request_process_list(&b);
+    agent_parses(&b, WIRE_PROCESS_LIST);
+    over();
+    wire_request_process_attach(&b, &which, WIRE_SEQ_NOW, WIRE_ATTACH_OWN);
+    agent_parses(&b, WIRE_PROCESS_ATTACH);
+    T_EQ(got.id, 1ull << 40);
+    T_EQ(got.pid, 7);
+    T_STR(got.tag, "t");
+    T_EQ(got.seq, WIRE_SEQ_NOW);
+    T_EQ(got.flags, WIRE_ATTACH_OWN);
+    over();
+    wire_request_process_input(&b, &which, WIRE_INPUT_EOF, "a\0b", 3);
+    take(&b, false);
+    const char *why = NULL;
+    T_EQ(request_parse(&frame, &got, &why), 0);
+    T_EQ(got.data.len, 3);
+    T_EQ(memcmp(got.data.data, "a\0b", 3), 0);
+    T_EQ(got.flags, WIRE_INPUT_EOF);
+    over();
+    wire_request_process_signal(&b, &which, 9, WIRE_SCOPE_TREE);
+    agent_parses(&b, WIRE_PROCESS_SIGNAL);
+    T_EQ(got.signal, 9);
+    T_EQ(got.scope, WIRE_SCOPE_TREE);
+    over();
+    wire_request_process_resize(&b, &which, 100, 50);
+    agent_parses(&b, WIRE_PROCESS_RESIZE);
+    T_EQ(got.columns, 100);
+    T_EQ(got.rows, 50);
+    over();
+    wire_request_process_forget(&b, &which);
+    agent_parses(&b, WIRE_PROCESS_FORGET);
+    T_EQ(got.pid, 7);
+    over();
+    wire_request_resize(&b, 100, 50);
+    take(&b, false);
+    T_EQ(frame.type, WIRE_RESIZE);
+    struct cursor c = cursor_on(frame.payload, frame.len);
+    T_EQ(cursor_u32(&c), 100);
+    T_EQ(cursor_u32(&c), 50);
+    T_TRUE(cursor_end(&c));
+    over();
+}
+
 static void a_port(void)
 {
     struct buf b = {0};
@@ -221,6 +361,26 @@ static void contexts_and_code(void)
     c = cursor_on(frame.payload, frame.len);
     expect_str(&c, "j");
     T_TRUE(cursor_end(&c));
+    over();
+}
+
+static void acts_on_contexts(void)
+{
+    struct buf b = {0};
+    wire_request_context_list(&b);
+    wire_request_context_interrupt(&b, "i", "");
+    wire_request_context_restart(&b, "", "bash");
+    take(&b, true);
+    T_EQ(frame.type, WIRE_CONTEXT_LIST);
+    T_EQ(frame.len, 0);
+    for (int i = 0; i < 2; i++) {
+        take(&b, i == 0);
+        T_EQ(frame.type, i == 0 ? WIRE_CONTEXT_INTERRUPT : WIRE_CONTEXT_RESTART);
+        struct cursor c = cursor_on(frame.payload, frame.len);
+        expect_str(&c, i == 0 ? "i" : "");
+        expect_str(&c, i == 0 ? "" : "bash");
+        T_TRUE(cursor_end(&c));
+    }
     over();
 }
 
@@ -283,5 +443,7 @@ static void no_memory_is_no_request(void)
 }
 
 T_MAIN(T_CASE(a_program), T_CASE(a_line_for_the_shell), T_CASE(the_start_of_a_sandbox),
-       T_CASE(files), T_CASE(the_end_of_a_write), T_CASE(a_port), T_CASE(contexts_and_code),
-       T_CASE(keys), T_CASE(a_later_timeout), T_CASE(no_memory_is_no_request))
+       T_CASE(files), T_CASE(files_as_a_whole), T_CASE(searches), T_CASE(the_start_of_a_process),
+       T_CASE(processes), T_CASE(acts_on_contexts), T_CASE(the_end_of_a_write), T_CASE(a_port),
+       T_CASE(contexts_and_code), T_CASE(keys), T_CASE(a_later_timeout),
+       T_CASE(no_memory_is_no_request))

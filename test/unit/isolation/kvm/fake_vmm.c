@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -24,6 +25,7 @@
 static const char *dir, *template_dir = "", *mode = "good";
 static char *cgroups;
 static bool restore;
+static int exits;            /* told, when it does not end by that */
 static int refused_connects; /* of vsock.sock, so far */
 static struct pollfd fds[2 + 2 * CLIENTS];
 static struct wire_reader readers[CLIENTS];
@@ -89,6 +91,8 @@ static void greet(int fd)
 static void answer(int fd, unsigned int type, const int *files, int n_files)
 {
     static const uint64_t stats[9] = {1, 4096, 8192, 3, 4, 5, 6, 7, 8};
+    if (is("silent-stats") && type == CTL_STATS)
+        return;
     if (is("error-reply") && type == CTL_SNAPSHOT) {
         struct buf b = {0};
         (void)buf_u32(&b, ENOSPC);
@@ -177,14 +181,17 @@ static void run(void)
     sigset_t none;
     (void)sigemptyset(&none);
     for (;;) {
-        (void)ppoll(fds, ARRAY_SIZE(fds), NULL, &none);
+        const struct timespec often = {.tv_nsec = 50 * 1000000};
+        (void)ppoll(fds, ARRAY_SIZE(fds), exits > 0 ? &often : NULL, &none);
         for (int i = 0; i < CLIENTS && (panic || nonsense); i++) {
             if (fds[2 + i].fd >= 0 && panic)
                 tell_exited(fds[2 + i].fd, CTL_EXIT_PANIC, "sysrq triggered crash");
             else if (fds[2 + i].fd >= 0)
                 reply(fds[2 + i].fd, CTL_OK, NULL, 0); /* nobody asked */
         }
-        if (panic)
+        exits += panic;
+        /* Says that it has ended, again and again, and lives. */
+        if (panic && (!is("exits-for-ever") || exits > 100))
             _exit(CTL_EXIT_STATUS + CTL_EXIT_PANIC);
         nonsense = 0;
         for (int i = 0; i < CLIENTS; i++) {
@@ -234,6 +241,20 @@ static void enter_cgroups(void)
     }
 }
 
+static int hand_over(pid_t pid)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } ctl = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    struct iovec iov = {"r", 1};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = sizeof(ctl.space)};
+    int pidfd = is("no-pidfd") ? open("/dev/null", O_RDONLY | O_CLOEXEC) : pidfd_open(pid, 0);
+    memcpy(CMSG_DATA(&ctl.header), &pidfd, sizeof(pidfd));
+    return sendmsg(STDIN_FILENO, &msg, MSG_NOSIGNAL) == 1 ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     int ready[2];
@@ -247,6 +268,10 @@ int main(int argc, char **argv)
         return 3;
     if (is("no-pid")) {
         printf("hello\n");
+        return 0;
+    }
+    if (is("names-a-stranger")) {
+        printf("%d\n", (int)getppid());
         return 0;
     }
     if (is("refuse-restore") && restore) {
@@ -278,6 +303,6 @@ int main(int argc, char **argv)
     (void)close(ready[1]);
     if (read(ready[0], &byte, 1) != 1)
         return 1;
-    printf("%d\n", (int)pid);
-    return 0;
+    printf("%d\n", is("names-another") ? (int)getppid() : (int)pid);
+    return hand_over(pid);
 }

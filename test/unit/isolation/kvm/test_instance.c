@@ -133,6 +133,17 @@ static void starts_and_stops(void)
     traces_equal(before);
 }
 
+/* What it prints is not believed: the process is the one that was handed over. */
+static void the_process_is_the_one_handed_over(void)
+{
+    struct traces before = traces_now();
+    struct t_instance b;
+    t_instance_run(&b, 1, "names-another");
+    T_TRUE(b.instance->handle.pid > 1 && b.instance->handle.pid != getpid());
+    t_instance_stop(&b);
+    traces_equal(before);
+}
+
 static void start_fails(void)
 {
     static const struct {
@@ -141,6 +152,8 @@ static void start_fails(void)
         {"die-start", "there is no such thing"},
         {"die-silent", "corral-vmm ended with status 3"},
         {"no-pid", "corral-vmm ended with status 0"},
+        {"names-a-stranger", "corral-vmm ended with status 0"},
+        {"no-pidfd", "corral-vmm ended with status 0"},
         {"no-ctl", "the VMM's control socket: No such file or directory"},
         {"bad-hello", "the VMM's control connection: Protocol error"},
         {"bad-frame", "the VMM's control connection: Protocol error"},
@@ -226,6 +239,9 @@ static void ends_are_told(void)
     t_instance_run(&b, 1, "good");
     T_EQ(kill(b.instance->handle.pid, SIGUSR2), 0);
     ends_within_a_second(&b, "the VMM's control connection: Protocol error");
+    t_instance_run(&b, 1, "exits-for-ever");
+    T_EQ(kill(b.instance->handle.pid, SIGUSR1), 0);
+    ends_within_a_second(&b, "the guest's kernel panicked: sysrq triggered crash");
     T_EQ(other.exited, 0);
     t_instance_stop(&other);
     traces_equal(before);
@@ -333,6 +349,28 @@ static void operations_fail(void)
         t_instance_stop(&b);
         traces_equal(before);
     }
+}
+
+/* One that is slow to tell its figures is asked once, and can be asked for other things. */
+static void late_figures_end_nothing(void)
+{
+    struct traces before = traces_now();
+    struct instance_stats stats;
+    struct t_instance b;
+    t_instance_run(&b, 1, "silent-stats");
+    const struct kvm_ctl *c = &container_of(b.instance, struct kvm_instance, base)->ctl;
+    for (int i = 0; i < 4; i++) {
+        give_time(600);
+        T_EQ(instance_stats(b.instance, &stats), 0);
+        T_EQ(c->n_pending, 1);
+    }
+    T_TRUE(!uv_is_active((const uv_handle_t *)&c->timer));
+    T_EQ(instance_pause(b.instance, on_done), 0);
+    T_EQ(uv_timer_get_due_in(&c->timer) > 20000, 1); /* the pause has its own */
+    give_time(50);
+    T_EQ(b.exited, 0);
+    t_instance_stop(&b);
+    traces_equal(before);
 }
 
 static void stop_during_operation(void)
@@ -481,8 +519,9 @@ static void tear_down(void)
     T_EQ(rmtree(state_dir), 0);
 }
 
-T_MAIN(T_CASE(set_up), T_CASE(refuses), T_CASE(starts_and_stops), T_CASE(start_fails),
-       T_CASE(late_agents), T_CASE(stops_in_every_state), T_CASE(ends_are_told),
-       T_CASE(boots_without_snapshot), T_CASE(operations), T_CASE(operations_fail),
+T_MAIN(T_CASE(set_up), T_CASE(refuses), T_CASE(starts_and_stops),
+       T_CASE(the_process_is_the_one_handed_over), T_CASE(start_fails), T_CASE(late_agents),
+       T_CASE(stops_in_every_state), T_CASE(ends_are_told), T_CASE(boots_without_snapshot),
+       T_CASE(operations), T_CASE(operations_fail), T_CASE(late_figures_end_nothing),
        T_CASE(stop_during_operation), T_CASE(adoption), T_CASE(sweeping), T_CASE(sweeping_builds),
        T_CASE(many_at_once), T_CASE(tear_down))

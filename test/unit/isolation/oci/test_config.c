@@ -19,6 +19,7 @@ static char *const good_args[] = {"id=" ID,
                                   "vcpus=2",
                                   "memory_mb=512",
                                   "pids_max=99",
+                                  "network=0",
                                   "parent=7",
                                   NULL};
 
@@ -53,7 +54,7 @@ static void bad_arguments(void)
                {6, "vcpus=two"},
                {7, "memory_mb=-1"},
                {8, "pids_max=4294967296"},
-               {9, ""}};
+               {10, ""}};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         char *args[ARRAY_SIZE(good_args)];
         struct oci_spec spec = {0};
@@ -111,6 +112,7 @@ static void walls(void)
 {
     cleanup_json json *j = config(true);
     T_STR(at(j, "root.path")->valuestring, "/s/sandboxes/" ID "/rootfs");
+    T_EQ(at(j, "process.oomScoreAdj")->valuedouble, 100); /* above the server's, below users' */
     T_STR(at(j, "hostname")->valuestring, "0a1b2c3d");
     T_STR(at(j, "linux.cgroupsPath")->valuestring, "/corral-" ID);
     T_TRUE(cJSON_IsTrue(at(j, "process.noNewPrivileges")));

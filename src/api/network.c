@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* network.c - what a sandbox may reach: the policy of a create, reading and replacing it, events.
+ */
+#include "network/network.h"
+
+#include <string.h>
+
+#include "api/api.h"
+#include "api/network.h"
+
+static int network_none(struct error *err)
+{
+    return error_set(err, ERROR_INVALID_STATE, "This server gives sandboxes no network");
+}
+
+/* `internet_access`: false is the default `deny`, true says nothing. */
+static int network_internet(const struct api_call *call, struct network_policy *policy,
+                            bool *ret_said, struct error *err)
+{
+    bool access = true;
+    int rv = json_get_bool(call->body, "internet_access", true, &access, err);
+    if (rv < 0 || access)
+        return rv;
+    if (policy->otherwise == EGRESS_PUBLIC)
+        return error_set(err, ERROR_INVALID_ARGUMENT,
+                         "Field 'internet_access' is false and the policy's default is 'public'");
+    policy->otherwise = EGRESS_DENY;
+    *ret_said = true;
+    return 0;
+}
+
+int api_network_parse(struct api_call *call, struct buf *text, const char **ret, struct error *err)
+{
+    struct network_policy policy;
+    const json *given = NULL;
+    struct jsonw w = {.out = text};
+    network_policy_init(&policy);
+    int rv = json_get_object(call->body, "network", &given, err);
+    if (rv < 0)
+        return rv;
+    if (given != NULL && call->api->network == NULL)
+        return network_none(err);
+    if (given != NULL)
+        rv = network_policy_read(given, &policy, err);
+    bool said = given != NULL;
+    if (rv == 0)
+        rv = network_internet(call, &policy, &said, err);
+    if (rv == 0 && said) {
+        network_policy_print(&w, &policy, 0);
+        *ret = buf_cstr(text);
+        if (*ret == NULL)
+            rv = error_set(err, ERROR_INTERNAL, "Out of memory");
+    }
+    network_policy_done(&policy);
+    return rv;
+}
+
+static void network_reply(struct api_call *call)
+{
+    const struct sandbox *sb = call->sandbox;
+    struct network_policy policy;
+    struct error err;
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    network_policy_init(&policy);
+    int rv = sb->owner.network != NULL ? network_policy_parse(sb->owner.network, &policy, &err) : 0;
+    if (rv < 0) {
+        api_fail(call, &err);
+        return;
+    }
+    network_policy_print(&w, &policy, network_default(call->api->network));
+    network_policy_done(&policy);
+    api_reply(call, 200, &body);
+}
+
+static bool network_exists(struct api_call *call)
+{
+    struct error err;
+    if (call->api->network != NULL)
+        return true;
+    (void)network_none(&err);
+    api_fail(call, &err);
+    return false;
+}
+
+void api_network_get(struct api_call *call)
+{
+    if (network_exists(call))
+        network_reply(call);
+}
+
+void api_network_put(struct api_call *call)
+{
+    struct network_policy policy;
+    struct error err;
+    if (!network_exists(call))
+        return;
+    int rv = network_policy_read(call->body, &policy, &err);
+    if (rv == 0 && sandbox_set_network(call->sandbox, &policy) < 0)
+        rv = error_set(&err, ERROR_INTERNAL, "Out of memory");
+    if (rv < 0)
+        api_fail(call, &err);
+    else
+        api_when_committed(call, network_reply);
+}
+
+void api_network_events(struct api_call *call)
+{
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    network_events_print(&w, &call->sandbox->net.events);
+    api_reply(call, 200, &body);
+}

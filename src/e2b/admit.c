@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * admit.c - who may ask a sandbox: the holder of its token, of a signed URL, or of a way to its
+ * port.
+ *
+ * The token stands for the sandbox's account: the request may do in this sandbox what its owner
+ * may. Requests are not counted against a rate, since clients take a 429 here as a failure.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/timefmt.h"
+#include "e2b/internal.h"
+#include "e2b/signature.h"
+
+static const char *admit_header(struct api_call *call, const char *name)
+{
+    const struct http_str *header = http_header(call->req, name);
+    return header != NULL ? header->data : "";
+}
+
+/* The running sandbox of the request, whose owner the request now stands for. */
+static struct sandbox *admit_sandbox(struct api_call *call, struct error *err)
+{
+    struct sandbox *sb = sandbox_table_find(call->api->sandboxes, call->params[0]);
+    if (sb == NULL || !sandbox_is_running(sb)) {
+        error_set(err, ERROR_SANDBOX_GONE, "The sandbox was not found");
+        return NULL;
+    }
+    call->principal.scopes = SCOPE_READ | SCOPE_RUN;
+    (void)snprintf(call->principal.account, sizeof(call->principal.account), "%s",
+                   sb->owner.account);
+    return sb;
+}
+
+static bool admit_token(struct api_call *call, const char *purpose, const char *header)
+{
+    return grant_check(&call->api->e2b->grant_key, purpose, call->params[0],
+                       admit_header(call, header));
+}
+
+int e2b_admit_envd(struct api_call *call, struct error *err)
+{
+    if (admit_sandbox(call, err) == NULL)
+        return -ENOENT;
+    if (strcmp(call->route->pattern, "/health") == 0 ||
+        admit_token(call, E2B_TOKEN_ENVD, "X-Access-Token"))
+        return 0;
+    return error_set(err, ERROR_UNAUTHORIZED, "The access token is missing or wrong");
+}
+
+/* The sandbox whose token has signed a URL that names none. */
+struct admit_search {
+    struct api_call *call;
+    const struct signed_url *url;
+};
+
+static bool admit_signed(void *ctx, const struct sandbox *sb)
+{
+    struct admit_search *s = ctx;
+    char token[GRANT_TOKEN_SIZE];
+    if (sb->phase != SANDBOX_RUNNING)
+        return false;
+    grant_token(&s->call->api->e2b->grant_key, E2B_TOKEN_ENVD, sb->id, token);
+    if (!signature_matches(s->url, token))
+        return false;
+    s->call->params[0] = arena_strndup(&s->call->req->arena, sb->id, strlen(sb->id));
+    return s->call->params[0] != NULL;
+}
+
+static int admit_signature(struct api_call *call, const struct signed_url *url, struct error *err)
+{
+    char token[GRANT_TOKEN_SIZE];
+    struct admit_search search = {.call = call, .url = url};
+    bool named = call->params[0] != NULL && call->params[0][0] != '\0';
+    bool matches;
+    if (named) {
+        grant_token(&call->api->e2b->grant_key, E2B_TOKEN_ENVD, call->params[0], token);
+        matches = signature_matches(url, token);
+    } else {
+        matches = sandbox_table_search(call->api->sandboxes, admit_signed, &search);
+    }
+    if (!matches)
+        return error_set(err, ERROR_UNAUTHORIZED, "The signature is wrong");
+    if (signature_expired(url, time_now_ms() / 1000))
+        return error_set(err, ERROR_UNAUTHORIZED, "The signature has expired");
+    return admit_sandbox(call, err) != NULL ? 0 : -ENOENT;
+}
+
+int e2b_admit_files(struct api_call *call, struct error *err)
+{
+    const struct signed_url url = {
+        .path = e2b_query(call->req, "path"),
+        .username = e2b_query(call->req, "username"),
+        .signature = e2b_query(call->req, "signature"),
+        .expiration = e2b_query(call->req, "signature_expiration"),
+        .write = call->req->method == METHOD_POST,
+    };
+    return url.signature != NULL ? admit_signature(call, &url, err) : e2b_admit_envd(call, err);
+}
+
+/* Requests about contexts carry the second token only. */
+int e2b_admit_code(struct api_call *call, struct error *err)
+{
+    if (admit_sandbox(call, err) == NULL)
+        return -ENOENT;
+    if (strcmp(call->route->pattern, "/health") == 0 ||
+        admit_token(call, E2B_TOKEN_TRAFFIC, "E2B-Traffic-Access-Token") ||
+        admit_token(call, E2B_TOKEN_ENVD, "X-Access-Token"))
+        return 0;
+    return error_set(err, ERROR_UNAUTHORIZED, "The access token is missing or wrong");
+}
+
+/* The address of a port is its secret, as everywhere on this server. */
+int e2b_admit_port(struct api_call *call, struct error *err)
+{
+    return admit_sandbox(call, err) != NULL ? 0 : -ENOENT;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal.h - what the files of this folder share. */
+#ifndef CORRAL_E2B_INTERNAL_H
+#define CORRAL_E2B_INTERNAL_H
+
+#include "e2b/e2b.h"
+#include "wire/reply.h"
+#include "wire/request.h"
+
+#define E2B_ENVD_PORT    49983
+#define E2B_CODE_PORT    49999
+#define E2B_ENVD_VERSION "0.6.1" /* what clients may try: all but stored metadata of files */
+#define E2B_MAX_FRAME    (1u << 20)
+
+/* Purposes of tokens. */
+#define E2B_TOKEN_ENVD    "envd"
+#define E2B_TOKEN_TRAFFIC "traffic"
+
+/* A request of one plane; `n` routes in the manner of the API's. */
+struct e2b_plane {
+    const struct api_route *routes;
+    size_t n;
+    const struct api_surface *surface;
+};
+
+extern const struct e2b_plane e2b_control_plane, e2b_files_plane, e2b_unary_plane, e2b_stream_plane,
+    e2b_code_plane;
+extern const struct api_surface e2b_port_surface;
+extern const struct api_route e2b_raw_upload_route; /* of a body that is the file itself */
+
+/* --- admit.c: who may ask, each for one surface --- */
+
+int e2b_admit_envd(struct api_call *call, struct error *err);
+int e2b_admit_files(struct api_call *call, struct error *err);
+int e2b_admit_code(struct api_call *call, struct error *err);
+int e2b_admit_port(struct api_call *call, struct error *err);
+
+/* --- answer.c --- */
+
+/* How an error reads, each for one surface. */
+void e2b_fail_control(struct api_call *call, const struct error *err);
+void e2b_fail_data(struct api_call *call, const struct error *err);
+void e2b_fail_unary(struct api_call *call, const struct error *err);
+void e2b_fail_stream(struct api_call *call, const struct error *err);
+void e2b_fail_code(struct api_call *call, const struct error *err);
+/* Answers without a body, and with an empty object. */
+void e2b_reply_nothing(struct api_call *call);
+void e2b_reply_empty(struct api_call *call);
+void e2b_unsupported(struct api_call *call);
+
+/* What a sandbox uses, under the names of one plane. False: the request has its answer, and the
+ * buffer is released. */
+struct e2b_usage_names {
+    const char *cpus, *cpu, *memory, *memory_used, *disk_used, *disk;
+};
+bool e2b_write_usage(struct api_call *call, struct jsonw *w, const struct e2b_usage_names *names);
+
+/* A parameter of the query as forms have it: "+" is a space. In the arena; NULL when absent. */
+const char *e2b_query(struct http_request *req, const char *name);
+/* The absolute path for one of a client; "~" is the home. In the arena; NULL with `err` filled. */
+const char *e2b_path(struct api_call *call, const char *path, struct error *err);
+
+/* --- step.c: a question to the agent with one reply --- */
+
+/* Sends `request` (taken over) and calls `then` with the reply, or with NULL and the error. The
+ * call may be answered in it, or asked another question. */
+void e2b_step(struct api_call *call, struct buf *request, enum error_code not_found,
+              void (*then)(struct api_call *call, const struct wire_frame *frame,
+                           const struct error *err));
+/* For `then`: OK is answered with an empty object. */
+void e2b_step_done(struct api_call *call, const struct wire_frame *frame, const struct error *err);
+/* For `then`: answers with the error, or that the reply is malformed. */
+void e2b_step_failed(struct api_call *call, const struct error *err);
+
+/* --- network.c --- */
+
+/* As api_network_parse. */
+int e2b_network_parse(struct api_call *call, struct buf *text, const char **ret, struct error *err);
+void e2b_network_put(struct api_call *call);
+
+/* --- watcher.c --- */
+
+void e2b_watcher_create(struct api_call *call);
+void e2b_watcher_events(struct api_call *call);
+void e2b_watcher_remove(struct api_call *call);
+/* Path and flags of a request to watch; false: the request has its answer. */
+bool e2b_watch_request(struct api_call *call, struct buf *request);
+/* --- handlers, by file --- */
+
+void e2b_process_start(struct api_call *call);
+void e2b_process_connect(struct api_call *call);
+void e2b_process_list(struct api_call *call);
+void e2b_process_input(struct api_call *call);
+void e2b_process_close_stdin(struct api_call *call);
+void e2b_process_update(struct api_call *call);
+void e2b_process_signal(struct api_call *call);
+/* The process that an object of a request names. */
+int e2b_which(const json *from, struct wire_which *ret, struct error *err);
+/* The bytes of `input`, for a pipe or a terminal. */
+int e2b_input(const json *from, struct buf *ret, struct error *err);
+void e2b_input_stream(struct api_call *call);
+void e2b_input_stream_data(struct api_call *call, const uint8_t *data, size_t len);
+void e2b_input_stream_end(struct api_call *call);
+void e2b_watch_dir(struct api_call *call);
+
+/* The message of a stream's request becomes `body`; false: the request has its answer. */
+bool e2b_take_message(struct api_call *call);
+
+#endif

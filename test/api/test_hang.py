@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A sandbox that hangs: time-outs hold, and the sandbox says what is wrong."""
+import os
+import signal
+import time
+import unittest
+
+from corraltest import ISOLATION, SandboxTest, not_emulated, wait_until
+
+
+@not_emulated("processes of a container are stopped from this host")
+@unittest.skipIf(ISOLATION == "kvm", "a guest's processes are not this host's")
+class Hang(SandboxTest):
+    options = ("--pool-size", "0")
+
+    def stop(self, box, word):
+        """Stops the processes of the sandbox whose command line holds `word`."""
+        found = []
+        for name in os.listdir("/proc"):
+            try:
+                with open(f"/proc/{name}/cgroup", encoding="utf-8") as file:
+                    ours = box in file.read()
+                with open(f"/proc/{name}/cmdline", "rb") as file:
+                    ours = ours and word in file.read()
+            except (OSError, ValueError):
+                continue
+            if ours:
+                found.append(int(name))
+        self.assertTrue(found, word)
+        for pid in found:
+            os.kill(pid, signal.SIGSTOP)
+            self.addCleanup(self.resume, pid)
+
+    @staticmethod
+    def resume(pid):
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+
+    def reason(self, box):
+        """What is wrong with the sandbox; None: nothing."""
+        return self.api.get(f"/sandboxes/{box}").headers["X-Corral-Reason"]
+
+    def test_a_stopped_bridge(self):
+        box = self.create()
+        self.assertEqual(self.api.code(box, "1+1", timeout=60)["error"], None)
+        self.assertIsNone(self.reason(box))
+        self.stop(box, b"bridge.py")
+        begun = time.monotonic()
+        answer = self.api.post(f"/sandboxes/{box}/code/run", {"code": "1", "timeout": 5})
+        taken = time.monotonic() - begun
+        self.assert_error(answer, 408, "timeout")
+        print(f"note code with a time-out of 5 s on a stopped bridge: {taken:.1f} s")
+        self.assertLess(taken, 20)
+        self.assertIn("bridge", answer.headers["X-Corral-Reason"])
+        self.assertIn("bridge", self.reason(box))
+        self.assertEqual(self.api.run(box, "echo a")["stdout"], "a\n")
+
+    def test_a_stopped_agent(self):
+        box = self.create()
+        self.stop(box, b"corral-agent")
+        begun = time.monotonic()
+        answer = self.api.post(f"/sandboxes/{box}/commands/run", {"command": "true", "timeout": 5000})
+        print(f"note a command on a stopped agent: {time.monotonic() - begun:.1f} s")
+        self.assertIn(answer.status, (408, 500))
+        self.assertLess(time.monotonic() - begun, 30)
+        wait_until(lambda: "agent" in (self.reason(box) or ""), 25, "it says what is wrong")
+        wait_until(lambda: self.api.get(f"/sandboxes/{box}").json["status"] == "failed", 90,
+                   "the sandbox is ended")
+        print(f"note a stopped agent is ended after {time.monotonic() - begun:.0f} s")
+        self.assertIn("agent", self.reason(box))

@@ -1,0 +1,599 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The official Python packages of E2B against a server: what their users write, unchanged.
+
+The suite installs the packages into an environment of its own (CORRAL_TEST_SDK names it).
+"""
+import asyncio
+import concurrent.futures
+import datetime
+import http.client
+import io
+import os
+import sys
+import time
+import urllib.parse
+import urllib.request
+import zlib
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "api"))
+
+from corraltest import ApiTest, patience  # noqa: E402
+
+import e2b  # noqa: E402
+from e2b_code_interpreter import AsyncSandbox, Sandbox  # noqa: E402
+
+KEYS = ("E2B_API_URL", "E2B_SANDBOX_URL", "E2B_API_KEY")
+PAIRS = {"who": "ü & y=1+2", "b b": "x/z"}
+
+
+class SdkTest(ApiTest):
+    build = "release"
+    options = ("--pool-size", "1")
+
+    @classmethod
+    def prepare(cls):
+        base = f"http://127.0.0.1:{cls.server.port}"
+        os.environ.update(dict(zip(KEYS, (base, base, cls.server.key))))
+
+    def make(self, kind=Sandbox, **options):
+        sandbox = kind.create(**{"timeout": 300, **options})
+        self.addCleanup(sandbox.kill)
+        return sandbox
+
+    def raw(self, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+
+class TestControl(SdkTest):
+    def test_create_has_id_token_and_state(self):
+        sandbox = self.make()
+        self.assertRegex(sandbox.sandbox_id, "^[0-9a-f-]{36}$")
+        self.assertTrue(sandbox.is_running())
+        info = sandbox.get_info()
+        self.assertEqual(info.state, e2b.SandboxState.RUNNING)
+        self.assertEqual(info.sandbox_id, sandbox.sandbox_id)
+        self.assertAlmostEqual((info.end_at - info.started_at).total_seconds(), 300, delta=5)
+        self.assertGreater(info.memory_mb, 0)
+
+    def test_keys_have_the_form_that_clients_check(self):
+        self.assertRegex(self.server.key, "^e2b_[0-9a-f]{40}$")
+
+    def test_wrong_key(self):
+        with self.assertRaises(e2b.AuthenticationException):
+            Sandbox.create(api_key="e2b_" + "0" * 40)
+        status, body = self.raw("GET", "/v2/sandboxes", headers={"X-API-KEY": "e2b_00"})
+        self.assertEqual(status, 401)
+        self.assertIn(b'"code":401', body)
+
+    def test_unknown_template(self):
+        with self.assertRaises(e2b.SandboxException) as caught:
+            Sandbox.create(template="no-such-template")
+        self.assertIn("404", str(caught.exception))
+
+    def test_list_by_metadata_state_and_pages(self):
+        first = self.make(metadata=PAIRS)
+        second = self.make(metadata={"who": PAIRS["who"]})
+        pages = Sandbox.list(query=e2b.SandboxQuery(metadata=PAIRS))
+        self.assertEqual([s.sandbox_id for s in pages.next_items()], [first.sandbox_id])
+        self.assertFalse(pages.has_next)
+        found, pages = [], Sandbox.list(
+            query=e2b.SandboxQuery(metadata={"who": PAIRS["who"]}), limit=1)
+        while pages.has_next:
+            found += [s.sandbox_id for s in pages.next_items()]
+        self.assertEqual(sorted(found), sorted([first.sandbox_id, second.sandbox_id]))
+        paused = Sandbox.list(query=e2b.SandboxQuery(state=[e2b.SandboxState.PAUSED]))
+        self.assertEqual(paused.next_items(), [])
+
+    def test_timeout_moves_both_ways(self):
+        sandbox = self.make()
+        for seconds in (600, 30):
+            sandbox.set_timeout(seconds)
+            left = sandbox.get_info().end_at - datetime.datetime.now(datetime.timezone.utc)
+            self.assertAlmostEqual(left.total_seconds(), seconds, delta=10)
+        Sandbox.connect(sandbox.sandbox_id, timeout=10)
+        left = sandbox.get_info().end_at - datetime.datetime.now(datetime.timezone.utc)
+        self.assertGreater(left.total_seconds(), 12)
+
+    def test_timeout_passes(self):
+        sandbox = self.make(timeout=2)
+        end = time.monotonic() + patience(30)
+        while sandbox.is_running() and time.monotonic() < end:
+            time.sleep(0.3)
+        self.assertFalse(sandbox.is_running())
+        with self.assertRaises(e2b.NotFoundException):
+            sandbox.get_info()
+
+    def test_kill_once(self):
+        sandbox = self.make()
+        self.assertTrue(sandbox.kill())
+        self.assertFalse(sandbox.kill())
+        self.assertFalse(Sandbox.kill("11111111-2222-3333-4444-555555555555"))
+        with self.assertRaises(e2b.TimeoutException):  # of which "is not running" is one
+            sandbox.commands.run("true")
+
+    def test_connect_from_another_client(self):
+        sandbox = self.make()
+        sandbox.files.write("shared.txt", "both")
+        other = Sandbox.connect(sandbox.sandbox_id)
+        self.assertEqual(other.files.read("shared.txt"), "both")
+        with self.assertRaises(e2b.NotFoundException):
+            Sandbox.connect("11111111-2222-3333-4444-555555555555")
+
+    def test_metrics(self):
+        metrics = self.make().get_metrics()
+        self.assertEqual(len(metrics), 1)
+        self.assertGreater(metrics[0].mem_total, 1 << 20)
+
+    def test_token_is_wanted(self):
+        sandbox = self.make()
+        route = {"E2b-Sandbox-Id": sandbox.sandbox_id, "E2b-Sandbox-Port": "49983",
+                 "Content-Type": "application/json"}
+        for token in ({}, {"X-Access-Token": "0" * 64}):
+            status, body = self.raw("POST", "/process.Process/List", b"{}", {**route, **token})
+            self.assertEqual(status, 401, body)
+        status, _ = self.raw("GET", "/contexts", headers={**route, "E2b-Sandbox-Port": "49999"})
+        self.assertEqual(status, 401)
+
+    def test_chunked_create(self):
+        """As Node sends it."""
+        status, body = self.raw("POST", "/v2/sandboxes", iter([b'{"templateID"', b':"base"}']),
+                                {"X-API-KEY": self.server.key,
+                                 "Content-Type": "application/json"})
+        self.assertEqual(status, 201, body)
+        Sandbox.kill(body.decode().split('"sandboxID":"')[1][:36])
+
+    def test_what_is_not_supported_says_so(self):
+        sandbox = self.make()
+        for call in (sandbox.pause, sandbox.create_snapshot):
+            with self.assertRaises(e2b.SandboxException) as caught:
+                call()
+            self.assertIn("501", str(caught.exception))
+
+    def test_old_forms(self):
+        """The v1 paths of create and connect, and the list without pages."""
+        key = {"X-API-KEY": self.server.key, "Content-Type": "application/json"}
+        status, body = self.raw("POST", "/sandboxes", b'{"templateID":"base","secure":true}', key)
+        self.assertEqual(status, 201)
+        sandbox = body.decode().split('"sandboxID":"')[1][:36]
+        self.addCleanup(Sandbox.kill, sandbox)
+        self.assertEqual(self.raw("POST", f"/sandboxes/{sandbox}/connect", b"{}", key)[0], 200)
+        status, body = self.raw("GET", "/sandboxes", headers=key)
+        self.assertEqual(status, 200)
+        self.assertIn(sandbox.encode(), body)
+
+    def test_bad_bodies_are_no_server_errors(self):
+        sandbox = self.make()
+        token = sandbox._envd_access_token
+        data = {"E2b-Sandbox-Id": sandbox.sandbox_id, "E2b-Sandbox-Port": "49983",
+                "X-Access-Token": token, "Content-Type": "application/json"}
+        control = {"X-API-KEY": self.server.key, "Content-Type": "application/json"}
+        code = {**data, "E2b-Sandbox-Port": "49999"}
+        of = f"/sandboxes/{sandbox.sandbox_id}"
+        paths = [(p, control) for p in ("/v2/sandboxes", "/sandboxes", f"{of}/timeout",
+                                        f"/v2{of}/connect", f"{of}/refreshes")]
+        paths += [(f"/process.Process/{m}", data) for m in (
+            "Start", "Connect", "StreamInput", "List", "SendInput", "CloseStdin", "Update",
+            "SendSignal", "Nothing")]
+        paths += [(f"/filesystem.Filesystem/{m}", data) for m in (
+            "Stat", "ListDir", "MakeDir", "Move", "Remove", "WatchDir", "CreateWatcher",
+            "GetWatcherEvents", "RemoveWatcher")]
+        paths += [("/execute", code), ("/contexts", code), ("/files", data), ("/files?path=", data)]
+        bodies = [b"", b"{", b"[]", b"7", b"null", b'{"templateID":7}', b'{"process":[]}',
+                  b'{"process":{"pid":"x"}}', b'{"timeout":-1}', b'{"timeout":"soon"}',
+                  b'{"path":7}', b'{"code":{}}', b'{"metadata":7,"templateID":"base"}',
+                  b'{"process":{"pid":4000000},"input":7}', b'{"path":"a\\u0000b"}', b"\xff\xfe",
+                  b"\0\0\0\0\x02{}", b"\0\0\0\0\x02[]", b"\x01\0\0\0\x02{}", b"\0\xff\xff\xff\xff",
+                  b'\0\0\0\0\x0e{"process":{}}', b"[" * 5000]
+        for path, headers in paths:
+            for body in bodies:
+                status, answer = self.raw("POST", path, body, headers)
+                self.assertNotEqual(status, 500, (path, body, answer))
+                self.assertNotEqual(status, 502, (path, body, answer))
+                if status == 201:
+                    Sandbox.kill(answer.decode().split('"sandboxID":"')[1][:36])
+
+
+class TestCommands(SdkTest):
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.sandbox = Sandbox.create(timeout=900)
+
+    def test_streams_and_home(self):
+        result = self.sandbox.commands.run("echo out; echo err >&2; pwd; echo $HOME")
+        self.assertEqual(result.stdout, "out\n/home/user\n/home/user\n")
+        self.assertEqual(result.stderr, "err\n")
+        self.assertEqual(result.exit_code, 0)
+
+    def test_exit_code(self):
+        with self.assertRaises(e2b.CommandExitException) as caught:
+            self.sandbox.commands.run("echo some; exit 7")
+        self.assertEqual((caught.exception.exit_code, caught.exception.stdout), (7, "some\n"))
+
+    def test_callbacks_while_it_runs(self):
+        times = []
+        self.sandbox.commands.run("echo a; sleep 1; echo b",
+                                  on_stdout=lambda _: times.append(time.monotonic()))
+        self.assertEqual(len(times), 2)
+        self.assertGreater(times[1] - times[0], 0.5)
+
+    def test_environment_directory_user(self):
+        run = self.sandbox.commands.run
+        result = run("echo $A; pwd; id -un", envs={"A": "x y"}, cwd="/tmp", user="root")
+        self.assertEqual(result.stdout, "x y\n/tmp\nroot\n")
+        with self.assertRaises(e2b.InvalidArgumentException):
+            run("true", cwd="/no/such/place")
+
+    def test_two_megabytes_of_text(self):
+        text = "".join(f"{i} grüße 😀\n" for i in range(100000))
+        self.sandbox.files.write("/tmp/long.txt", text)
+        self.assertEqual(self.sandbox.commands.run("cat /tmp/long.txt").stdout, text)
+
+    def test_background(self):
+        handle = self.sandbox.commands.run("sleep 100", background=True)
+        found = {p.pid: p for p in self.sandbox.commands.list()}
+        self.assertIn("sleep 100", found[handle.pid].args)
+        self.assertTrue(handle.kill())
+        with self.assertRaises(e2b.CommandExitException):
+            handle.wait()
+        self.assertFalse(handle.kill())
+
+    def test_stdin(self):
+        handle = self.sandbox.commands.run("cat", background=True, stdin=True)
+        self.sandbox.commands.send_stdin(handle.pid, "typed\n")
+        self.sandbox.commands.close_stdin(handle.pid)
+        self.assertEqual(handle.wait().stdout, "typed\n")
+        self.assertEqual(self.sandbox.commands.run("cat").stdout, "")
+
+    def test_time_out_ends_the_process(self):
+        with self.assertRaises(e2b.TimeoutException):
+            self.sandbox.commands.run("exec sleep 4321", timeout=2)
+        time.sleep(1)
+        left = self.sandbox.commands.run("pgrep -f '[s]leep 4321' || echo none").stdout
+        self.assertEqual(left, "none\n")
+
+    def test_disconnect_and_connect(self):
+        handle = self.sandbox.commands.run("sleep 2; echo late; exit 3", background=True)
+        handle.disconnect()
+        again = self.sandbox.commands.connect(handle.pid)
+        with self.assertRaises(e2b.CommandExitException) as caught:
+            again.wait()
+        self.assertEqual((caught.exception.exit_code, caught.exception.stdout), (3, "late\n"))
+
+    def test_twelve_at_once(self):
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            results = list(pool.map(
+                lambda i: self.sandbox.commands.run(f"sleep 0.3; echo {i}").stdout, range(12)))
+        self.assertEqual(results, [f"{i}\n" for i in range(12)])
+
+    def test_unknown_process(self):
+        with self.assertRaises(e2b.NotFoundException):
+            self.sandbox.commands.connect(99999)
+        self.assertFalse(self.sandbox.commands.kill(99999))
+
+    def test_terminal(self):
+        seen = []
+        handle = self.sandbox.pty.create(e2b.PtySize(rows=30, cols=100), timeout=30)
+        self.sandbox.pty.resize(handle.pid, e2b.PtySize(rows=31, cols=101))
+        self.sandbox.pty.send_stdin(handle.pid, b"stty size; exit 3\n")
+        with self.assertRaises(e2b.CommandExitException) as caught:
+            handle.wait(on_pty=seen.append)
+        self.assertEqual(caught.exception.exit_code, 3)
+        self.assertIn(b"31 101", b"".join(seen))
+        handle = self.sandbox.pty.create(e2b.PtySize(rows=30, cols=100))
+        self.assertTrue(self.sandbox.pty.kill(handle.pid))
+
+    def test_input_as_a_stream(self):
+        if not hasattr(self.sandbox.commands, "stream_input"):
+            self.skipTest("this version has none")
+        handle = self.sandbox.commands.run("cat", background=True, stdin=True)
+        self.sandbox.commands.stream_input(handle.pid, ["one ", "two "])
+        self.sandbox.commands.close_stdin(handle.pid)
+        self.assertEqual(handle.wait().stdout, "one two ")
+
+
+class TestFiles(SdkTest):
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.sandbox = Sandbox.create(timeout=900)
+        cls.files = cls.sandbox.files
+
+    def test_text_and_relative_paths(self):
+        written = self.files.write("hello.txt", "hällo")
+        self.assertEqual(written.path, "/home/user/hello.txt")
+        self.assertEqual(self.files.read("/home/user/hello.txt"), "hällo")
+
+    def test_bytes_and_streams(self):
+        data = os.urandom(3 << 20)
+        self.files.write("/tmp/blob", data)
+        self.assertEqual(bytes(self.files.read("/tmp/blob", format="bytes")), data)
+        self.assertEqual(b"".join(self.files.read("/tmp/blob", format="stream")), data)
+
+    def test_many_files(self):
+        names = ["/tmp/many/a.txt", "many/b.txt", "many/ü \"q\".txt"]
+        written = self.files.write_files(
+            [{"path": n, "data": f"of {n}"} for n in names])
+        self.assertEqual([w.path for w in written],
+                         [n if n[0] == "/" else f"/home/user/{n}" for n in names])
+        for name in names:
+            self.assertEqual(self.files.read(name), f"of {name}")
+
+    def test_forms_of_uploads(self):
+        sandbox, data = self.sandbox, os.urandom(300000)
+        self.files.write("/tmp/io", io.BytesIO(data))
+        self.assertEqual(bytes(self.files.read("/tmp/io", format="bytes")), data)
+        self.files.write("/tmp/empty", "")
+        self.assertEqual(self.files.read("/tmp/empty"), "")
+        headers = {"E2b-Sandbox-Id": sandbox.sandbox_id, "E2b-Sandbox-Port": "49983",
+                   "X-Access-Token": sandbox._envd_access_token,
+                   "Content-Type": "application/octet-stream"}
+        packer = zlib.compressobj(wbits=31)
+        packed = packer.compress(b"zero " * 400000) + packer.flush()
+        status, body = self.raw("POST", "/files?path=/tmp/packed", packed,
+                                {**headers, "Content-Encoding": "gzip"})
+        self.assertEqual(status, 200, body)
+        self.assertEqual(self.files.read("/tmp/packed"), "zero " * 400000)
+        status, _ = self.raw("POST", "/files?path=/tmp/broken", packed[:-9],
+                             {**headers, "Content-Encoding": "gzip"})
+        self.assertEqual(status, 400)
+        self.assertFalse(self.files.exists("/tmp/broken"))
+        status, _ = self.raw("POST", "/files?path=/tmp/pieces", iter([data[:70000], data[70000:]]),
+                             headers)
+        self.assertEqual(status, 200)
+        self.assertEqual(bytes(self.files.read("/tmp/pieces", format="bytes")), data)
+
+    def test_gzip_of_the_package(self):
+        self.files.write("/tmp/gz", "text " * 1000, gzip=True)
+        self.assertEqual(self.files.read("/tmp/gz", gzip=True), "text " * 1000)
+
+    def test_list(self):
+        self.sandbox.commands.run("mkdir -p tree/a/b && echo 12345 > tree/a/f && chmod 640 tree/a/f"
+                                  " && ln -s a/f tree/link && touch tree/a/b/deep")
+        found = {e.path: e for e in self.files.list("tree", depth=3)}
+        root = "/home/user/tree"
+        self.assertEqual(set(found), {f"{root}/a", f"{root}/a/b", f"{root}/a/f",
+                                      f"{root}/a/b/deep", f"{root}/link"})
+        entry = found[f"{root}/a/f"]
+        self.assertEqual((entry.size, entry.mode, entry.permissions), (6, 0o640, "-rw-r-----"))
+        self.assertEqual(entry.owner, "user")
+        self.assertEqual(found[f"{root}/link"].symlink_target, f"{root}/a/f")
+        self.assertEqual(found[f"{root}/a"].type, e2b.FileType.DIR)
+        age = datetime.datetime.now(datetime.timezone.utc) - entry.modified_time
+        self.assertLess(abs(age.total_seconds()), 60)
+
+    def test_make_move_remove(self):
+        files = self.files
+        self.assertTrue(files.make_dir("dirs/x/y"))
+        self.assertFalse(files.make_dir("dirs/x/y"))
+        files.write("dirs/x/y/f", "f")
+        self.assertTrue(files.exists("dirs/x/y/f"))
+        self.assertEqual(files.rename("dirs/x/y/f", "dirs/z/g").path, "/home/user/dirs/z/g")
+        self.assertFalse(files.exists("dirs/x/y/f"))
+        self.assertEqual(files.get_info("dirs/z/g").name, "g")
+        files.remove("dirs")
+        self.assertFalse(files.exists("dirs"))
+
+    def test_what_is_missing(self):
+        for call in (self.files.read, self.files.get_info, self.files.list):
+            with self.assertRaises(e2b.FileNotFoundException):
+                call("/no/such/file")
+        with self.assertRaises(e2b.InvalidArgumentException):
+            self.files.read("/tmp")
+
+    def test_watch(self):
+        self.files.make_dir("watched/sub")
+        handle = self.files.watch_dir("watched", recursive=True)
+        self.files.write("watched/a", "1")
+        self.files.write("watched/sub/b", "2")
+        self.files.remove("watched/a")
+        events, end = [], time.monotonic() + patience(10)
+        while time.monotonic() < end and not any(
+                e.type == e2b.FilesystemEventType.REMOVE for e in events):
+            events += handle.get_new_events()
+            time.sleep(0.2)
+        handle.stop()
+        seen = {(e.name, e.type) for e in events}
+        kinds = e2b.FilesystemEventType
+        self.assertIn(("a", kinds.CREATE), seen)
+        self.assertIn(("a", kinds.WRITE), seen)
+        self.assertIn(("sub/b", kinds.CREATE), seen)
+        self.assertIn(("a", kinds.REMOVE), seen)
+
+    def test_signed_urls(self):
+        self.files.write("to sign+ä.txt", "signed")
+        url = self.sandbox.download_url("to sign+ä.txt", use_signature_expiration=60)
+        with urllib.request.urlopen(url) as answer:
+            self.assertEqual(answer.read(), b"signed")
+        parts = urllib.parse.urlsplit(url)
+        query = dict(urllib.parse.parse_qsl(parts.query))
+        for change in ({"path": "hello.txt"}, {"signature": "v1_" + "A" * 43},
+                       {"signature_expiration": "1"}):
+            bad = "/files?" + urllib.parse.urlencode({**query, **change})
+            self.assertIn(self.raw("GET", bad)[0], range(400, 500))
+        self.assertIn(self.raw("POST", f"/files?{parts.query}", b"x")[0], range(400, 500))
+        url = self.sandbox.upload_url("/tmp/by-url")
+        body = (b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\nup\r\n'
+                b"--b--\r\n")
+        request = urllib.request.Request(
+            url, body, {"Content-Type": "multipart/form-data; boundary=b"}, method="POST")
+        with urllib.request.urlopen(request) as answer:
+            self.assertEqual(answer.status, 200)
+        self.assertEqual(self.files.read("/tmp/by-url"), "up")
+
+
+class TestCode(SdkTest):
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.sandbox = Sandbox.create(timeout=900)
+
+    def test_results(self):
+        run = self.sandbox.run_code
+        run("x = 41")
+        execution = run("x + 1")
+        self.assertEqual(execution.text, "42")
+        self.assertGreater(execution.execution_count, 0)
+        self.assertEqual(run("'abc'").text, "abc")
+        self.assertEqual(run("print('out'); import sys; print('err', file=sys.stderr)").logs.stdout,
+                         ["out\n"])
+        rich = run("from IPython.display import *\ndisplay(HTML('<b>h</b>'))\n"
+                   "display(JSON({'a': 1}))\nMarkdown('# m')").results
+        self.assertEqual([r.html for r in rich if r.html], ["<b>h</b>"])
+        self.assertEqual([r.json for r in rich if r.json], [{"a": 1}])
+        self.assertEqual([r.markdown for r in rich if r.is_main_result], ["# m"])
+
+    def test_picture(self):
+        results = self.sandbox.run_code("import matplotlib.pyplot as p\np.plot([1, 2])\np.show()")
+        self.assertTrue(any(r.png for r in results.results), results)
+
+    def test_error_and_after(self):
+        failed = self.sandbox.run_code("1/0").error
+        self.assertEqual(failed.name, "ZeroDivisionError")
+        self.assertIn("division", failed.value)
+        self.assertTrue(failed.traceback)
+        self.assertEqual(self.sandbox.run_code("2+2").text, "4")
+
+    def test_line_breaks_of_unicode(self):
+        text = "a\u2028b\u0085c 😀 grüße"
+        execution = self.sandbox.run_code(f"print({text!r})\n{text!r}")
+        self.assertEqual("".join(execution.logs.stdout), text + "\n")
+        self.assertEqual(self.sandbox.run_code("'a\\u2028😀'").text.strip("'"), "a\\u2028😀")
+
+    def test_contexts(self):
+        sandbox = self.sandbox
+        context = sandbox.create_code_context(cwd="/tmp")
+        self.assertEqual(sandbox.run_code("import os; os.getcwd()", context=context).text, "/tmp")
+        sandbox.run_code("y = 5", context=context)
+        self.assertEqual(sandbox.run_code("y").error.name, "NameError")
+        self.assertIn(context.id, [c.id for c in sandbox.list_code_contexts()])
+        sandbox.restart_code_context(context)
+        self.assertEqual(sandbox.run_code("y", context=context).error.name, "NameError")
+        sandbox.remove_code_context(context)
+        with self.assertRaises(e2b.NotFoundException):
+            sandbox.run_code("1", context=context)
+
+    def test_languages(self):
+        self.assertIn("5", "".join(
+            self.sandbox.run_code("echo $((2+3))", language="bash").logs.stdout))
+
+    def test_time_out_keeps_state(self):
+        self.sandbox.run_code("kept = 1")
+        with self.assertRaises(e2b.TimeoutException):
+            self.sandbox.run_code("import time\nwhile True: time.sleep(0.1)", timeout=2)
+        began = time.monotonic()
+        self.assertEqual(self.sandbox.run_code("kept").text, "1")
+        self.assertLess(time.monotonic() - began, patience(10))
+
+    def test_silence(self):
+        self.assertEqual(self.sandbox.run_code("import time; time.sleep(14); 'awake'").text,
+                         "awake")
+
+    def test_environment(self):
+        self.assertEqual(self.sandbox.run_code("import os; os.environ['Q']",
+                                               envs={"Q": "run"}).text, "run")
+        other = self.make(envs={"Q": "global"})
+        self.assertEqual(other.run_code("import os; os.environ['Q']").text, "global")
+
+
+class TestPorts(SdkTest):
+    def test_both_ways_to_a_port(self):
+        sandbox = self.make()
+        sandbox.commands.run("mkdir -p web && echo served > web/f", timeout=10)
+        sandbox.commands.run("cd web && exec python3 -m http.server 3000", background=True,
+                             timeout=0)
+        host = sandbox.get_host(3000)
+        self.assertEqual(host.split(".")[0], f"3000-{sandbox.sandbox_id}")
+        routed = {"E2b-Sandbox-Id": sandbox.sandbox_id, "E2b-Sandbox-Port": "3000"}
+        for headers in ({"Host": host}, routed):
+            end = time.monotonic() + patience(10)
+            while True:
+                status, body = self.raw("GET", "/f", headers=headers)
+                if status == 200 or time.monotonic() > end:
+                    break
+                time.sleep(0.2)
+            self.assertEqual((status, body), (200, b"served\n"))
+        status, body = self.raw("GET", "/", headers={**routed, "E2b-Sandbox-Port": "3001"})
+        self.assertEqual(status, 502)
+        self.assertIn(b"port is not open", body)
+
+    def test_envd_by_name(self):
+        """Where a name leads to each port of a sandbox, no header is needed."""
+        sandbox = self.make()
+        host = sandbox.get_host(49983)
+        self.assertEqual(self.raw("GET", "/health", headers={"Host": host})[0], 204)
+        status, body = self.raw("POST", "/process.Process/List", b"{}",
+                                {"Host": host, "Content-Type": "application/json",
+                                 "X-Access-Token": sandbox._envd_access_token})
+        self.assertEqual(status, 200, body)
+
+
+class TestAsync(SdkTest):
+    def test_core(self):
+        asyncio.run(self.core())
+
+    async def core(self):
+        sandbox = await AsyncSandbox.create(timeout=300)
+        try:
+            self.assertEqual((await sandbox.commands.run("echo hi")).stdout, "hi\n")
+            await sandbox.files.write("a.txt", "async")
+            self.assertEqual(await sandbox.files.read("a.txt"), "async")
+            results = await asyncio.gather(
+                *(sandbox.commands.run(f"sleep 0.2; echo {i}") for i in range(12)))
+            self.assertEqual([r.stdout for r in results], [f"{i}\n" for i in range(12)])
+            self.assertEqual((await sandbox.run_code("6*7")).text, "42")
+            await sandbox.run_code("state = 3")
+            task = asyncio.create_task(
+                sandbox.run_code("import time\nwhile True: time.sleep(0.1)"))
+            await asyncio.sleep(1.5)
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            self.assertEqual((await sandbox.run_code("state")).text, "3")
+        finally:
+            self.assertTrue(await sandbox.kill())
+
+    def test_watch(self):
+        asyncio.run(self.watch())
+
+    async def watch(self):
+        sandbox = await AsyncSandbox.create(timeout=300)
+        try:
+            await sandbox.files.make_dir("seen")
+            events = []
+            handle = await sandbox.files.watch_dir("seen", on_event=events.append)
+            await sandbox.files.write("seen/new", "1")
+            for _ in range(50):
+                if events:
+                    break
+                await asyncio.sleep(0.1)
+            await handle.stop()
+            self.assertEqual(events[0].name, "new")
+            self.assertEqual(events[0].type, e2b.FilesystemEventType.CREATE)
+        finally:
+            await sandbox.kill()
+
+
+class TestNetwork(SdkTest):
+    options = ("--egress", "public")
+
+    def policy(self, sandbox):
+        return self.api.get(f"/sandboxes/{sandbox.sandbox_id}/network").json
+
+    def test_words_become_a_policy(self):
+        closed = self.policy(self.make(allow_internet_access=False))
+        self.assertEqual(closed["default"], "deny")
+        sandbox = self.make(network={"allow_out": ["example.org"], "deny_out": ["0.0.0.0/0"]})
+        policy = self.policy(sandbox)
+        self.assertEqual((policy["default"], policy["allow"]), ("deny", ["example.org"]))
+        status, body = self.raw("PUT", f"/sandboxes/{sandbox.sandbox_id}/network",
+                                b'{"denyOut":["10.0.0.0/8"]}',
+                                {"X-API-KEY": self.server.key, "Content-Type": "application/json"})
+        self.assertIn(status, (200, 204), body)
+        self.assertEqual(self.policy(sandbox)["deny"], ["10.0.0.0/8"])
