@@ -116,7 +116,7 @@ static void later_variables_win(void)
     T_STR(env_get(env, "B"), "");
     T_STR(env_get(env, "HOME"), "/c");
     T_STR(env_get(env, "USER"), "u");
-    T_STR(env_get(env, "PATH"), ENV_PATH);
+    T_STR(env_get(env, "PATH"), "/h/.local/bin:" ENV_PATH);
     T_TRUE(env_get(env, "TERM") == NULL);
     size_t n = 0;
     while (env[n] != NULL)
