@@ -45,6 +45,18 @@ static void a_terminal_is_one(void)
     agent_settle(&agent);
 }
 
+/* Until the command runs in the foreground of its terminal: keys that come before meet the shell.
+ */
+static void await_foreground(const char *command)
+{
+    char line[256];
+    (void)snprintf(line, sizeof(line),
+                   "timeout 60 sh -c 'until ps -eo stat=,args= | grep -q \"^S[^ ]*+ *%s$\"; do "
+                   "sleep 0.02; done'",
+                   command);
+    T_EQ(system(line), 0);
+}
+
 static void keys_reach_the_foreground(void)
 {
     struct client c;
@@ -53,13 +65,13 @@ static void keys_reach_the_foreground(void)
     attach(&c, &agent, id, 0, 0);
     T_EQ(type_into(&agent, id, "echo r$((1+1))\n", 15, 0), 0);
     hear_text(&c, &h, "r2");
-    T_EQ(type_into(&agent, id, "sleep 100; echo s$((2+2))\n", 26, 0), 0);
-    usleep(300000);
+    T_EQ(type_into(&agent, id, "sleep 100.1; echo s$((2+2))\n", 28, 0), 0);
+    await_foreground("sleep 100.1");
     T_EQ(type_into(&agent, id, "\003", 1, 0), 0);
     T_EQ(type_into(&agent, id, "echo t$?\n", 9, 0), 0);
     hear_text(&c, &h, "t130");
-    T_EQ(type_into(&agent, id, "sleep 101\n", 10, 0), 0);
-    usleep(300000);
+    T_EQ(type_into(&agent, id, "sleep 101.1\n", 12, 0), 0);
+    await_foreground("sleep 101.1");
     T_EQ(signal_process(&agent, id, SIGINT, WIRE_SCOPE_GROUP), 0);
     T_EQ(type_into(&agent, id, "echo u$?\n", 9, 0), 0);
     hear_text(&c, &h, "u130");
