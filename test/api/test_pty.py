@@ -264,7 +264,7 @@ class Shell(SandboxTest):
         self.open(self.box)
         self.shows("$")
         self.keys("vi /tmp/written", "Enter")
-        self.shows("~")
+        self.has_lines("~")
         self.keys("i", "first line", "Enter", "second line", "Escape")
         lines = self.shows("second line")
         self.assertEqual(lines[:3], ["first line", "second line", "~"])
