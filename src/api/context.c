@@ -77,7 +77,17 @@ static int context_take_done(struct ask *a, const struct wire_frame *frame)
     return rv;
 }
 
-void api_context_create(struct api_call *call)
+/* Asks for a new context with a new id. */
+static void context_request(struct buf *request, const char *language, const char *cwd)
+{
+    char id[4 + ID_SIZE] = "ctx_";
+    id_new(id + 4);
+    wire_request_context_create(
+        request, &(struct wire_context_params){
+                     .id = id, .language = language, .cwd = cwd, .lifetime_s = CONTEXT_LIFETIME_S});
+}
+
+void api_context_make(struct api_call *call, const struct ask_params *answer)
 {
     struct error err;
     const char *language = NULL, *cwd = NULL;
@@ -89,17 +99,13 @@ void api_context_create(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    api_context_request(&request, language, cwd);
-    api_ask(call, &(struct ask_params){.status = 201, .take = context_take}, &request);
+    context_request(&request, language, cwd);
+    api_ask(call, answer, &request);
 }
 
-void api_context_request(struct buf *request, const char *language, const char *cwd)
+void api_context_create(struct api_call *call)
 {
-    char id[4 + ID_SIZE] = "ctx_";
-    id_new(id + 4);
-    wire_request_context_create(
-        request, &(struct wire_context_params){
-                     .id = id, .language = language, .cwd = cwd, .lifetime_s = CONTEXT_LIFETIME_S});
+    api_context_make(call, &(struct ask_params){.status = 201, .take = context_take});
 }
 
 int api_context_parse(const char *id, struct api_context_name *ret, struct error *err)

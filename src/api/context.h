@@ -15,7 +15,8 @@ struct api_context_name {
 int api_context_parse(const char *id, struct api_context_name *ret, struct error *err);
 /* What clients call it; that of a default context is made of its language. */
 void api_context_id(struct buf *out, const struct wire_context *context);
-/* Asks for a new context with a new id. */
-void api_context_request(struct buf *request, const char *language, const char *cwd);
+/* Makes the context that the request's body asks for, and gives the agent's answer to `answer`. */
+struct ask_params;
+void api_context_make(struct api_call *call, const struct ask_params *answer);
 
 #endif

@@ -85,18 +85,7 @@ static int code_take_context(struct ask *a, const struct wire_frame *frame)
 
 static void code_create(struct api_call *call)
 {
-    struct error err;
-    const char *language = NULL, *cwd = NULL;
-    struct buf request = {0};
-    int rv = json_get_str(call->body, "language", "python", &language, &err);
-    if (rv == 0)
-        rv = json_get_str(call->body, "cwd", "/home/user", &cwd, &err);
-    if (rv < 0) {
-        api_fail(call, &err);
-        return;
-    }
-    api_context_request(&request, language, cwd);
-    api_ask(call, &(struct ask_params){.take = code_take_context}, &request);
+    api_context_make(call, &(struct ask_params){.take = code_take_context});
 }
 
 static int code_take_listed(struct ask *a, const struct wire_frame *frame)
