@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/stream.h"
 #include <llhttp.h>
-#include <zlib.h>
+#include <expat.h>
