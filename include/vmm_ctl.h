@@ -23,6 +23,7 @@
 #define CTL_STATE_NAME        "state"
 #define CTL_MEMORY_NAME       "memory"
 #define CTL_OVERLAY_NAME      "overlay"      /* of the disk, where the VM had one */
+#define CTL_BASE_NAME         "base"         /* the memory file that `memory` is a difference to */
 #define CTL_WORKSET_NAME      "workset"      /* from the restore on */
 #define CTL_WORKSET_CODE_NAME "workset-code" /* from CTL_PREFETCH on */
 
@@ -42,21 +43,53 @@ enum ctl_type {
     CTL_WORKSET = 0x09, /* -  with one writable file attached: writes the list of guest pages
                            touched so far, for one of the CTL_WORKSET names        -> OK | ERROR */
     CTL_PREFETCH =
-        0x0a, /* -  prepares the pages that a first run of code needs      -> OK | ERROR */
+        0x0a,        /* -  prepares the pages that a first run of code needs      -> OK | ERROR */
+    CTL_DIFF = 0x0b, /* -  as CTL_SNAPSHOT, but of the memory only what differs from the file that
+                        the VM was restored from (below)                    -> SAVED | ERROR */
+    CTL_FORK = 0x0c, /* -  as CTL_DIFF, into two memfds, for children that run at once (below)
+                                                                            -> SAVED | ERROR */
 
     /* Replies. */
     CTL_OK = 0x80,
     CTL_ERROR = 0x81,       /* u32 errno, str message */
     CTL_STATS_REPLY = 0x82, /* u64 each: vCPU exits to user space, disk bytes read, written, disk
                                requests, vsock bytes to the guest, to the host, memory given back,
-                               serial bytes, vsock connections; then later additions */
+                               serial bytes, vsock connections, microseconds of the last pause;
+                               then later additions */
     CTL_LOG_REPLY = 0x83,   /* raw */
+    CTL_SAVED = 0x84,       /* u64 microseconds that the guest stood still for this request, u64
+                               bytes of guest memory written, u32 1: it is a difference, 0: it is
+                               complete; then later additions */
 
     /* Events. */
     CTL_HELLO = 0xc0,  /* u32 CTL_VERSION, u32 state (enum ctl_state) */
     CTL_EXITED = 0xc1, /* u32 reason (enum ctl_exit), str text */
 };
 
+/*
+ * What a restore finds in its directory (--restore DIR): `state` and `memory`; `overlay`, where the
+ * VM had one; perhaps working sets; and `base`, when SAVED said that `memory` is a difference.
+ *
+ * A VM that was restored has a base: the complete memory file below it, that of a template as a
+ * rule. A difference is always one to a complete file: that of a VM restored from a difference is
+ * again one to the same base. So `base` is
+ *
+ *   DIR/base     where the VM was itself restored from a directory DIR that has one
+ *   DIR/memory   otherwise
+ *
+ * and whoever takes the snapshot makes it, as a hard link: then the base lives as long as anything
+ * needs it, and a template may be built again meanwhile. A symbolic link will do as well. A copy
+ * must keep its modification time. A VM that was booted has no base: it answers with 0, and
+ * `memory` is complete.
+ *
+ * CTL_FORK takes two memfds of the caller's that allow seals. The caller then seals them against
+ * writing, any change of size and further seals (fcntl(2), "File Sealing"): this VM
+ * may have kept them. Each child starts with --handed and has the two as descriptors 3 and 4 in
+ * place of `state` and `memory`; all else comes from the directory of --restore. Children share
+ * what they do not write. The memfds count in the control group of this VM, which needs as much
+ * room for the time as the guest has memory; SAVED has what they really take. The disk is not
+ * waited for: its overlay is good to be copied until RESUME, but is not on the disk.
+ */
 enum ctl_state {
     CTL_STATE_READY = 0, /* built or restored, has not run */
     CTL_STATE_RUNNING = 1,

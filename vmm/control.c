@@ -133,23 +133,6 @@ static int control_resume(struct control_client *cl, struct error *err)
     return vm->state == CTL_STATE_PAUSED ? vm_resume(vm) : -EINVAL;
 }
 
-static int control_snapshot(struct control_client *cl, struct error *err)
-{
-    struct vm *vm = cl->control->vm;
-    bool was_running = vm->state == CTL_STATE_RUNNING;
-    if (cl->fd_count != 2)
-        return error_set(err, ERROR_INVALID_ARGUMENT, "a snapshot needs two files");
-    if (vm->state == CTL_STATE_EXITED)
-        return error_set(err, ERROR_INVALID_STATE, "the VM has ended");
-    int rv = was_running ? vm_pause(vm) : 0;
-    if (rv == 0)
-        rv = snapshot_save(vm, cl->fds[0], cl->fds[1], err);
-    /* Also after a failure to save. After a failed pause the VM runs already. */
-    if (was_running && vm->state == CTL_STATE_PAUSED)
-        (void)vm_resume(vm);
-    return rv;
-}
-
 static int control_stop(struct control_client *cl, struct error *err)
 {
     (void)err;
@@ -196,6 +179,7 @@ static void control_stats(struct control_client *cl)
         vm->balloon.reclaimed,
         vm->serial.total,
         vm->vsock.mux.count,
+        vm->pause_ns / 1000,
     };
     size_t start = control_begin(&b, CTL_STATS_REPLY);
     for (size_t i = 0; i < ARRAY_SIZE(values); i++)
@@ -217,10 +201,62 @@ static const struct {
     enum ctl_type type;
     int (*run)(struct control_client *cl, struct error *err);
 } control_requests[] = {
-    {CTL_START, control_start},       {CTL_PAUSE, control_pause}, {CTL_RESUME, control_resume},
-    {CTL_SNAPSHOT, control_snapshot}, {CTL_STOP, control_stop},   {CTL_WORKSET, control_workset},
-    {CTL_PREFETCH, control_prefetch},
+    {CTL_START, control_start}, {CTL_PAUSE, control_pause},     {CTL_RESUME, control_resume},
+    {CTL_STOP, control_stop},   {CTL_WORKSET, control_workset}, {CTL_PREFETCH, control_prefetch},
 };
+
+static int control_save(struct control_client *cl, enum snapshot_kind kind,
+                        struct snapshot_saved *ret, struct error *err)
+{
+    struct vm *vm = cl->control->vm;
+    bool was_running = vm->state == CTL_STATE_RUNNING;
+    if (cl->fd_count != 2)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "a snapshot needs two files");
+    if (vm->state == CTL_STATE_EXITED)
+        return error_set(err, ERROR_INVALID_STATE, "the VM has ended");
+    int rv = was_running ? vm_pause(vm) : 0;
+    if (rv == 0)
+        rv = snapshot_save(vm, kind, cl->fds[0], cl->fds[1], ret, err);
+    /* Also after a failure to save. After a failed pause the VM runs already. */
+    if (was_running && vm->state == CTL_STATE_PAUSED)
+        (void)vm_resume(vm);
+    return rv;
+}
+
+static const struct {
+    enum ctl_type type;
+    enum snapshot_kind kind;
+} control_saves[] = {
+    {CTL_SNAPSHOT, SNAPSHOT_COMPLETE},
+    {CTL_DIFF, SNAPSHOT_DIFFERENCE},
+    {CTL_FORK, SNAPSHOT_FORK},
+};
+
+/* False when the request is none that takes a snapshot. */
+static bool control_snapshot_request(struct control_client *cl, uint32_t type)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(control_saves); i++) {
+        struct error err = {0};
+        struct snapshot_saved saved = {0};
+        uint64_t begin = loop_now();
+        if (control_saves[i].type != type)
+            continue;
+        int rv = control_save(cl, control_saves[i].kind, &saved, &err);
+        if (rv < 0 || type == CTL_SNAPSHOT) {
+            control_result(cl, rv, &err);
+            return true;
+        }
+        cleanup_buf struct buf b = {0};
+        size_t start = control_begin(&b, CTL_SAVED);
+        (void)buf_u64(&b, (loop_now() - begin) / 1000);
+        (void)buf_u64(&b, saved.bytes);
+        (void)buf_u32(&b, saved.difference);
+        wire_end(&b, start);
+        control_send(cl, &b);
+        return true;
+    }
+    return false;
+}
 
 static void control_balloon_request(struct control_client *cl, const struct wire_frame *f)
 {
@@ -254,6 +290,8 @@ static void control_request(struct control_client *cl, const struct wire_frame *
         control_log(cl);
         return;
     }
+    if (control_snapshot_request(cl, type))
+        return;
     for (size_t i = 0; i < ARRAY_SIZE(control_requests); i++) {
         struct error err = {0};
         if (control_requests[i].type != type)

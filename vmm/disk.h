@@ -30,6 +30,9 @@ struct disk_ops {
     int (*read_now)(struct disk *d, const struct iovec *iov, size_t n, uint64_t off, uint64_t len);
     int (*write)(struct disk *d, const struct iovec *iov, size_t n, uint64_t off, uint64_t len);
     int (*flush)(struct disk *d);
+    /* What was written can be read from the image's files, by whoever copies them before the next
+     * write; it need not be on the disk. NULL: it always can. */
+    int (*publish)(struct disk *d);
     /* The range reads as zeros afterwards, or, with `discard`, as anything. */
     int (*zero)(struct disk *d, uint64_t off, uint64_t len, bool discard);
     /* Sets the id. NULL: this kind of image has none. */

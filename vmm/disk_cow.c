@@ -378,6 +378,13 @@ static int cow_flush(struct disk *d)
     return disk_flushed(d, cow_flush_all(container_of(d, struct disk_cow, disk)));
 }
 
+/* The pages stay marked: only a flush may say that they are on the disk. */
+static int cow_publish(struct disk *d)
+{
+    struct disk_cow *c = container_of(d, struct disk_cow, disk);
+    return d->flush_error != 0 ? d->flush_error : cow_write_map(c);
+}
+
 static void cow_close(struct disk *d)
 {
     struct disk_cow *c = container_of(d, struct disk_cow, disk);
@@ -393,6 +400,7 @@ static const struct disk_ops cow_ops = {
     .read_now = cow_read_now,
     .write = cow_write,
     .flush = cow_flush,
+    .publish = cow_publish,
     .zero = cow_zero,
     .bind = cow_bind,
     .close = cow_close,

@@ -25,6 +25,10 @@
  *      the disk with the next flush at the latest.
  *   5. A discarded OWN block loses its bytes at once; that it reads as zeros is what "anything"
  *      may be.
+ *   6. A publish, for a copy that is made at once, writes the map without waiting for the blocks.
+ *      From then to the next flush rule 2 holds for a crash of this process only: after one of the
+ *      machine, the map may name a block whose bytes are not there. Only a fork publishes, and the
+ *      VM that is forked ends with the machine.
  */
 #ifndef CORRAL_VMM_DISK_COW_H
 #define CORRAL_VMM_DISK_COW_H

@@ -19,6 +19,7 @@
 
 #include "base/sparse.h"
 #include "disk_cow.h"
+#include "isolate.h"
 
 #define FILES_BACKLOG 64
 
@@ -93,18 +94,37 @@ static int files_open_disk(const struct options *o, int snapshot_dir, struct vm_
 
 /* What the VM starts from. */
 
+/* State and memory of a fork come as descriptors: there is no name for them. */
+static int files_inherit(struct vm_config *c, struct error *err)
+{
+    c->state_fd = ISOLATE_INHERITED;
+    c->memory_fd = ISOLATE_INHERITED + 1;
+    if (fcntl(c->state_fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(c->memory_fd, F_SETFD, FD_CLOEXEC) < 0)
+        return error_set_errno(err, ERROR_INVALID_ARGUMENT, -errno, "descriptors 3 and 4");
+    return 0;
+}
+
+static int files_open_state(const struct options *o, int dir, struct vm_config *c,
+                            struct error *err)
+{
+    if (o->handed)
+        return files_inherit(c, err);
+    c->state_fd = files_open_one(dir, CTL_STATE_NAME, O_RDONLY, err);
+    c->memory_fd = c->state_fd < 0 ? -1 : files_open_one(dir, CTL_MEMORY_NAME, O_RDONLY, err);
+    return c->memory_fd < 0 ? -EINVAL : 0;
+}
+
 /* All through one directory: a name that is changed meanwhile mixes no two snapshots. */
 static int files_open_snapshot(const struct options *o, struct vm_config *c, struct error *err)
 {
     cleanup_close int dir = files_open_one(AT_FDCWD, o->restore, O_PATH | O_DIRECTORY, err);
     if (dir < 0)
         return dir;
-    c->state_fd = files_open_one(dir, CTL_STATE_NAME, O_RDONLY, err);
-    c->memory_fd = c->state_fd < 0 ? -1 : files_open_one(dir, CTL_MEMORY_NAME, O_RDONLY, err);
+    int rv = files_open_state(o, dir, c, err);
     /* Working sets are optional: without them the guest only takes more faults. */
     c->workset_fd = openat(dir, CTL_WORKSET_NAME, O_RDONLY | O_CLOEXEC);
     c->workset_code_fd = openat(dir, CTL_WORKSET_CODE_NAME, O_RDONLY | O_CLOEXEC);
-    return c->memory_fd < 0 ? -EINVAL : files_open_disk(o, dir, c, err);
+    return rv == 0 ? files_open_disk(o, dir, c, err) : rv;
 }
 
 static int files_open_kernel(const struct options *o, struct vm_config *c, struct error *err)

@@ -35,10 +35,10 @@ static int isolate_failed(struct error *err, const char *what)
     return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", what);
 }
 
-int isolate_early(struct error *err)
+int isolate_early(unsigned int inherited, struct error *err)
 {
     /* A descriptor of the server or of another VM would pass every wall below. */
-    if (close_range(3, ~0u, 0) < 0)
+    if (close_range(ISOLATE_INHERITED + inherited, ~0u, 0) < 0)
         return isolate_failed(err, "inherited files cannot be closed");
     if (clearenv() != 0)
         return error_set(err, ERROR_SANDBOX_FAILED, "the environment cannot be cleared");

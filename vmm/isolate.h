@@ -20,7 +20,10 @@
 
 #include "base/error.h"
 
-int isolate_early(struct error *err);
+/* Keeps the `inherited` descriptors from ISOLATE_INHERITED on, and no others but the standard
+ * files. */
+#define ISOLATE_INHERITED 3
+int isolate_early(unsigned int inherited, struct error *err);
 int isolate_cgroup(const char *dir, struct error *err);
 /* Forks: the VM's process, the only one of its pid namespace, gets 0; the one outside gets the
  * child's pid and only waits or leaves. */

@@ -157,7 +157,7 @@ static int main_enter(struct vm_config *config, int *ret_ctl_fd, int *ret_ready_
     struct options *o = &main_options;
     bool jail = !o->no_jail;
     int proc_fd = -1;
-    int rv = isolate_early(err);
+    int rv = isolate_early(o->handed ? 2 : 0, err);
     if (rv == 0)
         rv = files_open(o, config, ret_ctl_fd, err);
     if (rv == 0 && jail)

@@ -43,6 +43,8 @@ static const struct {
     {"initrd", OPT_STR, OPT(initrd), 0, "its initramfs"},
     {"cmdline", OPT_STR, OPT(cmdline), 0, "its command line"},
     {"restore", OPT_STR, OPT(restore), 0, "directory of a snapshot to restore instead"},
+    {"handed", OPT_FLAG, OPT(handed), 0,
+     "with --restore: descriptors 3 and 4 are its state and memory file"},
     {"disk", OPT_STR, OPT(disk), 0, "disk image; written in place unless there is an overlay"},
     {"overlay", OPT_STR, OPT(overlay), 0, "copy-on-write file over the disk; made when absent"},
     {"disk-size", OPT_INT, OPT(disk_mb), INT32_MAX, "least size of a new overlay in MiB"},
@@ -112,5 +114,7 @@ int options_parse(struct options *o, int argc, char **argv, struct error *err)
     if (o->dir == NULL || o->disk == NULL || (o->kernel == NULL) == (o->restore == NULL))
         return error_set(err, ERROR_INVALID_ARGUMENT,
                          "--dir, --disk and one of --kernel and --restore are needed");
+    if (o->handed && o->restore == NULL)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "--handed needs --restore");
     return 0;
 }

@@ -75,7 +75,8 @@ static bool snap_page_is_zero(const uint8_t *p)
     return any == 0;
 }
 
-static int snap_write_range(const struct vm *vm, int fd, uint64_t start, uint64_t end)
+static int snap_write_range(const struct vm *vm, int fd, uint64_t start, uint64_t end,
+                            uint64_t *bytes)
 {
     uint64_t off = start;
     while (off < end) {
@@ -88,6 +89,7 @@ static int snap_write_range(const struct vm *vm, int fd, uint64_t start, uint64_
         int rv = run > off ? disk_fd_write(fd, &iov, 1, off, run - off) : 0;
         if (rv < 0)
             return rv;
+        *bytes += run - off;
         off = run;
     }
     return 0;
@@ -99,7 +101,7 @@ static uint64_t snap_mtime(const struct stat *st)
 }
 
 /* Only what is not zero, so that the file is as small as the guest's memory is empty. */
-static int snap_save_memory(const struct vm *vm, int fd, struct state_meta *meta)
+static int snap_save_memory(const struct vm *vm, int fd, struct state_meta *meta, uint64_t *bytes)
 {
     uint8_t trailer[STATE_TRAILER];
     struct iovec iov = {trailer, sizeof(trailer)};
@@ -110,7 +112,7 @@ static int snap_save_memory(const struct vm *vm, int fd, struct state_meta *meta
      * length. */
     if (!S_ISREG(st.st_mode) || st.st_size != 0)
         return -EINVAL;
-    int rv = snap_write_range(vm, fd, 0, vm->mem.size);
+    int rv = snap_write_range(vm, fd, 0, vm->mem.size, bytes);
     if (rv < 0)
         return rv;
     state_make_trailer(trailer, meta);
@@ -122,7 +124,19 @@ static int snap_save_memory(const struct vm *vm, int fd, struct state_meta *meta
     return rv;
 }
 
-int snapshot_save(struct vm *vm, int state_fd, int memory_fd, struct error *err)
+/* Ties the overlay to the snapshot, and makes it one that can be copied. */
+static int snap_save_disk(struct disk *d, enum snapshot_kind kind, const struct state_meta *meta)
+{
+    int rv = meta->overlay ? d->ops->bind(d, meta->id) : 0;
+    if (rv < 0)
+        return rv;
+    if (kind != SNAPSHOT_FORK)
+        return d->ops->flush(d);
+    return d->ops->publish != NULL ? d->ops->publish(d) : 0;
+}
+
+int snapshot_save(struct vm *vm, enum snapshot_kind kind, int state_fd, int memory_fd,
+                  struct snapshot_saved *ret, struct error *err)
 {
     cleanup_buf struct buf b = {0};
     struct state_meta meta = {
@@ -135,16 +149,15 @@ int snapshot_save(struct vm *vm, int state_fd, int memory_fd, struct error *err)
     if (getrandom(meta.id, sizeof(meta.id), 0) != sizeof(meta.id))
         return error_set(err, ERROR_INTERNAL, "no random bytes");
     snap_drain(vm);
-    int rv = meta.overlay ? vm->disk->ops->bind(vm->disk, meta.id) : 0;
-    if (rv == 0)
-        rv = vm->disk->ops->flush(vm->disk);
+    int rv = snap_save_disk(vm->disk, kind, &meta);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the disk cannot be flushed");
+    *ret = (struct snapshot_saved){0};
     state_start(&b);
     rv = snap_save_state(vm, &b);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the VM's state cannot be read");
-    rv = snap_save_memory(vm, memory_fd, &meta);
+    rv = snap_save_memory(vm, memory_fd, &meta, &ret->bytes);
     if (rv == 0)
         rv = state_finish(&b, &meta);
     struct iovec iov = {b.data, b.len};

@@ -18,8 +18,20 @@ struct snapshot {
     struct cursor sections; /* in `file`; those not loaded yet */
 };
 
+enum snapshot_kind {
+    SNAPSHOT_COMPLETE,
+    SNAPSHOT_DIFFERENCE, /* against the VM's base, where it has one */
+    SNAPSHOT_FORK,       /* the same, in memory: nothing waits for the disk */
+};
+
+struct snapshot_saved {
+    uint64_t bytes; /* of guest memory, written */
+    bool difference;
+};
+
 /* The VM is paused; both files are empty, regular and stay the caller's. */
-int snapshot_save(struct vm *vm, int state_fd, int memory_fd, struct error *err);
+int snapshot_save(struct vm *vm, enum snapshot_kind kind, int state_fd, int memory_fd,
+                  struct snapshot_saved *ret, struct error *err);
 
 int snapshot_open(struct snapshot *s, int state_fd, int memory_fd, const struct disk *disk,
                   struct error *err);

@@ -220,6 +220,8 @@ int vm_resume(struct vm *vm)
     /* The guest's clock continues from where it stood: no timer of its fires early. */
     if (vm->state == CTL_STATE_PAUSED && vm->clock != 0)
         (void)kvm_set_clock(&vm->kvm, vm->clock);
+    if (vm->state == CTL_STATE_PAUSED)
+        vm->pause_ns = loop_now() - vm->paused_at;
     vm->state = CTL_STATE_RUNNING;
     /* Notifications that came while it was paused were ignored. */
     for (size_t i = 0; i < LAYOUT_VIRTIO_MAX; i++)
@@ -270,6 +272,7 @@ int vm_pause(struct vm *vm)
 {
     if (vm->state == CTL_STATE_EXITED)
         return -EINVAL;
+    uint64_t now = loop_now();
     for (unsigned int i = 0; i < vm->vcpus; i++)
         vcpu_kick(&vm->vcpu[i]);
     struct timespec until = vm_deadline(vm->pause_ms);
@@ -284,6 +287,7 @@ int vm_pause(struct vm *vm)
     if (vm->state == CTL_STATE_RUNNING) {
         virtio_blk_settle(&vm->blk);
         vm->state = CTL_STATE_PAUSED;
+        vm->paused_at = now;
         if (kvm_get_clock(&vm->kvm, &vm->clock) < 0)
             vm->clock = 0;
     }

@@ -62,7 +62,9 @@ struct vm {
     int pagemap_fd;    /* not owned */
     uint32_t pause_ms; /* most that a pause waits for the machine to come to rest */
     enum ctl_state state;
-    uint64_t clock; /* of the guest at the pause; 0: unknown */
+    uint64_t clock;     /* of the guest at the pause; 0: unknown */
+    uint64_t paused_at; /* loop_now, when the pause was asked for */
+    uint64_t pause_ns;  /* the length of the last one */
     enum ctl_exit exit;
     char exit_text[SERIAL_LINE];
     void (*exited)(struct vm *vm); /* called once, on the loop */

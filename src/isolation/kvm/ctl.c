@@ -141,10 +141,17 @@ static kvm_ctl_reply ctl_take_oldest(struct kvm_ctl *c)
     return reply;
 }
 
+static enum ctl_type ctl_reply_type(enum ctl_type request)
+{
+    if (request == CTL_STATS)
+        return CTL_STATS_REPLY;
+    return request == CTL_DIFF || request == CTL_FORK ? CTL_SAVED : CTL_OK;
+}
+
 static void ctl_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m)
 {
     struct error err = {0};
-    enum ctl_type want = c->pending[0].type == CTL_STATS ? CTL_STATS_REPLY : CTL_OK;
+    enum ctl_type want = ctl_reply_type(c->pending[0].type);
     if (m->type != want && m->type != CTL_ERROR) {
         ctl_lose(c, -EPROTO, "the VMM's control connection");
         return;

@@ -51,6 +51,16 @@ static int msg_stats(struct cursor *c, struct kvm_ctl_msg *m)
     return 0;
 }
 
+static int msg_saved(struct cursor *c, struct kvm_ctl_msg *m)
+{
+    m->pause_us = cursor_u64(c);
+    m->saved_bytes = cursor_u64(c);
+    uint32_t difference = cursor_u32(c);
+    m->difference = difference == 1;
+    (void)cursor_bytes(c, c->left);
+    return difference <= 1 ? 0 : -EPROTO;
+}
+
 static int msg_empty(struct cursor *c, struct kvm_ctl_msg *m)
 {
     (void)c;
@@ -63,7 +73,7 @@ static const struct {
     int (*decode)(struct cursor *c, struct kvm_ctl_msg *m);
 } msg_types[] = {
     {CTL_OK, msg_empty},    {CTL_ERROR, msg_error},   {CTL_STATS_REPLY, msg_stats},
-    {CTL_HELLO, msg_hello}, {CTL_EXITED, msg_exited},
+    {CTL_HELLO, msg_hello}, {CTL_EXITED, msg_exited}, {CTL_SAVED, msg_saved},
 };
 
 int kvm_ctl_msg_decode(const struct wire_frame *f, struct kvm_ctl_msg *ret)
