@@ -50,6 +50,8 @@ enum wire_type {
     WIRE_CONFIGURE = 0x02, /* u64 wall clock ns (0: leave), str entropy, str hostname ("": leave),
                               list env "K=V"                               -> CONFIGURED | ERROR */
     WIRE_CLOCK = 0x03,     /* u64 wall clock ns (0: leave)                         -> OK | ERROR */
+    WIRE_TRUST = 0x04,     /* str certificate of an authority, PEM: programs of the sandbox are to
+                              believe it                                           -> OK | ERROR */
     WIRE_EXEC = 0x10,      /* u32 flags (WIRE_EXEC_*), u32 timeout ms (0: none), str cwd ("": home),
                               str user ("": default user), list argv, list env "K=V"
                                                         -> STARTED (STDOUT|STDERR)* EXIT | ERROR */

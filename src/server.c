@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "api/api.h"
+#include "auth/ca.h"
 #include "auth/secret.h"
 #include "base/log.h"
 #include "core/file.h"
@@ -32,6 +33,7 @@ struct server {
     struct apikeys *keys;
     struct tokens *tokens;
     struct secrets *secrets;
+    struct ca ca; /* loaded when sandboxes have a network */
     struct template_set templates;
     struct template_builder builder;
     struct isolation_driver *driver;
@@ -121,10 +123,15 @@ static int server_open_network(struct server *s, struct error *err)
         .otherwise = c->egress == CONFIG_EGRESS_DENY ? EGRESS_DENY : EGRESS_PUBLIC,
         .allow = c->egress_allow,
         .deny = c->egress_deny,
+        .ca_file = c->egress_ca,
+        .ca = &s->ca,
+        .secrets = s->secrets,
         .debug = c->log_level == LOG_DEBUG,
     };
     if (c->egress == CONFIG_EGRESS_OFF)
         return 0;
+    if (ca_load(&s->ca, c->state_dir, err) < 0)
+        return -EIO;
     s->network = network_new(&s->loop, &options, err);
     return s->network != NULL ? 0 : -EINVAL;
 }

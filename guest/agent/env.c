@@ -100,6 +100,41 @@ char **env_merge(const struct account *a, char *const *configured, char *const *
     return env;
 }
 
+static bool env_has(char *const *env, const char *entry)
+{
+    size_t len = strcspn(entry, "=") + 1;
+    for (size_t i = 0; env != NULL && env[i] != NULL; i++) {
+        if (strncmp(env[i], entry, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+char **env_with_defaults(char *const *env, const char *const *defaults)
+{
+    size_t count = env_count(env), bytes = 0, at = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += strlen(env[i]) + 1;
+    for (size_t i = 0; defaults[i] != NULL; i++, count++)
+        bytes += strlen(defaults[i]) + 1;
+    char **all = malloc((count + 1) * sizeof(*all) + bytes);
+    if (all == NULL)
+        return NULL;
+    char *text = (char *)(all + count + 1);
+    for (size_t i = 0; env != NULL && env[i] != NULL; i++) {
+        all[at++] = text;
+        text = stpcpy(text, env[i]) + 1;
+    }
+    for (size_t i = 0; defaults[i] != NULL; i++) {
+        if (env_has(env, defaults[i]))
+            continue;
+        all[at++] = text;
+        text = stpcpy(text, defaults[i]) + 1;
+    }
+    all[at] = NULL;
+    return all;
+}
+
 const char *env_get(char *const *env, const char *name)
 {
     size_t len = strlen(name);

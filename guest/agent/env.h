@@ -11,6 +11,9 @@
 /* A NULL-terminated vector in one allocation; the strings of `configured` and `requested` (either
  * may be NULL) are borrowed. NULL when memory ran out. */
 char **env_merge(const struct account *a, char *const *configured, char *const *requested);
+/* `env` (may be NULL) and those of `defaults` whose names it does not have: one allocation, with
+ * copies. NULL when memory ran out. */
+char **env_with_defaults(char *const *env, const char *const *defaults);
 /* The value of `name` in `env`, or NULL. */
 const char *env_get(char *const *env, const char *name);
 

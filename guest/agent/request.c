@@ -22,6 +22,7 @@ struct request_kind {
 static const char *parse_nothing(struct cursor *c, struct request *r);
 static const char *parse_configure(struct cursor *c, struct request *r);
 static const char *parse_clock(struct cursor *c, struct request *r);
+static const char *parse_trust(struct cursor *c, struct request *r);
 static const char *parse_exec(struct cursor *c, struct request *r);
 static const char *parse_keep(struct cursor *c, struct request *r);
 static const char *parse_key(struct cursor *c, struct request *r);
@@ -49,6 +50,7 @@ static const struct request_kind request_kinds[] = {
     {WIRE_PING, 0, parse_nothing},
     {WIRE_CONFIGURE, 0, parse_configure},
     {WIRE_CLOCK, 0, parse_clock},
+    {WIRE_TRUST, 0, parse_trust},
     {WIRE_EXEC, WIRE_EXEC_SHELL | WIRE_EXEC_STDIN, parse_exec},
     {WIRE_KEEP, 0, parse_keep},
     {WIRE_ATTACH, 0, parse_key},
@@ -114,8 +116,8 @@ int request_parse(const struct wire_frame *frame, struct request *ret, const cha
 
 void request_done(struct request *r)
 {
-    char *const strings[] = {r->key,   r->tag,      r->path,    r->to,          r->cwd, r->user,
-                             r->group, r->hostname, r->pattern, r->replacement, r->glob};
+    char *const strings[] = {r->key,   r->tag,      r->path,    r->to,          r->cwd,  r->user,
+                             r->group, r->hostname, r->pattern, r->replacement, r->glob, r->pem};
     for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
         free(strings[i]);
     free(r->argv);
@@ -184,6 +186,15 @@ static const char *check_command(const struct request *r)
     if ((r->flags & WIRE_EXEC_SHELL) && r->argv[1] != NULL)
         return "a shell command is one string";
     return check_env(r->env);
+}
+
+static const char *parse_trust(struct cursor *c, struct request *r)
+{
+    r->pem = wire_get_str(c);
+    if (r->pem == NULL)
+        return NULL;
+    size_t len = strlen(r->pem);
+    return len == 0 || len > REQUEST_PEM_MAX ? "the certificate is not 1 to 16384 bytes" : NULL;
 }
 
 static const char *parse_exec(struct cursor *c, struct request *r)

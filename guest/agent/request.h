@@ -11,6 +11,7 @@
 #define REQUEST_PATH_MAX    4095u /* bytes of a path */
 #define REQUEST_ENTROPY_MAX 4096u
 #define REQUEST_SIGNAL_MAX  64u
+#define REQUEST_PEM_MAX     16384u
 #define REQUEST_WINDOW_MAX  UINT16_MAX /* columns or rows */
 
 /* What a request asks for. It owns the strings and lists. A field that the type does not have is
@@ -42,6 +43,7 @@ struct request {
     char *user;          /* EXEC, PROCESS_START ("": the default user), CHOWN ("": leave) */
     char *group;         /* CHOWN; "": leave */
     char *hostname;      /* CONFIGURE; "": leave */
+    char *pem;           /* TRUST; not empty, at most REQUEST_PEM_MAX bytes */
     char *pattern;       /* FIND, REPLACE; 1 to WIRE_MAX_PATTERN bytes */
     char *replacement;   /* REPLACE */
     char *glob;          /* FIND, REPLACE; "": all; at most WIRE_MAX_PATTERN bytes */

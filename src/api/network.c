@@ -5,8 +5,19 @@
 
 #include <string.h>
 
-#include "api/api.h"
 #include "api/network.h"
+#include "api/op.h"
+#include "wire/reply.h"
+#include "wire/request.h"
+
+#define NETWORK_TRUST_MS 60000
+
+/* A new policy with transforms. The sandbox is made to believe the authority first, so that no
+ * request fails in between. */
+struct network_put {
+    struct api_op op;
+    struct network_policy policy;
+};
 
 static int network_none(struct error *err)
 {
@@ -45,6 +56,9 @@ int api_network_parse(struct api_call *call, struct buf *text, const char **ret,
     bool said = given != NULL;
     if (rv == 0)
         rv = network_internet(call, &policy, &said, err);
+    if (rv == 0)
+        rv = network_transforms_check(&policy.transforms, call->api->secrets,
+                                      call->principal.account, err);
     if (rv == 0 && said) {
         network_policy_print(&w, &policy, 0);
         *ret = buf_cstr(text);
@@ -89,6 +103,52 @@ void api_network_get(struct api_call *call)
         network_reply(call);
 }
 
+static void network_set(struct api_call *call, struct network_policy *policy)
+{
+    if (sandbox_set_network(call->sandbox, policy) < 0)
+        api_fail_code(call, ERROR_INTERNAL, "Out of memory");
+    else
+        api_when_committed(call, network_reply);
+}
+
+static void network_trusted(struct api_op *op, const struct wire_frame *frame)
+{
+    struct network_put *put = container_of(op, struct network_put, op);
+    if (!wire_reply_is(frame, WIRE_OK)) {
+        api_op_bad_frame(op);
+        return;
+    }
+    struct network_policy policy = put->policy;
+    network_policy_init(&put->policy);
+    struct api_call *call = api_op_close(op);
+    if (call != NULL)
+        network_set(call, &policy);
+    else
+        network_policy_done(&policy);
+}
+
+static void network_release(struct api_op *op)
+{
+    struct network_put *put = container_of(op, struct network_put, op);
+    network_policy_done(&put->policy);
+    free(put);
+}
+
+static void network_trust(struct api_call *call, struct network_policy *policy)
+{
+    static const struct api_op_ops ops = {.frame = network_trusted, .release = network_release};
+    struct buf request = {0};
+    struct network_put *put = calloc(1, sizeof(*put));
+    if (put == NULL) {
+        network_policy_done(policy);
+        api_fail_code(call, ERROR_INTERNAL, "Out of memory");
+        return;
+    }
+    put->policy = *policy;
+    wire_request_trust(&request, network_certificate(call->api->network));
+    api_op_start(&put->op, call, &ops, &request, NETWORK_TRUST_MS);
+}
+
 void api_network_put(struct api_call *call)
 {
     struct network_policy policy;
@@ -96,12 +156,17 @@ void api_network_put(struct api_call *call)
     if (!network_exists(call))
         return;
     int rv = network_policy_read(call->body, &policy, &err);
-    if (rv == 0 && sandbox_set_network(call->sandbox, &policy) < 0)
-        rv = error_set(&err, ERROR_INTERNAL, "Out of memory");
-    if (rv < 0)
+    if (rv == 0)
+        rv = network_transforms_check(&policy.transforms, call->api->secrets,
+                                      call->sandbox->owner.account, &err);
+    if (rv < 0) {
+        network_policy_done(&policy);
         api_fail(call, &err);
-    else
-        api_when_committed(call, network_reply);
+    } else if (policy.transforms.count > 0) {
+        network_trust(call, &policy);
+    } else {
+        network_set(call, &policy);
+    }
 }
 
 void api_network_events(struct api_call *call)

@@ -19,31 +19,6 @@
 #define CA_PEM    4096 /* bytes of a file at most */
 #define CA_SERIAL 16
 #define CA_DATE   15 /* YYYYMMDDhhmmss and a NUL */
-#define CA_FILE   "/usr/local/share/ca-certificates/corral-egress.crt"
-#define CA_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
-
-const char *const ca_trust_env[] = {
-    "NODE_EXTRA_CA_CERTS=" CA_FILE,
-    "SSL_CERT_FILE=" CA_BUNDLE,
-    "REQUESTS_CA_BUNDLE=" CA_BUNDLE,
-    "CURL_CA_BUNDLE=" CA_BUNDLE,
-    NULL,
-};
-
-static const char ca_trust_script[] =
-    "[ \"$(cat " CA_FILE " 2>/dev/null)\" = \"$1\" ] && exit 0\n"
-    "mkdir -p \"${0%/*}\" /etc/ssl/certs && printf '\\n%s\\n' \"$1\" >>" CA_BUNDLE
-    " && printf '%s\\n' \"$1\" >" CA_FILE;
-
-void ca_trust_command(const struct ca *c, const char *ret[CA_TRUST_ARGS])
-{
-    ret[0] = "/bin/sh";
-    ret[1] = "-c";
-    ret[2] = ca_trust_script;
-    ret[3] = CA_FILE;
-    ret[4] = c->cert;
-    ret[5] = NULL;
-}
 
 static int ca_random(void *ctx, unsigned char *data, size_t len)
 {

@@ -22,13 +22,4 @@ int ca_load(struct ca *ret, const char *state_dir, struct error *err);
 /* Wipes the key. */
 void ca_done(struct ca *c);
 
-#define CA_TRUST_ARGS 6
-
-/* A command that makes a sandbox trust the certificate, to be run in it as root; running it again
- * changes nothing. `ret` is NULL-terminated and points into the CA. */
-void ca_trust_command(const struct ca *c, const char *ret[CA_TRUST_ARGS]);
-/* "NAME=value" for every process of such a sandbox, NULL-terminated: Node, and Python's certifi in
- * its own packages, do not read the system's bundle by themselves. */
-extern const char *const ca_trust_env[];
-
 #endif

@@ -313,7 +313,7 @@ static int secret_append(struct secrets *s, const char *account, const char *nam
                : 0;
 }
 
-static size_t secret_room(const char *text)
+size_t secret_room(const char *text)
 {
     size_t room = strlen(text) + 1;
     for (const char *at = strstr(text, SECRET_BEGIN); at != NULL; at = strstr(at + 1, SECRET_BEGIN))

@@ -47,6 +47,8 @@ int secrets_each(struct secrets *s, const char *account,
 int secret_fill(struct secrets *s, const char *account, const char *text, struct buf *out,
                 struct error *err);
 void secret_wipe(struct buf *b);
+/* Bytes that secret_fill asks the buffer for, whatever the secrets are. */
+size_t secret_room(const char *text);
 /* Whether the text refers to the secret. */
 bool secret_is_in(const char *text, const char *name);
 

@@ -47,6 +47,7 @@ struct config {
     int egress;                    /* enum config_egress */
     char *egress_allow;            /* entries with commas between them */
     char *egress_deny;             /* the same */
+    char *egress_ca;               /* absolute; authorities of servers; "": the system's alone */
     char *egress_program;          /* absolute; corral-egress */
     char *template_default;        /* template of a create that names none */
     int64_t pool_size;             /* started sandboxes kept ready */

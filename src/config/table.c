@@ -54,6 +54,8 @@ const struct config_option config_table[] = {
      .help = "Private and other special addresses that sandboxes may connect to"},
     {"egress-deny", CONFIG_LIST, "Sandboxes", AT(egress_deny), .fallback = "",
      .metavar = "HOST|CIDR[:PORT],...", .help = "What no sandbox may connect to"},
+    {"egress-ca", CONFIG_PATH, "Sandboxes", AT(egress_ca), .fallback = "", .metavar = "FILE",
+     .help = "Authorities (PEM) that servers behind transforms may have beside the system's"},
     {"egress-program", CONFIG_PATH, "Sandboxes", AT(egress_program), .fallback = "",
      .metavar = "FILE", .help = "The program corral-egress (default: found beside this one)"},
     {"template-default", CONFIG_STR, "Sandboxes", AT(template_default),

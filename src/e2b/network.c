@@ -3,8 +3,8 @@
  * network.c - what a sandbox may reach, from these clients' words to those of a policy.
  *
  * "allowOut" is what may be reached although "denyOut" denies everything, which it does by the
- * network of all addresses. A server whose sandboxes have no network ignores both: nothing can be
- * reached.
+ * network of all addresses. "rules" are transforms: they allow nothing. A server whose sandboxes
+ * have no network ignores both: nothing can be reached.
  */
 #include <errno.h>
 #include <string.h>
@@ -35,6 +35,45 @@ static bool network_copy(json *policy, const char *name, const json *list)
     return all;
 }
 
+/* What `rules` has for one host: [{"transform": {"headers": {NAME: VALUE}}}...]. */
+static int network_copy_rules(json *transforms, const json *rules, struct error *err)
+{
+    const json *rule = NULL;
+    if (!cJSON_IsArray(rules))
+        return error_set(err, ERROR_INVALID_ARGUMENT, "Field 'rules' has a host without a list");
+    cJSON_ArrayForEach(rule, rules)
+    {
+        const json *transform = NULL, *headers = NULL;
+        if (!cJSON_IsObject(rule))
+            return error_set(err, ERROR_INVALID_ARGUMENT, "Field 'rules' has a rule that is none");
+        int rv = json_get_object(rule, "transform", &transform, err);
+        if (rv == 0)
+            rv = json_get_object(transform, "headers", &headers, err);
+        if (rv < 0)
+            return rv;
+        if (headers == NULL)
+            continue;
+        json *copy = cJSON_CreateObject();
+        cJSON_AddStringToObject(copy, "host", rules->string);
+        cJSON_AddItemToObject(copy, "headers", cJSON_Duplicate(headers, true));
+        cJSON_AddItemToArray(transforms, copy);
+    }
+    return 0;
+}
+
+static int network_add_transforms(json *policy, const json *network, struct error *err)
+{
+    const json *hosts = NULL, *rules = NULL;
+    int rv = json_get_object(network, "rules", &hosts, err);
+    json *transforms = cJSON_AddArrayToObject(policy, "transforms");
+    cJSON_ArrayForEach(rules, hosts)
+    {
+        if (rv == 0)
+            rv = network_copy_rules(transforms, rules, err);
+    }
+    return rv;
+}
+
 /* The policy that `network` (NULL: it says nothing) and the switch stand for; owned. */
 static json *network_translate(const json *network, bool internet, struct error *err)
 {
@@ -52,6 +91,8 @@ static json *network_translate(const json *network, bool internet, struct error 
     (void)network_copy(policy, "allow", allow);
     if (network_copy(policy, "deny", deny) || !internet)
         cJSON_AddStringToObject(policy, "default", "deny");
+    if (network_add_transforms(policy, network, err) < 0)
+        json_free_p(&policy);
     return policy;
 }
 

@@ -32,7 +32,7 @@
 static struct egress egress;
 
 struct main_options {
-    const char *resolver, *bundle;
+    const char *resolver, *ca_file;
     int64_t uid, gid, open_ms, connect_ms;
     bool no_walls;
 };
@@ -44,7 +44,7 @@ enum {
     MAIN_OPEN,
     MAIN_CONNECT,
     MAIN_NO_WALLS,
-    MAIN_BUNDLE,
+    MAIN_CA_FILE,
     MAIN_DEBUG
 };
 
@@ -55,7 +55,7 @@ static const struct option main_table[] = {
     {"open-timeout", required_argument, NULL, MAIN_OPEN},
     {"connect-timeout", required_argument, NULL, MAIN_CONNECT},
     {"no-walls", no_argument, NULL, MAIN_NO_WALLS},
-    {"ca-file", required_argument, NULL, MAIN_BUNDLE},
+    {"ca-file", required_argument, NULL, MAIN_CA_FILE},
     {"debug", no_argument, NULL, MAIN_DEBUG},
     {NULL, 0, NULL, 0},
 };
@@ -88,8 +88,8 @@ static int main_parse(int argc, char **argv, struct main_options *o)
         case MAIN_NO_WALLS:
             o->no_walls = true;
             break;
-        case MAIN_BUNDLE:
-            o->bundle = optarg;
+        case MAIN_CA_FILE:
+            o->ca_file = optarg;
             break;
         case MAIN_DEBUG:
             log_set_level(LOG_DEBUG);
@@ -141,7 +141,7 @@ static int main_start(const struct main_options *o)
     if (rv == 0)
         rv = resolver_init(&e->resolver, &e->loop, o->resolver);
     if (rv == 0)
-        rv = session_set_new(&e->sessions, o->bundle);
+        rv = session_set_new(&e->sessions, o->ca_file);
     if (rv == 0)
         rv = meter_init(e);
     if (rv == 0)

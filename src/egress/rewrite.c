@@ -308,7 +308,7 @@ static void rewrite_put_transforms(const struct rewrite_target *t, const struct 
         const struct transform *tr = &t->transforms->items[i];
         for (size_t k = 0; k < tr->n_fields; k++) {
             struct span name = rewrite_span(tr->fields[k].name);
-            if (rewrite_setter(t, h, name) == &tr->fields[k])
+            if (rewrite_setter(t, h, name) == &tr->fields[k] && tr->fields[k].value[0] != '\0')
                 rewrite_put(out, name, rewrite_span(tr->fields[k].value));
         }
     }

@@ -112,9 +112,14 @@ static int session_config(mbedtls_ssl_config *c, int endpoint)
     return rv;
 }
 
-int session_set_new(struct session_set **ret, const char *bundle)
+static void session_believe(struct session_set *s, const char *file)
 {
-    const char *path = bundle != NULL ? bundle : SESSION_BUNDLE;
+    if (mbedtls_x509_crt_parse_file(&s->roots, file) < 0)
+        log_warn("certificate authorities cannot be read", "file=%s", file);
+}
+
+int session_set_new(struct session_set **ret, const char *more)
+{
     struct session_set *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return -ENOMEM;
@@ -130,8 +135,9 @@ int session_set_new(struct session_set **ret, const char *bundle)
         free(s);
         return -ENOMEM;
     }
-    if (mbedtls_x509_crt_parse_file(&s->roots, path) < 0)
-        log_warn("no certificate authority is believed", "file=%s", path);
+    session_believe(s, SESSION_BUNDLE);
+    if (more != NULL)
+        session_believe(s, more);
     mbedtls_ssl_conf_authmode(&s->client, MBEDTLS_SSL_VERIFY_REQUIRED);
     mbedtls_ssl_conf_ca_chain(&s->client, &s->roots, NULL);
     mbedtls_ssl_conf_session_tickets(&s->client, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);

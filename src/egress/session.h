@@ -29,9 +29,9 @@ struct session_io {
     void *ctx;
 };
 
-/* Reads the bundle, or the one of the system for NULL. A bundle that cannot be read leaves no
- * server to be believed. */
-int session_set_new(struct session_set **ret, const char *bundle);
+/* Reads the system's bundle and the file `more`, unless it is NULL. Where neither can be read, no
+ * server is believed. */
+int session_set_new(struct session_set **ret, const char *more);
 /* The CA that signs towards sandboxes. */
 int session_set_sign(struct session_set *s, const char *ca_cert, const char *ca_key,
                      struct error *err);

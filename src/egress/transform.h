@@ -3,8 +3,9 @@
  * transform.h - what is set in the requests of a sandbox to certain hosts.
  *
  * A transform has a host (a name or *.NAME, perhaps with a port), methods, path patterns, and
- * header fields that replace those of the request. Flows to its host are intercepted, whether or
- * not a request matches: the method and the path only decide about the header fields.
+ * header fields that replace those of the request; an empty value takes them out. Flows to its host
+ * are intercepted, whether or not a request matches: the method and the path only decide about the
+ * header fields.
  *
  * A path pattern is text in which * stands for any characters. It is compared with the path as it
  * is sent, without the query. A path that a server may read as another one ("/v1/../x", "%2e%2e",

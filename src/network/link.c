@@ -20,11 +20,10 @@ static void link_on_exit(uv_process_t *process, int64_t status, int signal);
 static void link_on_poll(uv_poll_t *poll, int status, int events);
 static void link_on_close(uv_handle_t *handle);
 
-int network_link_init(struct network_link *l, uv_loop_t *loop, const char *program, bool debug,
-                      const struct network_link_ops *ops)
+int network_link_init(struct network_link *l, uv_loop_t *loop,
+                      const struct network_program *program, const struct network_link_ops *ops)
 {
-    *l = (struct network_link){
-        .loop = loop, .ops = ops, .program = program, .debug = debug, .fd = -1};
+    *l = (struct network_link){.loop = loop, .ops = ops, .program = *program, .fd = -1};
     l->input = malloc(EGRESS_MAX_FRAME);
     if (l->input == NULL)
         return -ENOMEM;
@@ -80,19 +79,20 @@ void network_link_restart(struct network_link *l, const char *why)
 
 static int link_spawn(struct network_link *l, int fd)
 {
-    bool root = geteuid() == 0;
-    char *argv[8];
-    size_t n = 0;
-    argv[n++] = (char *)(uintptr_t)l->program;
-    if (root) {
-        argv[n++] = (char *)(uintptr_t) "--uid";
-        argv[n++] = (char *)(uintptr_t)LINK_UID;
-        argv[n++] = (char *)(uintptr_t) "--gid";
-        argv[n++] = (char *)(uintptr_t)LINK_UID;
+    const char *argv[10] = {l->program.path};
+    size_t n = 1;
+    if (geteuid() == 0) {
+        argv[n++] = "--uid";
+        argv[n++] = LINK_UID;
+        argv[n++] = "--gid";
+        argv[n++] = LINK_UID;
     }
-    if (l->debug)
-        argv[n++] = (char *)(uintptr_t) "--debug";
-    argv[n] = NULL;
+    if (l->program.ca_file[0] != '\0') {
+        argv[n++] = "--ca-file";
+        argv[n++] = l->program.ca_file;
+    }
+    if (l->program.debug)
+        argv[n++] = "--debug";
     uv_stdio_container_t stdio[EGRESS_CTL_FD + 1] = {
         {.flags = UV_IGNORE},
         {.flags = UV_IGNORE},
@@ -102,8 +102,8 @@ static int link_spawn(struct network_link *l, int fd)
     /* Detached: a signal of the terminal is for the server, which ends the process last. */
     uv_process_options_t options = {
         .exit_cb = link_on_exit,
-        .file = l->program,
-        .args = argv,
+        .file = l->program.path,
+        .args = (char **)(uintptr_t)argv,
         .cwd = "/",
         .flags = UV_PROCESS_DETACHED,
         .stdio_count = ARRAY_SIZE(stdio),
@@ -135,7 +135,7 @@ static void link_start(uv_timer_t *timer)
     if (rv == 0)
         rv = uv_poll_start(&l->poll, UV_READABLE, link_on_poll);
     if (rv < 0) {
-        log_error("corral-egress cannot be started", "program=%s reason=\"%s\"", l->program,
+        log_error("corral-egress cannot be started", "program=%s reason=\"%s\"", l->program.path,
                   strerror(-rv));
         if (l->running)
             link_lost(l, strerror(-rv));

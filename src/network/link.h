@@ -39,14 +39,20 @@ struct network_link_ops {
     void (*packet)(struct network_link *l, struct packet *p); /* may take over what it owns */
 };
 
+/* Its program; strings must outlive the link. */
+struct network_program {
+    const char *path;
+    const char *ca_file; /* "": none */
+    bool debug;
+};
+
 enum link_state { LINK_NEW, LINK_STARTING, LINK_UP, LINK_LOST, LINK_WAITING, LINK_ENDED };
 
 struct network_link {
     uv_loop_t *loop;
     const struct network_link_ops *ops;
-    const char *program;
+    struct network_program program;
     enum link_state state;
-    bool debug;
     bool stopping;
     bool running; /* the process has not exited */
     int fd;
@@ -60,9 +66,9 @@ struct network_link {
     uint8_t *input; /* EGRESS_MAX_FRAME bytes */
 };
 
-/* `program` must outlive the link. 0 or -ENOMEM; the first start happens on the loop. */
-int network_link_init(struct network_link *l, uv_loop_t *loop, const char *program, bool debug,
-                      const struct network_link_ops *ops);
+/* 0 or -ENOMEM; the first start happens on the loop. */
+int network_link_init(struct network_link *l, uv_loop_t *loop,
+                      const struct network_program *program, const struct network_link_ops *ops);
 /* Sends a packet, with a copy of descriptor `fd` (or -1). 0; -EAGAIN, then `writable` follows; or
  * another negative errno, and the process is started again. */
 int network_link_send(struct network_link *l, const struct buf *packet, int fd);

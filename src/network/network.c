@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "core/metrics.h"
@@ -18,6 +19,8 @@ struct network_drop {
 struct network {
     struct network_link link;
     struct network_rules allow, deny; /* the operator's */
+    const struct ca *ca;
+    struct secrets *secrets;
     enum egress_default otherwise;
     bool tell_setup;
     struct list tenants[NETWORK_BUCKETS];
@@ -32,6 +35,7 @@ struct network {
 static void network_started(struct network_link *link);
 static void network_pump(struct network_link *link);
 static void network_on_packet(struct network_link *link, struct packet *p);
+static void network_on_secret(void *ctx, const char *account, const char *name);
 
 static const struct network_link_ops network_link_ops = {
     .started = network_started,
@@ -65,6 +69,13 @@ static void network_free(struct network *n)
     free(n);
 }
 
+static int network_check_file(const char *file, struct error *err)
+{
+    if (file[0] == '\0' || access(file, R_OK) == 0)
+        return 0;
+    return error_set_errno(err, ERROR_INVALID_ARGUMENT, -errno, "Cannot read %s", file);
+}
+
 /* The lists are read as corral-egress will read them, so that a fault shows at the start. */
 static int network_read_lists(struct network *n, const struct network_options *o, struct error *err)
 {
@@ -88,26 +99,36 @@ struct network *network_new(uv_loop_t *loop, const struct network_options *o, st
         return NULL;
     }
     n->otherwise = o->otherwise;
+    n->ca = o->ca;
+    n->secrets = o->secrets;
     for (size_t i = 0; i < NETWORK_BUCKETS; i++)
         list_init(&n->tenants[i]);
     list_init(&n->pending);
     list_init(&n->drops);
-    if (network_read_lists(n, o, err) < 0) {
+    if (network_read_lists(n, o, err) < 0 || network_check_file(o->ca_file, err) < 0) {
         network_free(n);
         return NULL;
     }
-    int rv = network_link_init(&n->link, loop, o->program, o->debug, &network_link_ops);
+    const struct network_program program = {
+        .path = o->program, .ca_file = o->ca_file, .debug = o->debug};
+    int rv = network_link_init(&n->link, loop, &program, &network_link_ops);
     if (rv < 0) {
         (void)error_set_errno(err, ERROR_INTERNAL, rv, "corral-egress");
         network_free(n);
         return NULL;
     }
+    secrets_watch(n->secrets, network_on_secret, n);
     return n;
 }
 
 enum egress_default network_default(const struct network *n)
 {
     return n->otherwise;
+}
+
+const char *network_certificate(const struct network *n)
+{
+    return n->ca->cert;
 }
 
 static struct list *network_bucket(struct network *n, const char *id)
@@ -162,17 +183,40 @@ static void network_started(struct network_link *link)
     }
 }
 
+/* Policies that use the secret are filled in again. */
+static void network_on_secret(void *ctx, const char *account, const char *name)
+{
+    struct network *n = ctx;
+    for (size_t i = 0; i < NETWORK_BUCKETS; i++) {
+        list_for_each (it, &n->tenants[i]) {
+            struct network_tenant *t = list_entry(it, struct network_tenant, by_hash);
+            if (strcmp(t->account, account) != 0 ||
+                !network_transforms_use(&t->policy.transforms, name))
+                continue;
+            t->tell_policy = true;
+            network_mark(t);
+        }
+    }
+    network_pump(&n->link);
+}
+
+/* The packet may hold secrets. */
 static int network_send(struct network *n, struct buf *packet, int fd)
 {
     int rv = network_link_send(&n->link, packet, fd);
-    buf_done(packet);
+    secret_wipe(packet);
     return rv;
 }
 
 static int network_tell_setup(struct network *n)
 {
     struct buf b = {0};
-    packet_put_setup(&b, n->otherwise, n->allow.items, n->deny.items);
+    const struct packet_setup setup = {.otherwise = n->otherwise,
+                                       .allow = n->allow.items,
+                                       .deny = n->deny.items,
+                                       .ca_cert = n->ca->cert,
+                                       .ca_key = n->ca->key};
+    packet_put_setup(&b, &setup);
     int rv = network_send(n, &b, -1);
     n->tell_setup = rv < 0;
     return rv;
@@ -204,7 +248,7 @@ static int network_tell_tenant(struct network *n)
         t->tell_sandbox = false;
     }
     if (t->tell_policy) {
-        packet_put_policy(&b, t->id, &t->policy, n->otherwise);
+        packet_put_policy(&b, t->id, &t->policy, n->otherwise, n->secrets, t->account);
         int rv = network_send(n, &b, -1);
         if (rv < 0)
             return rv;
@@ -281,8 +325,8 @@ static void network_on_packet(struct network_link *link, struct packet *p)
         network_on_meter(t, &p->meter);
 }
 
-int network_attach(struct network *n, struct network_tenant *t, const char *id, const char *dir,
-                   const char *name, struct network_policy *policy)
+int network_attach(struct network *n, struct network_tenant *t, const char *dir, const char *name,
+                   struct network_policy *policy)
 {
     int fd = n->tenant_count < NETWORK_TENANTS_MAX ? network_listen(dir, name) : -ENOSPC;
     if (fd < 0) {
@@ -290,7 +334,6 @@ int network_attach(struct network *n, struct network_tenant *t, const char *id, 
         return fd;
     }
     t->network = n;
-    t->id = id;
     t->listener = fd;
     t->policy = *policy;
     network_policy_init(policy);
@@ -298,7 +341,7 @@ int network_attach(struct network *n, struct network_tenant *t, const char *id, 
     t->base_tx = t->tx;
     t->tell_sandbox = t->tell_policy = true;
     list_init(&t->pending);
-    list_add_tail(network_bucket(n, id), &t->by_hash);
+    list_add_tail(network_bucket(n, t->id), &t->by_hash);
     n->tenant_count++;
     network_mark(t);
     network_pump(&n->link);

@@ -13,6 +13,7 @@
 #ifndef CORRAL_NETWORK_NETWORK_H
 #define CORRAL_NETWORK_NETWORK_H
 
+#include "auth/ca.h"
 #include "base/list.h"
 #include "network/events.h"
 #include "network/link.h"
@@ -26,6 +27,9 @@ struct network_options {
     const char *program; /* corral-egress; must outlive the network */
     enum egress_default otherwise;
     const char *allow, *deny; /* the operator's, with commas between entries */
+    const char *ca_file;      /* authorities that servers may have beside the system's; "": none */
+    const struct ca *ca;      /* signs for hosts under transforms; must outlive the network */
+    struct secrets *secrets;  /* the same; the network watches them */
     bool debug;
 };
 
@@ -33,6 +37,7 @@ struct network_options {
 struct network_tenant {
     struct network *network;
     const char *id;      /* the sandbox's */
+    const char *account; /* whose secrets the policy may name */
     struct list by_hash; /* in the network */
     struct list pending; /* while there is something to tell */
     bool tell_sandbox;   /* the listener */
@@ -51,11 +56,14 @@ struct network *network_new(uv_loop_t *loop, const struct network_options *optio
 /* After the last sandbox was detached or left to the next server. */
 void network_stop(struct network *n, void (*stopped)(void *ctx), void *ctx);
 enum egress_default network_default(const struct network *n);
+/* Of the authority that signs for hosts under transforms: PEM. */
+const char *network_certificate(const struct network *n);
 
 /* Gives a sandbox its network, through the socket `name` in or below its directory `dir`. Takes
- * over the policy. `id` must outlive the tenant. 0, or a negative errno and it has none. */
-int network_attach(struct network *n, struct network_tenant *t, const char *id, const char *dir,
-                   const char *name, struct network_policy *policy);
+ * over the policy. `t->id` and `t->account` are set and outlive the tenant. 0, or a negative errno
+ * and it has none. */
+int network_attach(struct network *n, struct network_tenant *t, const char *dir, const char *name,
+                   struct network_policy *policy);
 /* Replaces the policy, which is taken over. Flows that it denies are cut. */
 void network_set_policy(struct network_tenant *t, struct network_policy *policy);
 /* Cuts all flows. Counters and events stay. */

@@ -103,15 +103,16 @@ static void packet_put_list(struct buf *b, char *const *items)
     wire_put_list(b, (const char *const *)items);
 }
 
-void packet_put_setup(struct buf *b, enum egress_default otherwise, char *const *allow,
-                      char *const *deny)
+void packet_put_setup(struct buf *b, const struct packet_setup *s)
 {
+    /* A buffer that grew behind the key would leave a copy of it. */
+    (void)buf_reserve(b, EGRESS_MAX_FRAME);
     size_t start = wire_begin(b, (enum wire_type)EGRESS_SETUP);
-    (void)buf_u32(b, otherwise);
-    packet_put_list(b, allow);
-    packet_put_list(b, deny);
-    wire_put_str(b, ""); /* no interception */
-    wire_put_str(b, "");
+    (void)buf_u32(b, s->otherwise);
+    packet_put_list(b, s->allow);
+    packet_put_list(b, s->deny);
+    wire_put_str(b, s->ca_cert);
+    wire_put_str(b, s->ca_key);
     wire_end(b, start);
 }
 
@@ -133,7 +134,7 @@ void packet_put_drop(struct buf *b, const char *id)
 }
 
 void packet_put_policy(struct buf *b, const char *id, const struct network_policy *p,
-                       enum egress_default fallback)
+                       enum egress_default fallback, struct secrets *secrets, const char *account)
 {
     size_t start = wire_begin(b, (enum wire_type)EGRESS_POLICY);
     wire_put_str(b, id);
@@ -144,6 +145,6 @@ void packet_put_policy(struct buf *b, const char *id, const struct network_polic
     (void)buf_u32(b, p->limits.flows);
     (void)buf_u32(b, p->limits.names);
     (void)buf_u64(b, p->limits.bytes_per_sec);
-    (void)buf_u32(b, 0); /* transforms */
+    network_transforms_put(b, &p->transforms, secrets, account);
     wire_end(b, start);
 }

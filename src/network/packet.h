@@ -49,12 +49,20 @@ struct packet {
 int packet_read(const void *data, size_t len, struct packet *ret);
 void packet_done(struct packet *p);
 
-/* To corral-egress; memory failure is remembered by the buffer. Lists are NULL-terminated. */
-void packet_put_setup(struct buf *b, enum egress_default otherwise, char *const *allow,
-                      char *const *deny);
+/* What a SETUP says. Lists are NULL-terminated. */
+struct packet_setup {
+    enum egress_default otherwise;
+    char *const *allow, *const *deny;
+    const char *ca_cert, *ca_key; /* PEM */
+};
+
+/* To corral-egress; memory failure is remembered by the buffer. A SETUP and a POLICY hold what the
+ * caller wipes. */
+void packet_put_setup(struct buf *b, const struct packet_setup *s);
 void packet_put_sandbox(struct buf *b, const char *id);
+/* Secrets are those of the account; NULL: references to them stay as they are. */
 void packet_put_policy(struct buf *b, const char *id, const struct network_policy *p,
-                       enum egress_default fallback);
+                       enum egress_default fallback, struct secrets *secrets, const char *account);
 void packet_put_drop(struct buf *b, const char *id);
 
 #endif

@@ -17,17 +17,7 @@ static const char *const policy_logs[] = {NULL, "denied", "all", "none"};
 
 static int rules_add(struct network_rules *l, const char *text, size_t len)
 {
-    if (l->count == EGRESS_MAX_RULES)
-        return -E2BIG;
-    char **items = reallocarray(l->items, l->count + 2, sizeof(*items));
-    if (items == NULL)
-        return -ENOMEM;
-    l->items = items;
-    l->items[l->count] = strndup(text, len);
-    if (l->items[l->count] == NULL)
-        return -ENOMEM;
-    l->items[++l->count] = NULL;
-    return 0;
+    return network_rules_add(l, EGRESS_MAX_RULES, text, len);
 }
 
 static int rules_failed(const char *field, int rv, struct error *err)
@@ -36,31 +26,6 @@ static int rules_failed(const char *field, int rv, struct error *err)
         return error_set(err, ERROR_INVALID_ARGUMENT, "Field '%s' has more than %u entries", field,
                          EGRESS_MAX_RULES);
     return error_set_errno(err, ERROR_INTERNAL, rv, "Field '%s'", field);
-}
-
-void network_rules_done(struct network_rules *l)
-{
-    for (size_t i = 0; i < l->count; i++)
-        free(l->items[i]);
-    free((void *)l->items);
-    *l = (struct network_rules){.items = NULL};
-}
-
-int network_rules_split(const char *text, struct network_rules *ret, struct error *err)
-{
-    int rv = 0;
-    *ret = (struct network_rules){.items = NULL};
-    while (*text != '\0' && rv == 0) {
-        size_t len = strcspn(text, ", ");
-        if (len > 0)
-            rv = rules_add(ret, text, len);
-        text += len + strspn(text + len, ", ");
-    }
-    if (rv < 0) {
-        network_rules_done(ret);
-        return rules_failed("allow", rv, err);
-    }
-    return 0;
 }
 
 void network_policy_init(struct network_policy *ret)
@@ -75,6 +40,7 @@ void network_policy_done(struct network_policy *p)
 {
     network_rules_done(&p->allow);
     network_rules_done(&p->deny);
+    network_transforms_done(&p->transforms);
     network_policy_init(p);
 }
 
@@ -205,16 +171,9 @@ static int policy_limits_read(const json *j, struct policy_limits *l, struct err
     return rv;
 }
 
-/* Parts of the object that this server cannot carry out, yet a client may spell out as empty. */
+/* A part of the object that this server cannot carry out, yet a client may spell out as empty. */
 static int policy_absent(const json *j, struct error *err)
 {
-    const json *transforms = NULL;
-    int rv = json_get_array(j, "transforms", &transforms, err);
-    if (rv < 0)
-        return rv;
-    if (cJSON_GetArraySize(transforms) > 0)
-        return error_set(err, ERROR_INVALID_ARGUMENT,
-                         "Field 'transforms' must be empty: this server does not change requests");
     const json *proxy = cJSON_GetObjectItemCaseSensitive(j, "proxy");
     if (proxy != NULL && !cJSON_IsNull(proxy))
         return error_set(err, ERROR_INVALID_ARGUMENT,
@@ -235,11 +194,12 @@ static int policy_check_rules(const struct network_policy *p, struct error *err)
     policy_done(&checked);
     memset(id, '0', POLICY_ID_LENGTH);
     id[POLICY_ID_LENGTH] = '\0';
-    packet_put_policy(&packet, id, p, EGRESS_DENY);
+    packet_put_policy(&packet, id, p, EGRESS_DENY, NULL, NULL);
     if (packet.failed)
         return error_set(err, ERROR_INTERNAL, "Out of memory");
-    return packet.len > EGRESS_MAX_FRAME
-               ? error_set(err, ERROR_INVALID_ARGUMENT, "The policy has too many bytes of rules")
+    return packet.len + network_transforms_room(&p->transforms) > EGRESS_MAX_FRAME
+               ? error_set(err, ERROR_INVALID_ARGUMENT,
+                           "The policy has too many bytes of rules, transforms and secrets")
                : 0;
 }
 
@@ -262,6 +222,8 @@ int network_policy_read(const json *j, struct network_policy *ret, struct error 
         rv = policy_rules(j, "allow", &ret->allow, err);
     if (rv == 0)
         rv = policy_rules(j, "deny", &ret->deny, err);
+    if (rv == 0)
+        rv = network_transforms_read(j, &ret->transforms, err);
     if (rv == 0)
         rv = policy_check_rules(ret, err);
     if (rv < 0)
@@ -294,8 +256,7 @@ void network_policy_print(struct jsonw *w, const struct network_policy *p, uint3
     print_rules(w, "allow", &p->allow);
     print_rules(w, "deny", &p->deny);
     jsonw_key(w, "transforms");
-    jsonw_array(w);
-    jsonw_array_end(w);
+    network_transforms_print(w, &p->transforms);
     jsonw_key(w, "proxy");
     jsonw_null(w);
     jsonw_key_str(w, "log", policy_logs[p->log]);

@@ -35,7 +35,7 @@ void sandbox_configure_opened(struct agent_call *call)
 {
     struct sandbox *sb = container_of(call, struct sandbox, op);
     struct buf request = {0};
-    if (sb->phase != SANDBOX_CONFIGURING)
+    if (sb->phase != SANDBOX_CONFIGURING || sb->trust == SANDBOX_TRUST_ASKED)
         return;
     sb->clock_sent_ns = uv_hrtime();
     if (sb->clock_tries == 0)

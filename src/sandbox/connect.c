@@ -25,10 +25,14 @@ void sandbox_connect(struct sandbox *sb)
     if (sb->network == NULL)
         return;
     connect_policy(sb, &policy);
-    int rv = network_attach(sb->network, &sb->net, sb->id, sb->dir,
-                            sb->instance->driver->ops->egress, &policy);
+    sb->net.id = sb->id;
+    sb->net.account = sb->owner.account;
+    int rv = network_attach(sb->network, &sb->net, sb->dir, sb->instance->driver->ops->egress,
+                            &policy);
     if (rv < 0)
         log_warn("sandbox has no network", "sandbox=%s error=\"%s\"", sb->id, strerror(-rv));
+    else if (sb->net.policy.transforms.count > 0 && !sb->adopted)
+        sb->trust = SANDBOX_TRUST_OWED;
 }
 
 int sandbox_set_network(struct sandbox *sb, struct network_policy *policy)

@@ -267,6 +267,14 @@ static void sandbox_configure(struct sandbox *sb)
     sandbox_op(sb, &none, SANDBOX_HANDSHAKE_MS);
 }
 
+static void sandbox_ask_trust(struct sandbox *sb)
+{
+    struct buf request = {0};
+    sb->trust = SANDBOX_TRUST_ASKED;
+    wire_request_trust(&request, network_certificate(sb->network));
+    sandbox_op(sb, &request, SANDBOX_HANDSHAKE_MS);
+}
+
 static void sandbox_on_instance_started(void *ctx, int status, const struct error *err)
 {
     struct sandbox *sb = ctx;
@@ -286,7 +294,7 @@ static bool sandbox_take_answer(struct sandbox *sb, const struct wire_frame *fra
     enum wire_type clock = sb->clock_tries == 0 ? WIRE_CONFIGURED : WIRE_OK;
     if (sb->phase == SANDBOX_HANDSHAKE || sb->unanswered > 0)
         return wire_reply_pong(frame);
-    if (sb->phase == SANDBOX_CONFIGURING)
+    if (sb->phase == SANDBOX_CONFIGURING && sb->trust != SANDBOX_TRUST_ASKED)
         return frame->type == clock && sandbox_take_clock_age(sb, frame);
     return wire_reply_is(frame, WIRE_OK);
 }
@@ -423,8 +431,11 @@ static void sandbox_on_op_closed(struct agent_call *call)
     case SANDBOX_CONFIGURING:
         if (failed)
             sandbox_end(sb, SANDBOX_STATUS_FAILED, sb->op_error.message, NULL);
-        else if (sb->clock_late && sb->clock_tries < SANDBOX_CLOCK_TRIES)
+        else if (sb->clock_late && sb->trust != SANDBOX_TRUST_ASKED &&
+                 sb->clock_tries < SANDBOX_CLOCK_TRIES)
             sandbox_configure(sb); /* sends the clock once more */
+        else if (sb->phase == SANDBOX_CONFIGURING && sb->trust == SANDBOX_TRUST_OWED)
+            sandbox_ask_trust(sb);
         else if (sb->phase == SANDBOX_CONFIGURING || sb->adopted)
             sandbox_runs(sb);
         else if (sb->claimed)

@@ -15,7 +15,8 @@
  *                                                                         RUNNING when adopted
  * WARMING      warm kernels (unclaimed only)          SANDBOX_WARMUP_MS    READY, even on failure
  * READY        a claim (it is in the pool, paused)    -                   CONFIGURING
- * CONFIGURING  the agent's answer to CONFIGURE         SANDBOX_HANDSHAKE_MS RUNNING
+ * CONFIGURING  the agent's answer to CONFIGURE, and to SANDBOX_HANDSHAKE_MS RUNNING
+ *              TRUST where requests are changed        each
  * RUNNING      a kill, the expiry, its own end        timeout_at          STOPPING
  * STOPPING     the driver's `stopped`, open calls     the driver          ENDED
  *
@@ -57,6 +58,9 @@ enum sandbox_phase {
     SANDBOX_ENDED,
     SANDBOX_PHASE_COUNT
 };
+
+/* Whether its programs are to believe the authority that signs for hosts under transforms. */
+enum sandbox_trust { SANDBOX_TRUST_NONE, SANDBOX_TRUST_OWED, SANDBOX_TRUST_ASKED };
 
 enum sandbox_resting { SANDBOX_AWAKE, SANDBOX_PAUSING, SANDBOX_RESTING, SANDBOX_RESUMING };
 
@@ -128,7 +132,8 @@ struct sandbox {
     struct agent_target target;
     struct network *network;   /* NULL: the server has none */
     struct network_tenant net; /* attached while it is configured and runs */
-    struct agent_call op;      /* PING, CODE_READY, CONFIGURE or CLOCK */
+    struct agent_call op;      /* PING, CODE_READY, CONFIGURE, CLOCK or TRUST */
+    enum sandbox_trust trust;  /* in CONFIGURING, after its clock is right */
     uint64_t clock_sent_ns;    /* uv_hrtime() when the last clock went out */
     unsigned int clock_tries;  /* CLOCK requests after CONFIGURE; SANDBOX_CLOCK_TRIES */
     bool clock_late;           /* the last clock was too long on its way */

@@ -53,6 +53,11 @@ void wire_request_configure(struct buf *b, const struct wire_configure_params *p
     wire_end(b, start);
 }
 
+void wire_request_trust(struct buf *b, const char *pem)
+{
+    put_one_str(b, WIRE_TRUST, pem);
+}
+
 void wire_request_clock(struct buf *b, uint64_t wall_ns)
 {
     size_t start = wire_begin(b, WIRE_CLOCK);

@@ -71,6 +71,8 @@ struct wire_context_params {
 void wire_request_ping(struct buf *b);
 void wire_request_configure(struct buf *b, const struct wire_configure_params *p);
 void wire_request_clock(struct buf *b, uint64_t wall_ns);
+/* `pem` is the certificate of one authority. */
+void wire_request_trust(struct buf *b, const char *pem);
 
 void wire_request_exec(struct buf *b, const struct wire_exec_params *p);
 

@@ -211,7 +211,7 @@ class Policy(NetworkTest):
 
     def test_faults_name_the_entry(self):
         for policy, word in (({"allow": ["10.0.0.1/8"]}, "10.0.0.1/8"), ({"alow": []}, "alow"),
-                             ({"transforms": [{"host": "a.b"}]}, "transforms"),
+                             ({"transforms": [{"host": "a.b"}]}, "headers"),
                              ({"limits": {"flows": 100000}}, "flows")):
             message = self.assert_error(self.put(self.shared, **policy), 400, "invalid_argument")
             self.assertIn(word, message)

@@ -15,7 +15,7 @@ static void check_packet(const struct network_policy *p)
     struct cursor c;
     struct frame_policy f;
     uint16_t type;
-    packet_put_policy(&packet, "x", p, EGRESS_DENY);
+    packet_put_policy(&packet, "x", p, EGRESS_DENY, NULL, NULL);
     const struct span s = {(const char *)packet.data, packet.len};
     if (packet.len > EGRESS_MAX_FRAME || frame_type(s, &type, &c) < 0 || type != EGRESS_POLICY ||
         frame_policy_read(&c, &f) < 0)

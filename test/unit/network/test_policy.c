@@ -59,7 +59,7 @@ static void faults_are_named(void)
         {"{\"allow\":[{\"host\":\"x.io\",\"port\":80}]}", "port"},
         {"{\"limits\":{\"flows\":513}}", "flows"},
         {"{\"limits\":{\"flow\":1}}", "flow"},
-        {"{\"transforms\":[{\"host\":\"x\"}]}", "transforms"},
+        {"{\"transforms\":[{\"host\":\"x\"}]}", "headers"},
         {"{\"proxy\":{\"address\":\"x\"}}", "proxy"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

@@ -116,6 +116,10 @@ static void the_start_of_a_sandbox(void)
     agent_parses(&b, WIRE_CLOCK);
     T_EQ(got.wall_ns, 5);
     over();
+    wire_request_trust(&b, "PEM");
+    agent_parses(&b, WIRE_TRUST);
+    T_STR(got.pem, "PEM");
+    over();
     wire_request_code_ready(&b);
     take(&b, false);
     T_EQ(frame.type, WIRE_CODE_READY);
