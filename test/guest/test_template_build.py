@@ -2,6 +2,7 @@
 """The template builder without a download: its errors, and what it leaves behind."""
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -11,7 +12,13 @@ from guesthost import TOP
 
 BUILD = os.path.join(TOP, "guest", "templates", "tools", "build")
 RECIPE = 'name="n"\ndescription="d"\nsuite="bookworm"\npackages="python3"\n'
-NOWHERE = "--mirror=http://192.0.2.1/debian"  # an address that answers nobody
+
+
+def silent_mirror(test):
+    """The option for a mirror that takes every connection and says nothing."""
+    server = socket.create_server(("127.0.0.1", 0), backlog=64)
+    test.addCleanup(server.close)
+    return f"--mirror=http://127.0.0.1:{server.getsockname()[1]}/debian"
 
 
 @unittest.skipIf(os.geteuid() != 0, "building needs root")
@@ -57,8 +64,9 @@ class Build(unittest.TestCase):
         self.assert_clean()
 
     def test_signals_leave_nothing(self):
+        mirror = silent_mirror(self)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            process = self.start(RECIPE, NOWHERE)
+            process = self.start(RECIPE, mirror)
             for line in process.stderr:
                 if line.startswith("phase 2/8"):
                     break
@@ -69,9 +77,10 @@ class Build(unittest.TestCase):
             self.assert_clean()
 
     def test_one_build_at_a_time(self):
-        first = self.start(RECIPE, NOWHERE)
+        mirror = silent_mirror(self)
+        first = self.start(RECIPE, mirror)
         first.stderr.readline()
-        second = self.start(RECIPE, NOWHERE)
+        second = self.start(RECIPE, mirror)
         self.assertIn("another build", second.communicate(timeout=20)[1])
         self.assertEqual(first.poll(), None)
         first.terminate()

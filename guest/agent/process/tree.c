@@ -22,6 +22,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -30,11 +31,15 @@
 #define TREE_ROOT         TREE_MOUNT "/corral"
 #define TREE_ROUNDS       64
 #define TREE_MARK         (1ull << 62) /* added to the id: far above any limit that somebody sets */
+#define TREE_MARK_ID      UINT32_MAX   /* the bits of a mark that are the id's */
 #define TREE_LEFT_MAX     64
 #define TREE_OOM_SCORE    500 /* above the agent, and above whatever the user has not raised */
 #define TREE_PIDS_PERCENT 75  /* of all tasks of the machine, for one tree */
 
 static bool trees_have_cgroups;
+/* This agent's part of a mark. Agents that share a /proc, as those of two tests do, number their
+ * trees alike, and none may kill the other's processes. */
+static uint64_t trees_salt;
 static uint64_t
     trees_left[TREE_LEFT_MAX]; /* ids of groups that could not be removed yet; 0: none */
 
@@ -57,7 +62,11 @@ static ssize_t tree_read_at(int dir, const char *name, char *text, size_t cap)
 void trees_init(void)
 {
     struct statfs fs;
+    uint32_t salt = 0;
     trees_have_cgroups = false;
+    if (getrandom(&salt, sizeof(salt), GRND_NONBLOCK) < 0)
+        salt = (uint32_t)getpid();
+    trees_salt = (uint64_t)(salt >> 3) << 32; /* below TREE_MARK */
     /* Any other agent shares the hierarchy with its machine. */
     if (getpid() != 1 || statfs(TREE_MOUNT, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
         return;
@@ -143,9 +152,14 @@ static void tree_raise_oom_score(void)
     (void)tree_write_at(AT_FDCWD, "/proc/self/oom_score_adj", text);
 }
 
+static uint64_t tree_mark(const struct tree *t)
+{
+    return TREE_MARK + trees_salt + (t->mark & TREE_MARK_ID);
+}
+
 void tree_enter(const struct tree *t)
 {
-    const rlim_t mark = TREE_MARK + t->mark;
+    const rlim_t mark = tree_mark(t);
     tree_raise_oom_score();
     if (t->cgroup_fd >= 0)
         (void)tree_write_at(t->cgroup_fd, "cgroup.procs", "0");
@@ -168,15 +182,14 @@ static bool tree_read_stat(int proc, const char *pid, int *session, bool *stoppe
     return state != 'Z' && state != 'X';
 }
 
-static bool tree_has_mark(int proc, const char *pid, uint64_t mark)
+static bool tree_has_mark(int proc, const char *pid, const struct tree *t)
 {
     char path[64], limits[2048];
     (void)snprintf(path, sizeof(path), "%.20s/limits", pid);
-    if (mark == 0 || tree_read_at(proc, path, limits, sizeof(limits)) <= 0)
+    if (t->mark == 0 || tree_read_at(proc, path, limits, sizeof(limits)) <= 0)
         return false;
     const char *at = strstr(limits, "Max realtime timeout");
-    return at != NULL &&
-           strtoull(at + strlen("Max realtime timeout"), NULL, 10) == TREE_MARK + mark;
+    return at != NULL && strtoull(at + strlen("Max realtime timeout"), NULL, 10) == tree_mark(t);
 }
 
 /* Sends the signal to every process of the tree. With `moving` only to those that are not stopped.
@@ -193,7 +206,7 @@ static unsigned int tree_walk(const struct tree *t, int sig, bool moving)
         if (!isdigit((unsigned char)e->d_name[0]) ||
             !tree_read_stat(dirfd(d), e->d_name, &session, &stopped) || (moving && stopped))
             continue;
-        if (session != t->leader && !tree_has_mark(dirfd(d), e->d_name, t->mark))
+        if (session != t->leader && !tree_has_mark(dirfd(d), e->d_name, t))
             continue;
         count += kill((pid_t)strtol(e->d_name, NULL, 10), sig) == 0;
     }
