@@ -23,6 +23,7 @@ class WebSocket:
         lines = "".join(f"{k}: {v}\r\n" for k, v in sent.items() if v is not None)
         self.socket.sendall(f"GET {PREFIX}{path} HTTP/1.1\r\n{lines}\r\n".encode())
         self.file = self.socket.makefile("rb")
+        self.behind = b""  # what came behind the text that `until` waited for
         self.status = int(self.file.readline().split()[1])
         self.headers = {}
         for line in iter(self.file.readline, b"\r\n"):
@@ -49,15 +50,17 @@ class WebSocket:
         return head[0] & 15, self.file.read(size)
 
     def until(self, text):
-        """What the terminal has said when `text` is in it."""
-        seen = b""
-        while text.encode() not in seen:
+        """What the terminal has said since the last call when `text` is in it."""
+        seen, text = self.behind, text.encode()
+        while text not in seen:
             frame = self.receive()
             if frame is None:
                 raise AssertionError(f"{text!r} never came: {seen!r}")
             if frame[0] == BINARY:
                 seen += frame[1]
-        return seen
+        end = seen.index(text) + len(text)
+        self.behind = seen[end:]
+        return seen[:end]
 
     def close(self):
         self.file.close()

@@ -72,16 +72,21 @@ class Requests(PtyTest):
         self.assert_error(answer, 400, "invalid_argument")
 
     def test_interrupt_and_end_of_input(self):
-        terminal = self.start(shell="python3", args=["-q"])
-        self.type(terminal["pid"], "while True: pass\r\r")
-        time.sleep(0.5)
-        self.type(terminal["pid"], "\x03")
-        self.type(terminal["pid"], "print(6 * 7)\r")
-        self.type(terminal["pid"], "\x04")
-        out, end = self.screen(terminal["pid"])
-        self.assertIn("KeyboardInterrupt", out)
-        self.assertIn("\r\n42\r\n", out)
-        self.assertEqual(end["exit_code"], 0)
+        pid = self.start(shell="python3", args=["-q"])["pid"]
+        ws = self.socket(pid)
+        ws.until(">>> ")
+        # A key that interrupts also throws away what nobody has read yet, so each step waits.
+        ws.send(BINARY, "print('spin' 'ning'); exec('while True: pass')\r")
+        ws.until("spinning")
+        self.type(pid, "\x03")
+        ws.until("KeyboardInterrupt")
+        ws.until(">>> ")
+        self.type(pid, "print(6 * 7)\r")
+        ws.until("\r\n42\r\n")
+        ws.until(">>> ")
+        self.type(pid, "\x04")
+        self.assertEqual(self.screen(pid)[1]["exit_code"], 0)
+        ws.close()
 
     def test_hang_up(self):
         terminal = self.start()

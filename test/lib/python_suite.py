@@ -6,7 +6,7 @@ A pattern picks the tests whose full name contains it. Environment:
   CORRAL_TEST_LABEL     what result lines call the suite (default: its name)
   CORRAL_TEST_SHARE     a directory in which several runs of this program claim classes of tests, so
                         that each is run by one of them
-  CORRAL_TEST_LIMIT     seconds that a test may take
+  CORRAL_TEST_LIMIT     seconds that a test may take (default: 600; a test that hangs is one failure)
   CORRAL_TEST_DEADLINE  when (seconds since 1970) the rest fails without being run
 """
 import importlib
@@ -20,7 +20,7 @@ import unittest
 
 TEST = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHARE = os.environ.get("CORRAL_TEST_SHARE")
-LIMIT = int(os.environ.get("CORRAL_TEST_LIMIT", "0"))
+LIMIT = int(os.environ.get("CORRAL_TEST_LIMIT", "600"))
 DEADLINE = float(os.environ.get("CORRAL_TEST_DEADLINE", "inf"))
 
 
