@@ -48,7 +48,7 @@ enum wire_type {
     /* Requests: the first frame of a connection, server to agent. */
     WIRE_PING = 0x01,      /* -                                                    -> PONG */
     WIRE_CONFIGURE = 0x02, /* u64 wall clock ns (0: leave), str entropy, str hostname ("": leave),
-                              list env "K=V"                               -> CONFIGURED | ERROR */
+                              list env "K=V", u32 flags (WIRE_CONFIGURE_*) -> CONFIGURED | ERROR */
     WIRE_CLOCK = 0x03,     /* u64 wall clock ns (0: leave)                         -> OK | ERROR */
     WIRE_TRUST = 0x04,     /* str certificate of an authority, PEM: programs of the sandbox are to
                               believe it                                           -> OK | ERROR */
@@ -194,6 +194,8 @@ enum wire_type {
     WIRE_CONTEXT = 0xa5,      /* str id, str language, str cwd, str status ("active" | "busy"),
                                  i64 created, i64 expires, i64 last used: wall clock ms */
 };
+
+#define WIRE_CONFIGURE_OFFLINE 0x1u /* the sandbox loses its network interface */
 
 #define WIRE_EXEC_SHELL 0x1u /* argv has one element, a command line for `bash -c` (or sh) */
 #define WIRE_EXEC_STDIN 0x2u /* stdin is fed by STDIN frames; otherwise it is /dev/null */

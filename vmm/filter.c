@@ -96,6 +96,7 @@ static const struct rule rules_loop[] = {
     {SYS(accept4), ANY, "vsock and control clients"},
     {SYS(socket), ARG_IS(0, AF_UNIX), "vsock: the guest connects to the host"},
     {SYS(connect), ANY, "vsock: the guest connects to the host"},
+    {SYS(setsockopt), ARG_IS(2, SO_SNDBUF), "vsock: bytes that the kernel keeps"},
     {SYS(shutdown), ANY, "vsock: half-closed connections"},
     {SYS(sendmsg), ANY, "vsock: guest memory to host socket"},
     {SYS(sendto), ANY, "vsock greeting, control replies"},

@@ -18,7 +18,8 @@
 void vsock_conn_init(struct vsock_conn *c, enum vsock_state state, uint32_t host_port,
                      uint32_t guest_port)
 {
-    *c = (struct vsock_conn){.state = state, .host_port = host_port, .guest_port = guest_port};
+    *c = (struct vsock_conn){
+        .state = state, .host_port = host_port, .guest_port = guest_port, .window = VSOCK_SMALL};
 }
 
 void vsock_conn_done(struct vsock_conn *c)
@@ -29,23 +30,26 @@ void vsock_conn_done(struct vsock_conn *c)
     c->state = VSOCK_DEAD;
 }
 
-/*@ predicate credit_ok(struct vsock_conn *c) =
-  @     \valid(c) && (uint32_t)(c->rx_cnt - c->fwd_cnt) <= VSOCK_BUFFER;
+/*@ predicate window_ok(struct vsock_conn *c) =
+  @     \valid(c) && 0 < c->window <= VSOCK_BUFFER;
+  @
+  @ predicate credit_ok(struct vsock_conn *c) =
+  @     window_ok(c) && (uint32_t)(c->rx_cnt - c->fwd_cnt) <= c->window;
   @
   @ predicate ring_ok(struct vsock_conn *c) =
-  @     \valid(c) && c->ring_head < VSOCK_BUFFER && c->ring_len <= VSOCK_BUFFER;
+  @     window_ok(c) && c->ring_head < c->window && c->ring_len <= c->window;
   @*/
 
 /* The guest's payload must fit into the space that we announced. */
 /*@ requires credit_ok(c);
   @ assigns \nothing;
   @ ensures bound: \result ==>
-  @     len <= VSOCK_MAX_DATA && (uint32_t)(c->rx_cnt - c->fwd_cnt) + len <= VSOCK_BUFFER;
+  @     len <= VSOCK_MAX_DATA && (uint32_t)(c->rx_cnt - c->fwd_cnt) + len <= c->window;
   @*/
 static bool conn_within_credit(const struct vsock_conn *c, uint32_t len)
 {
     uint32_t in_flight = c->rx_cnt - c->fwd_cnt;
-    return len <= VSOCK_MAX_DATA && len <= VSOCK_BUFFER - in_flight;
+    return len <= VSOCK_MAX_DATA && len <= c->window - in_flight;
 }
 
 static enum vsock_action conn_packet_requested(struct vsock_conn *c, uint16_t op)
@@ -121,20 +125,20 @@ void vsock_conn_sent(struct vsock_conn *c, uint32_t len)
 
 /* Where `len` bytes more go: to the place returned, `*ret_first` of them before the ring's end, and
  * the rest to its start. */
-/*@ requires ring_ok(c) && c->ring_len + len <= VSOCK_BUFFER;
+/*@ requires ring_ok(c) && c->ring_len + len <= c->window;
   @ requires \valid(ret_first) && \separated(c, ret_first);
   @ assigns *ret_first;
-  @ ensures first: \result < VSOCK_BUFFER && \result + *ret_first <= VSOCK_BUFFER;
-  @ ensures rest: *ret_first <= len && len - *ret_first <= c->ring_head + VSOCK_BUFFER;
-  @ ensures free: c->ring_head + c->ring_len < VSOCK_BUFFER ==>
+  @ ensures first: \result < c->window && \result + *ret_first <= c->window;
+  @ ensures rest: *ret_first <= len && len - *ret_first <= c->ring_head + c->window;
+  @ ensures free: c->ring_head + c->ring_len < c->window ==>
   @     \result == c->ring_head + c->ring_len && len - *ret_first <= c->ring_head;
-  @ ensures behind: c->ring_head + c->ring_len >= VSOCK_BUFFER ==>
+  @ ensures behind: c->ring_head + c->ring_len >= c->window ==>
   @     \result + len <= c->ring_head && *ret_first == len;
   @*/
 static uint32_t conn_ring_tail(const struct vsock_conn *c, uint32_t len, uint32_t *ret_first)
 {
-    uint32_t tail = (c->ring_head + c->ring_len) % VSOCK_BUFFER;
-    *ret_first = MIN(len, VSOCK_BUFFER - tail);
+    uint32_t tail = (c->ring_head + c->ring_len) % c->window;
+    *ret_first = MIN(len, c->window - tail);
     return tail;
 }
 
@@ -142,7 +146,7 @@ int vsock_conn_store(struct vsock_conn *c, const struct iovec *iov, size_t n, si
                      uint32_t len)
 {
     if (c->ring == NULL) {
-        c->ring = malloc(VSOCK_BUFFER);
+        c->ring = malloc(c->window);
         if (c->ring == NULL)
             return -ENOMEM;
         c->ring_head = 0;
@@ -158,21 +162,21 @@ int vsock_conn_store(struct vsock_conn *c, const struct iovec *iov, size_t n, si
 /* How many of the kept bytes lie before the ring's end; the rest is at its start. */
 /*@ requires ring_ok(c);
   @ assigns \nothing;
-  @ ensures first: c->ring_head + \result <= VSOCK_BUFFER && \result <= c->ring_len;
+  @ ensures first: c->ring_head + \result <= c->window && \result <= c->ring_len;
   @ ensures rest: c->ring_len - \result <= c->ring_head;
   @ ensures some: c->ring_len > 0 ==> \result > 0;
   @*/
 static uint32_t conn_ring_first(const struct vsock_conn *c)
 {
-    return MIN(c->ring_len, VSOCK_BUFFER - c->ring_head);
+    return MIN(c->ring_len, c->window - c->ring_head);
 }
 
 /*@ requires ring_ok(c) && \valid(out + (0 .. 1)) && \separated(c, out + (0 .. 1));
-  @ requires \valid(c->ring + (0 .. VSOCK_BUFFER - 1));
+  @ requires \valid(c->ring + (0 .. c->window - 1));
   @ assigns out[0 .. 1];
   @ ensures pieces: \result <= 2;
   @ ensures none: c->ring_len == 0 ==> \result == 0;
-  @ ensures one: \result >= 1 ==> 0 < out[0].iov_len <= VSOCK_BUFFER - c->ring_head;
+  @ ensures one: \result >= 1 ==> 0 < out[0].iov_len <= c->window - c->ring_head;
   @*/
 size_t vsock_conn_stored(const struct vsock_conn *c, struct iovec out[2])
 {
@@ -190,7 +194,7 @@ void vsock_conn_forwarded(struct vsock_conn *c, uint32_t len, bool stored)
 {
     c->fwd_cnt += len;
     if (stored) {
-        c->ring_head = (c->ring_head + len) % VSOCK_BUFFER;
+        c->ring_head = (c->ring_head + len) % c->window;
         c->ring_len -= len;
         /* Most connections never need the buffer, and those that do need it briefly. */
         if (c->ring_len == 0) {
@@ -200,8 +204,20 @@ void vsock_conn_forwarded(struct vsock_conn *c, uint32_t len, bool stored)
     }
     /* Not for every byte: an update costs a packet and an interrupt. A sender that is not told in
      * time would stop, so not too late either. */
-    if (c->fwd_cnt - c->told_fwd >= VSOCK_BUFFER / 4)
+    if (c->fwd_cnt - c->told_fwd >= c->window / 4)
         c->pending |= VSOCK_SEND_CREDIT_UPDATE;
+}
+
+bool vsock_conn_is_tight(const struct vsock_conn *c)
+{
+    return c->state == VSOCK_OPEN && c->window < VSOCK_BUFFER && c->ring == NULL &&
+           c->rx_cnt >= c->window;
+}
+
+void vsock_conn_widen(struct vsock_conn *c)
+{
+    c->window = VSOCK_BUFFER;
+    c->pending |= VSOCK_SEND_CREDIT_UPDATE;
 }
 
 bool vsock_conn_next(struct vsock_conn *c, struct virtio_vsock_hdr *h)
@@ -235,7 +251,7 @@ void vsock_conn_header(struct vsock_conn *c, struct virtio_vsock_hdr *h, uint16_
         .dst_port = c->guest_port,
         .type = VIRTIO_VSOCK_TYPE_STREAM,
         .op = op,
-        .buf_alloc = VSOCK_BUFFER,
+        .buf_alloc = c->window,
         .fwd_cnt = c->fwd_cnt,
     };
     c->told_fwd = c->fwd_cnt;

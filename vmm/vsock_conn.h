@@ -18,8 +18,9 @@
  *   DRAINING   the host client to take the rest   VSOCK_DRAIN_MS without progress
  *   DEAD       the end of the turn, to be freed
  *
- * Credit. Towards us: the guest may have VSOCK_BUFFER bytes in flight that the host client has not
- * taken; more breaks the connection, so the buffer never grows beyond that. Towards the guest: we
+ * Credit. Towards us: the guest may have `window` bytes in flight that the host client has not
+ * taken; more breaks the connection, so the buffer never grows beyond that. The window only widens,
+ * since a promise once given is kept. Towards the guest: we
  * send what its last header allows; its figures may be lies and only ever make the room smaller.
  */
 #ifndef CORRAL_VMM_VSOCK_CONN_H
@@ -31,8 +32,9 @@
 
 #include "base/base.h"
 
-#define VSOCK_BUFFER   (128u << 10)
-#define VSOCK_WAIT_MS  30000u /* for a guest that hangs; a slow one may need many seconds */
+#define VSOCK_SMALL    (8u << 10)   /* the window of a new connection */
+#define VSOCK_BUFFER   (128u << 10) /* that of one with much to carry */
+#define VSOCK_WAIT_MS  30000u       /* for a guest that hangs; a slow one may need many seconds */
 #define VSOCK_DRAIN_MS 60000u
 #define VSOCK_MAX_DATA (64u << 10) /* payload of one packet, either way */
 
@@ -74,6 +76,7 @@ struct vsock_conn {
     uint32_t rx_cnt;               /* bytes received from it */
     uint32_t fwd_cnt;              /* of these, taken by the host client */
     uint32_t told_fwd;             /* fwd_cnt in the last header sent */
+    uint32_t window;               /* VSOCK_SMALL or VSOCK_BUFFER */
     uint8_t *ring;                 /* owned; received and not yet taken; NULL while empty */
     uint32_t ring_head, ring_len;
 };
@@ -97,6 +100,10 @@ size_t vsock_conn_stored(const struct vsock_conn *c, struct iovec out[2]);
 /* The host client took `len` bytes; `stored` says that they were kept ones. May make a credit
  * update pending. */
 void vsock_conn_forwarded(struct vsock_conn *c, uint32_t len, bool stored);
+
+/* Whether a wider window would help: much has come and all of it was taken. */
+bool vsock_conn_is_tight(const struct vsock_conn *c);
+void vsock_conn_widen(struct vsock_conn *c);
 
 /* Takes the most urgent pending packet and fills op, flags and credit of the header; false when
  * none is pending. */

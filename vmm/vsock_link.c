@@ -32,6 +32,13 @@ static void link_timed_out(struct loop_timer *t);
 
 /* The life of a connection. */
 
+/* The kernel doubles it, and lets one piece more in. */
+static void link_limit(const struct vsock_link *c)
+{
+    int bytes = (int)VSOCK_SNDBUF(c->vsock.window);
+    (void)setsockopt(c->socket.fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 struct vsock_link *vsock_link_new(struct vsock_mux *m, int fd, enum vsock_state state,
                                   uint32_t host_port, uint32_t guest_port)
 {
@@ -47,11 +54,21 @@ struct vsock_link *vsock_link_new(struct vsock_mux *m, int fd, enum vsock_state 
         return NULL;
     }
     vsock_conn_init(&c->vsock, state, host_port, guest_port);
+    link_limit(c);
     loop_timer_init(&c->timeout, link_timed_out);
     list_init(&c->ready);
     list_add_tail(&m->conns, &c->link);
     m->count++;
     return c;
+}
+
+static void link_widen(struct vsock_link *c)
+{
+    if (c->mux->wide == VSOCK_MAX_WIDE || !vsock_conn_is_tight(&c->vsock))
+        return;
+    c->mux->wide++;
+    vsock_conn_widen(&c->vsock);
+    link_limit(c);
 }
 
 static void link_reap(struct loop_later *l)
@@ -64,6 +81,8 @@ void vsock_link_close(struct vsock_link *c)
     struct vsock_mux *m = c->mux;
     if (c->vsock.state == VSOCK_DEAD)
         return;
+    if (c->vsock.window == VSOCK_BUFFER)
+        m->wide--;
     vsock_conn_done(&c->vsock);
     loop_timer_stop(&c->timeout);
     list_del(&c->link);
@@ -225,6 +244,7 @@ static void link_flush(struct vsock_link *c)
             vsock_conn_forwarded(&c->vsock, (uint32_t)sent, true);
         }
     }
+    link_widen(c);
     if (c->vsock.state != VSOCK_DRAINING)
         vsock_link_apply_peer_shut(c);
     else if (c->vsock.ring_len == 0)
@@ -262,6 +282,8 @@ void vsock_link_payload(struct vsock_link *c, const struct iovec *iov, size_t n,
     }
     if (sent < len && vsock_conn_store(&c->vsock, iov, n, sent, len - sent) < 0)
         vsock_link_reset(c);
+    else
+        link_widen(c);
 }
 
 /* The client has closed its socket. What it sent before still goes to the guest, as long as that

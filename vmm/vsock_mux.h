@@ -6,8 +6,11 @@
  * "OK <n>\n", or the end of the stream when nobody listens. Guest to host: a connection to host
  * port P becomes a connection to the socket `vsock.sock_P`.
  *
- * Bounded: VSOCK_MAX_CONNS connections in all, VSOCK_BUFFER bytes kept for each, VSOCK_MAX_RESETS
- * answers to packets that belong to no connection.
+ * Bounded: VSOCK_MAX_CONNS connections in all, VSOCK_SMALL bytes kept for each and VSOCK_BUFFER for
+ * VSOCK_MAX_WIDE of them, VSOCK_MAX_RESETS answers to packets that belong to no connection. The
+ * kernel keeps bytes that a client does not take as well, on the VM's account: twice what a socket
+ * is told, and one piece. Together that must stay below what the VM's control group has beside the
+ * guest's memory, 64 MiB: a VM whose clients do not read ends otherwise.
  */
 #ifndef CORRAL_VMM_VSOCK_MUX_H
 #define CORRAL_VMM_VSOCK_MUX_H
@@ -17,8 +20,12 @@
 
 /* 512 flows and a few resolvers of the sandbox, and the operations of the server. */
 #define VSOCK_MAX_CONNS  832u
+#define VSOCK_MAX_WIDE   64u
 #define VSOCK_MAX_RESETS 64u
-#define VSOCK_HOST_CID   2u
+/* Bytes of kernel memory for a connection with this window, at most. */
+#define VSOCK_KERNEL(window) (2 * (window) + 4096u)
+#define VSOCK_SNDBUF(window) ((window) / 2) /* of its socket */
+#define VSOCK_HOST_CID       2u
 
 struct vsock_mux {
     struct loop *loop;
@@ -28,6 +35,7 @@ struct vsock_mux {
     struct loop_source listener; /* owned fd */
     struct list conns, ready;    /* all; those with something for the guest */
     uint32_t count;
+    uint32_t wide;      /* of these, with the wide window */
     uint32_t next_port; /* on our side of the next connection from the host */
     struct {
         uint32_t host_port, guest_port;

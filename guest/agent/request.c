@@ -48,7 +48,7 @@ static const char *parse_which(struct cursor *c, struct request *r);
 /* The requests that the agent reads. CODE_* and CONTEXT_* are not here: the bridge reads them. */
 static const struct request_kind request_kinds[] = {
     {WIRE_PING, 0, parse_nothing},
-    {WIRE_CONFIGURE, 0, parse_configure},
+    {WIRE_CONFIGURE, WIRE_CONFIGURE_OFFLINE, parse_configure},
     {WIRE_CLOCK, 0, parse_clock},
     {WIRE_TRUST, 0, parse_trust},
     {WIRE_EXEC, WIRE_EXEC_SHELL | WIRE_EXEC_STDIN, parse_exec},
@@ -162,6 +162,7 @@ static const char *parse_configure(struct cursor *c, struct request *r)
     r->entropy = wire_get_span(c);
     r->hostname = wire_get_str(c);
     r->env = wire_get_list(c);
+    r->flags = cursor_u32(c);
     if (!cursor_ok(c))
         return NULL;
     if (r->entropy.len > REQUEST_ENTROPY_MAX)

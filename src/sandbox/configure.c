@@ -27,7 +27,8 @@ static void configure_encode(const struct sandbox *sb, struct buf *request)
                                                  .seed = seed,
                                                  .seed_len = sizeof(seed),
                                                  .hostname = hostname,
-                                                 .env = sb->owner.env};
+                                                 .env = sb->owner.env,
+                                                 .offline = sb->network == NULL};
     wire_request_configure(request, &params);
 }
 

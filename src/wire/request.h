@@ -53,6 +53,7 @@ struct wire_configure_params {
     size_t seed_len;
     const char *hostname;
     char *const *env;
+    bool offline; /* without a network interface */
 };
 
 struct wire_find_params {

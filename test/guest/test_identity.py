@@ -68,7 +68,7 @@ class Identity(unittest.TestCase):
 
     def configure(self, hostname, entropy):
         return self.ask(CONFIGURE, bytes(8), wire.string(entropy), wire.string(hostname),
-                        wire.strings([]))
+                        wire.strings([]), bytes(4))
 
     def look(self):
         """(host name, machine id, boot id) as the processes of the machine see them."""

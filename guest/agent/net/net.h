@@ -28,7 +28,8 @@ int net_check(const struct net_options *o);
 /* Starts the thread; nothing without options. 0 or a negative errno, logged: a sandbox without its
  * network is still of use. */
 int net_start(const struct net_options *o);
-/* Resets all flows and ends the thread. */
+/* Resets all flows, ends the thread, and closes the TUN: where this process has made the interface,
+ * it is gone. */
 void net_stop(void);
 
 #endif

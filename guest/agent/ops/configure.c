@@ -17,6 +17,7 @@
 
 #include "agent/agent.h"
 #include "agent/identity.h"
+#include "agent/net/net.h"
 #include "agent/ops/ops.h"
 #include "base/log.h"
 
@@ -103,6 +104,8 @@ static void configure_start(struct conn *c, struct request *req)
     }
     if (req->hostname[0] != '\0')
         identity_set_name(req->hostname);
+    if ((req->flags & WIRE_CONFIGURE_OFFLINE) != 0)
+        net_stop();
     free(a->env);
     a->env = TAKE_PTR(req->env);
     configure_bridge(c, req->entropy.len > 0);

@@ -129,6 +129,7 @@ static void configure(const char *value, const char *entropy)
     wire_put_str(&b, entropy);
     wire_put_str(&b, "");
     wire_put_list(&b, env);
+    buf_u32(&b, 0);
     wire_end(&b, start);
     run_request(&agent, &b, &r);
     T_TRUE(r.ok);

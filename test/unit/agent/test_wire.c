@@ -98,6 +98,7 @@ static void sample(size_t kind, struct buf *b)
         wire_put_str(b, "");
         wire_put_str(b, "");
         wire_put_list(b, NULL);
+        buf_u32(b, 0);
     } else if (types[kind] == WIRE_CLOCK) {
         buf_u64(b, 1000000000);
     } else if (types[kind] == WIRE_PORT) {

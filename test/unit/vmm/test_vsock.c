@@ -242,7 +242,7 @@ static void the_guest_reaches_a_host_socket(void)
     expect(&in, VIRTIO_VSOCK_OP_RESPONSE);
     T_EQ(in.src_port, 77);
     T_EQ(in.dst_port, 5000);
-    T_EQ(in.buf_alloc, VSOCK_BUFFER);
+    T_EQ(in.buf_alloc, VSOCK_SMALL);
     transmit(&in, VIRTIO_VSOCK_OP_RW, "abc", 3);
     T_EQ(read(fd, buf, sizeof(buf)), 3);
     close(fd);
@@ -287,13 +287,13 @@ static void the_guests_credit_is_respected(void)
 
 static void a_guest_beyond_its_credit_is_cut_off(void)
 {
-    static char chunk[32 << 10];
+    static char chunk[4 << 10];
     struct virtio_vsock_hdr h, in;
     bool reset = false;
     setup();
     int fd = connected(&h);
     /* The host client reads nothing: its socket fills, then our buffer, then the guest is told. */
-    for (int i = 0; i < 64 && !reset; i++) {
+    for (int i = 0; i < 128 && !reset; i++) {
         transmit(&h, VIRTIO_VSOCK_OP_RW, chunk, sizeof(chunk));
         while (receive(&in, NULL))
             reset |= in.op == VIRTIO_VSOCK_OP_RST;
@@ -305,16 +305,18 @@ static void a_guest_beyond_its_credit_is_cut_off(void)
 
 static void a_slow_client_gets_every_byte(void)
 {
-    static char chunk[32 << 10], buf[64 << 10];
+    static char chunk[4 << 10], buf[64 << 10];
     struct virtio_vsock_hdr h, in;
     uint64_t sent = 0, got = 0;
     ssize_t n;
     setup();
     int fd = connected(&h);
-    uint32_t credit = VSOCK_BUFFER, fwd = 0;
-    for (int i = 0; i < 64; i++) {
-        while (receive(&in, NULL))
+    uint32_t credit = VSOCK_SMALL, fwd = 0;
+    for (int i = 0; i < 256; i++) {
+        while (receive(&in, NULL)) {
             fwd = in.fwd_cnt;
+            credit = in.buf_alloc;
+        }
         if (sent - fwd + sizeof(chunk) > credit)
             break;
         transmit(&h, VIRTIO_VSOCK_OP_RW, chunk, sizeof(chunk));
@@ -334,6 +336,75 @@ static void a_slow_client_gets_every_byte(void)
     turn();
     T_EQ(v.mux.count, 0);
     close(fd);
+}
+
+/* Sends until the credit is used up; returns what we promise the guest then. */
+static uint32_t stuff(struct virtio_vsock_hdr *h, uint64_t *sent)
+{
+    static char chunk[2 << 10];
+    struct virtio_vsock_hdr in;
+    uint32_t credit = VSOCK_SMALL, fwd = 0;
+    for (;;) {
+        while (receive(&in, NULL)) {
+            T_EQ(in.op, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
+            fwd = in.fwd_cnt;
+            credit = in.buf_alloc;
+        }
+        if (*sent - fwd + sizeof(chunk) > credit)
+            return credit;
+        transmit(h, VIRTIO_VSOCK_OP_RW, chunk, sizeof(chunk));
+        *sent += sizeof(chunk);
+    }
+}
+
+static void a_window_widens_with_what_is_carried(void)
+{
+    static char buf[64 << 10];
+    struct virtio_vsock_hdr h;
+    uint64_t sent = 0;
+    setup();
+    int fd = connected(&h);
+    T_EQ(stuff(&h, &sent), VSOCK_SMALL); /* nobody has taken it yet */
+    for (int i = 0; i < 4; i++)
+        while (read(fd, buf, sizeof(buf)) > 0)
+            turn();
+    T_EQ(stuff(&h, &sent), VSOCK_BUFFER);
+    T_EQ(v.mux.wide, 1);
+    transmit(&h, VIRTIO_VSOCK_OP_RST, NULL, 0);
+    for (int i = 0; i < 400 && v.mux.count > 0; i++) {
+        (void)read(fd, buf, sizeof(buf));
+        turn();
+    }
+    T_EQ(v.mux.count, 0);
+    T_EQ(v.mux.wide, 0);
+    close(fd);
+}
+
+/* All connections there can be, whose clients take a little and then nothing. */
+static void what_is_kept_is_bounded_together(void)
+{
+    const uint64_t allowance = (uint64_t)(64 - 12) << 20; /* 12: for the VMM itself */
+    static char buf[64 << 10];
+    struct virtio_vsock_hdr h;
+    uint64_t promised = 0, sent;
+    int fds[2 * VSOCK_MAX_WIDE];
+    setup();
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+        fds[i] = connected(&h);
+        sent = 0;
+        (void)stuff(&h, &sent);
+        for (int k = 0; k < 4; k++)
+            while (read(fds[i], buf, sizeof(buf)) > 0)
+                turn();
+        promised += stuff(&h, &sent);
+    }
+    T_EQ(v.mux.wide, VSOCK_MAX_WIDE);
+    T_EQ(promised, (uint64_t)VSOCK_MAX_WIDE * (VSOCK_BUFFER + VSOCK_SMALL));
+    const uint64_t small = VSOCK_SMALL + VSOCK_KERNEL(VSOCK_SMALL);
+    const uint64_t wide = VSOCK_BUFFER + VSOCK_KERNEL(VSOCK_BUFFER);
+    T_TRUE((VSOCK_MAX_CONNS - VSOCK_MAX_WIDE) * small + VSOCK_MAX_WIDE * wide < allowance);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        close(fds[i]);
 }
 
 static void half_closed_streams_work(void)
@@ -539,6 +610,7 @@ T_MAIN(T_CASE(a_host_client_talks_to_the_guest), T_CASE(what_follows_the_greetin
        T_CASE(bad_greetings_are_dropped), T_CASE(a_refused_port_ends_the_stream),
        T_CASE(the_guest_reaches_a_host_socket), T_CASE(the_guests_credit_is_respected),
        T_CASE(a_guest_beyond_its_credit_is_cut_off), T_CASE(a_slow_client_gets_every_byte),
+       T_CASE(a_window_widens_with_what_is_carried), T_CASE(what_is_kept_is_bounded_together),
        T_CASE(half_closed_streams_work), T_CASE(clients_that_half_close_leave_nothing),
        T_CASE(a_guest_that_reads_nothing_holds_no_connection_for_ever),
        T_CASE(strangers_are_reset_within_bounds), T_CASE(connections_are_bounded),

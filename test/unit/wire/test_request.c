@@ -104,12 +104,14 @@ static void the_start_of_a_sandbox(void)
                                                                .seed = seed,
                                                                .seed_len = sizeof(seed),
                                                                .hostname = "h",
-                                                               .env = env});
+                                                               .env = env,
+                                                               .offline = true});
     agent_parses(&b, WIRE_CONFIGURE);
     T_EQ(got.wall_ns, 1ull << 60);
     T_EQ(got.entropy.len, 3);
     T_EQ(memcmp(got.entropy.data, seed, 3), 0);
     T_STR(got.hostname, "h");
+    T_EQ(got.flags, WIRE_CONFIGURE_OFFLINE);
     expect_env(got.env);
     over();
     wire_request_clock(&b, 5);
