@@ -91,8 +91,10 @@ static json *network_translate(const json *network, bool internet, struct error 
     (void)network_copy(policy, "allow", allow);
     if (network_copy(policy, "deny", deny) || !internet)
         cJSON_AddStringToObject(policy, "default", "deny");
-    if (network_add_transforms(policy, network, err) < 0)
+    if (network_add_transforms(policy, network, err) < 0) {
         json_free_p(&policy);
+        return NULL;
+    }
     return policy;
 }
 

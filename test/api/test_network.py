@@ -18,7 +18,7 @@ OWN = "10.0.2.15"  # the address of the emulated host
 
 # One connection and what became of it, as errno's name.
 CONNECT = """
-import errno, socket, sys, time
+import errno, os, socket, sys, time
 def connect(host, port, seconds=20):
     try:
         socket.create_connection((host, port), seconds).close()

@@ -161,6 +161,21 @@ class Transforms(test_network.NetworkTest):
         self.assert_json(self.api.delete("/secrets/OTHER"), 200)
         wait_until(lambda: sent() == [], 5, "neither the value nor the sandbox's own is sent")
 
+    def test_rules_of_another_surface_are_transforms(self):
+        sandbox = self.create()
+
+        def replace(rules):
+            return self.api.request("PUT", f"/sandboxes/{sandbox}/network", {"rules": rules},
+                                    {"X-API-Key": self.api.key}, prefix="")
+        answer = replace({"api.example": [
+            {"transform": {"headers": {"Authorization": "Bearer ${secret:KEY}"}}}]})
+        self.assertLess(answer.status, 300, answer)
+        self.assertEqual(self.curl(sandbox=sandbox)[0], 0)
+        self.assertIn(VALUE, self.web.heads[0])
+        for rules in ({"api.example": {}}, {"api.example": [1]}, {"api.example": [
+                {"transform": {"headers": {"x": 1}}}]}):
+            self.assertEqual(replace(rules).status, 400, rules)
+
     def test_a_secret_must_be_there(self):
         for answer in (self.put(self.shared, **self.policy("${secret:NONE}")),
                        self.api.post("/sandboxes", {"provider": "t", "region": "h",
