@@ -3,7 +3,8 @@
  * build.c - assembles the machine; the one file that makes every device.
  *
  *   cold      KVM's abilities are checked, fresh memory, CPU features, machine, kernel and tables
- *   restored  state file, memory mapped from the snapshot, CPU features, machine, saved state
+ *   restored  state file, memory mapped from the snapshot and its base, CPU features, machine,
+ * saved state
  *
  * "Machine" is the same for both: the VM in the kernel, vCPUs, devices in their slots. The order is
  * that of KVM: memory slots need a VM, vCPUs need the interrupt chip, irqfds need both, and state
@@ -187,8 +188,10 @@ static void build_worksets(struct vm *vm, const struct vm_config *config)
 
 static int build_restored(struct vm *vm, const struct vm_config *config, struct error *err)
 {
+    const struct snapshot_files files = {config->state_fd, config->memory_fd, config->base_fd,
+                                         config->handed};
     cleanup_snapshot struct snapshot s = {0};
-    int rv = snapshot_open(&s, config->state_fd, config->memory_fd, vm->disk, err);
+    int rv = snapshot_open(&s, &files, vm->disk, err);
     if (rv == 0)
         rv = build_fingerprint(vm, s.meta.vcpus, err);
     if (rv != 0)
@@ -196,9 +199,11 @@ static int build_restored(struct vm *vm, const struct vm_config *config, struct 
     /* Programs in the guest have chosen code for these features, and would meet others. */
     if (vm->cpu != s.meta.cpu)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the snapshot was taken on another CPU");
-    rv = mem_init_file(&vm->mem, config->memory_fd, s.meta.memory_size);
+    cleanup_close int rest = s.meta.difference ? config->memory_fd : config->base_fd;
+    rv = snapshot_map(&s, vm, &files, err);
     if (rv < 0)
-        return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the memory file cannot be mapped");
+        return rv;
+    (void)rest;
     /* The disk reads while the machine is made. */
     build_worksets(vm, config);
     rv = build_machine(vm, config, err);
@@ -225,6 +230,7 @@ int build_vm(struct vm *vm, const struct vm_config *config, void (*exited)(struc
     vm->exited = exited;
     vm->seccomp = config->seccomp;
     vm->pagemap_fd = config->pagemap_fd;
+    vm->record = config->record;
     rv = kvm_open(&vm->kvm, config->kvm_fd, err);
     if (rv == 0)
         rv = build_disk(vm, config, err);

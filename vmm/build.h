@@ -13,6 +13,8 @@ struct vm_config {
     int kernel_fd, initrd_fd; /* initrd_fd may be -1 */
     const char *cmdline;
     int state_fd, memory_fd;         /* restore when state_fd is not -1 */
+    int base_fd;                     /* of a difference, or -1 */
+    bool handed;                     /* state and memory are a fork's, sealed */
     int workset_fd, workset_code_fd; /* for that; may be -1 */
     int disk_fd, overlay_fd;         /* the image; the overlay over it, or -1 */
     struct virtio_blk_limits disk_limits;
@@ -20,6 +22,7 @@ struct vm_config {
     const char *vsock_path; /* relative to the working directory; outlives the VM */
     int console_fd;         /* serial output is copied there; -1: no. Not consumed */
     int pagemap_fd;         /* /proc/self/pagemap, or -1. Not consumed */
+    bool record;            /* allows WORKSET requests */
     bool seccomp;           /* all threads filter their system calls */
 };
 

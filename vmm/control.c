@@ -144,6 +144,8 @@ static int control_workset(struct control_client *cl, struct error *err)
 {
     if (cl->fd_count != 1)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the working set needs one file");
+    if (!cl->control->vm->record)
+        return error_set(err, ERROR_INVALID_STATE, "the VM was started without --record");
     return workset_write(&cl->control->vm->mem, cl->control->vm->pagemap_fd, cl->fds[0]);
 }
 

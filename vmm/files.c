@@ -18,6 +18,7 @@
 #include <sys/un.h>
 
 #include "base/sparse.h"
+#include "difference.h"
 #include "disk_cow.h"
 #include "isolate.h"
 
@@ -94,14 +95,20 @@ static int files_open_disk(const struct options *o, int snapshot_dir, struct vm_
 
 /* What the VM starts from. */
 
-/* State and memory of a fork come as descriptors: there is no name for them. */
+/* State and memory of a fork come as descriptors: there is no name for them. They are mapped, and
+ * the VM that wrote them may have kept them: only seals keep it from writing on. */
 static int files_inherit(struct vm_config *c, struct error *err)
 {
+    const int seals = F_SEAL_WRITE | F_SEAL_SHRINK;
     c->state_fd = ISOLATE_INHERITED;
     c->memory_fd = ISOLATE_INHERITED + 1;
+    c->handed = true;
     if (fcntl(c->state_fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(c->memory_fd, F_SETFD, FD_CLOEXEC) < 0)
         return error_set_errno(err, ERROR_INVALID_ARGUMENT, -errno, "descriptors 3 and 4");
-    return 0;
+    int has = fcntl(c->memory_fd, F_GET_SEALS);
+    return has < 0 || (has & seals) != seals
+               ? error_set(err, ERROR_INVALID_ARGUMENT, "the memory that was handed is not sealed")
+               : 0;
 }
 
 static int files_open_state(const struct options *o, int dir, struct vm_config *c,
@@ -121,6 +128,8 @@ static int files_open_snapshot(const struct options *o, struct vm_config *c, str
     if (dir < 0)
         return dir;
     int rv = files_open_state(o, dir, c, err);
+    /* Whether there has to be one, the state file will say. */
+    c->base_fd = openat(dir, CTL_BASE_NAME, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     /* Working sets are optional: without them the guest only takes more faults. */
     c->workset_fd = openat(dir, CTL_WORKSET_NAME, O_RDONLY | O_CLOEXEC);
     c->workset_code_fd = openat(dir, CTL_WORKSET_CODE_NAME, O_RDONLY | O_CLOEXEC);
@@ -148,6 +157,7 @@ static struct vm_config files_config(const struct options *o)
         .cmdline = o->cmdline,
         .state_fd = -1,
         .memory_fd = -1,
+        .base_fd = -1,
         .workset_fd = -1,
         .workset_code_fd = -1,
         .disk_fd = -1,
@@ -157,6 +167,7 @@ static struct vm_config files_config(const struct options *o)
         .vsock_path = CTL_VSOCK_NAME,
         .console_fd = o->console ? STDERR_FILENO : -1,
         .pagemap_fd = -1,
+        .record = o->record,
         .seccomp = !o->no_jail,
     };
 }
@@ -178,12 +189,13 @@ int files_open(const struct options *o, struct vm_config *c, int *ret_ctl_fd, st
     return *ret_ctl_fd < 0 ? -EINVAL : 0;
 }
 
+/* A restored VM does without: its snapshots are complete then. */
 int files_open_proc(const struct options *o, int *ret_proc_fd, struct error *err)
 {
     *ret_proc_fd = -1;
-    if (o->record)
+    if (o->record || o->restore != NULL)
         *ret_proc_fd = files_open_one(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY, err);
-    return o->record && *ret_proc_fd < 0 ? *ret_proc_fd : 0;
+    return o->record ? MIN(*ret_proc_fd, 0) : 0;
 }
 
 int files_open_pagemap(int proc_fd, struct vm_config *c, struct error *err)
@@ -196,19 +208,19 @@ int files_open_pagemap(int proc_fd, struct vm_config *c, struct error *err)
     (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     c->pagemap_fd = files_open_one(proc, "self/pagemap", O_RDONLY, err);
     (void)prctl(PR_SET_DUMPABLE, was == 1, 0, 0, 0);
-    return MIN(c->pagemap_fd, 0);
+    return c->record ? MIN(c->pagemap_fd, 0) : 0;
 }
 
 /* What a guest may write to: its disk, and the files of a snapshot. */
 uint64_t files_largest(const struct vm_config *c)
 {
-    const int fds[] = {c->memory_fd, c->overlay_fd >= 0 ? c->overlay_fd : c->disk_fd};
-    /* A restored machine has the memory of its snapshot, whose file is open. */
+    const int fds[] = {c->memory_fd, c->base_fd, c->overlay_fd >= 0 ? c->overlay_fd : c->disk_fd};
+    /* A restored machine has the memory of its snapshot, whose complete file is open. */
     uint64_t size = c->state_fd < 0 ? c->memory + STATE_TRAILER : 0;
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
         struct stat st;
         if (fds[i] >= 0 && fstat(fds[i], &st) == 0)
             size = MAX(size, (uint64_t)st.st_size);
     }
-    return MAX(size, (uint64_t)STATE_MAX_SIZE);
+    return MAX(size, (uint64_t)STATE_MAX_SIZE) + DIFF_ROOM;
 }

@@ -13,10 +13,11 @@
  * socket names stay short. Nothing is closed on failure: the process ends then. */
 int files_open(const struct options *o, struct vm_config *c, int *ret_ctl_fd, struct error *err);
 
-/* With --record: /proc, while there is one, and then, after the change of identity, the page map of
- * the calling process, which is the one that runs the VM. What it tells depends on the rights of
- * the process that opened it: an ordinary one learns which pages there are, and not where in the
- * host's memory. files_open_pagemap closes `proc_fd`; -1 is none, and fine. */
+/* For --record and for differences: /proc, while there is one, and then, after the change of
+ * identity, the page map of the calling process, which is the one that runs the VM. What it tells
+ * depends on the rights of the process that opened it: an ordinary one learns which pages there
+ * are, and not where in the host's memory. files_open_pagemap closes `proc_fd`; -1 is none, and
+ * fine. */
 int files_open_proc(const struct options *o, int *ret_proc_fd, struct error *err);
 int files_open_pagemap(int proc_fd, struct vm_config *c, struct error *err);
 

@@ -105,7 +105,7 @@ static const struct rule rules_loop[] = {
     {SYS(getrandom), ANY, "the entropy device, snapshot ids"},
     {SYS(preadv2), ARG_IS(5, RWF_NOWAIT), "disk reads that do not block"},
     {SYS(pwritev), ANY, "snapshot files"},
-    {SYS(pread64), ANY, "the map of touched pages"},
+    {SYS(pread64), ANY, "the map of touched pages: differences, working sets"},
     {SYS(fdatasync), ANY, "the disk of a snapshot"},
     {SYS(brk), ANY, "malloc"},
     {SYS(mmap), ARG_IS(2, PROT_READ | PROT_WRITE), "malloc, memory given back; never code"},

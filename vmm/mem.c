@@ -17,9 +17,13 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#define MEM_ZAP_MIN (64u << 10)
-#define MEM_ZAP_MAX 8192u
-#define MEM_HUGE    (2ull << 20)
+/* Every piece may become a mapping of its own, with one more beside it; the host kernel allows
+ * about 65,000. What is laid leaves room for what the guest gives back later. */
+#define MEM_PIECE_PAGES 16u
+#define MEM_PIECES_MAX  8192u
+#define MEM_LAID_MAX    4096u
+#define MEM_HUGE        (2ull << 20)
+#define MEM_WORD        64u
 
 static bool mem_size_ok(uint64_t size)
 {
@@ -70,6 +74,8 @@ void mem_done(struct mem *m)
     (void)munmap(m->base, m->size);
     if (m->fd >= 0)
         (void)close(m->fd);
+    free(m->zeros);
+    free(m->laid);
     *m = (struct mem){.fd = -1};
 }
 
@@ -122,6 +128,78 @@ static bool mem_whole_pages(const struct mem *m, const void *host, uint64_t len,
     return start < end;
 }
 
+/* What was replaced. */
+
+static bool mem_bit(const uint64_t *map, uint64_t page)
+{
+    return map != NULL && (map[page / MEM_WORD] >> page % MEM_WORD & 1) != 0;
+}
+
+static void mem_mark(uint64_t *map, uint64_t page, uint64_t pages, bool on)
+{
+    for (uint64_t i = page; map != NULL && i < page + pages; i++) {
+        uint64_t bit = 1ull << i % MEM_WORD;
+        map[i / MEM_WORD] = on ? map[i / MEM_WORD] | bit : map[i / MEM_WORD] & ~bit;
+    }
+}
+
+static bool mem_all_zeros(const struct mem *m, uint64_t page, uint64_t pages)
+{
+    uint64_t i = page;
+    while (i < page + pages && mem_bit(m->zeros, i))
+        i++;
+    return i == page + pages;
+}
+
+enum mem_origin mem_origin(const struct mem *m, uint64_t page)
+{
+    if (mem_bit(m->laid, page))
+        return MEM_LAID;
+    return mem_bit(m->zeros, page) ? MEM_ZEROS : MEM_FILE;
+}
+
+/* Most pages that are not zero say so at once. With eight words a step the compiler makes vector
+ * instructions of it. */
+bool mem_page_is_zero(const void *page)
+{
+    const uint64_t *w = page;
+    for (size_t i = 0; i < MEM_PAGE / sizeof(*w); i += 8) {
+        if ((w[i] | w[i + 1] | w[i + 2] | w[i + 3] | w[i + 4] | w[i + 5] | w[i + 6] | w[i + 7]) !=
+            0)
+            return false;
+    }
+    return true;
+}
+
+/* Another mapping for some pages: of `fd`, or, for -1, of nothing. */
+static int mem_replace(struct mem *m, uint64_t page, uint64_t pages, int fd, uint64_t off,
+                       uint32_t max_pieces)
+{
+    uint64_t **map = fd >= 0 ? &m->laid : &m->zeros;
+    int flags = MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE | (fd >= 0 ? 0 : MAP_ANONYMOUS);
+    if (pages < MEM_PIECE_PAGES || m->pieces >= max_pieces)
+        return -ENOSPC;
+    if (*map == NULL)
+        *map = calloc(m->size / MEM_PAGE / MEM_WORD + 1, sizeof(**map));
+    if (*map == NULL)
+        return -ENOMEM;
+    void *p = mmap(m->base + page * MEM_PAGE, pages * MEM_PAGE, PROT_READ | PROT_WRITE, flags, fd,
+                   (off_t)off);
+    if (p == MAP_FAILED)
+        return -errno;
+    m->pieces++;
+    mem_mark(m->laid, page, pages, fd >= 0);
+    mem_mark(m->zeros, page, pages, fd < 0);
+    return 0;
+}
+
+int mem_lay(struct mem *m, uint64_t page, uint64_t pages, int fd, uint64_t off)
+{
+    if (!m->private_file || page > m->size / MEM_PAGE || pages > m->size / MEM_PAGE - page)
+        return -EINVAL;
+    return mem_replace(m, page, pages, fd, off, MEM_LAID_MAX);
+}
+
 int mem_zap(struct mem *m, void *host, uint64_t len)
 {
     uint64_t start, n;
@@ -129,17 +207,11 @@ int mem_zap(struct mem *m, void *host, uint64_t len)
         return mem_drop(m, host, len);
     if (!mem_whole_pages(m, host, len, &start, &n))
         return 0;
-    /* Every piece may become a mapping of its own; the host kernel allows about 65,000. */
-    if (n < MEM_ZAP_MIN || m->zapped == MEM_ZAP_MAX)
-        return -ENOSPC;
+    if (mem_all_zeros(m, start / MEM_PAGE, n / MEM_PAGE))
+        return mem_drop(m, host, len);
     /* Dropping a private page would bring the file's old bytes back; the guest was promised
      * zeros, so anonymous memory takes the place of the file. */
-    void *p = mmap(m->base + start, n, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED)
-        return -errno;
-    m->zapped++;
-    return 0;
+    return mem_replace(m, start / MEM_PAGE, n / MEM_PAGE, -1, 0, MEM_PIECES_MAX);
 }
 
 int mem_drop(struct mem *m, void *host, uint64_t len)

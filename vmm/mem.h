@@ -25,7 +25,16 @@ struct mem {
     uint64_t size; /* bytes of RAM, a multiple of MEM_PAGE */
     int fd;        /* owned; the snapshot's memory file when `private_file`, else -1 */
     bool private_file;
-    uint32_t zapped; /* pieces of a private file replaced so far */
+    uint32_t pieces; /* of a private file that were replaced so far */
+    /* Owned; a bit for each page of a private file that has been replaced, by zeros or by another
+     * file. NULL: none has. */
+    uint64_t *zeros, *laid;
+};
+
+enum mem_origin {
+    MEM_FILE,  /* the private file, or the whole of fresh memory */
+    MEM_ZEROS, /* nothing: the page read as zeros until it was written */
+    MEM_LAID,  /* the file that mem_lay was given */
 };
 
 struct mem_region {
@@ -56,8 +65,18 @@ void *mem_at(const struct mem *m, uint64_t gpa, uint64_t len);
 /* One or two regions, for the hypervisor and the memory map handed to the kernel. */
 size_t mem_regions(const struct mem *m, struct mem_region out[2]);
 
+/* What stands behind page number `page` of a private file, below what the guest has written. */
+enum mem_origin mem_origin(const struct mem *m, uint64_t page);
+bool mem_page_is_zero(const void *page);
+
+/* Puts a private view of `fd`, from `off` on, in the place of some pages of a private file, or
+ * zeros when `fd` is -1. -ENOSPC when they are too few, or such pieces too many, for a mapping of
+ * their own. The file, which stays the caller's, must not change any more. */
+int mem_lay(struct mem *m, uint64_t page, uint64_t pages, int fd, uint64_t off);
+
 /* Both take an address range that mem_at returned, and give its whole pages back to the host.
- * Afterwards the guest reads zeros (mem_zap), or zeros or the bytes of the snapshot (mem_drop). */
+ * Afterwards the guest reads zeros (mem_zap), or zeros or the bytes of the snapshot (mem_drop).
+ * mem_zap may refuse like mem_lay. */
 int mem_zap(struct mem *m, void *host, uint64_t len);
 int mem_drop(struct mem *m, void *host, uint64_t len);
 

@@ -2,6 +2,8 @@
 /*
  * snapshot.c - saves a paused VM into two files, and loads one from them.
  *
+ * Memory is written as a whole, or, where a base is, as what differs from it (difference.h).
+ *
  * Save: finish what the driver asked for (so that the interrupt is in the local APIC before it is
  * read), flush the disk, state, memory. Load: everything is checked before KVM sees it; then KVM
  * state, devices, a new generation id, a reset of all vsock connections, and the interrupt of each
@@ -65,25 +67,15 @@ static int snap_save_state(struct vm *vm, struct buf *b)
     return rv;
 }
 
-/* With eight words a step the compiler makes vector instructions of it. */
-static bool snap_page_is_zero(const uint8_t *p)
-{
-    const uint64_t *w = (const uint64_t *)(const void *)p;
-    uint64_t any = 0;
-    for (size_t i = 0; i < MEM_PAGE / sizeof(*w); i += 8)
-        any |= w[i] | w[i + 1] | w[i + 2] | w[i + 3] | w[i + 4] | w[i + 5] | w[i + 6] | w[i + 7];
-    return any == 0;
-}
-
 static int snap_write_range(const struct vm *vm, int fd, uint64_t start, uint64_t end,
                             uint64_t *bytes)
 {
     uint64_t off = start;
     while (off < end) {
-        while (off < end && snap_page_is_zero(vm->mem.base + off))
+        while (off < end && mem_page_is_zero(vm->mem.base + off))
             off += MEM_PAGE;
         uint64_t run = off;
-        while (run < end && !snap_page_is_zero(vm->mem.base + run))
+        while (run < end && !mem_page_is_zero(vm->mem.base + run))
             run += MEM_PAGE;
         struct iovec iov = {vm->mem.base + off, run - off};
         int rv = run > off ? disk_fd_write(fd, &iov, 1, off, run - off) : 0;
@@ -124,6 +116,27 @@ static int snap_save_memory(const struct vm *vm, int fd, struct state_meta *meta
     return rv;
 }
 
+/* Against the base, which must be as it was when this machine was restored from it. */
+static int snap_save_difference(const struct vm *vm, int fd, bool sums,
+                                const struct state_meta *meta, uint64_t *bytes)
+{
+    struct diff_meta dm = {.memory_size = meta->memory_size};
+    struct diff d;
+    struct stat st;
+    if (fstat(vm->mem.fd, &st) < 0)
+        return -errno;
+    if (snap_mtime(&st) != meta->memory_mtime)
+        return -ESTALE;
+    memcpy(dm.id, meta->id, sizeof(dm.id));
+    memcpy(dm.base, meta->base, sizeof(dm.base));
+    int rv = diff_collect(&d, &vm->mem, vm->pagemap_fd);
+    if (rv == 0)
+        rv = diff_write(&d, &vm->mem, fd, &dm, sums);
+    *bytes = d.data_pages * MEM_PAGE;
+    diff_done(&d);
+    return rv;
+}
+
 /* Ties the overlay to the snapshot, and makes it one that can be copied. */
 static int snap_save_disk(struct disk *d, enum snapshot_kind kind, const struct state_meta *meta)
 {
@@ -133,6 +146,16 @@ static int snap_save_disk(struct disk *d, enum snapshot_kind kind, const struct 
     if (kind != SNAPSHOT_FORK)
         return d->ops->flush(d);
     return d->ops->publish != NULL ? d->ops->publish(d) : 0;
+}
+
+static int snap_save_pages(const struct vm *vm, enum snapshot_kind kind, int fd,
+                           struct state_meta *meta, uint64_t *bytes)
+{
+    if (!meta->difference)
+        return snap_save_memory(vm, fd, meta, bytes);
+    meta->memory_mtime = vm->base.mtime;
+    memcpy(meta->base, vm->base.id, sizeof(meta->base));
+    return snap_save_difference(vm, fd, kind != SNAPSHOT_FORK, meta, bytes);
 }
 
 int snapshot_save(struct vm *vm, enum snapshot_kind kind, int state_fd, int memory_fd,
@@ -145,6 +168,7 @@ int snapshot_save(struct vm *vm, enum snapshot_kind kind, int state_fd, int memo
         .vcpus = vm->vcpus,
         .cpu = vm->cpu,
         .overlay = vm->disk->ops->bind != NULL,
+        .difference = kind != SNAPSHOT_COMPLETE && vm->base.known && vm->pagemap_fd >= 0,
     };
     if (getrandom(meta.id, sizeof(meta.id), 0) != sizeof(meta.id))
         return error_set(err, ERROR_INTERNAL, "no random bytes");
@@ -152,12 +176,12 @@ int snapshot_save(struct vm *vm, enum snapshot_kind kind, int state_fd, int memo
     int rv = snap_save_disk(vm->disk, kind, &meta);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the disk cannot be flushed");
-    *ret = (struct snapshot_saved){0};
+    *ret = (struct snapshot_saved){.difference = meta.difference};
     state_start(&b);
     rv = snap_save_state(vm, &b);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the VM's state cannot be read");
-    rv = snap_save_memory(vm, memory_fd, &meta, &ret->bytes);
+    rv = snap_save_pages(vm, kind, memory_fd, &meta, &ret->bytes);
     if (rv == 0)
         rv = state_finish(&b, &meta);
     struct iovec iov = {b.data, b.len};
@@ -199,29 +223,46 @@ static bool snap_disk_fits(const struct disk *d, const struct state_meta *meta)
            memcmp(d->id, meta->overlay ? meta->id : disk_id_fresh, DISK_ID_SIZE) == 0;
 }
 
-static int snap_check(int memory_fd, const struct disk *disk, const struct state_meta *meta,
-                      struct error *err)
+static int snap_check_sizes(const struct state_meta *meta, struct error *err)
 {
-    uint8_t trailer[STATE_TRAILER];
-    struct stat st;
     if (meta->vcpus == 0 || meta->vcpus > LAYOUT_MAX_VCPUS || meta->memory_size < MEM_MIN_SIZE ||
         meta->memory_size > MEM_MAX_SIZE)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the state file is damaged");
-    if (fstat(memory_fd, &st) < 0 || (uint64_t)st.st_size != meta->memory_size + STATE_TRAILER)
-        return error_set(err, ERROR_INVALID_ARGUMENT, "the memory file is damaged or cut short");
+    return 0;
+}
+
+/* A complete memory file: of this snapshot, or of the base of it. */
+static int snap_check_memory(int fd, const struct state_meta *meta, struct error *err)
+{
+    const char *what = meta->difference ? "base" : "memory file";
+    uint8_t trailer[STATE_TRAILER];
+    struct stat st;
+    if (fstat(fd, &st) < 0 || (uint64_t)st.st_size != meta->memory_size + STATE_TRAILER)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the %s is damaged or cut short", what);
     struct iovec iov = {trailer, sizeof(trailer)};
-    int rv = disk_fd_read(memory_fd, &iov, 1, meta->memory_size, sizeof(trailer));
+    int rv = disk_fd_read(fd, &iov, 1, meta->memory_size, sizeof(trailer));
     if (rv < 0)
-        return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the memory file cannot be read");
+        return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the %s cannot be read", what);
     rv = state_check_trailer(trailer, meta, err);
     /* There are too many pages to checksum here; an unchanged date says that nobody has written to
      * them. */
     if (rv == 0 && snap_mtime(&st) != meta->memory_mtime)
-        return error_set(err, ERROR_INVALID_ARGUMENT,
-                         "the memory file was written to after the snapshot");
-    if (rv == 0 && !snap_disk_fits(disk, meta))
-        return error_set(err, ERROR_INVALID_ARGUMENT, "the disk is not that of the snapshot");
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the %s was written to after the snapshot",
+                         what);
     return rv;
+}
+
+static int snap_open_difference(struct snapshot *s, const struct snapshot_files *f,
+                                struct error *err)
+{
+    struct diff_meta dm = {.memory_size = s->meta.memory_size};
+    if (f->base_fd < 0)
+        return error_set(err, ERROR_INVALID_ARGUMENT,
+                         "the snapshot is a difference, and its base is missing");
+    memcpy(dm.id, s->meta.id, sizeof(dm.id));
+    memcpy(dm.base, s->meta.base, sizeof(dm.base));
+    int rv = snap_check_memory(f->base_fd, &s->meta, err);
+    return rv == 0 ? diff_open(&s->diff, f->memory_fd, &dm, err) : rv;
 }
 
 static int snap_load_devices(struct vm *vm, struct cursor *sections)
@@ -281,13 +322,35 @@ static int snap_new_generation(struct vm *vm)
     return 0;
 }
 
-int snapshot_open(struct snapshot *s, int state_fd, int memory_fd, const struct disk *disk,
+int snapshot_open(struct snapshot *s, const struct snapshot_files *f, const struct disk *disk,
                   struct error *err)
 {
-    int rv = snap_read_state(state_fd, &s->file, err);
+    int rv = snap_read_state(f->state_fd, &s->file, err);
     if (rv == 0)
         rv = state_open(s->file.data, s->file.len, &s->meta, &s->sections, err);
-    return rv == 0 ? snap_check(memory_fd, disk, &s->meta, err) : rv;
+    if (rv == 0)
+        rv = snap_check_sizes(&s->meta, err);
+    if (rv == 0)
+        rv = s->meta.difference ? snap_open_difference(s, f, err)
+                                : snap_check_memory(f->memory_fd, &s->meta, err);
+    if (rv == 0 && !snap_disk_fits(disk, &s->meta))
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the disk is not that of the snapshot");
+    return rv;
+}
+
+int snapshot_map(const struct snapshot *s, struct vm *vm, const struct snapshot_files *f,
+                 struct error *err)
+{
+    const struct state_meta *meta = &s->meta;
+    int rv = mem_init_file(&vm->mem, meta->difference ? f->base_fd : f->memory_fd,
+                           meta->memory_size);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the memory file cannot be mapped");
+    /* The complete memory of a fork is nowhere but in memory. */
+    vm->base = (struct vm_base){.known = meta->difference || !f->handed,
+                                .mtime = meta->memory_mtime};
+    memcpy(vm->base.id, meta->difference ? meta->base : meta->id, sizeof(vm->base.id));
+    return meta->difference ? diff_apply(&s->diff, &vm->mem, f->memory_fd, f->handed, err) : 0;
 }
 
 int snapshot_load(struct snapshot *s, struct vm *vm, struct error *err)
@@ -305,4 +368,5 @@ int snapshot_load(struct snapshot *s, struct vm *vm, struct error *err)
 void snapshot_close_p(struct snapshot *s)
 {
     buf_done(&s->file);
+    diff_done(&s->diff);
 }

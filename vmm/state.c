@@ -18,6 +18,9 @@
 #define STATE_MAGIC   "CORLVM1"
 #define TRAILER_MAGIC "CORLMEM"
 
+#define STATE_OVERLAY    1u
+#define STATE_DIFFERENCE 2u
+
 struct state_header {
     char magic[8];
     uint32_t version;
@@ -28,10 +31,11 @@ struct state_header {
     uint32_t vcpus;
     uint32_t sections_crc;
     uint64_t memory_mtime;
-    uint32_t overlay;
+    uint8_t base[STATE_ID_SIZE];
+    uint32_t flags;
     uint32_t header_crc; /* of everything before */
 };
-_Static_assert(sizeof(struct state_header) == 80, "state header layout");
+_Static_assert(sizeof(struct state_header) == 96, "state header layout");
 
 struct state_trailer {
     char magic[8];
@@ -77,10 +81,11 @@ int state_finish(struct buf *b, const struct state_meta *meta)
         .memory_mtime = meta->memory_mtime,
         .disk_size = meta->disk_size,
         .vcpus = meta->vcpus,
-        .overlay = meta->overlay,
+        .flags = (meta->overlay ? STATE_OVERLAY : 0) | (meta->difference ? STATE_DIFFERENCE : 0),
         .sections_crc = crc32_update(0, b->data + sizeof(h), b->len - sizeof(h)),
     };
     memcpy(h.id, meta->id, sizeof(h.id));
+    memcpy(h.base, meta->base, sizeof(h.base));
     h.header_crc = crc32_update(0, &h, offsetof(struct state_header, header_crc));
     memcpy(b->data, &h, sizeof(h));
     return 0;
@@ -109,9 +114,11 @@ int state_open(const void *data, size_t len, struct state_meta *ret, struct curs
         .disk_size = h.disk_size,
         .vcpus = h.vcpus,
         .cpu = h.cpu,
-        .overlay = h.overlay != 0,
+        .overlay = (h.flags & STATE_OVERLAY) != 0,
+        .difference = (h.flags & STATE_DIFFERENCE) != 0,
     };
     memcpy(ret->id, h.id, sizeof(ret->id));
+    memcpy(ret->base, h.base, sizeof(ret->base));
     *ret_sections = cursor_on(sections, sections_len);
     return 0;
 }
@@ -156,12 +163,13 @@ void state_make_trailer(uint8_t out[STATE_TRAILER], const struct state_meta *met
 int state_check_trailer(const uint8_t in[STATE_TRAILER], const struct state_meta *meta,
                         struct error *err)
 {
+    const uint8_t *id = meta->difference ? meta->base : meta->id;
     struct state_trailer t;
     memcpy(&t, in, sizeof(t));
     if (memcmp(t.magic, TRAILER_MAGIC, sizeof(t.magic)) != 0 ||
         t.crc != crc32_update(0, &t, offsetof(struct state_trailer, crc)))
         return error_set(err, ERROR_INVALID_ARGUMENT, "the memory file is damaged or cut short");
-    if (t.memory_size != meta->memory_size || memcmp(t.id, meta->id, sizeof(t.id)) != 0)
+    if (t.memory_size != meta->memory_size || memcmp(t.id, id, sizeof(t.id)) != 0)
         return error_set(err, ERROR_INVALID_ARGUMENT,
                          "the memory file belongs to another snapshot");
     return 0;

@@ -4,7 +4,8 @@
  *
  * `state`:  header | section*     header: magic, version, lengths, identity, checksums
  *                                 section: u32 tag, u32 length, payload; in one fixed order
- * `memory`: the RAM, sparse, then one page that names the state file it belongs to
+ * `memory`: the RAM, sparse, then one page that names the state file it belongs to; or what differs
+ *           from such a file (difference.h)
  *
  * This program writes both and root keeps them, yet they are read as hostile input.
  */
@@ -16,7 +17,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define STATE_VERSION  4u
+#define STATE_VERSION  5u
 #define STATE_MAX_SIZE (1u << 20)
 #define STATE_ID_SIZE  16u
 #define STATE_TRAILER  4096u /* bytes behind the RAM in the memory file */
@@ -34,11 +35,13 @@ enum state_tag {
 struct state_meta {
     uint8_t id[STATE_ID_SIZE]; /* random; ties the two files together */
     uint64_t memory_size;
-    uint64_t memory_mtime; /* ns; a later write to the memory file changes it */
+    uint64_t memory_mtime; /* ns, of the complete memory file; a later write to it changes it */
     uint64_t disk_size;
     uint32_t vcpus;
-    uint32_t cpu; /* cpuid_fingerprint */
-    bool overlay; /* the disk has an overlay, with the id above */
+    uint32_t cpu;                /* cpuid_fingerprint */
+    uint8_t base[STATE_ID_SIZE]; /* with `difference`: the id of the complete memory file */
+    bool overlay;                /* the disk has an overlay, with the id above */
+    bool difference;
 };
 
 /* Writing: start, sections, finish. Memory failure is remembered by the buffer. */

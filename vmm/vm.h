@@ -35,12 +35,20 @@ struct vm_slot {
     int irq_fd;              /* owned eventfd: an edge on the device's line */
 };
 
+/* The complete memory file that a restored machine's memory is a private view of. */
+struct vm_base {
+    bool known; /* there is one, and it will be there for another restore */
+    uint8_t id[STATE_ID_SIZE];
+    uint64_t mtime; /* as in struct state_meta */
+};
+
 struct vm {
     pthread_mutex_t lock;
     pthread_cond_t rest; /* a vCPU has parked */
     struct loop loop;
     struct kvm kvm;
     struct mem mem;
+    struct vm_base base;
     struct workset soon, code; /* for the restore, and for the first run of code */
     struct bus mmio, pio;
     struct serial serial;
@@ -60,6 +68,7 @@ struct vm {
     uint32_t cpu;             /* fingerprint */
     bool seccomp;
     int pagemap_fd;    /* not owned */
+    bool record;       /* WORKSET requests are allowed */
     uint32_t pause_ms; /* most that a pause waits for the machine to come to rest */
     enum ctl_state state;
     uint64_t clock;     /* of the guest at the pause; 0: unknown */

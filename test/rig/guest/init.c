@@ -223,6 +223,28 @@ static void cmd_touch(FILE *out, unsigned long mib)
     fprintf(out, p != NULL ? "ok\n" : "error\n");
 }
 
+/* Memory that is kept, with a pattern that says which page it is. */
+static unsigned char *held;
+static size_t held_len;
+
+static void cmd_hold(FILE *out, unsigned long mib, unsigned long seed)
+{
+    free(held);
+    held_len = mib << 20;
+    held = malloc(held_len);
+    for (size_t i = 0; held != NULL && i < held_len; i += 64)
+        memset(held + i, (int)(seed + i / 4096 * 13 + i / 64 + 1), 64);
+    fprintf(out, held != NULL ? "ok\n" : "error\n");
+}
+
+static void cmd_held(FILE *out)
+{
+    uint64_t sum = 14695981039346656037ull;
+    for (size_t i = 0; i < held_len; i += 16)
+        sum = (sum ^ held[i]) * 1099511628211ull;
+    fprintf(out, "%016llx\n", (unsigned long long)sum);
+}
+
 /* Sends `mib` MiB of zeros. */
 static void cmd_flood(FILE *out, unsigned long mib)
 {
@@ -316,6 +338,10 @@ static void command(FILE *out, int fd, char *line)
         cmd_cat(out, text);
     else if (strcmp(word, "touch") == 0)
         cmd_touch(out, a);
+    else if (strcmp(word, "hold") == 0)
+        cmd_hold(out, a, b);
+    else if (strcmp(word, "held") == 0)
+        cmd_held(out);
     else if (strcmp(word, "flood") == 0)
         cmd_flood(out, a);
     else if (strcmp(word, "sink") == 0)

@@ -14,6 +14,10 @@
  *   vmctl DIR pid            of the VM's own process
  *   vmctl DIR start|pause|resume|stop|stats|log
  *   vmctl DIR snapshot OUT   writes OUT/state and OUT/memory, and OUT/overlay when DIR has one
+ *   vmctl DIR diff OUT BASE  the same, with OUT/memory the difference to the memory file BASE, and
+ *                            OUT/base a link to that; prints what SAVED says
+ *   vmctl DIR fork OUT BASE CMD...  the same into memory; then runs CMD with state and memory as
+ *                            descriptors 3 and 4
  *   vmctl DIR workset OUT    writes OUT/workset
  *   vmctl DIR balloon MIB
  *   vmctl DIR exited         waits for the end of the VM and prints the reason
@@ -29,6 +33,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -110,6 +115,10 @@ static int request(uint16_t type, const void *data, uint32_t len, const int *fds
         printf("\n");
     } else if (f.type == CTL_LOG_REPLY) {
         fwrite(payload, 1, f.len, stdout);
+    } else if (f.type == CTL_SAVED) {
+        const uint64_t *value = (const uint64_t *)(const void *)payload;
+        printf("ok %llu %llu %u # %.1f ms\n", (unsigned long long)value[0],
+               (unsigned long long)value[1], (unsigned int)value[2], now() - start);
     } else if (!quiet) {
         printf("%s %s# %.1f ms\n", f.type == CTL_OK ? "ok" : "error",
                f.type == CTL_OK ? "" : payload + 8, now() - start);
@@ -127,24 +136,60 @@ static int create(const char *out, const char *name)
 }
 
 /* The VM is paused around it, unless it is anyway: the overlay is of the same moment. */
-static int snapshot(const char *out)
+static int snapshot(uint16_t type, const char *out, const int fds[2])
 {
-    int fds[2] = {create(out, CTL_STATE_NAME), create(out, CTL_MEMORY_NAME)};
     char path[512];
     snprintf(path, sizeof(path), "%s/" CTL_OVERLAY_NAME, dir);
     int overlay = open(path, O_RDONLY | O_CLOEXEC), to = -1;
     if (overlay < 0)
-        return request(CTL_SNAPSHOT, NULL, 0, fds, 2);
+        return request(type, NULL, 0, fds, 2);
     quiet = 1;
     int paused = request(CTL_PAUSE, NULL, 0, NULL, 0) == 0;
     quiet = 0;
-    int rv = request(CTL_SNAPSHOT, NULL, 0, fds, 2);
+    int rv = request(type, NULL, 0, fds, 2);
     quiet = 1;
     if (rv == 0 && ((to = create(out, CTL_OVERLAY_NAME)) < 0 || sparse_copy(overlay, to) < 0))
         rv = 1;
     if (paused && request(CTL_RESUME, NULL, 0, NULL, 0) != 0)
         rv = 1;
     return rv;
+}
+
+static int snapshot_files(uint16_t type, const char *out)
+{
+    const int fds[2] = {create(out, CTL_STATE_NAME), create(out, CTL_MEMORY_NAME)};
+    return snapshot(type, out, fds);
+}
+
+static int link_base(const char *out, const char *base)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/" CTL_BASE_NAME, out);
+    mkdir(out, 0755);
+    unlink(path);
+    return link(base, path) < 0 && symlink(base, path) < 0;
+}
+
+static int fork_vm(const char *out, const char *base, char **argv)
+{
+    const int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    int fds[2];
+    for (int i = 0; i < 2; i++)
+        fds[i] = memfd_create("fork", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+    if (link_base(out, base) != 0 || snapshot(CTL_FORK, out, fds) != 0)
+        return 1;
+    fflush(stdout);
+    for (int i = 0; i < 2; i++) {
+        /* Not on top of the other one. */
+        int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 10);
+        if (fcntl(fd, F_ADD_SEALS, seals) < 0)
+            return 1;
+        fds[i] = fd;
+    }
+    dup2(fds[0], 3);
+    dup2(fds[1], 4);
+    execvp(argv[0], argv);
+    return 127;
 }
 
 static int exited(int fd)
@@ -236,7 +281,11 @@ int main(int argc, char **argv)
     if (strcmp(verb, "ends") == 0)
         return ends(arg);
     if (strcmp(verb, "snapshot") == 0)
-        return snapshot(arg);
+        return snapshot_files(CTL_SNAPSHOT, arg);
+    if (strcmp(verb, "diff") == 0 && argc > 4)
+        return link_base(arg, argv[4]) != 0 || snapshot_files(CTL_DIFF, arg) != 0;
+    if (strcmp(verb, "fork") == 0 && argc > 5)
+        return fork_vm(arg, argv[4], argv + 5);
     if (strcmp(verb, "workset") == 0) {
         int fd = create(arg, CTL_WORKSET_NAME);
         return request(CTL_WORKSET, NULL, 0, &fd, 1);

@@ -23,7 +23,7 @@
 
 #include "crc32.h"
 
-#define HEADER_CRC 76 /* offset of the checksum of all before it, see state.c */
+#define HEADER_CRC 92 /* offset of the checksum of all before it, see state.c */
 
 static int as(char **argv)
 {
@@ -51,7 +51,8 @@ static int memory_of(const char *pid, unsigned long *pss, unsigned long *own, un
             name[0] = '\0';
             if (sscanf(line, "%lx-%lx %*s %lx %*s %*s %255s", &start, &end, &offset, name) >= 3) {
                 size_t len = strlen(name);
-                if (round == 0 && len >= 6 && strcmp(name + len - 6, "memory") == 0) {
+                if (round == 0 && ((len >= 6 && strcmp(name + len - 6, "memory") == 0) ||
+                                   (len >= 4 && strcmp(name + len - 4, "base") == 0))) {
                     first = first == 0 ? start - offset : first;
                     last = end;
                 }

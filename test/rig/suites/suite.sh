@@ -12,7 +12,7 @@ rm -rf $T && mkdir -p $T && chmod 755 $T
 # Each part once with the machine that has the most to say to it.
 case $K/$C in
 trixie/1) more="hostile input jail many large" ;;
-trixie/2) more="skip" ;;
+trixie/2) more="skip diff fork" ;;
 bookworm/1) more="disk" ;;
 *) more="paused" ;;
 esac

@@ -109,7 +109,8 @@ static void files_are_closed_after_any_request(void)
         unsigned int reply;
     } rows[] = {
         {CTL_STATS, CTL_STATS_REPLY}, {CTL_LOG, CTL_LOG_REPLY},  {CTL_BALLOON, CTL_OK},
-        {CTL_PAUSE, CTL_ERROR},       {CTL_SNAPSHOT, CTL_ERROR},
+        {CTL_PAUSE, CTL_ERROR},       {CTL_SNAPSHOT, CTL_ERROR}, {CTL_DIFF, CTL_ERROR},
+        {CTL_FORK, CTL_ERROR},        {CTL_WORKSET, CTL_ERROR},
     };
     int files[CTL_MAX_FDS];
     setup();
@@ -118,7 +119,7 @@ static void files_are_closed_after_any_request(void)
         files[i] = memfd_create("file", MFD_CLOEXEC);
     unsigned int before = open_files();
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        ask(&rows[i].ask, 1, files, rows[i].ask == CTL_SNAPSHOT ? 1 : CTL_MAX_FDS);
+        ask(&rows[i].ask, 1, files, rows[i].reply == CTL_ERROR ? 1 : CTL_MAX_FDS);
         turn();
         T_EQ(answer(NULL, 0), rows[i].reply);
         T_EQ(open_files(), before);

@@ -78,6 +78,14 @@ static void a_private_file_is_never_written(void)
     T_EQ(mem_zap(&m, m.base + (1 << 20), MEM_PAGE), -ENOSPC); /* too small a piece */
     T_EQ(mem_zap(&m, m.base + (1 << 20), 2 << 20), 0);
     T_EQ(m.base[1 << 20], 0);
+    /* What is anonymous already takes no other mapping, and none of the number there may be. */
+    uint32_t pieces = m.pieces;
+    m.base[1 << 20] = 'z';
+    T_EQ(mem_zap(&m, m.base + (1 << 20), MEM_PAGE), 0);
+    T_EQ(m.base[1 << 20], 0);
+    T_EQ(m.pieces, pieces);
+    T_EQ(mem_lay(&m, m.size / MEM_PAGE - 15, 16, -1, 0), -EINVAL);
+    T_EQ(mem_lay(&m, UINT64_MAX, 16, -1, 0), -EINVAL);
     mem_done(&m);
     T_EQ(pread(keep, &b, 1, 1 << 20), 1);
     T_EQ(b, 'x');

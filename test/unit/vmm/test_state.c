@@ -12,6 +12,8 @@ static const struct state_meta meta = {
     .disk_size = 1 << 26,
     .vcpus = 2,
     .cpu = 77,
+    .base = "fedcba9876543210",
+    .difference = true,
 };
 
 static void build(struct buf *b)
@@ -82,7 +84,7 @@ static void says_what_is_wrong(void)
     build(&b);
     b.data[8] = 9;
     T_EQ(state_open(b.data, b.len, &m, &all, &err), -EINVAL);
-    T_STR(err.message, "the snapshot has version 9, not 4");
+    T_STR(err.message, "the snapshot has version 9, not 5");
     b.data[0] = 'X';
     T_EQ(state_open(b.data, b.len, &m, &all, &err), -EINVAL);
     T_STR(err.message, "the state file is not a snapshot");
@@ -91,17 +93,23 @@ static void says_what_is_wrong(void)
 static void the_two_files_belong_together(void)
 {
     uint8_t page[STATE_TRAILER];
-    struct state_meta other = meta;
+    struct state_meta own = meta, other;
     struct error err = {0};
-    state_make_trailer(page, &meta);
-    T_EQ(state_check_trailer(page, &meta, NULL), 0);
+    own.difference = false;
+    other = own;
+    state_make_trailer(page, &own);
+    T_EQ(state_check_trailer(page, &own, NULL), 0);
     other.id[3]++;
     T_EQ(state_check_trailer(page, &other, &err), -EINVAL);
     T_STR(err.message, "the memory file belongs to another snapshot");
+    /* A difference goes with the memory of its base. */
+    other.difference = true;
+    memcpy(other.base, own.id, sizeof(other.base));
+    T_EQ(state_check_trailer(page, &other, NULL), 0);
     page[9] ^= 1;
-    T_EQ(state_check_trailer(page, &meta, &err), -EINVAL);
+    T_EQ(state_check_trailer(page, &own, &err), -EINVAL);
     memset(page, 0, sizeof(page));
-    T_EQ(state_check_trailer(page, &meta, &err), -EINVAL);
+    T_EQ(state_check_trailer(page, &own, &err), -EINVAL);
     T_STR(err.message, "the memory file is damaged or cut short");
 }
 
