@@ -29,13 +29,14 @@
 #define WIRE_VERSION    1u
 #define WIRE_AGENT_PORT 1024u /* vsock port of the agent */
 
-#define WIRE_HEADER_SIZE 8u
-#define WIRE_CHUNK       65536u      /* most bytes in one STDOUT, STDERR, STDIN or DATA frame */
-#define WIRE_MAX_REQUEST (2u << 20)  /* most payload bytes of a request the agent itself reads */
-#define WIRE_MAX_PAYLOAD (16u << 20) /* most payload bytes of any frame */
-#define WIRE_MAX_LIST    4096u       /* most elements of a list */
-#define WIRE_MAX_KEY     64u         /* most bytes of the key of a kept operation */
-#define WIRE_MAX_KEEP    (1u << 20)  /* most bytes recorded of one kind of its output */
+#define WIRE_HEADER_SIZE    8u
+#define WIRE_CHUNK          65536u      /* most bytes in one STDOUT, STDERR, STDIN or DATA frame */
+#define WIRE_MAX_REQUEST    (2u << 20)  /* most payload bytes of a request the agent itself reads */
+#define WIRE_MAX_PAYLOAD    (16u << 20) /* most payload bytes of any frame */
+#define WIRE_MAX_LIST       4096u       /* most elements of a list */
+#define WIRE_MAX_KEY        64u         /* most bytes of the key of a kept operation */
+#define WIRE_MAX_KEEP       (1u << 20)  /* most bytes recorded of one kind of its output */
+#define WIRE_MAX_ATTRIBUTES 16384u /* most bytes of the names and values of a file's attributes */
 
 struct wire_header {
     uint32_t length;   /* payload bytes */
@@ -94,15 +95,20 @@ enum wire_type {
                                                                  -> REPLACED* FOUND | ERROR */
     WIRE_WATCH = 0x2e,     /* str path of a directory or file, u32 flags (WIRE_TREE_RECURSIVE)
                               -> OK, then CHANGE* until the server closes | ERROR */
-    WIRE_PORT = 0x30,      /* u16 TCP port on the sandbox's loopback
-                              -> OK, then the connection carries raw bytes both ways | ERROR */
+    WIRE_AS = 0x2f,   /* str user, a name or a number: no request itself, but what comes before one
+                         of those above (0x20 to 0x2e). That is done with the user's rights, and
+                         what it makes is the user's; relative paths start at the user's home
+                                            -> what that request answers | ERROR (INVALID) */
+    WIRE_PORT = 0x30, /* u16 TCP port on the sandbox's loopback
+                         -> OK, then the connection carries raw bytes both ways | ERROR */
 
     /* Requests that the agent hands to the code bridge byte for byte, as it does the replies. */
     WIRE_CODE_FIRST = 0x40,
     WIRE_CODE_RUN = 0x40,       /* str context id ("": the default of the language), str language,
                                    str code, u32 timeout ms (0: none), list env "K=V"
-                                   -> (CODE_STREAM|CODE_RESULT|CODE_DISPLAY|CODE_ERROR)* CODE_DONE
-                                    | ERROR */
+                                   -> CODE_BEGUN
+                                   (CODE_STREAM|CODE_RESULT|CODE_DISPLAY|CODE_ERROR)* CODE_DONE
+                                    | ERROR; an older bridge sends no CODE_BEGUN */
     WIRE_CONTEXT_CREATE = 0x41, /* str id, str language, str cwd, u32 lifetime s
                                    -> CONTEXT | ERROR */
     WIRE_CONTEXT_GET = 0x42,    /* str id                        -> CONTEXT | ERROR */
@@ -144,10 +150,13 @@ enum wire_type {
                                                                                  -> OK | ERROR */
 
     /* Later frames, server to agent. */
-    WIRE_STDIN = 0x50,     /* raw, at most WIRE_CHUNK */
-    WIRE_STDIN_EOF = 0x51, /* - */
-    WIRE_SIGNAL = 0x52,    /* u32 signal number, to the process group */
-    WIRE_RESIZE = 0x53,    /* u32 columns, u32 rows: of the process's terminal */
+    WIRE_STDIN = 0x50,      /* raw, at most WIRE_CHUNK */
+    WIRE_STDIN_EOF = 0x51,  /* - */
+    WIRE_SIGNAL = 0x52,     /* u32 signal number, to the process group */
+    WIRE_RESIZE = 0x53,     /* u32 columns, u32 rows: of the process's terminal */
+    WIRE_ATTRIBUTES = 0x54, /* WRITE without APPEND, before an END that names no path: list
+                               "name=value", extended attributes that the file gets, without the
+                               "user." that all of them begin with */
 
     /* Replies, agent to server (DATA and END also server to agent, for WRITE). */
     WIRE_OK = 0x80,           /* - */
@@ -170,7 +179,9 @@ enum wire_type {
     WIRE_INFO = 0x8c,         /* like STAT, of a link itself; then u32 uid, u32 gid, str owner, str
                                  group (names, or the numbers), u32 kind of what a link leads to
                                  (0: no link, or it leads nowhere), str path it leads to ("": no
-                                 link; its own text if it leads nowhere) */
+                                 link; its own text if it leads nowhere); if it has any: list of
+                                 extended attributes, as in ATTRIBUTES, at most WIRE_MAX_ATTRIBUTES
+                                 bytes of them */
     WIRE_STDOUT = 0x90,       /* raw, at most WIRE_CHUNK */
     WIRE_STDERR = 0x91,       /* raw, at most WIRE_CHUNK */
     WIRE_DATA = 0x92,         /* raw, at most WIRE_CHUNK */
@@ -193,6 +204,7 @@ enum wire_type {
     WIRE_CODE_DONE = 0xa4,    /* u32 status (enum wire_code_status), u32 execution count */
     WIRE_CONTEXT = 0xa5,      /* str id, str language, str cwd, str status ("active" | "busy"),
                                  i64 created, i64 expires, i64 last used: wall clock ms */
+    WIRE_CODE_BEGUN = 0xa6,   /* u32 execution count: the kernel has taken the code */
 };
 
 #define WIRE_CONFIGURE_OFFLINE 0x1u /* the sandbox loses its network interface */

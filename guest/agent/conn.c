@@ -209,6 +209,11 @@ static bool conn_send(struct conn *c)
     return true;
 }
 
+const struct account *conn_account(const struct conn *c)
+{
+    return c->as != NULL ? c->as : &c->agent->account;
+}
+
 void conn_kick(struct conn *c)
 {
     if (c->state == CONN_CLOSED)
@@ -399,5 +404,6 @@ static void conn_release(struct deferred *d)
     wire_reader_done(&c->reader);
     buf_done(&c->out);
     free(c->op_state);
+    free(c->as);
     free(c);
 }

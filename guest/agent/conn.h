@@ -34,6 +34,7 @@
 #define CONN_OUT_HIGH     (256u * 1024) /* unsent bytes above which conn_writable is false */
 #define CONN_OUT_LOW      (128u * 1024) /* unsent bytes below which op->writable is called */
 
+struct account;
 struct agent;
 struct conn;
 
@@ -81,6 +82,7 @@ struct conn {
     struct deferred deferred;
     const struct op *op; /* NULL outside OPERATION */
     void *op_state;      /* owned */
+    struct account *as;  /* owned: whose rights a file operation has; NULL: the default user's */
     struct wire_reader reader;
     struct buf out;    /* unsent bytes from out_sent on */
     size_t out_sent;   /* bytes of `out` the kernel has taken */
@@ -101,6 +103,7 @@ void conn_close(struct conn *c); /* idempotent; freed at the end of the turn */
 void conn_start(struct conn *c, const struct op *op, struct request *req);
 
 /* For operations. */
+const struct account *conn_account(const struct conn *c); /* whose rights it has for files */
 void conn_kick(struct conn *c);     /* sends what was appended to c->out; may close */
 bool conn_writable(struct conn *c); /* false: append no more, op->writable will be called */
 void conn_finish(struct conn *c);   /* the last frame is appended: the operation ends */

@@ -10,16 +10,33 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/xattr.h>
+
+#include "base/log.h"
+
+#define ATTRIBUTE_SPACE "user." /* what these names begin with; others are not told */
+
+/* They stay when the rights are given back, as they mean nothing to root. */
+static void take_groups(const struct account *a)
+{
+    static char whose[ACCOUNT_NAME_MAX];
+    if (strcmp(whose, a->name) == 0)
+        return;
+    if (setgroups(a->group_count, a->groups) < 0)
+        log_warn("cannot take the user's groups, ignoring", "error=\"%s\"", strerror(errno));
+    strcpy(whose, a->name);
+}
 
 bool fs_enter(const struct account *a)
 {
     if (geteuid() != 0 || a->uid == 0)
         return false;
-    /* With the new fsuid the agent loses the capabilities that override file modes. The
-     * supplementary groups are the user's already (serve.c). */
+    take_groups(a);
+    /* With the new fsuid the agent loses the capabilities that override file modes. */
     (void)setfsgid(a->gid);
     (void)setfsuid(a->uid);
     return true;
@@ -239,6 +256,55 @@ static void put_target(struct buf *out, const char *path, const struct stat *st)
     wire_put_str(out, target);
 }
 
+int fs_set_attribute(int fd, const char *attribute)
+{
+    char name[XATTR_NAME_MAX + 1];
+    const char *value = strchr(attribute, '=');
+    if (value == NULL || value == attribute)
+        return -EINVAL;
+    int n = snprintf(name, sizeof(name), ATTRIBUTE_SPACE "%.*s", (int)(value - attribute),
+                     attribute);
+    if (n < 0 || (size_t)n >= sizeof(name))
+        return -ENAMETOOLONG;
+    return fsetxattr(fd, name, value + 1, strlen(value + 1), 0) < 0 ? -errno : 0;
+}
+
+/* Appends one as an element of a list; false for one that is none of the user's, that cannot be
+ * told, or for which there is no room. */
+static bool put_attribute(struct buf *out, const char *path, const char *name, size_t room)
+{
+    char text[WIRE_MAX_ATTRIBUTES];
+    const char *own = name + strlen(ATTRIBUTE_SPACE);
+    if (strncmp(name, ATTRIBUTE_SPACE, strlen(ATTRIBUTE_SPACE)) != 0 || strchr(own, '=') != NULL ||
+        strlen(own) + 2 > room)
+        return false;
+    size_t head = (size_t)sprintf(text, "%s=", own);
+    ssize_t n = lgetxattr(path, name, text + head, MIN(room, sizeof(text) - 1) - head);
+    if (n < 0 || memchr(text + head, '\0', (size_t)n) != NULL)
+        return false;
+    text[head + (size_t)n] = '\0';
+    wire_put_str(out, text);
+    return true;
+}
+
+static void put_attributes(struct buf *out, const char *path)
+{
+    char names[XATTR_LIST_MAX];
+    ssize_t len = llistxattr(path, names, sizeof(names));
+    size_t start = out->len;
+    uint32_t count = 0;
+    (void)buf_u32(out, 0);
+    for (const char *name = names; len > 0 && name < names + len; name += strlen(name) + 1) {
+        size_t used = out->len - start;
+        if (count < WIRE_MAX_LIST && used < WIRE_MAX_ATTRIBUTES)
+            count += put_attribute(out, path, name, WIRE_MAX_ATTRIBUTES - used);
+    }
+    if (count == 0)
+        out->len = out->failed ? out->len : start;
+    for (unsigned int i = 0; i < 4 && count > 0 && !out->failed; i++)
+        out->data[start + i] = (uint8_t)(count >> (8 * i));
+}
+
 int fs_put_info(struct buf *out, const char *path)
 {
     struct stat st;
@@ -255,6 +321,7 @@ int fs_put_info(struct buf *out, const char *path)
     wire_put_str(out, owner);
     wire_put_str(out, group);
     put_target(out, path, &st);
+    put_attributes(out, path);
     wire_end(out, start);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fs.h - names in the sandbox's file system, with the rights of the default user.
+ * fs.h - names in the sandbox's file system, with the rights of a user: of the default one, unless
+ * the request names another.
  *
  * The agent stays root and takes the user's rights for single calls (fs_enter, fs_leave_p). So
  * whatever the user's processes move or link in the meantime, no path leads the agent further than
@@ -57,6 +58,8 @@ int fs_make_parents(const struct account *a, const char *path);
 
 /* Names `path` itself, a link is not followed. -ENOENT and so on. */
 int fs_resolve_link(const struct account *a, const char *path, struct fs_node *ret);
+/* Gives the open file one of the attributes of WIRE_ATTRIBUTES. */
+int fs_set_attribute(int fd, const char *attribute);
 /* An INFO frame of what is at `path`, which is absolute. 0 or a negative errno. */
 int fs_put_info(struct buf *out, const char *path);
 /* A STAT or ENTRY frame. */

@@ -20,6 +20,7 @@ static int journal_kind(enum wire_type type, uint8_t stream)
     switch (type) {
     case WIRE_CODE_STREAM:
         return stream == 1 ? KEPT_STDOUT : KEPT_STDERR;
+    case WIRE_CODE_BEGUN:
     case WIRE_CODE_RESULT:
         return KEPT_RESULT;
     case WIRE_CODE_DISPLAY:

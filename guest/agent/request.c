@@ -27,6 +27,7 @@ static const char *parse_exec(struct cursor *c, struct request *r);
 static const char *parse_keep(struct cursor *c, struct request *r);
 static const char *parse_key(struct cursor *c, struct request *r);
 static const char *parse_read(struct cursor *c, struct request *r);
+static const char *parse_as(struct cursor *c, struct request *r);
 static const char *parse_path(struct cursor *c, struct request *r);
 static const char *parse_path_flags(struct cursor *c, struct request *r);
 static const char *parse_path_mode_flags(struct cursor *c, struct request *r);
@@ -70,6 +71,7 @@ static const struct request_kind request_kinds[] = {
     {WIRE_FIND, FIND_FLAGS, parse_find},
     {WIRE_REPLACE, FIND_FLAGS | WIRE_FIND_DRY_RUN, parse_replace},
     {WIRE_WATCH, WIRE_TREE_RECURSIVE, parse_path_flags},
+    {WIRE_AS, 0, parse_as},
     {WIRE_PORT, 0, parse_port},
     {WIRE_PROCESS_START, WIRE_EXEC_SHELL | WIRE_EXEC_STDIN | WIRE_PROCESS_PTY, parse_process_start},
     {WIRE_PROCESS_LIST, 0, parse_nothing},
@@ -247,6 +249,12 @@ int request_check_kept(const struct wire_frame *frame, const char **ret_why)
                : timeout_ms == 0         ? "a kept operation needs a time-out"
                                          : NULL;
     return *ret_why != NULL ? -EINVAL : 0;
+}
+
+static const char *parse_as(struct cursor *c, struct request *r)
+{
+    r->user = wire_get_str(c);
+    return r->user != NULL && r->user[0] == '\0' ? "the user has no name" : NULL;
 }
 
 static const char *parse_read(struct cursor *c, struct request *r)

@@ -40,7 +40,7 @@ struct request {
     char *path;          /* of a file operation; not empty */
     char *to;            /* MOVE, COPY; not empty */
     char *cwd;           /* EXEC, PROCESS_START; "": home */
-    char *user;          /* EXEC, PROCESS_START ("": the default user), CHOWN ("": leave) */
+    char *user;          /* EXEC, PROCESS_START ("": the default user), CHOWN ("": leave), AS */
     char *group;         /* CHOWN; "": leave */
     char *hostname;      /* CONFIGURE; "": leave */
     char *pem;           /* TRUST; not empty, at most REQUEST_PEM_MAX bytes */

@@ -17,7 +17,6 @@
 #include "agent/serve.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -52,18 +51,39 @@ static const struct op *serve_find_op(enum wire_type type)
     return NULL;
 }
 
+/* AS: the request itself is the next frame. */
+static void serve_as(struct conn *c, const char *user)
+{
+    struct account *as = calloc(1, sizeof(*as));
+    bool found = as != NULL && account_find_any(user, as) == 0;
+    bool permitted = found && (geteuid() == 0 || as->uid == geteuid());
+    c->as = as;
+    if (as == NULL)
+        conn_errno(c, -ENOMEM, user);
+    else if (!found)
+        conn_error(c, WIRE_E_INVALID, "there is no user '%s'", user);
+    else if (!permitted)
+        conn_error(c, WIRE_E_PERMISSION, "the agent may not act as '%s'", user);
+}
+
 static void serve_request(struct conn *c, const struct wire_frame *f)
 {
     cleanup_request struct request req = {0};
     const char *why = NULL;
     const struct op *op = serve_find_op(f->type);
-    int rv = op == NULL ? -EPROTO : request_parse(f, &req, &why);
+    bool as = f->type == WIRE_AS && c->as == NULL;
+    bool fits = c->as == NULL || (f->type >= WIRE_READ && f->type < WIRE_AS);
+    int rv = (op == NULL && !as) || !fits ? -EPROTO : request_parse(f, &req, &why);
     if (rv == -EPROTO) {
         conn_error(c, WIRE_E_PROTOCOL, "frame 0x%x is not a valid request", (unsigned)f->type);
         return;
     }
     if (rv < 0) {
         conn_error(c, WIRE_E_INVALID, "%s", why);
+        return;
+    }
+    if (as) {
+        serve_as(c, req.user);
         return;
     }
     c->reader.max_payload = WIRE_CHUNK;
@@ -111,9 +131,6 @@ static void serve_load_account(struct agent *a, const char *user)
 {
     if (account_find(user, &a->account) < 0 || (geteuid() != 0 && a->account.uid != geteuid()))
         account_self(&a->account);
-    /* For file operations, which take the user's rights by fsuid and fsgid only. */
-    if (geteuid() == 0 && setgroups(a->account.group_count, a->account.groups) < 0)
-        log_warn("cannot take the user's groups, ignoring", "error=\"%s\"", strerror(errno));
 }
 
 int serve_init(struct agent *a, const struct serve_options *options)

@@ -65,13 +65,13 @@ static int worker_shed(int fd)
     return 3;
 }
 
-static _Noreturn void worker_child(const struct agent *a, const struct request *req, int fd,
+static _Noreturn void worker_child(const struct account *a, const struct request *req, int fd,
                                    const struct worker_job *job)
 {
     char message[REQUEST_PATH_MAX + 256];
-    struct worker w = {.account = &a->account, .req = req, .until = loop_now() + WORKER_SEARCH_US};
+    struct worker w = {.account = a, .req = req, .until = loop_now() + WORKER_SEARCH_US};
     w.fd = worker_shed(fd);
-    (void)fs_enter(&a->account);
+    (void)fs_enter(a);
     int rv = job->run(&w);
     if (rv < 0) {
         (void)snprintf(message, sizeof(message), "%s: %s", req->path, strerror(-rv));
@@ -92,7 +92,7 @@ static int worker_fork(struct working *k, const struct request *req, const struc
     if (pid < 0)
         return -errno;
     if (pid == 0)
-        worker_child(k->conn->agent, req, writer, job);
+        worker_child(conn_account(k->conn), req, writer, job);
     /* The child is reaped like an orphan. By this descriptor, and not by its number, it is ended.
      */
     k->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);

@@ -103,6 +103,10 @@ class Execution:
         self._idle = True
         self._finish()
 
+    def _on_input(self, content):
+        if self._put is not None:
+            self._put(wire.begun(int(content.get("execution_count") or 0)))
+
     def _on_stream(self, content):
         which = wire.STDERR if content.get("name") == "stderr" else wire.STDOUT
         self.output(which, str(content.get("text", "")))
@@ -129,6 +133,7 @@ class Execution:
             self._finish()
 
     _HANDLERS = {
+        "execute_input": _on_input,
         "stream": _on_stream,
         "execute_result": _on_result,
         "display_data": _on_display,

@@ -27,6 +27,7 @@ CODE_DISPLAY = 0xA2
 CODE_ERROR = 0xA3
 CODE_DONE = 0xA4
 CONTEXT = 0xA5
+CODE_BEGUN = 0xA6
 
 E_PROTOCOL = 1
 E_INVALID = 2
@@ -133,6 +134,10 @@ def error(fault):
 
 def stream(which, text):
     return frame(CODE_STREAM, bytes([which]), i64(now_ms()), string(text))
+
+
+def begun(count):
+    return frame(CODE_BEGUN, u32(count))
 
 
 def result(count, bundle):

@@ -98,6 +98,7 @@ struct api_call {
     struct principal principal;
     const char *params[API_MAX_PARAMS];
     struct sandbox *sandbox;
+    const char *user;           /* of the sandbox, whose files are meant; NULL: the usual one's */
     json *body;                 /* owned */
     struct tally_entry *of_key; /* its share of api->of_keys; NULL: no key */
     unsigned int retry_after_s;
@@ -222,8 +223,21 @@ void api_file_replace(struct api_call *call);
 void api_file_watch(struct api_call *call);
 void api_upload(struct api_call *call);
 void api_upload_many(struct api_call *call);
+/* What a client has noted on the files that it uploads. In the request's arena. */
+struct api_notes {
+    char *const *attributes; /* of the files: "name=value"; NULL: none */
+    const char *text;        /* the same for the answer, a JSON object under "metadata"; NULL */
+};
+
 /* As many files as the body has, or with `path` (may be NULL) one that goes there. */
-void api_upload_to(struct api_call *call, const char *path);
+void api_upload_to(struct api_call *call, const char *path, const struct api_notes *notes);
+/* The body itself is the file. The same answer. */
+void api_raw_upload_to(struct api_call *call, const char *path, const struct api_notes *notes);
+void api_raw_upload_data(struct api_call *call, const uint8_t *data, size_t len);
+void api_raw_upload_end(struct api_call *call);
+/* One file's element of that answer. `written` is where the agent has put it. */
+void api_upload_entry(struct jsonw *w, const char *path, struct span written,
+                      const struct api_notes *notes);
 void api_upload_data(struct api_call *call, const uint8_t *data, size_t len);
 void api_upload_end(struct api_call *call);
 void api_download(struct api_call *call);

@@ -133,6 +133,7 @@ int code_result_add(struct code_result *r, const struct wire_frame *frame)
     struct wire_code_stream stream;
     struct wire_code_data data;
     struct wire_code_error raised;
+    uint32_t count;
     if (wire_reply_code_stream(frame, &stream)) {
         code_text(r, stream.is_stderr ? &r->err : &r->out, stream.text.data, stream.text.len,
                   stream.time_ms);
@@ -142,7 +143,7 @@ int code_result_add(struct code_result *r, const struct wire_frame *frame)
         code_data(r, data.bundle, frame->type == WIRE_CODE_RESULT);
     } else if (wire_reply_code_error(frame, &raised)) {
         code_error(r, &raised);
-    } else {
+    } else if (!wire_reply_code_begun(frame, &count)) {
         return -EPROTO;
     }
     return 0;

@@ -34,8 +34,8 @@ struct code_result {
 void code_result_init(struct code_result *r, size_t limit);
 void code_result_done(struct code_result *r);
 
-/* Takes one frame of a run (CODE_STREAM, CODE_RESULT, CODE_DISPLAY, CODE_ERROR). 0, or -EPROTO when
- * it is malformed or of another type. */
+/* Takes one frame of a run (CODE_BEGUN, CODE_STREAM, CODE_RESULT, CODE_DISPLAY, CODE_ERROR). 0, or
+ * -EPROTO when it is malformed or of another type. */
 int code_result_add(struct code_result *r, const struct wire_frame *frame);
 /* An error that the kernel did not report itself. */
 void code_result_set_error(struct code_result *r, const char *name, const char *value);

@@ -3,6 +3,8 @@
  * request: every way from here to there goes through op->call, which is NULL by then. */
 #include "api/op.h"
 
+#include "wire/request.h"
+
 #include "wire/reply.h"
 
 static void op_on_opened(struct agent_call *agent);
@@ -23,6 +25,8 @@ static const struct agent_call_handler api_op_handler = {
 void api_op_start(struct api_op *op, struct api_call *call, const struct api_op_ops *ops,
                   struct buf *request, uint64_t timeout_ms)
 {
+    if (call->user != NULL)
+        wire_request_as(request, call->user);
     op->ops = ops;
     op->call = call;
     int rv = agent_call_start(&op->agent, &call->sandbox->target, &api_op_handler, request,

@@ -3,6 +3,7 @@
  * what a client meant. What it may touch is decided by the sandbox's kernel. */
 #include "api/path.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 /* Appends one part to an absolute path that has no trailing slash; "" is the root. */
@@ -31,14 +32,33 @@ static size_t path_add_all(char *out, size_t len, const char *path)
     return len;
 }
 
-const char *api_path_absolute(struct arena *arena, const char *path, struct error *err)
+static bool path_fits(const char *path, struct error *err)
 {
     size_t size = strlen(path);
-    if (size == 0 || size > API_PATH_MAX) {
-        error_set(err, ERROR_INVALID_PATH,
-                  size == 0 ? "The path is empty" : "The path exceeds %d bytes", API_PATH_MAX);
+    if (size > 0 && size <= API_PATH_MAX)
+        return true;
+    error_set(err, ERROR_INVALID_PATH,
+              size == 0 ? "The path is empty" : "The path exceeds %d bytes", API_PATH_MAX);
+    return false;
+}
+
+const char *api_path_as(struct arena *arena, const char *user, const char *path, struct error *err)
+{
+    if (user == NULL || path[0] == '/')
+        return api_path_absolute(arena, path, err);
+    if (!path_fits(path, err))
         return NULL;
-    }
+    const char *copy = arena_strndup(arena, path, strlen(path));
+    if (copy == NULL)
+        error_set(err, ERROR_INTERNAL, "Out of memory");
+    return copy;
+}
+
+const char *api_path_absolute(struct arena *arena, const char *path, struct error *err)
+{
+    if (!path_fits(path, err))
+        return NULL;
+    size_t size = strlen(path);
     char *out = arena_alloc(arena, sizeof(API_PATH_HOME) + size + 2);
     if (out == NULL) {
         error_set(err, ERROR_INTERNAL, "Out of memory");

@@ -54,6 +54,7 @@ struct upload {
     uint64_t size;      /* as written, of the last file */
     struct buf entries; /* JSON of the answer's list */
     struct error error; /* of the last file that failed */
+    struct api_notes notes;
 };
 
 static int upload_on_part(struct multipart *m, const char *name, const char *filename);
@@ -159,9 +160,30 @@ void api_upload_many(struct api_call *call)
     upload_start(call, true, http_query(call->req, "path"));
 }
 
-void api_upload_to(struct api_call *call, const char *path)
+void api_upload_to(struct api_call *call, const char *path, const struct api_notes *notes)
 {
     upload_start(call, true, path);
+    struct upload *u = call->state;
+    if (u != NULL)
+        u->notes = *notes;
+}
+
+void api_upload_entry(struct jsonw *w, const char *path, struct span written,
+                      const struct api_notes *notes)
+{
+    jsonw_object(w);
+    jsonw_key(w, "path");
+    if (path[0] == '/') /* where links lead is the sandbox's affair: the client gets its own back */
+        jsonw_str(w, path);
+    else
+        jsonw_strn(w, written.data, written.len);
+    jsonw_key_str(w, "name", api_path_name(path));
+    jsonw_key_str(w, "type", "file");
+    if (notes->text != NULL) {
+        jsonw_key(w, "metadata");
+        jsonw_raw(w, notes->text, strlen(notes->text));
+    }
+    jsonw_object_end(w);
 }
 
 /* Counts a failure; with many files, writes its entry. */
@@ -184,6 +206,10 @@ static int upload_open(struct upload *u)
 {
     struct buf request = {0};
     wire_request_write(&request, u->target, u->mode, WIRE_WRITE_PARENTS);
+    if (u->notes.attributes != NULL)
+        wire_request_write_attributes(&request, u->notes.attributes);
+    if (u->call->user != NULL)
+        wire_request_as(&request, u->call->user);
     int rv = agent_call_start(&u->agent, &u->call->sandbox->target, &upload_agent, &request, 0);
     if (rv < 0)
         return rv;
@@ -249,15 +275,10 @@ static void upload_written(struct upload *u, const struct wire_frame *frame)
         agent_call_bad_frame(&u->agent);
         return;
     }
-    /* Not its path, which is where links lead: the client gets its own back. */
     u->size = written.size;
     if (u->many) {
         struct jsonw w = {.out = &u->entries, .comma = u->entries.len > 0};
-        jsonw_object(&w);
-        jsonw_key_str(&w, "path", u->target);
-        jsonw_key_str(&w, "name", api_path_name(u->target));
-        jsonw_key_str(&w, "type", "file");
-        jsonw_object_end(&w);
+        api_upload_entry(&w, u->target, written.path, &u->notes);
     }
     upload_close_agent(u, false);
 }
@@ -318,7 +339,7 @@ static const char *upload_target(struct upload *u, const char *filename, struct 
         path = name;
     else if (path[strlen(path) - 1] == '/')
         path = arena_printf(arena, "%s%s", path, base[0] != '\0' ? base : "file");
-    return api_path_absolute(arena, path != NULL ? path : "", err);
+    return api_path_as(arena, u->call->user, path != NULL ? path : "", err);
 }
 
 static int upload_on_part(struct multipart *m, const char *name, const char *filename)

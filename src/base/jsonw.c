@@ -111,12 +111,17 @@ void jsonw_array_end(struct jsonw *w)
     jsonw_close(w, "]");
 }
 
-void jsonw_key(struct jsonw *w, const char *key)
+void jsonw_keyn(struct jsonw *w, const char *key, size_t len)
 {
     jsonw_separate(w);
-    jsonw_quote(w->out, key, strlen(key));
+    jsonw_quote(w->out, key, len);
     (void)buf_append(w->out, ":", 1);
     w->comma = false;
+}
+
+void jsonw_key(struct jsonw *w, const char *key)
+{
+    jsonw_keyn(w, key, strlen(key));
 }
 
 void jsonw_strn(struct jsonw *w, const char *s, size_t len)

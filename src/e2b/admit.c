@@ -91,10 +91,10 @@ static int admit_signature(struct api_call *call, const struct signed_url *url, 
 int e2b_admit_files(struct api_call *call, struct error *err)
 {
     const struct signed_url url = {
-        .path = e2b_query(call->req, "path"),
-        .username = e2b_query(call->req, "username"),
-        .signature = e2b_query(call->req, "signature"),
-        .expiration = e2b_query(call->req, "signature_expiration"),
+        .path = http_form_query(call->req, "path"),
+        .username = http_form_query(call->req, "username"),
+        .signature = http_form_query(call->req, "signature"),
+        .expiration = http_form_query(call->req, "signature_expiration"),
         .write = call->req->method == METHOD_POST,
     };
     return url.signature != NULL ? admit_signature(call, &url, err) : e2b_admit_envd(call, err);

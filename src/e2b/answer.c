@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* answer.c - errors as each plane prints them, and the small answers that many share. */
 #include <string.h>
+#include <strings.h>
 
 #include "api/path.h"
+#include "base/base64.h"
 #include "e2b/connect.h"
 #include "e2b/internal.h"
 
@@ -134,27 +136,38 @@ bool e2b_write_usage(struct api_call *call, struct jsonw *w, const struct e2b_us
     return true;
 }
 
-const char *e2b_query(struct http_request *req, const char *name)
-{
-    size_t n = strlen(name);
-    const char *p = req->query.data, *end = p + req->query.len;
-    while (p < end) {
-        const char *stop = memchr(p, '&', (size_t)(end - p));
-        size_t len = stop != NULL ? (size_t)(stop - p) : (size_t)(end - p);
-        if (len > n && memcmp(p, name, n) == 0 && p[n] == '=') {
-            char *value = arena_strndup(&req->arena, p + n + 1, len - n - 1);
-            for (char *c = value; c != NULL && *c != '\0'; c++)
-                *c = *c == '+' ? ' ' : *c;
-            return value != NULL ? http_unescape(req, value, strlen(value)) : NULL;
-        }
-        p += len + 1;
-    }
-    return NULL;
-}
-
 const char *e2b_path(struct api_call *call, const char *path, struct error *err)
 {
     if (path[0] == '~' && (path[1] == '\0' || path[1] == '/'))
         path = path[1] == '\0' ? "." : path + 2;
-    return api_path_absolute(&call->req->arena, path[0] != '\0' ? path : ".", err);
+    return api_path_as(&call->req->arena, call->user, path[0] != '\0' ? path : ".", err);
+}
+
+const char *e2b_user(struct api_call *call)
+{
+    const struct http_str *header = http_header(call->req, "Authorization");
+    cleanup_buf struct buf text = {0};
+    if (header == NULL || strncasecmp(header->data, "Basic ", 6) != 0 ||
+        base64_decode(&text, header->data + 6, strlen(header->data + 6)) < 0 ||
+        buf_cstr(&text) == NULL)
+        return "";
+    size_t n = strcspn((const char *)text.data, ":");
+    const char *user = arena_strndup(&call->req->arena, (const char *)text.data, n);
+    return user != NULL ? user : "";
+}
+
+void e2b_step_done(struct api_call *call, const struct wire_frame *frame, const struct error *err)
+{
+    if (frame != NULL && wire_reply_is(frame, WIRE_OK))
+        e2b_reply_empty(call);
+    else
+        e2b_step_failed(call, err);
+}
+
+void e2b_step_failed(struct api_call *call, const struct error *err)
+{
+    if (err != NULL)
+        api_fail(call, err);
+    else
+        api_fail_code(call, ERROR_INTERNAL, "The sandbox's agent sent a wrong reply");
 }

@@ -120,14 +120,14 @@ static void code_restart(struct api_call *call)
         return;
     }
     wire_request_context_restart(&request, name.id, name.language);
-    e2b_step(call, &request, ERROR_CONTEXT_NOT_FOUND, e2b_step_done);
+    api_step(call, &request, ERROR_CONTEXT_NOT_FOUND, e2b_step_done);
 }
 
 static void code_delete(struct api_call *call)
 {
     struct buf request = {0};
     wire_request_context_delete(&request, call->params[1]);
-    e2b_step(call, &request, ERROR_CONTEXT_NOT_FOUND, e2b_step_done);
+    api_step(call, &request, ERROR_CONTEXT_NOT_FOUND, e2b_step_done);
 }
 
 #define RUN (API_SANDBOX | API_RUNNING)

@@ -294,8 +294,8 @@ static void control_collect(void *ctx, struct sandbox *sb)
 /* The running sandboxes that the query asks for; false: the request has its answer. */
 static bool control_find(struct api_call *call, struct control_list *l)
 {
-    const char *form = e2b_query(call->req, "metadata");
-    const char *template = e2b_query(call->req, "template");
+    const char *form = http_form_query(call->req, "metadata");
+    const char *template = http_form_query(call->req, "template");
     *l = (struct control_list){0};
     if (template != NULL && template[0] != '\0')
         l->template = control_template_name(template);
@@ -306,7 +306,7 @@ static bool control_find(struct api_call *call, struct control_list *l)
             return false;
         }
     }
-    if (e2b_filter_running(e2b_query(call->req, "state")))
+    if (e2b_filter_running(http_form_query(call->req, "state")))
         (void)sandbox_table_list(call->api->sandboxes, call->principal.account, 0, UINT32_MAX,
                                  control_collect, l);
     return true;
@@ -364,8 +364,9 @@ static void control_page(struct api_call *call)
     struct control_list l;
     int64_t limit = CONTROL_PAGE;
     char next[64];
-    const char *text = e2b_query(call->req, "limit"), *order = e2b_query(call->req, "order");
-    const char *token = e2b_query(call->req, "nextToken");
+    const char *text = http_form_query(call->req, "limit"),
+               *order = http_form_query(call->req, "order");
+    const char *token = http_form_query(call->req, "nextToken");
     bool ascending = order != NULL && strcmp(order, "asc") == 0;
     if (text != NULL && num_parse(text, 1, INT32_MAX, &limit) < 0) {
         api_fail_code(call, ERROR_INVALID_ARGUMENT, "Query parameter 'limit' is no number");

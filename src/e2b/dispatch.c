@@ -25,6 +25,13 @@ static const char *dispatch_header(struct api_call *call, const char *name)
     return header != NULL ? header->data : NULL;
 }
 
+static bool dispatch_path_is(const struct http_str *path, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return path->len >= n && memcmp(path->data, prefix, n) == 0 &&
+           (path->len == n || path->data[n] == '/');
+}
+
 /* Takes the route of one of the planes; false when none has it. The first parameter is `id`, or
  * when that is NULL the path's own. */
 static bool dispatch_route(struct api_call *call, const struct e2b_plane *const *planes, size_t n,
@@ -70,14 +77,27 @@ static void dispatch_no_route(struct api_call *call, const struct api_surface *s
     api_fail(call, &err);
 }
 
+/* Whose files are meant. A process has a user of its own, in its start. */
+static void dispatch_user(struct api_call *call)
+{
+    const char *user = NULL;
+    if (call->surface == e2b_files_plane.surface)
+        user = http_form_query(call->req, "username");
+    else if (dispatch_path_is(&call->req->path, "/filesystem.Filesystem"))
+        user = e2b_user(call);
+    call->user = user != NULL && user[0] != '\0' && strcmp(user, E2B_USER) != 0 ? user : NULL;
+}
+
 static void dispatch_envd(struct api_call *call, const char *id)
 {
     static const struct e2b_plane *const planes[] = {&e2b_files_plane, &e2b_unary_plane,
                                                      &e2b_stream_plane};
-    if (dispatch_route(call, planes, ARRAY_SIZE(planes), id))
+    if (dispatch_route(call, planes, ARRAY_SIZE(planes), id)) {
         dispatch_upload(call);
-    else
+        dispatch_user(call);
+    } else {
         dispatch_no_route(call, e2b_unary_plane.surface, ERROR_NOT_IMPLEMENTED);
+    }
 }
 
 static bool dispatch_sandbox(struct api_call *call, const struct e2b_address *to)
@@ -97,13 +117,6 @@ static bool dispatch_sandbox(struct api_call *call, const struct e2b_address *to
             api_fail_code(call, ERROR_INTERNAL, "Out of memory");
     }
     return true;
-}
-
-static bool dispatch_path_is(const struct http_str *path, const char *prefix)
-{
-    size_t n = strlen(prefix);
-    return path->len >= n && memcmp(path->data, prefix, n) == 0 &&
-           (path->len == n || path->data[n] == '/');
 }
 
 /* What begins like a route of the control plane and is none is not supported. */
@@ -138,7 +151,7 @@ bool e2b_dispatch(struct api_call *call)
                                dispatch_header(call, "E2b-Sandbox-Port"), &to))
         return dispatch_sandbox(call, &to);
     if (dispatch_path_is(&call->req->path, "/files") && call->req->path.len == 6 &&
-        e2b_query(call->req, "signature") != NULL) {
+        http_form_query(call->req, "signature") != NULL) {
         dispatch_envd(call, "");
         return true;
     }

@@ -56,6 +56,30 @@ static const char *filesystem_type(const struct wire_info *info)
     return kind == WIRE_KIND_FILE ? "FILE_TYPE_FILE" : "FILE_TYPE_UNSPECIFIED";
 }
 
+/* What a client has noted on the file (files.c). */
+static void filesystem_metadata(struct jsonw *w, const struct wire_info *info)
+{
+    struct cursor list = info->attributes;
+    const size_t space = strlen(E2B_NOTES_SPACE);
+    struct span note;
+    bool any = false;
+    while (wire_next_word(&list, &note)) {
+        const char *equals = memchr(note.data, '=', note.len);
+        size_t name = equals != NULL ? (size_t)(equals - note.data) : 0;
+        if (name <= space || memcmp(note.data, E2B_NOTES_SPACE, space) != 0)
+            continue;
+        if (!any) {
+            jsonw_key(w, "metadata");
+            jsonw_object(w);
+        }
+        any = true;
+        jsonw_keyn(w, note.data + space, name - space);
+        jsonw_strn(w, equals + 1, note.len - name - 1);
+    }
+    if (any)
+        jsonw_object_end(w);
+}
+
 static void filesystem_entry(struct jsonw *w, const struct wire_info *info)
 {
     const struct wire_stat *s = &info->stat;
@@ -73,6 +97,7 @@ static void filesystem_entry(struct jsonw *w, const struct wire_info *info)
         filesystem_span(w, "symlinkTarget", info->target);
         jsonw_key_bool(w, "isSymlink", true);
     }
+    filesystem_metadata(w, info);
     jsonw_object_end(w);
 }
 
@@ -100,7 +125,7 @@ static void filesystem_look(struct api_call *call, const char *path,
 {
     struct buf request = {0};
     wire_request_info(&request, path);
-    e2b_step(call, &request, ERROR_NONE, then);
+    api_step(call, &request, ERROR_NONE, then);
 }
 
 static void filesystem_stat(struct api_call *call)
@@ -163,7 +188,7 @@ static void filesystem_made(struct api_call *call, const struct wire_frame *fram
         filesystem_look(call, path, filesystem_told);
     } else if (err != NULL && err->code == ERROR_FILE_NOT_FOUND) { /* its parents are missing */
         wire_request_mkdir(&request, path, 0, WIRE_MKDIR_PARENTS);
-        e2b_step(call, &request, ERROR_INVALID_PATH, filesystem_made);
+        api_step(call, &request, ERROR_INVALID_PATH, filesystem_made);
     } else if (err != NULL && err->code == ERROR_INVALID_PATH) {
         filesystem_look(call, path, filesystem_exists);
     } else {
@@ -180,7 +205,7 @@ static void filesystem_make(struct api_call *call)
         return;
     call->params[1] = path;
     wire_request_mkdir(&request, path, 0, 0);
-    e2b_step(call, &request, ERROR_NONE, filesystem_made);
+    api_step(call, &request, ERROR_NONE, filesystem_made);
 }
 
 static void filesystem_move(struct api_call *call)
@@ -191,7 +216,7 @@ static void filesystem_move(struct api_call *call)
     if (destination == NULL)
         return;
     wire_request_move(&request, source, destination, WIRE_TO_PARENTS | WIRE_TO_OVERWRITE);
-    e2b_step(call, &request, ERROR_NONE, filesystem_told);
+    api_step(call, &request, ERROR_NONE, filesystem_told);
 }
 
 /* What is not there is removed already. */
@@ -211,7 +236,7 @@ static void filesystem_remove(struct api_call *call)
     if (path == NULL)
         return;
     wire_request_remove(&request, path, WIRE_REMOVE_RECURSIVE);
-    e2b_step(call, &request, ERROR_NONE, filesystem_removed);
+    api_step(call, &request, ERROR_NONE, filesystem_removed);
 }
 
 /* --- watch --- */

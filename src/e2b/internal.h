@@ -3,14 +3,18 @@
 #ifndef CORRAL_E2B_INTERNAL_H
 #define CORRAL_E2B_INTERNAL_H
 
+#include "api/step.h"
 #include "e2b/e2b.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
 #define E2B_ENVD_PORT    49983
 #define E2B_CODE_PORT    49999
-#define E2B_ENVD_VERSION "0.6.1" /* what clients may try: all but stored metadata of files */
+#define E2B_ENVD_VERSION "0.6.2" /* what clients may try: all up to stored metadata of files */
 #define E2B_MAX_FRAME    (1u << 20)
+#define E2B_NOTES_SPACE                                                                            \
+    "e2b."              /* what names of the attributes begin with that are a file's metadata */
+#define E2B_USER "user" /* whose files are meant unless a request names another's */
 
 /* Purposes of tokens. */
 #define E2B_TOKEN_ENVD    "envd"
@@ -55,21 +59,15 @@ struct e2b_usage_names {
 };
 bool e2b_write_usage(struct api_call *call, struct jsonw *w, const struct e2b_usage_names *names);
 
-/* A parameter of the query as forms have it: "+" is a space. In the arena; NULL when absent. */
-const char *e2b_query(struct http_request *req, const char *name);
-/* The absolute path for one of a client; "~" is the home. In the arena; NULL with `err` filled. */
+/* The path for one of a client, as of api_path_as; "~" is the home. NULL with `err` filled. */
 const char *e2b_path(struct api_call *call, const char *path, struct error *err);
+/* The user that a client wants: the name of basic authentication, without a password. "": the usual
+ * one. */
+const char *e2b_user(struct api_call *call);
 
-/* --- step.c: a question to the agent with one reply --- */
-
-/* Sends `request` (taken over) and calls `then` with the reply, or with NULL and the error. The
- * call may be answered in it, or asked another question. */
-void e2b_step(struct api_call *call, struct buf *request, enum error_code not_found,
-              void (*then)(struct api_call *call, const struct wire_frame *frame,
-                           const struct error *err));
-/* For `then`: OK is answered with an empty object. */
+/* For `then` of api_step: OK is answered with an empty object. */
 void e2b_step_done(struct api_call *call, const struct wire_frame *frame, const struct error *err);
-/* For `then`: answers with the error, or that the reply is malformed. */
+/* Likewise: answers with the error, or that the reply is malformed. */
 void e2b_step_failed(struct api_call *call, const struct error *err);
 
 /* --- network.c --- */

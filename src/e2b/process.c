@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "api/ask.h"
 #include "api/feed.h"
@@ -80,21 +79,6 @@ static void process_was_started(struct api_call *call, const struct wire_frame *
     process_follow(call, &which, 0);
 }
 
-/* The user that a client wants: the name of basic authentication, without a password. "": the
- * usual. */
-static const char *process_user(struct api_call *call)
-{
-    const struct http_str *header = http_header(call->req, "Authorization");
-    cleanup_buf struct buf text = {0};
-    if (header == NULL || strncasecmp(header->data, "Basic ", 6) != 0 ||
-        base64_decode(&text, header->data + 6, strlen(header->data + 6)) < 0 ||
-        buf_cstr(&text) == NULL)
-        return "";
-    size_t n = strcspn((const char *)text.data, ":");
-    const char *user = arena_strndup(&call->req->arena, (const char *)text.data, n);
-    return user != NULL ? user : "";
-}
-
 static uint32_t process_deadline(struct api_call *call)
 {
     const struct http_str *header = http_header(call->req, "Connect-Timeout-Ms");
@@ -160,7 +144,7 @@ void e2b_process_start(struct api_call *call)
         return;
     int rv = process_read_start(call, &a, &err);
     if (rv == 0) {
-        a.params.run.user = process_user(call);
+        a.params.run.user = e2b_user(call);
         a.params.run.timeout_ms = process_deadline(call);
         wire_request_start(&request, &a.params);
     }
@@ -169,7 +153,7 @@ void e2b_process_start(struct api_call *call)
     if (rv < 0)
         api_fail(call, &err);
     else
-        e2b_step(call, &request, ERROR_PROCESS_NOT_FOUND, process_was_started);
+        api_step(call, &request, ERROR_PROCESS_NOT_FOUND, process_was_started);
 }
 
 void e2b_process_connect(struct api_call *call)
@@ -251,7 +235,7 @@ static void process_tell(struct api_call *call,
     if (rv == 0)
         rv = encode(call, &which, &request, &err);
     if (rv == 0) {
-        e2b_step(call, &request, ERROR_PROCESS_NOT_FOUND, e2b_step_done);
+        api_step(call, &request, ERROR_PROCESS_NOT_FOUND, e2b_step_done);
         return;
     }
     buf_done(&request);

@@ -120,6 +120,8 @@ void e2b_watcher_create(struct api_call *call)
     }
     if (!e2b_watch_request(call, &request))
         return;
+    if (call->user != NULL)
+        wire_request_as(&request, call->user);
     struct watcher *w = calloc(1, sizeof(*w));
     if (w == NULL || agent_call_start(&w->agent, &call->sandbox->target, &watcher_handler, &request,
                                       WATCHER_OPEN_MS) < 0) {

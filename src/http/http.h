@@ -117,6 +117,8 @@ const struct http_str *http_header(const struct http_request *req, const char *n
 /* Value of a query parameter, percent-decoded, '+' left alone (published clients
  * send paths unescaped); in the arena. NULL when absent. */
 const char *http_query(struct http_request *req, const char *name);
+/* The same of a query as forms write it: "+" is a space. */
+const char *http_form_query(struct http_request *req, const char *name);
 /* Percent-decodes into the arena; NULL for a broken escape or an encoded NUL. */
 const char *http_unescape(struct http_request *req, const char *data, size_t len);
 

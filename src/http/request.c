@@ -58,7 +58,8 @@ const char *http_unescape(struct http_request *req, const char *data, size_t len
     return out;
 }
 
-const char *http_query(struct http_request *req, const char *name)
+/* What follows the name and "=" in the query; "" without "=". False: there is no such parameter. */
+static bool http_query_find(const struct http_request *req, const char *name, struct http_str *ret)
 {
     size_t name_len = strlen(name);
     const char *at = req->query.data;
@@ -68,15 +69,32 @@ const char *http_query(struct http_request *req, const char *name)
         if (stop == NULL)
             stop = end;
         size_t len = (size_t)(stop - at);
-        if (len >= name_len && memcmp(at, name, name_len) == 0) {
-            if (len == name_len)
-                return "";
-            if (at[name_len] == '=')
-                return http_unescape(req, at + name_len + 1, len - name_len - 1);
+        if (len >= name_len && memcmp(at, name, name_len) == 0 &&
+            (len == name_len || at[name_len] == '=')) {
+            bool empty = len == name_len;
+            *ret = (struct http_str){at + name_len + !empty, len - name_len - !empty};
+            return true;
         }
         at = stop + 1;
     }
-    return NULL;
+    return false;
+}
+
+const char *http_query(struct http_request *req, const char *name)
+{
+    struct http_str value;
+    return http_query_find(req, name, &value) ? http_unescape(req, value.data, value.len) : NULL;
+}
+
+const char *http_form_query(struct http_request *req, const char *name)
+{
+    struct http_str value;
+    if (!http_query_find(req, name, &value))
+        return NULL;
+    char *copy = arena_strndup(&req->arena, value.data, value.len);
+    for (char *p = copy; p != NULL && *p != '\0'; p++)
+        *p = *p == '+' ? ' ' : *p;
+    return copy != NULL ? http_unescape(req, copy, value.len) : NULL;
 }
 
 const char *http_peer(struct http_request *req)

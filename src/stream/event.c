@@ -89,10 +89,23 @@ static int event_from_command(struct event_source *s, const struct wire_frame *f
     return frame->type == WIRE_STARTED ? 0 : -EPROTO;
 }
 
+static void event_begin(struct event_source *s, uint32_t count)
+{
+    const struct event e = {.type = EVENT_BEGUN, .count = count};
+    if (!s->begun)
+        s->emit(s, &e);
+    s->begun = true;
+}
+
 static int event_from_code(struct event_source *s, const struct wire_frame *frame)
 {
     struct wire_code_stream stream;
     struct event e = {.seq = s->seq + 1};
+    uint32_t count;
+    if (wire_reply_code_begun(frame, &count)) {
+        event_begin(s, count);
+        return 0;
+    }
     if (wire_reply_code_stream(frame, &stream)) {
         e.type = stream.is_stderr ? EVENT_STDERR : EVENT_STDOUT;
         e.time_ms = stream.time_ms;
@@ -105,6 +118,7 @@ static int event_from_code(struct event_source *s, const struct wire_frame *fram
     } else if (wire_reply_code_done(frame, &e.done)) {
         e.type = EVENT_DONE;
         e.seq = 0;
+        event_begin(s, e.done.execution_count);
     } else {
         return -EPROTO;
     }

@@ -16,6 +16,7 @@ enum event_type {
     EVENT_STDOUT,
     EVENT_STDERR,
     EVENT_TERMINAL, /* output of a terminal */
+    EVENT_BEGUN,    /* of code: the first one, with its number */
     EVENT_RESULT,   /* of code: the value of the last line */
     EVENT_DISPLAY,  /* of code: shown data */
     EVENT_ERROR,    /* of code: what it raised */
@@ -35,6 +36,7 @@ struct event {
     union {
         struct span bytes; /* output */
         struct wire_process process;
+        uint32_t count;             /* EVENT_BEGUN */
         struct wire_code_data data; /* EVENT_RESULT, EVENT_DISPLAY */
         struct wire_code_error raised;
         struct wire_changed change;
@@ -58,6 +60,7 @@ struct event_source {
     uint64_t after; /* output up to this number was told before and is not told again */
     void (*emit)(struct event_source *source, const struct event *event);
     uint64_t seq; /* of the last output */
+    bool begun;   /* of code: EVENT_BEGUN was told, if only when the run was over */
     struct event_tail tails[WIRE_STREAM_PTY];
     struct buf joined;
 };

@@ -34,7 +34,10 @@ static void ndjson_text(struct jsonw *w, const struct event *e)
 
 static void ndjson_result(struct jsonw *w, const struct event *e)
 {
-    result_members(w, e->data.bundle);
+    const struct span text = e->data.bundle;
+    cleanup_json json *data = json_parse_object(text.data, text.len, NULL);
+    result_members(w, data);
+    result_extra(w, data);
     jsonw_key_bool(w, "is_main_result", e->type == EVENT_RESULT);
 }
 
@@ -72,7 +75,7 @@ static void ndjson_death(struct jsonw *w, const struct event *e)
 
 static void ndjson_count(struct jsonw *w, const struct event *e)
 {
-    jsonw_key_int(w, "execution_count", e->done.execution_count);
+    jsonw_key_int(w, "execution_count", e->count);
 }
 
 static void ndjson_done(struct buf *out, const struct event *e)
@@ -81,13 +84,15 @@ static void ndjson_done(struct buf *out, const struct event *e)
         ndjson_line(out, "error", e, ndjson_timeout);
     if (e->done.status == WIRE_CODE_KERNEL_DIED)
         ndjson_line(out, "error", e, ndjson_death);
-    ndjson_line(out, "number_of_executions", e, ndjson_count);
     ndjson_line(out, "end_of_execution", e, NULL);
 }
 
 static void ndjson_event(struct buf *out, const struct event *e)
 {
     switch (e->type) {
+    case EVENT_BEGUN:
+        ndjson_line(out, "number_of_executions", e, ndjson_count);
+        break;
     case EVENT_STDOUT:
         ndjson_line(out, "stdout", e, ndjson_text);
         break;

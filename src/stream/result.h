@@ -8,10 +8,11 @@
 
 #include "base/json.h"
 #include "base/jsonw.h"
-#include "wire/reply.h"
 
-/* Writes the members of the object at hand, one for each type of data that has such a name. The
- * bundle comes from the sandbox: what is no JSON object has no members. */
-void result_members(struct jsonw *w, struct span bundle);
+/* Writes the members of the object at hand, one for each type of data that has such a name. `data`
+ * is the object that the bundle is, NULL: the sandbox sent none. */
+void result_members(struct jsonw *w, const json *data);
+/* Writes all other types as one member, "extra", when there are any. */
+void result_extra(struct jsonw *w, const json *data);
 
 #endif

@@ -48,9 +48,11 @@ static void sse_output(struct jsonw *w, const struct event *e, const char *key)
 
 static void sse_result(struct jsonw *w, const struct event *e)
 {
+    const struct span text = e->data.bundle;
+    cleanup_json json *data = json_parse_object(text.data, text.len, NULL);
     jsonw_key(w, "result");
     jsonw_object(w);
-    result_members(w, e->data.bundle);
+    result_members(w, data);
     jsonw_object_end(w);
 }
 
@@ -133,6 +135,7 @@ static void sse_members(struct jsonw *w, const struct event *e, bool of_code)
         sse_change(w, &e->change);
         break;
     case EVENT_WATCHING:
+    case EVENT_BEGUN:
     case EVENT_GAP:
         break;
     }
@@ -161,6 +164,8 @@ static void sse_command_event(struct buf *out, const struct event *e)
 /* Clients of code wait for "end" whatever came before it. */
 static void sse_code_event(struct buf *out, const struct event *e)
 {
+    if (e->type == EVENT_BEGUN) /* the number comes with the end */
+        return;
     sse_event(out, e, true);
     if (e->type == EVENT_FAILED)
         (void)buf_append_str(out, "data: {\"type\":\"end\"}\n\n");

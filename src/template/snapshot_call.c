@@ -66,6 +66,7 @@ static bool snapshot_call_take(struct snapshot_call *sc, const struct wire_frame
     switch (frame->type) {
     case WIRE_STARTED:
     case WIRE_STDOUT:
+    case WIRE_CODE_BEGUN:
     case WIRE_CODE_STREAM:
     case WIRE_CODE_RESULT:
     case WIRE_CODE_DISPLAY:

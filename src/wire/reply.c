@@ -168,6 +168,7 @@ bool wire_reply_info(const struct wire_frame *frame, struct wire_info *ret)
     ret->group = wire_get_span(&c);
     ret->target_kind = get_kind(&c);
     ret->target = wire_get_span(&c);
+    ret->attributes = c.left > 0 ? get_words(&c) : (struct cursor){0};
     return frame->type == WIRE_INFO && cursor_end(&c);
 }
 
@@ -243,6 +244,13 @@ bool wire_reply_code_error(const struct wire_frame *frame, struct wire_code_erro
     ret->value = wire_get_span(&c);
     ret->traceback = wire_get_span(&c);
     return frame->type == WIRE_CODE_ERROR && cursor_end(&c);
+}
+
+bool wire_reply_code_begun(const struct wire_frame *frame, uint32_t *execution_count)
+{
+    struct cursor c = fields_of(frame);
+    *execution_count = cursor_u32(&c);
+    return frame->type == WIRE_CODE_BEGUN && cursor_end(&c);
 }
 
 bool wire_reply_code_done(const struct wire_frame *frame, struct wire_code_done *ret)

@@ -52,6 +52,7 @@ struct wire_info {
     struct span owner, group; /* names, or the numbers */
     uint32_t target_kind;     /* enum wire_kind of what a link leads to, 0: none or nowhere */
     struct span target;       /* path a link leads to */
+    struct cursor attributes; /* extended ones, "name=value", read with wire_next_word */
 };
 
 struct wire_match {
@@ -149,6 +150,7 @@ bool wire_reply_written(const struct wire_frame *frame, struct wire_written *ret
 bool wire_reply_code_stream(const struct wire_frame *frame, struct wire_code_stream *ret);
 bool wire_reply_code_data(const struct wire_frame *frame, struct wire_code_data *ret);
 bool wire_reply_code_error(const struct wire_frame *frame, struct wire_code_error *ret);
+bool wire_reply_code_begun(const struct wire_frame *frame, uint32_t *execution_count);
 bool wire_reply_code_done(const struct wire_frame *frame, struct wire_code_done *ret);
 bool wire_reply_context(const struct wire_frame *frame, struct wire_context *ret);
 bool wire_reply_failure(const struct wire_frame *frame, struct wire_failure *ret);

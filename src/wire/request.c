@@ -272,6 +272,23 @@ void wire_request_context_restart(struct buf *b, const char *id, const char *lan
     put_two_strs(b, WIRE_CONTEXT_RESTART, id, language, NULL);
 }
 
+void wire_request_as(struct buf *b, const char *user)
+{
+    struct buf whole = {0};
+    put_one_str(&whole, WIRE_AS, user);
+    (void)buf_append(&whole, b->data, b->len);
+    whole.failed = whole.failed || b->failed;
+    buf_done(b);
+    *b = whole;
+}
+
+void wire_request_write_attributes(struct buf *b, char *const *attributes)
+{
+    size_t start = wire_begin(b, WIRE_ATTRIBUTES);
+    put_list(b, attributes);
+    wire_end(b, start);
+}
+
 void wire_request_read(struct buf *b, const char *path, uint64_t offset, uint64_t length)
 {
     size_t start = begin_str(b, WIRE_READ, path);

@@ -114,6 +114,9 @@ void wire_request_context_list(struct buf *b);
 void wire_request_context_interrupt(struct buf *b, const char *id, const char *language);
 void wire_request_context_restart(struct buf *b, const char *id, const char *language);
 
+/* Puts before the file operation that `b` holds as whose it is done. */
+void wire_request_as(struct buf *b, const char *user);
+
 /* `length` UINT64_MAX: to the end. With WIRE_READ_LAST set, `offset` counts bytes before the end.
  */
 void wire_request_read(struct buf *b, const char *path, uint64_t offset, uint64_t length);
@@ -121,6 +124,8 @@ void wire_request_read(struct buf *b, const char *path, uint64_t offset, uint64_
 void wire_request_write(struct buf *b, const char *path, uint32_t mode, uint32_t flags);
 /* The last frame of a WRITE. `path` replaces the path of the request; NULL leaves that one. */
 void wire_request_write_end(struct buf *b, const char *path);
+/* A frame of a WRITE before its end: "name=value" each. */
+void wire_request_write_attributes(struct buf *b, char *const *attributes);
 void wire_request_list(struct buf *b, const char *path);
 /* `depth` 0: 1. */
 void wire_request_list_tree(struct buf *b, const char *path, uint32_t depth);

@@ -397,6 +397,9 @@ static int exec_code_frame(struct wf_exec *x, const struct wire_frame *frame)
     struct wire_code_stream stream;
     struct wire_code_data data;
     struct wire_code_error raised;
+    uint32_t count;
+    if (wire_reply_code_begun(frame, &count))
+        return 0;
     if (wire_reply_code_stream(frame, &stream)) {
         exec_keep(x, stream.is_stderr ? &x->r.err_out : &x->r.out, stream.text.data,
                   stream.text.len);

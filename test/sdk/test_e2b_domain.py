@@ -10,7 +10,7 @@ import subprocess
 import sys
 import unittest
 
-from test_e2b_python import ApiTest
+from sdktest import ApiTest
 from test_tls import OPENSSL, TlsServer
 
 DOMAIN = "box.localhost"

@@ -6,7 +6,7 @@ import os
 import subprocess
 import unittest
 
-from test_e2b_python import Sandbox, SdkTest
+from sdktest import Sandbox, SdkTest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULES = f"{os.environ.get('CORRAL_TEST_SDK', '')}/node_modules"

@@ -27,8 +27,8 @@ static void info_start(struct conn *c, struct request *req)
     cleanup_fs_node struct fs_node n = {.fd = -1};
     int rv;
     {
-        cleanup_fs bool as_user = fs_enter(&c->agent->account);
-        rv = fs_resolve_link(&c->agent->account, req->path, &n);
+        cleanup_fs bool as_user = fs_enter(conn_account(c));
+        rv = fs_resolve_link(conn_account(c), req->path, &n);
         if (rv == 0)
             rv = fs_put_info(&c->out, n.path);
     }

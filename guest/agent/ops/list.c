@@ -40,8 +40,8 @@ static void list_slice(struct task *t);
 static int list_open(struct conn *c, const char *path, struct list_names *l)
 {
     cleanup_fs_node struct fs_node n = {.fd = -1};
-    cleanup_fs bool as_user = fs_enter(&c->agent->account);
-    int rv = fs_resolve(&c->agent->account, path, &n);
+    cleanup_fs bool as_user = fs_enter(conn_account(c));
+    int rv = fs_resolve(conn_account(c), path, &n);
     if (rv < 0)
         return rv;
     if (!S_ISDIR(n.st.st_mode))
@@ -130,7 +130,7 @@ static void list_send_one(struct list_names *l, const char *name)
 
 static void list_send(struct list_names *l)
 {
-    cleanup_fs bool as_user = fs_enter(&l->conn->agent->account);
+    cleanup_fs bool as_user = fs_enter(conn_account(l->conn));
     for (int i = 0; i < LIST_SEND && l->sent < l->count; i++)
         list_send_one(l, l->names[l->sent++]);
 }

@@ -27,8 +27,8 @@ static void read_slice(struct task *t);
 
 static int read_open(struct conn *c, const char *path, struct fs_node *n)
 {
-    cleanup_fs bool as_user = fs_enter(&c->agent->account);
-    int rv = fs_resolve(&c->agent->account, path, n);
+    cleanup_fs bool as_user = fs_enter(conn_account(c));
+    int rv = fs_resolve(conn_account(c), path, n);
     if (rv < 0)
         return rv;
     if (S_ISDIR(n->st.st_mode))

@@ -192,7 +192,7 @@ static void remove_start(struct conn *c, struct request *req)
     r->parent.fd = r->dir_fd = -1;
     c->op_state = r;
     task_init(&r->task, remove_slice);
-    int rv = remove_first(&c->agent->account, req, r);
+    int rv = remove_first(conn_account(c), req, r);
     if (rv < 0 || r->depth == 0) {
         remove_done(c, rv, req->path);
         return;
@@ -203,7 +203,7 @@ static void remove_start(struct conn *c, struct request *req)
 
 static int remove_work(struct remove *r)
 {
-    cleanup_fs bool as_user = fs_enter(&r->conn->agent->account);
+    cleanup_fs bool as_user = fs_enter(conn_account(r->conn));
     uint64_t until = loop_now() + FS_SLICE_US;
     int rv = 0;
     while (rv == 0 && r->depth > 0 && loop_now() < until)

@@ -15,8 +15,8 @@ static void stat_start(struct conn *c, struct request *req)
     int rv;
     {
         /* The rights are for the resolution only: the answer comes from the open file. */
-        cleanup_fs bool as_user = fs_enter(&c->agent->account);
-        rv = fs_resolve(&c->agent->account, req->path, &n);
+        cleanup_fs bool as_user = fs_enter(conn_account(c));
+        rv = fs_resolve(conn_account(c), req->path, &n);
     }
     if (rv < 0) {
         conn_errno(c, rv, req->path);
@@ -50,7 +50,7 @@ static int mkdir_as_user(const struct account *a, const struct request *req)
 
 static void mkdir_start(struct conn *c, struct request *req)
 {
-    int rv = mkdir_as_user(&c->agent->account, req);
+    int rv = mkdir_as_user(conn_account(c), req);
     if (rv < 0) {
         conn_errno(c, rv, req->path);
         return;

@@ -129,7 +129,7 @@ static void watch_scan(struct task *t)
     struct conn *c = w->conn;
     uint64_t until = loop_now() + FS_SLICE_US;
     {
-        cleanup_fs bool as_user = fs_enter(&c->agent->account);
+        cleanup_fs bool as_user = fs_enter(conn_account(c));
         while (w->recursive && w->scanned < w->count && loop_now() < until)
             watch_scan_one(w);
     }
@@ -147,8 +147,8 @@ static void watch_scan(struct task *t)
 static int watch_open(struct conn *c, struct watch *w, const char *path)
 {
     cleanup_fs_node struct fs_node n = {.fd = -1};
-    cleanup_fs bool as_user = fs_enter(&c->agent->account);
-    int rv = fs_resolve(&c->agent->account, path, &n);
+    cleanup_fs bool as_user = fs_enter(conn_account(c));
+    int rv = fs_resolve(conn_account(c), path, &n);
     if (rv < 0)
         return rv;
     memcpy(w->top, n.path, sizeof(w->top));
@@ -228,7 +228,7 @@ static void watch_appeared(struct watch *w, const struct inotify_event *e, enum 
     }
     watch_put(w, WIRE_CHANGE_CREATE, kind, path, "");
     if (kind == WIRE_KIND_DIRECTORY && w->recursive) {
-        cleanup_fs bool as_user = fs_enter(&w->conn->agent->account);
+        cleanup_fs bool as_user = fs_enter(conn_account(w->conn));
         (void)watch_add(w, path);
         loop_task_add(&w->conn->agent->loop, &w->task);
     }

@@ -4,8 +4,9 @@
  *
  * The happy path is: a hidden file beside the target takes the DATA frames, END gives it its mode
  * and renames it over the target, WRITTEN. When END names another target, the hidden file first
- * moves beside that one; on another file system it is copied there, a slice a turn. With APPEND
- * and a target that exists, the hidden file is copied behind it once all has come. Possible
+ * moves beside that one; on another file system it is copied there, a slice a turn. ATTRIBUTES go
+ * to the hidden file, so the file has them from its first moment and none of the old one's. With
+ * APPEND and a target that exists, the hidden file is copied behind it once all has come. Possible
  * failure modes are: the target cannot be one (a directory, a device, no right to it); no space;
  * the server goes or sends nothing for CONN_STALL_US. The hidden file is removed in all.
  */
@@ -35,7 +36,8 @@ struct write {
     mode_t mode;
     uint32_t flags;
     uint64_t bytes;
-    bool exists; /* the target, before */
+    bool exists;     /* the target, before */
+    bool attributes; /* the hidden file has some */
 };
 
 static void write_copy_slice(struct task *t);
@@ -111,7 +113,7 @@ static void write_start(struct conn *c, struct request *req)
     w->mode = req->mode != 0 ? req->mode : WRITE_DEFAULT_MODE;
     task_init(&w->task, write_copy_slice);
     c->op_state = w;
-    int rv = write_open(&c->agent->account, req->path, w->flags, w);
+    int rv = write_open(conn_account(c), req->path, w->flags, w);
     if (rv < 0)
         conn_errno(c, rv, req->path);
     else
@@ -163,7 +165,7 @@ static void write_end(struct conn *c, struct write *w)
         write_append(c, w);
         return;
     }
-    int rv = write_commit(&c->agent->account, w);
+    int rv = write_commit(conn_account(c), w);
     if (rv < 0)
         conn_errno(c, rv, "write");
     else
@@ -172,7 +174,7 @@ static void write_end(struct conn *c, struct write *w)
 
 static void write_remove_temp(struct conn *c, struct write *w)
 {
-    cleanup_fs bool as_user = fs_enter(&c->agent->account);
+    cleanup_fs bool as_user = fs_enter(conn_account(c));
     if (w->temp[0] != '\0')
         (void)unlinkat(w->dir.fd, w->temp, 0);
     w->temp[0] = '\0';
@@ -182,7 +184,7 @@ static void write_remove_temp(struct conn *c, struct write *w)
 static int write_retarget(struct conn *c, struct write *w, const char *path)
 {
     struct write to = {.fd = -1, .dir.fd = -1, .mode = w->mode};
-    const struct account *a = &c->agent->account;
+    const struct account *a = conn_account(c);
     int rv = write_open(a, path, w->flags, &to);
     if (rv == 0) {
         cleanup_fs bool as_user = fs_enter(a);
@@ -247,7 +249,7 @@ static void write_append(struct conn *c, struct write *w)
     int rv;
     w->old_fd = TAKE_FD(w->fd);
     {
-        cleanup_fs bool as_user = fs_enter(&c->agent->account);
+        cleanup_fs bool as_user = fs_enter(conn_account(c));
         w->fd = openat(w->dir.fd, w->name, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
         rv = w->fd < 0 || lseek(w->old_fd, 0, SEEK_SET) < 0 ? -errno : 0;
     }
@@ -280,7 +282,7 @@ static void write_end_at(struct conn *c, struct write *w, const struct wire_fram
     struct cursor cur = cursor_on(f->payload, f->len);
     cleanup_free char *path = wire_get_str(&cur);
     if (!cursor_end(&cur) || path[0] == '\0' || strlen(path) >= PATH_MAX ||
-        (w->flags & WIRE_WRITE_APPEND)) {
+        (w->flags & WIRE_WRITE_APPEND) || w->attributes) {
         conn_error(c, WIRE_E_INVALID, "bad path");
         return;
     }
@@ -298,6 +300,20 @@ static void write_end_at(struct conn *c, struct write *w, const struct wire_fram
     }
 }
 
+/* The file is open, so it takes no rights of the user to change it. */
+static void write_attributes(struct conn *c, struct write *w, const struct wire_frame *f)
+{
+    struct cursor cur = cursor_on(f->payload, f->len);
+    char **list = wire_get_list(&cur);
+    int rv = cursor_end(&cur) && !(w->flags & WIRE_WRITE_APPEND) ? 0 : -EINVAL;
+    for (size_t i = 0; rv == 0 && list != NULL && list[i] != NULL; i++)
+        rv = fs_set_attribute(w->fd, list[i]);
+    w->attributes = true;
+    free(list);
+    if (rv < 0)
+        conn_errno(c, rv, "attributes");
+}
+
 static void write_frame(struct conn *c, const struct wire_frame *f)
 {
     struct write *w = c->op_state;
@@ -305,6 +321,8 @@ static void write_frame(struct conn *c, const struct wire_frame *f)
         int rv = write_all(w, f->payload, f->len);
         if (rv < 0)
             conn_errno(c, rv, "write");
+    } else if (f->type == WIRE_ATTRIBUTES) {
+        write_attributes(c, w, f);
     } else if (f->type == WIRE_END && f->len == 0) {
         write_end(c, w);
     } else if (f->type == WIRE_END) {

@@ -14,6 +14,7 @@ import select
 import sys
 import threading
 
+import corral_results
 import zmq
 from ipykernel.iostream import OutStream
 from ipykernel.kernelapp import IPKernelApp
@@ -113,6 +114,10 @@ class KernelApp(IPKernelApp):
         # The bridge pauses the kernel long before this many.
         context.setsockopt(zmq.SNDHWM, BACKLOG)
         super().init_iopub(context)
+
+    def init_shell(self):
+        super().init_shell()
+        corral_results.register(self.shell.display_formatter)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,9 @@ class Kernel {
         if (!silent && counts !== false) {
             this.count += 1;
         }
+        if (!silent) {
+            this.publish("execute_input", { execution_count: this.count, code: "" });
+        }
         const reply = await this.evaluate(String(code));
         this.output.flush();
         this.ended = true;

@@ -3,6 +3,7 @@
  * path lies below the agent's own directory. */
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "client.h"
 #include "t.h"
@@ -307,6 +308,128 @@ static void has_the_users_rights(void)
     result_done(&r);
 }
 
+static void put_as(struct buf *b, const char *user)
+{
+    size_t start = wire_begin(b, WIRE_AS);
+    wire_put_str(b, user);
+    wire_end(b, start);
+}
+
+/* The error of `b`, which it empties. */
+static uint32_t refused(struct buf *b)
+{
+    struct result r = {0};
+    run_request(&agent, b, &r);
+    uint32_t error = r.error;
+    result_done(&r);
+    return error;
+}
+
+static void has_the_rights_of_another_user(void)
+{
+    const char *self = geteuid() == 0 ? "root" : "65533";
+    struct buf b = {0};
+    struct result r = {0};
+    struct stat st;
+    put_as(&b, self);
+    put_write(&b, at("owned"), 0, 0);
+    wire_put_frame(&b, WIRE_END, NULL, 0);
+    if (geteuid() != 0) {
+        T_EQ(refused(&b), WIRE_E_PERMISSION);
+        return;
+    }
+    run_request(&agent, &b, &r);
+    T_STR(r.path, at("owned"));
+    T_EQ(stat(at("owned"), &st), 0);
+    T_EQ(st.st_uid, 0);
+    result_done(&r);
+    put_as(&b, "no-such-user");
+    put_write(&b, at("owned"), 0, 0);
+    T_EQ(refused(&b), WIRE_E_INVALID);
+    put_as(&b, "");
+    T_EQ(refused(&b), WIRE_E_INVALID);
+    put_as(&b, "root");
+    put_as(&b, "root");
+    T_EQ(refused(&b), WIRE_E_PROTOCOL);
+    put_as(&b, "root");
+    put_shell(&b, "true", 0);
+    T_EQ(refused(&b), WIRE_E_PROTOCOL);
+    T_EQ(unlink(at("owned")), 0);
+}
+
+static void put_attributes(struct buf *b, const char *first, const char *second)
+{
+    const char *const list[] = {first, second, NULL};
+    size_t start = wire_begin(b, WIRE_ATTRIBUTES);
+    wire_put_list(b, list);
+    wire_end(b, start);
+}
+
+/* The attributes that INFO tells of "noted", each followed by a newline. */
+static void told_attributes(struct buf *ret)
+{
+    struct client c;
+    struct wire_frame f;
+    struct buf b = {0};
+    size_t start = wire_begin(&b, WIRE_INFO_PATH);
+    wire_put_str(&b, at("noted"));
+    wire_end(&b, start);
+    client_open(&c, &agent);
+    client_send(&c, &b);
+    T_EQ(client_next(&c, &f), 1);
+    T_EQ(f.type, WIRE_INFO);
+    struct cursor cur = cursor_on(f.payload, f.len);
+    for (int i = 0; i < 2; i++)
+        (void)wire_get_span(&cur); /* name, path */
+    (void)cursor_bytes(&cur, 8 + 4 + 4 + 8 + 4 + 4);
+    for (int i = 0; i < 2; i++)
+        (void)wire_get_span(&cur); /* owner, group */
+    (void)cursor_u32(&cur);
+    (void)wire_get_span(&cur); /* target */
+    for (uint32_t n = cur.left > 0 ? cursor_u32(&cur) : 0; n > 0; n--) {
+        struct span s = wire_get_span(&cur);
+        (void)buf_append(ret, s.data, s.len);
+        (void)buf_append(ret, "\n", 1);
+    }
+    T_TRUE(cursor_end(&cur));
+    client_close(&c);
+}
+
+static void keeps_attributes(void)
+{
+    struct buf b = {0}, told = {0};
+    struct result r = {0};
+    char value[8];
+    int probe = open(at("noted"), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fsetxattr(probe, "user.probe", "1", 1, 0) < 0)
+        T_SKIP("the file system has no attributes");
+    T_EQ(fsetxattr(probe, "user.odd", "a\0b", 3, 0), 0);
+    (void)close(probe);
+    T_EQ(chmod(at("noted"), 0666), 0);
+    told_attributes(&told);
+    T_STR(buf_cstr(&told), "probe=1\n"); /* a NUL cannot be told */
+    buf_done(&told);
+    put_write(&b, at("noted"), 0, 0);
+    put_attributes(&b, "k=v=w", "empty=");
+    wire_put_frame(&b, WIRE_DATA, "x", 1);
+    wire_put_frame(&b, WIRE_END, NULL, 0);
+    run_request(&agent, &b, &r);
+    T_EQ(r.bytes, 1);
+    result_done(&r);
+    T_EQ(getxattr(at("noted"), "user.k", value, sizeof(value)), 3);
+    told_attributes(&told); /* in the order of the file system, without those of the old file */
+    T_TRUE(strcmp(buf_cstr(&told), "k=v=w\nempty=\n") == 0 ||
+           strcmp(buf_cstr(&told), "empty=\nk=v=w\n") == 0);
+    buf_done(&told);
+    put_write(&b, at("noted"), 0, 0);
+    put_attributes(&b, "without a value", NULL);
+    T_EQ(refused(&b), WIRE_E_INVALID);
+    put_write(&b, at("noted"), 0, WIRE_WRITE_APPEND);
+    put_attributes(&b, "k=v", NULL);
+    T_EQ(refused(&b), WIRE_E_INVALID);
+    T_EQ(unlink(at("noted")), 0);
+}
+
 static void leaks_no_descriptor(void)
 {
     struct result r = {0};
@@ -328,4 +451,5 @@ T_MAIN(T_CASE(starts), T_CASE(writes_and_reads), T_CASE(large_files_are_identica
        T_CASE(replacing_keeps_the_mode), T_CASE(writes_through_links),
        T_CASE(an_aborted_write_leaves_the_old_file), T_CASE(a_broken_write_leaves_nothing),
        T_CASE(refuses_to_write), T_CASE(makes_parents), T_CASE(lists_sorted), T_CASE(lists_many),
-       T_CASE(removes), T_CASE(has_the_users_rights), T_CASE(leaks_no_descriptor), T_CASE(stops))
+       T_CASE(removes), T_CASE(has_the_users_rights), T_CASE(has_the_rights_of_another_user),
+       T_CASE(keeps_attributes), T_CASE(leaks_no_descriptor), T_CASE(stops))

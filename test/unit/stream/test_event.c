@@ -18,7 +18,7 @@ static void take(struct event_source *s, const struct event *e)
         (void)buf_append(&text[e->type - EVENT_STDOUT], e->bytes.data, e->bytes.len);
     if (e->type == EVENT_EXIT)
         last_exit = e->exit;
-    (void)buf_append(&kinds, &"PoetrdxwcgEDF"[e->type], 1);
+    (void)buf_append(&kinds, &"PoetbrdxwcgEDF"[e->type], 1);
     last_seq = e->seq > 0 ? e->seq : last_seq;
 }
 
@@ -211,7 +211,18 @@ static void code(void)
     T_EQ(last_seq, 4);
     T_EQ(feed(&s, WIRE_STDOUT, "x", 1), -EPROTO);
     T_EQ(feed(&s, WIRE_CODE_DONE, "\0\0\0\0\0\0\0\0", 8), 1);
-    expect(&kinds, "edrxD");
+    expect(&kinds, "edrxbD");
+    over(&s);
+}
+
+/* A run says its number once, as soon as it is known. */
+static void the_number_of_a_run(void)
+{
+    struct event_source s = source_of(EVENTS_OF_CODE, 0);
+    T_EQ(feed(&s, WIRE_CODE_BEGUN, "\7\0\0\0", 4), 0);
+    T_EQ(feed(&s, WIRE_CODE_BEGUN, "\7\0\0", 3), -EPROTO);
+    T_EQ(feed(&s, WIRE_CODE_DONE, "\0\0\0\0\7\0\0\0", 8), 1);
+    expect(&kinds, "bD");
     over(&s);
 }
 
@@ -231,4 +242,5 @@ static void a_watch(void)
 }
 
 T_MAIN(T_CASE(a_command), T_CASE(every_cut), T_CASE(raw_output_is_not_cut), T_CASE(resumed),
-       T_CASE(a_number_from_the_future), T_CASE(gaps), T_CASE(code), T_CASE(a_watch))
+       T_CASE(a_number_from_the_future), T_CASE(gaps), T_CASE(code), T_CASE(the_number_of_a_run),
+       T_CASE(a_watch))

@@ -115,6 +115,11 @@ static void results(void)
            "\"json\":{\"a\":[\"\\u2028\"]}}}\n\n");
     event_ndjson_code.event(&out, &e);
     expect("{\"type\":\"result\",\"text\":\"'\\u00fc'\",\"json\":{\"a\":[\"\\u2028\"]},"
+           "\"extra\":{\"x/y\":1},\"is_main_result\":true}\n");
+    e.data.bundle = span_of("{\"application/vnd.corral.chart+json\":{\"type\":\"pie\"},"
+                            "\"application/vnd.corral.table+json\":{\"a\":[1]}}");
+    event_ndjson_code.event(&out, &e);
+    expect("{\"type\":\"result\",\"chart\":{\"type\":\"pie\"},\"data\":{\"a\":[1]},"
            "\"is_main_result\":true}\n");
     e.type = EVENT_DISPLAY;
     e.data.bundle = span_of("no object");
@@ -142,8 +147,12 @@ static void events_of_code(void)
     expect("data: {\"type\":\"end\",\"execution_count\":4,\"timed_out\":true}\n\n");
     e.done.status = WIRE_CODE_OK;
     event_ndjson_code.event(&out, &e);
-    expect("{\"type\":\"number_of_executions\",\"execution_count\":4}\n"
-           "{\"type\":\"end_of_execution\"}\n");
+    expect("{\"type\":\"end_of_execution\"}\n");
+    e = (struct event){.type = EVENT_BEGUN, .count = 4};
+    event_sse_code.event(&out, &e);
+    T_EQ(out.len, 0);
+    event_ndjson_code.event(&out, &e);
+    expect("{\"type\":\"number_of_executions\",\"execution_count\":4}\n");
     struct error err;
     error_set(&err, ERROR_SANDBOX_GONE, "gone");
     e = (struct event){.type = EVENT_FAILED, .failure = &err};

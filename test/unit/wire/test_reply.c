@@ -338,7 +338,7 @@ static bool decode_change(void)
     return ok;
 }
 
-static void trees_of_files(void)
+static void put_info(void)
 {
     put_stat(WIRE_KIND_SYMLINK);
     (void)buf_u32(&payload, 1);
@@ -347,6 +347,36 @@ static void trees_of_files(void)
     wire_put_str(&payload, "g");
     (void)buf_u32(&payload, WIRE_KIND_DIRECTORY);
     wire_put_str(&payload, "/t");
+}
+
+static bool decode_noted(void)
+{
+    struct wire_info info;
+    struct span note;
+    bool ok = wire_reply_info(&frame, &info);
+    if (ok) {
+        T_TRUE(wire_next_word(&info.attributes, &note));
+        expect_span(note, "k=v");
+        T_TRUE(!wire_next_word(&info.attributes, &note));
+    }
+    return ok;
+}
+
+static void attributes(void)
+{
+    put_info();
+    (void)buf_u32(&payload, 1);
+    wire_put_str(&payload, "k=v");
+    frame.type = WIRE_INFO;
+    T_TRUE(decodes(decode_noted, payload.len));
+    T_TRUE(!decodes(decode_noted, payload.len - 1));
+    T_TRUE(!decodes(decode_noted, payload.len + 1));
+    buf_done(&payload);
+}
+
+static void trees_of_files(void)
+{
+    put_info();
     check(WIRE_INFO, WIRE_INFO, decode_info);
     wire_put_str(&payload, "/f");
     (void)buf_u64(&payload, 1);
@@ -527,5 +557,5 @@ static void errors_of_the_agent(void)
 }
 
 T_MAIN(T_CASE(small_replies), T_CASE(the_end_of_a_command), T_CASE(files), T_CASE(trees_of_files),
-       T_CASE(processes), T_CASE(output_of_processes), T_CASE(code), T_CASE(the_end_of_code),
-       T_CASE(contexts), T_CASE(failures), T_CASE(errors_of_the_agent))
+       T_CASE(attributes), T_CASE(processes), T_CASE(output_of_processes), T_CASE(code),
+       T_CASE(the_end_of_code), T_CASE(contexts), T_CASE(failures), T_CASE(errors_of_the_agent))

@@ -143,6 +143,10 @@ static void files(void)
     T_EQ(got.mode, 0600);
     T_EQ(got.flags, WIRE_WRITE_PARENTS);
     over();
+    wire_request_as(&b, "root");
+    agent_parses(&b, WIRE_AS);
+    T_STR(got.user, "root");
+    over();
     wire_request_list(&b, "/d");
     agent_parses(&b, WIRE_LIST);
     T_STR(got.path, "/d");
@@ -172,6 +176,27 @@ static void the_end_of_a_write(void)
     expect_str(&c, "/other");
     T_TRUE(frame.type == WIRE_END && cursor_end(&c));
     over();
+}
+
+static void what_surrounds_a_write(void)
+{
+    struct buf b = {0};
+    char *const list[] = {"a=1", "b=", NULL};
+    wire_request_write_attributes(&b, list);
+    take(&b, false);
+    struct cursor c = cursor_on(frame.payload, frame.len);
+    T_EQ(cursor_u32(&c), 2);
+    expect_str(&c, "a=1");
+    expect_str(&c, "b=");
+    T_TRUE(frame.type == WIRE_ATTRIBUTES && cursor_end(&c));
+    over();
+    wire_request_write(&b, "/f", 0, 0);
+    size_t alone = b.len;
+    wire_request_as(&b, "root");
+    T_EQ(b.len, alone + WIRE_HEADER_SIZE + 8);
+    T_EQ(b.data[4], WIRE_AS);
+    T_EQ(b.data[WIRE_HEADER_SIZE + 8 + 4], WIRE_WRITE);
+    buf_done(&b);
 }
 
 static void files_as_a_whole(void)
@@ -450,6 +475,6 @@ static void no_memory_is_no_request(void)
 
 T_MAIN(T_CASE(a_program), T_CASE(a_line_for_the_shell), T_CASE(the_start_of_a_sandbox),
        T_CASE(files), T_CASE(files_as_a_whole), T_CASE(searches), T_CASE(the_start_of_a_process),
-       T_CASE(processes), T_CASE(acts_on_contexts), T_CASE(the_end_of_a_write), T_CASE(a_port),
-       T_CASE(contexts_and_code), T_CASE(keys), T_CASE(a_later_timeout),
-       T_CASE(no_memory_is_no_request))
+       T_CASE(processes), T_CASE(acts_on_contexts), T_CASE(the_end_of_a_write),
+       T_CASE(what_surrounds_a_write), T_CASE(a_port), T_CASE(contexts_and_code), T_CASE(keys),
+       T_CASE(a_later_timeout), T_CASE(no_memory_is_no_request))

@@ -14,15 +14,17 @@
 
 #include "api/op.h"
 #include "api/path.h"
-#include "e2b/internal.h"
+#include "wire/reply.h"
+#include "wire/request.h"
 
 struct raw_upload {
     struct api_op op;
     const char *path; /* in the request's arena */
-    struct buf held;  /* of the body, not sent yet */
-    bool open;        /* the agent takes bytes */
-    bool complete;    /* the body is over */
-    bool ended;       /* END was sent */
+    struct api_notes notes;
+    struct buf held; /* of the body, not sent yet */
+    bool open;       /* the agent takes bytes */
+    bool complete;   /* the body is over */
+    bool ended;      /* END was sent */
     bool gzip;
     bool inflated; /* the end of the compressed data was seen */
     z_stream z;
@@ -108,11 +110,7 @@ static void raw_upload_frame(struct api_op *op, const struct wire_frame *frame)
         return;
     }
     jsonw_array(&w);
-    jsonw_object(&w);
-    jsonw_key_str(&w, "path", r->path);
-    jsonw_key_str(&w, "name", api_path_name(r->path));
-    jsonw_key_str(&w, "type", "file");
-    jsonw_object_end(&w);
+    api_upload_entry(&w, r->path, written.path, &r->notes);
     jsonw_array_end(&w);
     api_reply(api_op_close(op), 200, &body);
 }
@@ -131,13 +129,11 @@ static const struct api_op_ops raw_upload_ops = {.ready = raw_upload_ready,
                                                  .drained = raw_upload_drained,
                                                  .release = raw_upload_release};
 
-static int raw_upload_parse(struct api_call *call, struct raw_upload *r, struct error *err)
+static int raw_upload_parse(struct api_call *call, struct raw_upload *r, const char *path,
+                            struct error *err)
 {
     const struct http_str *encoding = http_header(call->req, "Content-Encoding");
-    const char *path = e2b_query(call->req, "path");
-    if (path == NULL)
-        return error_set(err, ERROR_INVALID_ARGUMENT, "Query parameter 'path' is required");
-    r->path = e2b_path(call, path, err);
+    r->path = api_path_as(&call->req->arena, call->user, path, err);
     if (r->path == NULL)
         return -EINVAL;
     if (encoding == NULL || strcasecmp(encoding->data, "identity") == 0)
@@ -148,7 +144,7 @@ static int raw_upload_parse(struct api_call *call, struct raw_upload *r, struct 
     return r->gzip ? 0 : error_set(err, ERROR_INTERNAL, "Out of memory");
 }
 
-static void raw_upload_start(struct api_call *call)
+void api_raw_upload_to(struct api_call *call, const char *path, const struct api_notes *notes)
 {
     struct error err;
     struct buf request = {0};
@@ -157,16 +153,19 @@ static void raw_upload_start(struct api_call *call)
         api_fail_code(call, ERROR_INTERNAL, "Out of memory");
         return;
     }
-    if (raw_upload_parse(call, r, &err) < 0) {
+    r->notes = *notes;
+    if (raw_upload_parse(call, r, path, &err) < 0) {
         raw_upload_release(&r->op);
         api_fail(call, &err);
         return;
     }
     wire_request_write(&request, r->path, 0, WIRE_WRITE_PARENTS);
+    if (r->notes.attributes != NULL)
+        wire_request_write_attributes(&request, r->notes.attributes);
     api_op_start(&r->op, call, &raw_upload_ops, &request, 0);
 }
 
-static void raw_upload_data(struct api_call *call, const uint8_t *data, size_t len)
+void api_raw_upload_data(struct api_call *call, const uint8_t *data, size_t len)
 {
     struct raw_upload *r = call->state;
     if (r == NULL)
@@ -177,7 +176,7 @@ static void raw_upload_data(struct api_call *call, const uint8_t *data, size_t l
         raw_upload_pump(r);
 }
 
-static void raw_upload_end(struct api_call *call)
+void api_raw_upload_end(struct api_call *call)
 {
     struct raw_upload *r = call->state;
     if (r == NULL)
@@ -186,13 +185,3 @@ static void raw_upload_end(struct api_call *call)
     if (r->open)
         raw_upload_pump(r);
 }
-
-const struct api_route e2b_raw_upload_route = {
-    .method = METHOD_POST,
-    .pattern = "/files",
-    .flags = API_SANDBOX | API_RUNNING | API_STREAM,
-    .scope = SCOPE_RUN,
-    .handler = raw_upload_start,
-    .data = raw_upload_data,
-    .end = raw_upload_end,
-};

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* step.c - one question to the agent, with one reply, on behalf of a request. Several in a row are
- * one request's: each `then` asks the next. */
-#include <stdlib.h>
+/* step.c - see step.h. */
+#include "api/step.h"
 
-#include "api/op.h"
-#include "e2b/internal.h"
+#include <stdlib.h>
 
 #define STEP_TIMEOUT_MS 60000
 
@@ -33,7 +31,7 @@ static void step_release(struct api_op *op)
 static const struct api_op_ops step_ops = {
     .frame = step_frame, .failed = step_error, .release = step_release};
 
-void e2b_step(struct api_call *call, struct buf *request, enum error_code not_found,
+void api_step(struct api_call *call, struct buf *request, enum error_code not_found,
               void (*then)(struct api_call *call, const struct wire_frame *frame,
                            const struct error *err))
 {
@@ -49,20 +47,4 @@ void e2b_step(struct api_call *call, struct buf *request, enum error_code not_fo
     s->then = then;
     s->op.not_found = not_found;
     api_op_start(&s->op, call, &step_ops, request, STEP_TIMEOUT_MS);
-}
-
-void e2b_step_done(struct api_call *call, const struct wire_frame *frame, const struct error *err)
-{
-    if (frame != NULL && wire_reply_is(frame, WIRE_OK))
-        e2b_reply_empty(call);
-    else
-        e2b_step_failed(call, err);
-}
-
-void e2b_step_failed(struct api_call *call, const struct error *err)
-{
-    if (err != NULL)
-        api_fail(call, err);
-    else
-        api_fail_code(call, ERROR_INTERNAL, "The sandbox's agent sent a wrong reply");
 }
