@@ -193,7 +193,8 @@ static inline int instance_resume(struct instance *instance, instance_done done)
 }
 
 /* Makes the directory `dir` (absolute; its parent exists, it does not) with the files state, memory
- * and overlay, all of one moment. The guest runs on afterwards. A failure leaves no directory. */
+ * and overlay, all of one moment, and base, when memory is a difference to it (vmm_ctl.h). The
+ * guest runs on afterwards. A failure leaves no directory. */
 static inline int instance_snapshot(struct instance *instance, const char *dir, instance_done done)
 {
     const struct isolation_ops *ops = instance->driver->ops;

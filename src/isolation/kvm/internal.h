@@ -53,10 +53,11 @@ struct kvm_op {
     const struct kvm_op_step *step; /* NULL: none is under way */
     instance_done done;             /* NULL: it was cancelled */
     uv_work_t work;
-    char *path; /* owned: the snapshot's directory, or the file; NULL */
-    bool made;  /* and it is there */
-    int fds[CTL_MAX_FDS];
-    bool paused; /* and has to be resumed */
+    char *path;               /* owned: the snapshot's directory, or the file; NULL */
+    bool made;                /* and it is there */
+    int fds[CTL_MAX_FDS + 1]; /* owned: those of requests, then the overlay's copy; -1 */
+    bool paused;              /* and has to be resumed */
+    bool difference;          /* the snapshot needs its base */
     int status;
     struct error err;
 };

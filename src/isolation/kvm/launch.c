@@ -109,6 +109,23 @@ static bool launch_snapshot(const struct kvm_launch *l, char dir[PATH_MAX])
            snapshot_fits(l, dir);
 }
 
+/* The complete memory file below the snapshot. One that cannot be had is missed when this VM is put
+ * away, and not now. */
+static void launch_link_base(const struct kvm_launch *l, const char *snapshot)
+{
+    static const char *const names[] = {KVM_BASE_NAME, CTL_MEMORY_NAME};
+    char from[PATH_MAX], to[PATH_MAX];
+    (void)snprintf(to, sizeof(to), "%s/" KVM_BASE_NAME, l->dir);
+    (void)unlink(to);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (snprintf(from, sizeof(from), "%s/%s", snapshot, names[i]) >= (int)sizeof(from))
+            return;
+        /* Another file system, or too many links of one file. */
+        if (link(from, to) == 0 || (errno != ENOENT && symlink(from, to) == 0))
+            return;
+    }
+}
+
 /* An argument vector in the making; `failed` once memory ran out. */
 struct launch_args {
     char **argv;
@@ -163,6 +180,7 @@ static int launch_argv(struct kvm_launch *l, const char *cgroup_dirs, struct err
     l->restored = launch_snapshot(l, snapshot);
     if (l->restored) {
         launch_option(&a, "restore", "%s", snapshot);
+        launch_link_base(l, snapshot);
     } else {
         launch_boot(l, &a);
     }

@@ -10,7 +10,10 @@
 #include "isolation/driver.h"
 #include "vmm_ctl.h"
 
-#define KVM_OVERLAY_NAME CTL_OVERLAY_NAME /* in a sandbox's directory, and in a snapshot's */
+/* In a sandbox's directory, and in a snapshot's. The base is what a restored VM's snapshot is a
+ * difference to (vmm_ctl.h): a link, so that it outlives the snapshot that the VM started from. */
+#define KVM_OVERLAY_NAME CTL_OVERLAY_NAME
+#define KVM_BASE_NAME    CTL_BASE_NAME
 
 struct kvm_launch {
     char *id, *dir;                    /* owned, as are the next two */
@@ -32,8 +35,8 @@ struct kvm_launch {
 int kvm_launch_init(struct kvm_launch *l, const struct instance_spec *spec);
 void kvm_launch_done(struct kvm_launch *l);
 
-/* Makes the directory and the control groups, and decides between snapshot and boot. Blocks. May be
- * called again. */
+/* Makes the directory, with the base in it, and the control groups, and decides between snapshot
+ * and boot. Blocks. May be called again. */
 int kvm_launch_prepare(struct kvm_launch *l, struct error *err);
 
 #endif

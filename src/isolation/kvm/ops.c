@@ -27,6 +27,7 @@
 
 #define OP_TIMEOUT_MS  30000u
 #define OP_SNAPSHOT_MS 600000u /* the memory is written; a slow disk takes its time */
+#define OP_OVERLAY     CTL_MAX_FDS
 
 struct kvm_op_step {
     int (*work)(struct kvm_instance *o); /* on the pool; NULL: a request */
@@ -80,18 +81,34 @@ static int work_open_workset(struct kvm_instance *o)
     return rv;
 }
 
+/* Follows the blocks that are there, not the disk's size. The guest stands still meanwhile: to be
+ * on the disk the copy has time later. */
 static int work_copy_overlay(struct kvm_instance *o)
 {
     char path[PATH_MAX];
-    cleanup_close int to = -1;
     (void)snprintf(path, sizeof(path), "%s/" KVM_OVERLAY_NAME, o->launch.dir);
     cleanup_close int from = open(path, O_RDONLY | O_CLOEXEC);
     if (from < 0)
         return op_errno(o, path);
-    int rv = op_create(o, KVM_OVERLAY_NAME, &to);
-    if (rv == 0 && (rv = sparse_copy(from, to)) < 0)
+    int rv = op_create(o, KVM_OVERLAY_NAME, &o->op.fds[OP_OVERLAY]);
+    if (rv == 0 && (rv = sparse_copy(from, o->op.fds[OP_OVERLAY])) < 0)
         return error_set_errno(&o->op.err, ERROR_SANDBOX_FAILED, rv, "%s", path);
-    return rv == 0 && fsync(to) < 0 ? op_errno(o, path) : rv;
+    return rv;
+}
+
+/* The memory file that a difference is one to. What the link names is followed: a link to a link
+ * would end with this sandbox. */
+static int work_link_base(struct kvm_instance *o)
+{
+    char from[PATH_MAX], real[PATH_MAX], to[PATH_MAX];
+    if (!o->op.difference)
+        return 0;
+    (void)snprintf(from, sizeof(from), "%s/" KVM_BASE_NAME, o->launch.dir);
+    if (op_path(o, KVM_BASE_NAME, to) < 0)
+        return -ENAMETOOLONG;
+    if (realpath(from, real) == NULL)
+        return op_errno(o, from);
+    return link(real, to) == 0 || symlink(real, to) == 0 ? 0 : op_errno(o, to);
 }
 
 static void op_close_files(struct kvm_op *op)
@@ -130,9 +147,10 @@ static const struct kvm_op_step op_steps_resume[] = {
 static const struct kvm_op_step op_steps_snapshot[] = {
     {.work = work_open_snapshot},
     {.request = CTL_PAUSE, .timeout_ms = OP_TIMEOUT_MS},
-    {.request = CTL_SNAPSHOT, .timeout_ms = OP_SNAPSHOT_MS, .fds = 2},
+    {.request = CTL_DIFF, .timeout_ms = OP_SNAPSHOT_MS, .fds = 2},
     {.work = work_copy_overlay},
     {.request = CTL_RESUME, .timeout_ms = OP_TIMEOUT_MS, .always = true},
+    {.work = work_link_base},
     {.work = work_finish, .always = true, .last = true},
 };
 
@@ -150,7 +168,7 @@ static int op_start(struct instance *instance, const struct kvm_op_step *steps, 
         return -EINVAL;
     if (o->op.step != NULL)
         return -EBUSY;
-    o->op = (struct kvm_op){.step = steps, .done = done, .fds = {-1, -1}};
+    o->op = (struct kvm_op){.step = steps, .done = done, .fds = {-1, -1, -1}};
     if (path != NULL && (o->op.path = strdup(path)) == NULL) {
         o->op.step = NULL;
         return -ENOMEM;
@@ -275,6 +293,8 @@ static void op_on_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const st
     struct kvm_instance *o = container_of(c, struct kvm_instance, ctl);
     if (m == NULL && o->op.status == 0)
         o->op.err = *err;
+    if (m != NULL && m->type == CTL_SAVED)
+        o->op.difference = m->difference;
     op_result(o, m == NULL ? -EIO : 0);
 }
 

@@ -91,9 +91,10 @@ static void greet(int fd)
 static void answer(int fd, unsigned int type, const int *files, int n_files)
 {
     static const uint64_t stats[9] = {1, 4096, 8192, 3, 4, 5, 6, 7, 8};
+    const uint32_t saved[] = {56000, 0, 4096, 0, restore};
     if (is("silent-stats") && type == CTL_STATS)
         return;
-    if (is("error-reply") && type == CTL_SNAPSHOT) {
+    if (is("error-reply") && type == CTL_DIFF) {
         struct buf b = {0};
         (void)buf_u32(&b, ENOSPC);
         wire_put_str(&b, "no space for it");
@@ -101,12 +102,15 @@ static void answer(int fd, unsigned int type, const int *files, int n_files)
         buf_done(&b);
     } else if (is("bad-reply") || type == CTL_STATS) {
         reply(fd, CTL_STATS_REPLY, stats, sizeof(stats));
-    } else if (is("die-in-snapshot") && type == CTL_SNAPSHOT) {
+    } else if (is("die-in-snapshot") && type == CTL_DIFF) {
         _exit(1);
     } else if (!is("no-reply")) {
         for (int i = 0; i < n_files; i++)
             (void)!write(files[i], "file", 4);
-        reply(fd, CTL_OK, NULL, 0);
+        if (type == CTL_DIFF)
+            reply(fd, CTL_SAVED, saved, sizeof(saved) - (is("short-saved") ? 8 : 0));
+        else
+            reply(fd, CTL_OK, NULL, 0);
     }
 }
 

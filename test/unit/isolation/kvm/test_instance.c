@@ -324,6 +324,40 @@ static void operations(void)
     traces_equal(before);
 }
 
+/* The base of a difference stays, whatever becomes of the snapshot that the VM started from. */
+static void a_difference_keeps_its_base(void)
+{
+    static const char json[] = "{\"vcpus\":1,\"memory_mb\":64,\"disk_mb\":64}";
+    struct traces before = traces_now();
+    struct t_instance b;
+    char command[512], dir[128], base[256], template[256], path[256];
+    struct stat st, origin;
+    (void)snprintf(template, sizeof(template), "%s/mode-clone/kvm/snapshot", state_dir);
+    (void)snprintf(command, sizeof(command),
+                   "mkdir -p %s && echo '%s' >%s/snapshot.json && echo memory >%s/memory", template,
+                   json, template, template);
+    T_EQ(system(command), 0);
+    (void)snprintf(path, sizeof(path), "%s/memory", template);
+    T_EQ(stat(path, &origin), 0);
+    (void)snprintf(dir, sizeof(dir), "%s/snap", state_dir);
+    (void)snprintf(base, sizeof(base), "%s/base", dir);
+    t_instance_run(&b, 1, "clone");
+    T_EQ(rmtree(template), 0);
+    wait_op(&b, instance_snapshot(b.instance, dir, on_done));
+    T_STR(b.error, "");
+    T_EQ(stat(base, &st), 0);
+    T_EQ(st.st_ino, origin.st_ino);
+    T_EQ(rmtree(dir), 0);
+    /* Without it there is no snapshot. */
+    (void)snprintf(path, sizeof(path), "%s/base", b.dir);
+    T_EQ(unlink(path), 0);
+    wait_op(&b, instance_snapshot(b.instance, dir, on_done));
+    T_EQ(b.done_status, -ENOENT);
+    T_TRUE(access(dir, F_OK) < 0);
+    t_instance_stop(&b);
+    traces_equal(before);
+}
+
 static void operations_fail(void)
 {
     static const struct {
@@ -333,6 +367,7 @@ static void operations_fail(void)
         {"error-reply", "no space for it", false},
         {"bad-reply", "the VMM's control connection: Protocol error", true},
         {"die-in-snapshot", "the VMM's control connection ended", true},
+        {"short-saved", "the VMM's control connection: Protocol error", true},
     };
     struct traces before = traces_now();
     char dir[128];
@@ -522,6 +557,6 @@ static void tear_down(void)
 T_MAIN(T_CASE(set_up), T_CASE(refuses), T_CASE(starts_and_stops),
        T_CASE(the_process_is_the_one_handed_over), T_CASE(start_fails), T_CASE(late_agents),
        T_CASE(stops_in_every_state), T_CASE(ends_are_told), T_CASE(boots_without_snapshot),
-       T_CASE(operations), T_CASE(operations_fail), T_CASE(late_figures_end_nothing),
-       T_CASE(stop_during_operation), T_CASE(adoption), T_CASE(sweeping), T_CASE(sweeping_builds),
-       T_CASE(many_at_once), T_CASE(tear_down))
+       T_CASE(operations), T_CASE(a_difference_keeps_its_base), T_CASE(operations_fail),
+       T_CASE(late_figures_end_nothing), T_CASE(stop_during_operation), T_CASE(adoption),
+       T_CASE(sweeping), T_CASE(sweeping_builds), T_CASE(many_at_once), T_CASE(tear_down))
