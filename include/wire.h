@@ -201,10 +201,11 @@ enum wire_type {
     WIRE_CODE_RESULT = 0xa1,  /* u32 execution count, str JSON object mime type -> data */
     WIRE_CODE_DISPLAY = 0xa2, /* str JSON object mime type -> data */
     WIRE_CODE_ERROR = 0xa3,   /* str name, str value, str traceback */
-    WIRE_CODE_DONE = 0xa4,    /* u32 status (enum wire_code_status), u32 execution count */
-    WIRE_CONTEXT = 0xa5,      /* str id, str language, str cwd, str status ("active" | "busy"),
-                                 i64 created, i64 expires, i64 last used: wall clock ms */
-    WIRE_CODE_BEGUN = 0xa6,   /* u32 execution count: the kernel has taken the code */
+    WIRE_CODE_DONE = 0xa4,  /* u32 status (enum wire_code_status), u32 execution count; of a kernel
+                               that died also the fields of EXIT */
+    WIRE_CONTEXT = 0xa5,    /* str id, str language, str cwd, str status ("active" | "busy"),
+                               i64 created, i64 expires, i64 last used: wall clock ms */
+    WIRE_CODE_BEGUN = 0xa6, /* u32 execution count: the kernel has taken the code */
 };
 
 #define WIRE_CONFIGURE_OFFLINE 0x1u /* the sandbox loses its network interface */

@@ -193,13 +193,11 @@ static int server_listen(struct server *s, struct error *err)
                       .templates = &s->templates,
                       .sandboxes = s->sandboxes,
                       .template_default = c->template_default,
-                      .timeout_max_s = (unsigned int)c->timeout_max},
+                      .timeout_max_s = (unsigned int)config_timeout_max(c)},
     };
-    if (c->rate_limit.enabled) {
-        s->api.ratelimit = ratelimit_new(c->rate_limit.per_minute, c->rate_limit.per_second);
-        if (s->api.ratelimit == NULL)
-            return error_set(err, ERROR_INTERNAL, "Out of memory");
-    }
+    s->api.ratelimit = ratelimit_new();
+    if (s->api.ratelimit == NULL)
+        return error_set(err, ERROR_INTERNAL, "Out of memory");
     password_queue_init(&s->api.passwords, &s->loop);
     throttle_init(&s->api.throttle);
     throttle_init(&s->api.known);
@@ -236,7 +234,7 @@ static void server_banner(const struct server *s)
     const char *address = http_server_address(&s->http);
     const char *scheme = s->config->tls_cert[0] != '\0' ? "https" : "http";
     cleanup_buf struct buf file = {0};
-    char path[4096];
+    char path[4096], limit[RATELIMIT_TEXT_SIZE];
     (void)snprintf(path, sizeof(path), "%s/admin.key", s->config->state_dir);
     const char *key = "?"; /* an operator may have moved the file away */
     if (file_read(path, SERVER_KEY_MAX, &file) == 0 && buf_cstr(&file) != NULL) {
@@ -254,6 +252,10 @@ static void server_banner(const struct server *s)
            "    -H 'Authorization: Bearer %s' \\\n"
            "    -d '{\"provider\": \"local\", \"region\": \"here\"}'\n\n",
            s->config->state_dir, key, scheme, address, key);
+    if (s->config->rate_limit.enabled)
+        printf("A key may make %s requests (--rate-limit, or one of its own: corral key create "
+               "--rate-limit).\n\n",
+               ratelimit_print(&s->config->rate_limit, limit));
     fflush(stdout);
 }
 

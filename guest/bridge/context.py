@@ -13,6 +13,8 @@ from wire import E_CONTEXT, E_INTERNAL, E_INVALID, WireError
 QUEUE_S = 600  # the longest wait for a turn
 QUEUE_SLACK_S = 30  # a run with a time-out waits for its turn that long, plus this
 
+STATE_LOST = "[the kernel has restarted: its state is gone]\n"
+
 
 class Context:
     """`id` is "" for the default context of a language, which never expires. `created`, `expires`
@@ -49,7 +51,7 @@ class Context:
             self.last_used = moment.now()
             self._running = run
             status, count = await self._run_on(kernel, run)
-            run.outbox.close(wire.done(status, count))
+            run.outbox.close(wire.done(status, count, kernel.death()))
             if run.variables and kernel is self._kernel:
                 await kernel.silent(environment.snippets(self.language).restore())
         finally:
@@ -165,8 +167,11 @@ class Context:
                 return await self._ended(kernel, execution), execution.count
             return await self._stop(kernel, execution), execution.count
         finally:
-            if execution.lossy:
+            # The end of a kernel also ends its connections, which is no loss of its own.
+            if execution.lossy and not execution.died:
                 run.outbox.note_loss()
+            if execution.lost_state:
+                execution.note(STATE_LOST)
             run.kernel = None
             kernel.pause("client", False)
 
@@ -176,8 +181,10 @@ class Context:
             return wire.DONE_KERNEL_DIED
         if "ask_exit" in execution.payload_sources:
             # After exit() or quit() the kernel is about to end itself.
+            execution.lost_state = True
             await self._discard(kernel)
         elif "state_lost" in execution.payload_sources:
+            execution.lost_state = True
             kernel.environment_version = 0
         return wire.DONE_RAISED if execution.raised else wire.DONE_OK
 

@@ -39,6 +39,9 @@ class Execution:
         self.done = self._loop.create_future()
         self.raised = False
         self.lossy = False
+        self.died = False
+        self.lost_state = False  # the code ended its interpreter
+        self._open_line = False  # stderr is in the middle of one
         self.count = 0
         self.payload_sources = set()
 
@@ -62,6 +65,8 @@ class Execution:
             return
         data = text.replace("\0", "\ufffd").encode("utf-8", "replace")
         at = 0
+        if data and which == wire.STDERR:
+            self._open_line = not data.endswith(b"\n")
         while at < len(data):
             end = at + wire.CHUNK
             while end < len(data) and data[end] & 0xC0 == 0x80:
@@ -69,8 +74,13 @@ class Execution:
             self._put(wire.stream(which, data[at:end].decode()))
             at = end
 
+    def note(self, text):
+        """A line of stderr that is ours."""
+        self.output(wire.STDERR, f"\n{text}" if self._open_line else text)
+
     def kernel_died(self):
         if not self.done.done():
+            self.died = True
             self.done.set_result(False)
 
     def _finish(self):

@@ -95,6 +95,10 @@ class Kernel:
     def alive(self):
         return self._process is not None and self._process.alive and self._shell is not None
 
+    def death(self):
+        """How its process ended, as wire.done() wants it."""
+        return self._process.death()
+
     def execute(self, code, put=None):
         """Sends the code; `done` of the Execution reports its end. With `put` the code enters the
         history and its output goes there. Without, it leaves no trace."""
@@ -112,6 +116,7 @@ class Kernel:
         if not self.alive:
             self._execution.kernel_died()
             return self._execution
+        self._process.mark()
         self._request_id = self._send("execute_request", content)
         return self._execution
 

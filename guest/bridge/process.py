@@ -5,6 +5,10 @@ import asyncio
 import os
 import signal
 import threading
+import time
+
+import memory
+import wire
 
 TAIL = 4096  # bytes of raw output kept to explain a kernel that does not start
 OOM_SCORE = 300  # the kernel goes before the bridge when memory runs out
@@ -18,6 +22,9 @@ class Process:
         self.pid = pid
         self.died = asyncio.get_running_loop().create_future()
         self.tail = b""
+        self._started = time.monotonic()
+        self._kills = 0
+        self._end = (0, 0)  # exit code and signal
         self._loop = asyncio.get_running_loop()
         self._fd = raw_fd
         self._on_raw = on_raw
@@ -29,6 +36,18 @@ class Process:
     @property
     def alive(self):
         return not self.died.done()
+
+    def mark(self):
+        """A run begins: what was killed before it is not its end."""
+        self._kills = memory.kills()
+
+    def death(self):
+        """How it ended, as wire.done() wants it."""
+        code, number = self._end
+        full = number == signal.SIGKILL and memory.kills() > self._kills
+        cause = wire.CAUSE_MEMORY if full else wire.CAUSE_ITSELF
+        lived_us = int((time.monotonic() - self._started) * 1e6)
+        return (128 + number if number else code, number, cause, lived_us)
 
     def signal(self, number):
         """To the kernel alone."""
@@ -87,7 +106,9 @@ class Process:
 
     def _wait(self):
         try:
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            info = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            exited = info.si_code == os.CLD_EXITED
+            self._end = (info.si_status, 0) if exited else (0, info.si_status)
         except ChildProcessError:
             pass
         try:

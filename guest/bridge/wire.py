@@ -46,6 +46,9 @@ DONE_TIMED_OUT = 2
 DONE_RESTARTED = 3
 DONE_KERNEL_DIED = 4
 
+CAUSE_ITSELF = 0
+CAUSE_MEMORY = 2
+
 
 class WireError(Exception):
     """The reply of a failed operation: one of the E_ codes and a message for people."""
@@ -152,8 +155,13 @@ def code_error(name, value, traceback):
     return frame(CODE_ERROR, string(name), string(value), string(traceback))
 
 
-def done(status, count):
-    return frame(CODE_DONE, u32(status), u32(count))
+def done(status, count, death=None):
+    """`death` of a kernel that died: (exit code, signal, cause, microseconds that it lived)."""
+    if status != DONE_KERNEL_DIED:
+        return frame(CODE_DONE, u32(status), u32(count))
+    code, number, cause, lived_us = death
+    parts = (status, count, code, number, cause)
+    return frame(CODE_DONE, *map(u32, parts), i64(lived_us))
 
 
 def now_ms():

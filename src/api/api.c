@@ -16,6 +16,7 @@
 
 #include "api/body.h"
 #include "api/cors.h"
+#include "api/fields.h"
 #include "api/router.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -34,6 +35,7 @@ static void api_error_body(struct buf *out, const struct error *err);
 struct http_app api_app(struct api *api)
 {
     api_no_route_metric = metrics_route("*", "none");
+    api_fields_init();
     for (size_t i = 0; i < api_route_count; i++)
         (void)metrics_route(http_method_str(api_routes[i].method), api_routes[i].pattern);
     return (struct http_app){
@@ -149,23 +151,31 @@ static void api_route_error(struct api_call *call, enum router_result result, co
 /* Counts the request against its key and says so in the answer's headers. */
 static int api_limit(struct api_call *call, struct error *err)
 {
-    char text[24];
-    if (call->api->ratelimit == NULL)
+    char text[24], limit[RATELIMIT_TEXT_SIZE];
+    const struct principal *who = &call->principal;
+    const struct rate_limits *rate = who->has_rate ? &who->rate : &call->api->config->rate_limit;
+    if (!rate->enabled)
         return 0;
-    const struct ratelimit_answer a = ratelimit_take(call->api->ratelimit, call->principal.key_id,
+    const struct ratelimit_answer a = ratelimit_take(call->api->ratelimit, who->key_id, rate,
                                                      time_now_ms());
-    (void)snprintf(text, sizeof(text), "%u", a.limit);
-    (void)http_add_header(call->req, "X-RateLimit-Limit", text);
-    (void)snprintf(text, sizeof(text), "%u", a.remaining);
-    (void)http_add_header(call->req, "X-RateLimit-Remaining", text);
-    (void)snprintf(text, sizeof(text), "%lld", (long long)a.reset_s);
-    (void)http_add_header(call->req, "X-RateLimit-Reset", text);
+    if (a.limit > 0) {
+        (void)snprintf(text, sizeof(text), "%u", a.limit);
+        (void)http_add_header(call->req, "X-RateLimit-Limit", text);
+        (void)snprintf(text, sizeof(text), "%u", a.remaining);
+        (void)http_add_header(call->req, "X-RateLimit-Remaining", text);
+        (void)snprintf(text, sizeof(text), "%lld", (long long)a.reset_s);
+        (void)http_add_header(call->req, "X-RateLimit-Reset", text);
+    }
     if (a.allowed)
         return 0;
     metrics_add(METRIC_RATE_LIMITED, 1);
     call->retry_after_s = a.retry_after_s;
-    return error_set(err, ERROR_RATE_LIMITED, "Too many requests; try again in %u s",
-                     a.retry_after_s);
+    return error_set(err, ERROR_RATE_LIMITED,
+                     "Too many requests; try again in %u s. The limit is %s: %s", a.retry_after_s,
+                     ratelimit_print(rate, limit),
+                     who->has_rate ? "this key's own"
+                                   : "the server's option --rate-limit, and a key may have its own "
+                                     "(corral key create --rate-limit)");
 }
 
 /* Requests of one key side by side: each holds a connection and memory. */
@@ -304,7 +314,7 @@ static void api_head(struct http_request *req)
     }
     cors_add_headers(req, call->api->config->cors);
     if (found ? req->status == 0 : api_find_route(call)) {
-        if (api_admit(call, &err) < 0)
+        if (api_admit(call, &err) < 0 || api_fields_check_query(call, &err) < 0)
             api_fail(call, &err);
         else
             api_take_body(call);
@@ -322,7 +332,8 @@ static void api_body(struct http_request *req, const uint8_t *data, size_t len)
 static void api_handle(struct api_call *call)
 {
     struct error err;
-    if ((call->route->flags & API_SANDBOX) != 0 && api_resolve_sandbox(call, &err) < 0)
+    if (((call->route->flags & API_SANDBOX) != 0 && api_resolve_sandbox(call, &err) < 0) ||
+        api_fields_check_body(call, &err) < 0)
         api_fail(call, &err);
     else
         call->route->handler(call);
@@ -402,6 +413,11 @@ void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset
 {
     *limit = api_query_number(call, "limit", 100, 1, 1000);
     *offset = api_query_number(call, "offset", 0, 0, INT32_MAX);
+}
+
+int64_t api_run_time_max(const struct api_call *call)
+{
+    return MIN(config_timeout_max(call->api->config), (int64_t)(UINT32_MAX / 1000 - 60));
 }
 
 bool api_query_is_true(struct api_call *call, const char *name)

@@ -44,8 +44,8 @@ struct api {
     struct wf_engine workflows;
     struct template_set *templates;
     struct sandbox_table *sandboxes;
-    struct network *network;         /* NULL: sandboxes have none */
-    struct ratelimit *ratelimit;     /* NULL: off */
+    struct network *network; /* NULL: sandboxes have none */
+    struct ratelimit *ratelimit;
     const char *isolation;           /* name of the driver */
     void (*sample)(struct api *api); /* sets the gauges that the server knows; before a scrape */
     /* Looks at a request before the routes. True when it belongs to a surface: `surface`, `route`
@@ -153,7 +153,8 @@ struct api_list {
 void api_list_begin(struct api_call *call, struct api_list *list, const char *field);
 /* Answers; the call is over. */
 void api_list_end(struct api_call *call, struct api_list *list, unsigned int total);
-/* The whole answer for the account's sandboxes, each as `write` has it. */
+/* The whole answer for the account's sandboxes that the query asks for (`status`, `metadata`), each
+ * as `write` has it. */
 void api_list_sandboxes(struct api_call *call, const char *field,
                         void (*write)(struct jsonw *w, const struct sandbox *sb));
 
@@ -169,6 +170,16 @@ void api_sandbox_start(struct api_call *call, const struct template *t,
                        void (*reply)(struct api_call *call, int status, const struct sandbox *sb));
 /* Ends the call's sandbox and answers with `reply` once nothing is left of it. */
 void api_sandbox_end(struct api_call *call, void (*reply)(struct api_call *call));
+/* The field `timeout` of the body, in seconds: SANDBOX_NO_TIMEOUT for 0, where the server allows
+ * it.
+ */
+int api_sandbox_time(struct api_call *call, int64_t fallback, unsigned int *ret, struct error *err);
+/* The fields cpu_count, memory_mb and disk_mb of the body, within what the template and the server
+ * allow. */
+int api_sandbox_size(struct api_call *call, const struct template *t, struct sandbox_params *p,
+                     struct error *err);
+/* The longest time-out of a run, in seconds: a uint32_t holds its milliseconds. */
+int64_t api_run_time_max(const struct api_call *call);
 /* The text of the object `metadata` of the body. */
 int api_sandbox_metadata(struct api_call *call, struct buf *text, struct error *err);
 

@@ -20,6 +20,7 @@
 #include "api/code_watch.h"
 #include "api/feed.h"
 #include "api/op.h"
+#include "sandbox/oom.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
@@ -35,7 +36,7 @@ struct run {
     struct code_result result;
     char execution_id[24];
     int64_t timeout_s;
-    bool with_displays;
+    struct sandbox_oom oom;
 };
 
 static void run_frame(struct api_op *op, const struct wire_frame *frame);
@@ -49,22 +50,22 @@ struct run_args {
     const char *code, *language, *context;
     char **env;
     int64_t timeout_s;
-    bool with_displays;
 };
 
-static int parse_flags(struct api_call *call, struct run_args *a, struct error *err)
+/* The answer always has all output, values and errors; the flags are only checked. */
+static int parse_flags(struct api_call *call, struct error *err)
 {
     static const char *const flags[] = {"on_stdout", "on_stderr", "on_error", "on_result"};
+    bool wanted;
     int rv = 0;
-    /* The answer always has the output and the error; displayed data is there only on request. */
     for (size_t i = 0; i < ARRAY_SIZE(flags) && rv == 0; i++)
-        rv = json_get_bool(call->body, flags[i], false, &a->with_displays, err);
+        rv = json_get_bool(call->body, flags[i], false, &wanted, err);
     return rv;
 }
 
 static int parse_run(struct api_call *call, struct run_args *a, struct error *err)
 {
-    int64_t max = call->api->config->timeout_max;
+    int64_t max = api_run_time_max(call);
     int rv = json_need_str(call->body, "code", &a->code, err);
     if (rv == 0)
         rv = json_get_str(call->body, "language", "python", &a->language, err);
@@ -77,7 +78,7 @@ static int parse_run(struct api_call *call, struct run_args *a, struct error *er
     if (rv == 0)
         rv = api_check_list(a->env, "environment", err);
     if (rv == 0)
-        rv = parse_flags(call, a, err);
+        rv = parse_flags(call, err);
     if (rv == 0 && strlen(a->language) > CODE_MAX_FIELD)
         rv = error_set(err, ERROR_UNSUPPORTED_LANGUAGE, "Unknown language");
     if (rv == 0 && strlen(a->context) > CODE_MAX_CONTEXT)
@@ -107,7 +108,7 @@ static void code_collect(struct api_call *call, const struct run_args *a, struct
         return;
     }
     run->timeout_s = a->timeout_s;
-    run->with_displays = a->with_displays;
+    sandbox_oom_mark(&run->oom, call->sandbox);
     memcpy(run->execution_id, "exec_", 5);
     id_token(run->execution_id + 5, 12);
     code_result_init(&run->result, (size_t)call->api->config->max_output);
@@ -155,7 +156,7 @@ static void run_silent(struct code_watch *watch)
     if (call == NULL)
         return;
     sandbox_suspect(call->sandbox);
-    code_result_print(&run->result, &details, run->execution_id, false);
+    code_result_print(&run->result, &details, run->execution_id);
     error_set(&err, ERROR_TIMEOUT,
               "Code execution timed out after %" PRId64 " s; the sandbox does "
               "not answer",
@@ -168,7 +169,7 @@ static void code_timed_out(struct api_call *call, struct run *run, bool restarte
 {
     struct error err;
     cleanup_buf struct buf details = {0};
-    code_result_print(&run->result, &details, run->execution_id, false);
+    code_result_print(&run->result, &details, run->execution_id);
     error_set(&err, ERROR_TIMEOUT, "Code execution timed out after %" PRId64 " s; %s",
               run->timeout_s,
               restarted ? "the kernel ignored the interrupt and was restarted"
@@ -191,10 +192,13 @@ static void run_finished(struct run *run, const struct wire_frame *frame)
         code_timed_out(call, run, done.status == WIRE_CODE_RESTARTED);
         return;
     }
-    if (done.status == WIRE_CODE_KERNEL_DIED)
-        code_result_set_error(&run->result, "KernelDied",
-                              "The kernel died during this run; the next run starts a new one");
-    code_result_print(&run->result, &body, run->execution_id, run->with_displays);
+    if (done.status == WIRE_CODE_KERNEL_DIED) {
+        char text[WIRE_DEATH_TEXT_MAX];
+        sandbox_oom_judge(&run->oom, call->sandbox, &done.how);
+        wire_reply_death(&done, text);
+        code_result_set_error(&run->result, "KernelDied", text);
+    }
+    code_result_print(&run->result, &body, run->execution_id);
     api_reply(call, 200, &body);
 }
 

@@ -11,11 +11,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "wire/reply.h"
 
-#define RESULT_JSON 4 /* bytes of JSON for each byte of text that may be kept */
+#define RESULT_JSON     4    /* bytes of JSON for each byte of text that may be kept */
+#define RESULT_DISPLAYS 1000 /* bundles that are kept each by itself */
 
 void code_result_init(struct code_result *r, size_t limit)
 {
@@ -83,6 +85,18 @@ static json *code_bundle(struct span text)
     return bundle != NULL ? bundle : json_parse_object(NULL, 0, NULL);
 }
 
+/* Keeps a copy of what was displayed, up to a number and the bytes that output may have. */
+static void code_display(struct code_result *r, const json *bundle, size_t len)
+{
+    if (r->n_displays == RESULT_DISPLAYS || r->display_bytes + len > r->limit * RESULT_JSON) {
+        r->displays_dropped++;
+        return;
+    }
+    r->n_displays++;
+    r->display_bytes += len;
+    json_append(&r->displays, bundle);
+}
+
 /* The result has precedence over displayed data, and types that it lacks are filled from there: so
  * a client finds a figure under image/png whether it was the value of the last line or only shown.
  */
@@ -92,7 +106,7 @@ static void code_data(struct code_result *r, struct span text, bool is_result)
     if (bundle == NULL)
         return;
     if (!is_result)
-        json_append(&r->displays, bundle);
+        code_display(r, bundle, text.len);
     if (r->data == NULL) {
         r->data = bundle;
         return;
@@ -190,8 +204,24 @@ static void write_value(struct jsonw *w, const struct code_result *r)
     jsonw_object_end(w);
 }
 
-void code_result_print(struct code_result *r, struct buf *out, const char *execution_id,
-                       bool with_displays)
+static void write_displays(struct jsonw *w, struct code_result *r)
+{
+    char text[64];
+    if (r->displays_dropped > 0) {
+        (void)snprintf(text, sizeof(text), "[output truncated: %u more bundles]",
+                       r->displays_dropped);
+        cleanup_json json *last = cJSON_CreateObject();
+        cJSON_AddStringToObject(last, "text/plain", text);
+        json_append(&r->displays, last);
+    }
+    jsonw_key(w, "display");
+    if (r->displays != NULL)
+        write_json(w, r->displays);
+    else
+        jsonw_raw(w, "[]", 2);
+}
+
+void code_result_print(struct code_result *r, struct buf *out, const char *execution_id)
 {
     struct jsonw w = {.out = out};
     code_stream_finish(&r->out);
@@ -203,10 +233,7 @@ void code_result_print(struct code_result *r, struct buf *out, const char *execu
     write_array(&w, "stdout", &r->out.events);
     write_array(&w, "stderr", &r->err.events);
     write_value(&w, r);
-    if (with_displays && r->displays != NULL) {
-        jsonw_key(&w, "display");
-        write_json(&w, r->displays);
-    }
+    write_displays(&w, r);
     jsonw_object_end(&w);
     jsonw_key(&w, "error");
     if (r->error.len > 0)

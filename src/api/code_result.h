@@ -27,6 +27,8 @@ struct code_result {
     struct code_stream out, err;
     json *data;     /* mime type -> data of the result; owned, NULL: none */
     json *displays; /* mime bundles of displayed data; owned, NULL: none */
+    unsigned int n_displays, displays_dropped;
+    size_t display_bytes;
     uint32_t execution_count;
     struct buf error; /* JSON of the error, empty: none */
 };
@@ -40,9 +42,8 @@ int code_result_add(struct code_result *r, const struct wire_frame *frame);
 /* An error that the kernel did not report itself. */
 void code_result_set_error(struct code_result *r, const char *name, const char *value);
 
-/* Closes the last lines and appends the answer's body. `with_displays` adds results.display, which
- * a client gets only when it asks for result events. */
-void code_result_print(struct code_result *r, struct buf *out, const char *execution_id,
-                       bool with_displays);
+/* Closes the last lines and appends the answer's body. results.result merges the value with what
+ * was displayed; results.display has each displayed bundle by itself, in order. */
+void code_result_print(struct code_result *r, struct buf *out, const char *execution_id);
 
 #endif

@@ -12,12 +12,12 @@
  * and a time-out is part of the last event.
  */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "api/feed.h"
 #include "api/op.h"
+#include "sandbox/oom.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
@@ -34,8 +34,7 @@ struct command {
     struct api_op op;
     struct capture out, err;
     size_t limit; /* bytes kept of each stream */
-    bool counts_oom;
-    uint64_t oom_kills; /* in the sandbox, before the command */
+    struct sandbox_oom oom;
 };
 
 static void command_frame(struct api_op *op, const struct wire_frame *frame);
@@ -51,7 +50,7 @@ struct command_args {
 
 static int parse_command(struct api_call *call, struct command_args *a, struct error *err)
 {
-    int64_t max_ms = call->api->config->timeout_max * 1000;
+    int64_t max_ms = api_run_time_max(call) * 1000;
     int rv = json_need_str(call->body, "command", &a->command, err);
     if (rv == 0 && a->command[0] == '\0')
         rv = error_set(err, ERROR_INVALID_ARGUMENT, "Field 'command' is empty");
@@ -91,7 +90,7 @@ static void command_collect(struct api_call *call, struct buf *request, uint64_t
         return;
     }
     cmd->limit = (size_t)call->api->config->max_output;
-    cmd->counts_oom = instance_oom_kills(call->sandbox->instance, &cmd->oom_kills) == 0;
+    sandbox_oom_mark(&cmd->oom, call->sandbox);
     api_op_start(&cmd->op, call, &command_ops, request, timeout_ms);
 }
 
@@ -161,15 +160,6 @@ static void command_timed_out(struct api_call *call, struct command *cmd, const 
     api_fail_details(call, &err, buf_cstr(&details));
 }
 
-/* A shell that runs a killed command says so by its exit code. */
-static bool command_ran_out_of_memory(const struct api_call *call, const struct command *cmd,
-                                      const struct wire_exit *e)
-{
-    uint64_t now = 0;
-    return (e->signal == SIGKILL || e->code == 128 + SIGKILL) && cmd->counts_oom &&
-           instance_oom_kills(call->sandbox->instance, &now) == 0 && now > cmd->oom_kills;
-}
-
 static void command_reply(struct api_call *call, struct command *cmd, const struct wire_exit *e)
 {
     struct buf body = {0};
@@ -180,8 +170,8 @@ static void command_reply(struct api_call *call, struct command *cmd, const stru
     jsonw_key_int(&w, "exit_code", e->code);
     jsonw_key_int(&w, "duration_ms", exit_duration_ms(e));
     jsonw_key_bool(&w, "success", e->code == 0);
-    if (command_ran_out_of_memory(call, cmd, e)) {
-        jsonw_key_str(&w, "error", "The command was killed (oom): the sandbox's memory is full");
+    if (e->cause == WIRE_CAUSE_MEMORY) {
+        jsonw_key_str(&w, "error", WIRE_NO_MEMORY_TEXT);
     } else if (e->signal != 0) {
         char text[64];
         (void)snprintf(text, sizeof(text), "The command was ended by signal %u", e->signal);
@@ -201,6 +191,7 @@ static void command_exit(struct command *cmd, const struct wire_frame *frame)
     struct api_call *call = api_op_close(&cmd->op);
     if (call == NULL)
         return;
+    sandbox_oom_judge(&cmd->oom, call->sandbox, &e);
     if (e.timed_out)
         command_timed_out(call, cmd, &e);
     else

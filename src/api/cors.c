@@ -11,7 +11,7 @@
 #define CORS_HEADERS     "Authorization, Content-Type, Idempotency-Key, Range"
 #define CORS_EXPOSED                                                                               \
     "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Request-Id, "     \
-    "Content-Disposition, Content-Range"
+    "Content-Disposition, Content-Range, X-Corral-Ignored, X-Corral-Reason"
 
 bool cors_is_on(const char *policy)
 {

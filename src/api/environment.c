@@ -72,13 +72,11 @@ static int parse_environment(struct api_call *call, struct sandbox_params *p,
 {
     const struct config *config = call->api->config;
     const char *name = NULL;
-    int64_t seconds = 0;
     int rv = parse_name(call, &p->name, err);
     if (rv == 0)
         rv = json_get_str(call->body, "template", config->template_default, &name, err);
     if (rv == 0)
-        rv = json_get_int(call->body, "timeout", config->timeout_default, 0, config->timeout_max,
-                          &seconds, err);
+        rv = api_sandbox_time(call, config->timeout_default, &p->timeout_s, err);
     if (rv < 0)
         return rv;
     *template = template_find(call->api->templates, name);
@@ -87,7 +85,6 @@ static int parse_environment(struct api_call *call, struct sandbox_params *p,
     p->account = call->principal.account;
     p->provider = p->region = "local";
     p->metadata = "{}";
-    p->timeout_s = (unsigned int)(seconds == 0 ? config->timeout_max : seconds);
     return 0;
 }
 
@@ -259,7 +256,7 @@ static void execute_done(void *ctx, struct wf_exec_result *r)
 
 static int parse_execute(struct api_call *call, struct wf_exec_params *p, struct error *err)
 {
-    int64_t max = call->api->config->timeout_max, seconds = 0;
+    int64_t max = api_run_time_max(call), seconds = 0;
     int rv = json_need_str(call->body, "code", &p->code, err);
     if (rv == 0)
         rv = json_get_str(call->body, "language", "python", &p->language, err);

@@ -3,6 +3,8 @@
  * the feed. */
 #include "api/feed.h"
 
+#include "sandbox/oom.h"
+
 struct feed {
     struct api_op op;
     struct event_source source;
@@ -11,6 +13,7 @@ struct feed {
     uint64_t timeout_ms;
     uint64_t written_ms; /* loop time of the last bytes */
     struct buf out;
+    struct sandbox_oom oom;
     bool begun; /* the answer's headers have left */
 };
 
@@ -26,7 +29,12 @@ static const struct api_op_ops feed_ops = {
 static void feed_emit(struct event_source *source, const struct event *event)
 {
     struct feed *f = container_of(source, struct feed, source);
-    f->writer->event(&f->out, event);
+    struct event e = *event;
+    if (e.type == EVENT_EXIT)
+        sandbox_oom_judge(&f->oom, f->op.call->sandbox, &e.exit);
+    else if (e.type == EVENT_DONE && e.done.status == WIRE_CODE_KERNEL_DIED)
+        sandbox_oom_judge(&f->oom, f->op.call->sandbox, &e.done.how);
+    f->writer->event(&f->out, &e);
 }
 
 void api_feed_start(struct api_call *call, const struct feed_params *p, struct buf *request)
@@ -42,6 +50,7 @@ void api_feed_start(struct api_call *call, const struct feed_params *p, struct b
     f->writer = p->writer;
     f->op.not_found = p->not_found;
     f->timeout_ms = p->timeout_ms;
+    sandbox_oom_mark(&f->oom, call->sandbox);
     (void)uv_timer_init(call->api->loop, &f->timer); /* never fails */
     (void)uv_timer_start(&f->timer, feed_on_timer, FEED_PATIENCE_MS, 0);
     call->req->writable = feed_on_writable;

@@ -16,6 +16,12 @@ static void write_key(struct jsonw *w, const struct apikey *key)
     jsonw_key_str(w, "account", key->account);
     jsonw_key_str(w, "role", role_name(key->role));
     jsonw_key_time(w, "created_at", key->created_at);
+    jsonw_key(w, "rate_limit");
+    char rate[RATELIMIT_TEXT_SIZE];
+    if (key->has_rate)
+        jsonw_str(w, ratelimit_print(&key->rate, rate));
+    else
+        jsonw_null(w); /* it has the server's */
 }
 
 /* In the request's arena while the change is committed. */
@@ -44,16 +50,17 @@ static void key_revoke_cancel(struct api_call *call)
     buf_done(&change->body);
 }
 
-static int parse_key(struct api_call *call, const char **name, const char **account,
-                     enum role *role, struct error *err)
+static int parse_key(struct api_call *call, struct apikey_params *p, struct error *err)
 {
     const char *role_text = NULL;
-    int rv = json_get_str(call->body, "name", "", name, err);
+    int rv = json_get_str(call->body, "name", "", &p->name, err);
     if (rv == 0)
-        rv = json_get_str(call->body, "account", call->principal.account, account, err);
+        rv = json_get_str(call->body, "account", call->principal.account, &p->account, err);
     if (rv == 0)
         rv = json_get_str(call->body, "role", "developer", &role_text, err);
-    if (rv == 0 && role_parse(role_text, role) < 0)
+    if (rv == 0)
+        rv = json_get_str(call->body, "rate_limit", NULL, &p->rate, err);
+    if (rv == 0 && role_parse(role_text, &p->role) < 0)
         rv = error_set(err, ERROR_INVALID_ARGUMENT,
                        "Field 'role' must be viewer, developer or admin");
     return rv;
@@ -62,15 +69,14 @@ static int parse_key(struct api_call *call, const char **name, const char **acco
 void api_key_create(struct api_call *call)
 {
     struct error err;
-    const char *name = NULL, *account = NULL;
-    enum role role = ROLE_DEVELOPER;
+    struct apikey_params params = {0};
     char text[APIKEY_TEXT_SIZE];
     const struct apikey *key = NULL;
     struct key_change *change = arena_alloc(&call->req->arena, sizeof(*change));
-    int rv = change != NULL ? parse_key(call, &name, &account, &role, &err)
+    int rv = change != NULL ? parse_key(call, &params, &err)
                             : error_set(&err, ERROR_INTERNAL, "Out of memory");
     if (rv == 0)
-        rv = apikey_create(call->api->keys, name, account, role, text, &key, &err);
+        rv = apikey_create(call->api->keys, &params, text, &key, &err);
     if (rv != 0) {
         api_fail(call, &err);
         return;

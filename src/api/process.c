@@ -99,7 +99,7 @@ int process_parse_size(const json *from, uint32_t *columns, uint32_t *rows, stru
 static int process_parse_common(struct api_call *call, struct process_args *a, struct error *err)
 {
     struct wire_start_params *p = &a->params;
-    int64_t max_ms = call->api->config->timeout_max * 1000, timeout_s = 0, keep = 0;
+    int64_t max_ms = api_run_time_max(call) * 1000, timeout_s = 0, keep = 0;
     int rv = json_get_str(call->body, "cwd", "", &p->run.cwd, err);
     if (rv == 0)
         rv = json_get_str(call->body, "user", "", &p->run.user, err);

@@ -5,6 +5,7 @@
  * A create is answered when the sandbox runs and its record is on disk. The client may be gone by
  * then: its sandbox is ended unless an Idempotency-Key lets the client come back for it.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "api/api.h"
@@ -67,15 +68,21 @@ static void create_cancel(struct api_call *call)
         sandbox_end(c->sb, SANDBOX_STATUS_TERMINATED, "The client went away", NULL);
 }
 
-/* Clients that send 0 mean no limit; they get the longest time-out there is. */
-static int parse_timeout(struct api_call *call, int64_t fallback, unsigned int *ret,
-                         struct error *err)
+int api_sandbox_time(struct api_call *call, int64_t fallback, unsigned int *ret, struct error *err)
 {
-    int64_t seconds = 0;
-    int64_t max = call->api->config->timeout_max;
-    int rv = json_get_int(call->body, "timeout", fallback, 0, max, &seconds, err);
-    if (rv == 0)
-        *ret = (unsigned int)(seconds == 0 ? max : seconds);
+    const struct config *c = call->api->config;
+    int64_t seconds = 0, max = config_timeout_max(c);
+    int rv = json_get_int(call->body, "timeout", fallback, 0, UINT32_MAX, &seconds, err);
+    if (rv == 0 && seconds == 0 && c->timeout_max != 0)
+        return error_set(err, ERROR_INVALID_ARGUMENT,
+                         "Field 'timeout' must be 1 or more; 0, no time-out at all, needs a server "
+                         "with --timeout-max 0");
+    if (rv == 0 && seconds > max)
+        return error_set(err, ERROR_INVALID_ARGUMENT,
+                         "Field 'timeout' must be at most %" PRId64
+                         " s, which is the server's option --timeout-max",
+                         max);
+    *ret = seconds == 0 ? SANDBOX_NO_TIMEOUT : (unsigned int)seconds;
     return rv;
 }
 
@@ -117,7 +124,7 @@ static int parse_create(struct api_call *call, struct sandbox_params *p,
     if (rv == 0)
         rv = json_get_str(call->body, "template", call->api->config->template_default, &name, err);
     if (rv == 0)
-        rv = parse_timeout(call, call->api->config->timeout_default, &p->timeout_s, err);
+        rv = api_sandbox_time(call, call->api->config->timeout_default, &p->timeout_s, err);
     if (rv == 0)
         rv = json_get_env(call->body, "env_vars", env, err);
     if (rv == 0)
@@ -131,9 +138,10 @@ static int parse_create(struct api_call *call, struct sandbox_params *p,
     *template = template_find(call->api->templates, name);
     if (*template == NULL)
         return error_set(err, ERROR_TEMPLATE_NOT_FOUND, "Template '%.100s' not found", name);
+    rv = api_sandbox_size(call, *template, p, err);
     p->env = *env;
     p->metadata = (const char *)metadata->data;
-    return 0;
+    return rv;
 }
 
 static uint64_t hash_bytes(const uint8_t *data, size_t len)
@@ -223,27 +231,6 @@ static void create_committed(struct api_call *call)
 {
     struct create *c = call->state;
     c->reply(call, 201, c->sb);
-}
-
-struct listed {
-    struct api_list list;
-    void (*write)(struct jsonw *w, const struct sandbox *sb);
-};
-
-static void write_listed_sandbox(void *ctx, struct sandbox *sb)
-{
-    struct listed *l = ctx;
-    l->write(&l->list.w, sb);
-}
-
-void api_list_sandboxes(struct api_call *call, const char *field,
-                        void (*write)(struct jsonw *w, const struct sandbox *sb))
-{
-    struct listed l = {.write = write};
-    api_list_begin(call, &l.list, field);
-    unsigned int total = sandbox_table_list(call->api->sandboxes, call->principal.account,
-                                            l.list.offset, l.list.limit, write_listed_sandbox, &l);
-    api_list_end(call, &l.list, total);
 }
 
 void api_sandbox_list(struct api_call *call)
@@ -341,14 +328,14 @@ void api_sandbox_timeout(struct api_call *call)
     int64_t *kept = arena_alloc(&call->req->arena, sizeof(*kept));
     int rv = json_need(call->body, "timeout", &err);
     if (rv == 0)
-        rv = parse_timeout(call, 0, &seconds, &err);
+        rv = api_sandbox_time(call, 0, &seconds, &err);
     if (rv == 0 && kept == NULL)
         rv = error_set(&err, ERROR_INTERNAL, "Out of memory");
     if (rv < 0) {
         api_fail(call, &err);
         return;
     }
-    *kept = seconds;
+    *kept = seconds == SANDBOX_NO_TIMEOUT ? 0 : seconds;
     call->state = kept;
     sandbox_set_timeout(call->sandbox, seconds);
     api_when_committed(call, timeout_committed);

@@ -5,8 +5,9 @@
  * The happy path is: the body is parsed as it arrives; each file part opens a WRITE in the sandbox
  * and its bytes go straight there; END and WRITTEN finish it; the last boundary is answered.
  * Possible failure modes are: the body is malformed or ends early (400); a file cannot be written
- * (one: its error; many: that file's entry, and 207); the sandbox does not take bytes as fast as
- * they come (the body pauses); the client goes away. A file that was not finished is never visible.
+ * (the only one: its error; one of many: its entry, and 207); the sandbox does not take bytes as
+ * fast as they come (the body pauses); the client goes away. A file that was not finished is never
+ * visible.
  *
  * Memory: the piece being parsed (one read of the socket) and the write queue of one connection.
  * Clients differ in the order of their parts. When the file comes before its `path`, its END waits
@@ -429,8 +430,8 @@ static void upload_finish(struct upload *u)
         upload_fail(u, ERROR_INVALID_REQUEST, "The multipart body ends before its last boundary");
     } else if (u->files == 0) {
         upload_fail(u, ERROR_INVALID_ARGUMENT, "The body has no part 'file'");
-    } else if (u->strict && u->failures > 0) {
-        struct error err = u->error;
+    } else if (u->failures > 0 && (u->strict || u->files == 1)) {
+        struct error err = u->error; /* 207 for the only file would read as a success */
         api_fail(upload_detach(u), &err);
     } else if (u->many) {
         reply_many(u);

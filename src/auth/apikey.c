@@ -18,7 +18,7 @@
 #define APIKEY_OLD_PREFIX "crl_"
 #define APIKEY_OLD_LEN    (4 + APIKEY_ID_LEN + 1 + 32)
 #define APIKEY_PREFIX_LEN 4  /* of both */
-#define APIKEY_VERSION    1  /* of the record */
+#define APIKEY_VERSION    2  /* of the record */
 #define APIKEY_BUCKETS    64 /* at first; doubles with the number of keys */
 
 _Static_assert(APIKEY_HASH_SIZE == SHA256_SIZE, "keys are kept as SHA-256");
@@ -87,6 +87,10 @@ static int apikey_encode(struct buf *b, const struct apikey *k)
     record_i64(b, k->created_at);
     record_str(b, k->account);
     record_str(b, k->name);
+    record_bool(b, k->has_rate);
+    record_bool(b, k->rate.enabled);
+    (void)buf_u32(b, k->rate.per_minute);
+    (void)buf_u32(b, k->rate.per_second);
     return b->failed ? -ENOMEM : 0;
 }
 
@@ -104,6 +108,12 @@ static int apikey_decode(struct apikey *k, const void *key, size_t keylen, const
     k->created_at = record_get_i64(&c);
     record_get_text(&c, k->account, sizeof(k->account));
     record_get_text(&c, k->name, sizeof(k->name));
+    if (version >= 2) {
+        k->has_rate = record_get_bool(&c);
+        k->rate.enabled = record_get_bool(&c);
+        k->rate.per_minute = cursor_u32(&c);
+        k->rate.per_second = cursor_u32(&c);
+    }
     return role < ROLE_COUNT ? record_end(&c) : -EPROTO;
 }
 
@@ -169,7 +179,8 @@ static int apikeys_first_admin(struct apikeys *t, const char *path, struct error
 {
     char line[APIKEY_TEXT_SIZE + 1];
     const struct apikey *k = NULL;
-    int rv = apikey_create(t, "first start", NULL, ROLE_ADMIN, line, &k, err);
+    const struct apikey_params params = {.name = "first start", .role = ROLE_ADMIN};
+    int rv = apikey_create(t, &params, line, &k, err);
     if (rv != 0)
         return rv;
     char id[APIKEY_ID_LEN + 1];
@@ -236,13 +247,17 @@ static void apikey_digits(char *out, size_t len)
         (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
 }
 
-int apikey_create(struct apikeys *t, const char *name, const char *account, enum role role,
-                  char text[APIKEY_TEXT_SIZE], const struct apikey **ret_key, struct error *err)
+int apikey_create(struct apikeys *t, const struct apikey_params *p, char text[APIKEY_TEXT_SIZE],
+                  const struct apikey **ret_key, struct error *err)
 {
     char secret[APIKEY_SECRET_LEN + 1];
-    name = name != NULL ? name : "";
-    account = account != NULL ? account : "default";
+    struct rate_limits rate = {0};
+    const char *name = p->name != NULL ? p->name : "";
+    const char *account = p->account != NULL ? p->account : "default";
     int rv = apikey_check(t, name, account, err);
+    if (rv == 0 && p->rate != NULL && ratelimit_parse(p->rate, &rate) < 0)
+        rv = error_set(err, ERROR_INVALID_ARGUMENT,
+                       "The rate limit must read like 100/min,10/s, or off");
     if (rv < 0)
         return rv;
     cleanup_free struct apikey *k = calloc(1, sizeof(*k));
@@ -256,7 +271,9 @@ int apikey_create(struct apikeys *t, const char *name, const char *account, enum
     sha256(text, APIKEY_TEXT_SIZE - 1, k->hash);
     memcpy(k->name, name, strlen(name));
     memcpy(k->account, account, strlen(account));
-    k->role = role;
+    k->role = p->role;
+    k->has_rate = p->rate != NULL;
+    k->rate = rate;
     k->created_at = time_now_ms();
     rv = apikey_save(t, k);
     if (rv < 0)

@@ -27,6 +27,8 @@ struct apikey {
     char account[PRINCIPAL_NAME_SIZE];
     enum role role;
     int64_t created_at; /* wall clock ms */
+    bool has_rate;      /* its own limit of requests, instead of the server's */
+    struct rate_limits rate;
     uint8_t hash[APIKEY_HASH_SIZE];
     struct apikey *next; /* in its hash bucket */
 };
@@ -42,11 +44,18 @@ void apikeys_free(struct apikeys *t); /* NULL is fine */
  * Blocking; start-up only. */
 int apikeys_ensure_admin(struct apikeys *t, const char *state_dir, struct error *err);
 
+/* What is asked of a new key. Strings may be NULL: "" as the name, "default", no limit of its own.
+ */
+struct apikey_params {
+    const char *name, *account;
+    const char *rate; /* "100/min,10/s" or "off" */
+    enum role role;
+};
+
 /* Makes a key; `text` gets what the owner must keep. `*ret_key` (may be NULL) is owned by the
- * table. `name` and `account` may be NULL ("" and "default"). Errors are ERROR_INVALID_ARGUMENT,
- * ERROR_QUOTA_EXCEEDED, ERROR_STORAGE_FAILED. */
-int apikey_create(struct apikeys *t, const char *name, const char *account, enum role role,
-                  char text[APIKEY_TEXT_SIZE], const struct apikey **ret_key, struct error *err);
+ * table. Errors are ERROR_INVALID_ARGUMENT, ERROR_QUOTA_EXCEEDED, ERROR_STORAGE_FAILED. */
+int apikey_create(struct apikeys *t, const struct apikey_params *p, char text[APIKEY_TEXT_SIZE],
+                  const struct apikey **ret_key, struct error *err);
 /* The key stops working at once. ERROR_KEY_NOT_FOUND; ERROR_CONFLICT for the last admin key. */
 int apikey_revoke(struct apikeys *t, const char *id, struct error *err);
 

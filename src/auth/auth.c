@@ -44,7 +44,8 @@ int auth_check(const struct auth *a, const char *value, size_t len, struct princ
     const struct apikey *k = apikey_verify(a->keys, p, credential);
     if (k == NULL)
         return auth_refuse(err, "The API key or token is not valid");
-    *ret = (struct principal){.role = k->role, .scopes = role_scopes(k->role)};
+    *ret = (struct principal){
+        .role = k->role, .scopes = role_scopes(k->role), .has_rate = k->has_rate, .rate = k->rate};
     memcpy(ret->account, k->account, sizeof(k->account));
     memcpy(ret->key_id, k->id, sizeof(k->id));
     return 0;

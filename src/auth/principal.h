@@ -4,6 +4,7 @@
 #define CORRAL_AUTH_PRINCIPAL_H
 
 #include "base/error.h"
+#include "core/ratelimit.h"
 
 #define PRINCIPAL_NAME_SIZE                                                                        \
     65                        /* an account or user name: 1 to 64 of A-Z a-z 0-9 . _ - and a NUL   \
@@ -35,6 +36,8 @@ struct principal {
     char key_id[PRINCIPAL_KEY_SIZE]; /* rate limits count by it */
     enum role role;
     unsigned int scopes; /* enum scope bits */
+    bool has_rate;       /* it does not share the server's rate limit */
+    struct rate_limits rate;
 };
 
 const char *role_name(enum role role);

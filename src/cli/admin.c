@@ -68,10 +68,11 @@ static int cli_delete(struct cli *cli, int argc, char **argv, const char *prefix
 
 int cli_key_create(struct cli *cli, int argc, char **argv)
 {
-    const char *name = NULL, *account = NULL, *role = NULL;
+    const char *name = NULL, *account = NULL, *role = NULL, *rate = NULL;
     const struct cli_opt opts[] = {{"name", CLI_TEXT, &name},
                                    {"account", CLI_TEXT, &account},
                                    {"role", CLI_TEXT, &role},
+                                   {"rate-limit", CLI_TEXT, &rate},
                                    {NULL, CLI_FLAG, NULL}};
     cleanup_json json *body = cJSON_CreateObject();
     cleanup_json json *answer = NULL;
@@ -79,6 +80,7 @@ int cli_key_create(struct cli *cli, int argc, char **argv)
     cli_add_text(body, "name", name);
     cli_add_text(body, "account", account);
     cli_add_text(body, "role", role);
+    cli_add_text(body, "rate_limit", rate);
     if (!cli_create(cli, PATH_KEYS, body, &answer, &rv))
         return rv;
     (void)puts(cli_text(answer, "key"));

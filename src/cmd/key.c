@@ -19,16 +19,19 @@ static int key_commit(struct store *store, struct error *err)
 
 static int key_create(struct apikeys *keys, struct store *store, char **args, struct error *err)
 {
-    const char *name = NULL, *account = NULL, *role_text = NULL; /* NULL: not given */
+    struct apikey_params p = {.role = ROLE_DEVELOPER};
+    const char *role_text = NULL; /* NULL: not given */
     const struct cmd_option options[] = {
-        {"--name", &name, NULL}, {"--account", &account, NULL}, {"--role", &role_text, NULL}};
-    enum role role = ROLE_DEVELOPER;
+        {"--name", &p.name, NULL},
+        {"--account", &p.account, NULL},
+        {"--role", &role_text, NULL},
+        {"--key-rate-limit", &p.rate, NULL}}; /* the server's own option took the shorter name */
     char text[APIKEY_TEXT_SIZE];
     int rv = cmd_parse(args, options, ARRAY_SIZE(options), NULL);
-    if (rv == 0 && role_text != NULL && role_parse(role_text, &role) < 0)
+    if (rv == 0 && role_text != NULL && role_parse(role_text, &p.role) < 0)
         rv = error_set(err, ERROR_INVALID_ARGUMENT, "The role must be viewer, developer or admin");
     if (rv == 0)
-        rv = apikey_create(keys, name, account, role, text, NULL, err);
+        rv = apikey_create(keys, &p, text, NULL, err);
     if (rv == 0)
         rv = key_commit(store, err);
     if (rv == 0)

@@ -299,7 +299,7 @@ static bool config_look(char **path, char *(*find)(void))
 /* Checks and defaults that depend on several options or on the machine. */
 static int config_finish(struct config *c, struct error *err)
 {
-    if (c->timeout_default > c->timeout_max)
+    if (c->timeout_default > config_timeout_max(c))
         return error_set(err, ERROR_INVALID_ARGUMENT,
                          "timeout-default (%ld s) is longer than timeout-max (%ld s)",
                          (long)c->timeout_default, (long)c->timeout_max);

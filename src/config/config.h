@@ -13,21 +13,17 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "core/ratelimit.h"
 
 #define ISOLATION_AUTO 0 /* the first driver that this machine can run */
 
 /* What sandboxes without a policy may connect to; OFF: no sandbox has a network. */
+enum config_unknown { CONFIG_UNKNOWN_IGNORE, CONFIG_UNKNOWN_REJECT };
 enum config_egress { CONFIG_EGRESS_PUBLIC, CONFIG_EGRESS_DENY, CONFIG_EGRESS_OFF };
 
 struct config_listen {
     char host[254]; /* name or address, without brackets */
     uint16_t port;
-};
-
-struct config_rate {
-    bool enabled;
-    uint32_t per_minute; /* 0: no such limit */
-    uint32_t per_second; /* burst; 0: no such limit */
 };
 
 struct config {
@@ -54,10 +50,13 @@ struct config {
     int64_t max_sandboxes;         /* live at once on this host */
     int64_t max_account;           /* of one account */
     int64_t max_memory;            /* bytes that live ones may add up to; 0: any */
+    int64_t max_cpus;              /* of one sandbox; 0: as many as the host has */
+    int64_t max_sandbox_memory;    /* bytes of one sandbox; 0: half of the host's */
+    int64_t max_sandbox_disk;      /* bytes of one sandbox */
     int64_t timeout_default;       /* s, of a sandbox */
-    int64_t timeout_max;           /* s */
+    int64_t timeout_max;           /* s; 0: any */
     int64_t retention;             /* s an ended sandbox stays listed */
-    struct config_rate rate_limit; /* per key */
+    struct rate_limits rate_limit; /* of a key that has none of its own */
     int64_t max_address;           /* connections of one address; 0: half of all */
     int64_t max_key;               /* requests of one key side by side; 0: half of all */
     int64_t max_body;              /* bytes of a JSON body */
@@ -65,6 +64,7 @@ struct config {
     int64_t max_output;            /* bytes kept per output stream of one run */
     int64_t map_size;              /* bytes, first size of the state's map */
     int log_level;                 /* enum log_level */
+    int unknown_fields;            /* enum config_unknown */
     bool metrics;                  /* serve GET /metrics */
     bool metrics_open;             /* without a key from other machines, too */
     bool banner;                   /* greet on standard output */
@@ -86,6 +86,14 @@ struct buf;
 int config_load(struct config **ret, int argc, char **argv, void (*commands)(struct buf *out),
                 struct error *err);
 void config_free(struct config *c); /* NULL is fine */
+
+#define CONFIG_LONGEST_TIMEOUT (365 * (int64_t)86400) /* s */
+
+/* The longest life time in seconds that a request may name. */
+static inline int64_t config_timeout_max(const struct config *c)
+{
+    return c->timeout_max != 0 ? c->timeout_max : CONFIG_LONGEST_TIMEOUT;
+}
 
 /* True when only this machine can reach the address. */
 bool config_is_loopback(const struct config_listen *l);

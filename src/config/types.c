@@ -12,8 +12,7 @@
 #include "base/num.h"
 #include "base/utf8.h"
 #include "config/config.h"
-
-#define CONFIG_MAX_RATE 1000000
+#include "core/ratelimit.h"
 
 static int config_bad(struct error *err, const char *text, const char *want)
 {
@@ -189,48 +188,11 @@ static int config_parse_listen(const struct config_option *o, void *field, const
     return 0;
 }
 
-/* One of "100/min" and "10/s". */
-static int config_parse_rate_part(struct config_rate *r, const char *part, size_t len)
-{
-    char digits[16];
-    int64_t n;
-    const char *slash = memchr(part, '/', len);
-    size_t count = slash != NULL ? (size_t)(slash - part) : 0;
-    if (count == 0 || count >= sizeof(digits))
-        return -EINVAL;
-    memcpy(digits, part, count);
-    digits[count] = '\0';
-    size_t unit = len - count - 1;
-    bool minute = (unit == 3 && memcmp(slash + 1, "min", 3) == 0) || (unit == 1 && slash[1] == 'm');
-    bool second = (unit == 3 && memcmp(slash + 1, "sec", 3) == 0) || (unit == 1 && slash[1] == 's');
-    uint32_t *to = minute ? &r->per_minute : &r->per_second;
-    if ((!minute && !second) || *to != 0 || num_parse(digits, 1, CONFIG_MAX_RATE, &n) < 0)
-        return -EINVAL;
-    *to = (uint32_t)n;
-    return 0;
-}
-
 static int config_parse_rate(const struct config_option *o, void *field, const char *text,
                              struct error *err)
 {
-    struct config_rate r = {.enabled = true};
-    if (strcasecmp(text, "off") == 0) {
-        *(struct config_rate *)field = (struct config_rate){.enabled = false};
-        return 0;
-    }
-    for (const char *p = text;;) {
-        p += strspn(p, " ");
-        size_t len = strcspn(p, ", ");
-        if (config_parse_rate_part(&r, p, len) < 0)
-            return config_bad(err, text, "a rate such as 100/min,10/s, or off");
-        p += len;
-        p += strspn(p, " ");
-        if (*p == '\0')
-            break;
-        if (*p++ != ',')
-            return config_bad(err, text, "a rate such as 100/min,10/s, or off");
-    }
-    *(struct config_rate *)field = r;
+    if (ratelimit_parse(text, field) < 0)
+        return config_bad(err, text, "a rate such as 100/min,10/s, or off");
     return 0;
 }
 

@@ -23,7 +23,7 @@ enum config_type {
     CONFIG_LISTEN,  /* struct config_listen: 127.0.0.1:8000, [::1]:8000 */
     CONFIG_ORIGINS, /* char *: https://a.example,http://b.example:8080, or *, or off */
     CONFIG_LIST,    /* char *: entries with commas between them; a further one adds to it */
-    CONFIG_RATE,    /* struct config_rate: 100/min,10/s, or off */
+    CONFIG_RATE,    /* struct rate_limits: 100/min,10/s, or off */
     CONFIG_TYPE_COUNT,
 };
 

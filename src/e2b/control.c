@@ -197,7 +197,8 @@ static void control_lengthen(struct api_call *call, const char *field, bool shor
         api_fail(call, &err);
         return;
     }
-    if (shorten || time_now_ms() + (int64_t)seconds * 1000 > call->sandbox->timeout_at_ms)
+    int64_t at_ms = call->sandbox->timeout_at_ms; /* 0: never */
+    if (shorten || (at_ms != 0 && time_now_ms() + (int64_t)seconds * 1000 > at_ms))
         sandbox_set_timeout(call->sandbox, seconds);
     api_when_committed(call, reply);
 }
@@ -307,7 +308,7 @@ static bool control_find(struct api_call *call, struct control_list *l)
         }
     }
     if (e2b_filter_running(http_form_query(call->req, "state")))
-        (void)sandbox_table_list(call->api->sandboxes, call->principal.account, 0, UINT32_MAX,
+        (void)sandbox_table_list(call->api->sandboxes, call->principal.account, 0, UINT32_MAX, NULL,
                                  control_collect, l);
     return true;
 }

@@ -119,6 +119,8 @@ const struct http_str *http_header(const struct http_request *req, const char *n
 const char *http_query(struct http_request *req, const char *name);
 /* The same of a query as forms write it: "+" is a space. */
 const char *http_form_query(struct http_request *req, const char *name);
+/* Walks through a query: takes the next parameter off `rest`, undecoded. False at its end. */
+bool http_query_next(struct http_str *rest, struct http_str *name, struct http_str *value);
 /* Percent-decodes into the arena; NULL for a broken escape or an encoded NUL. */
 const char *http_unescape(struct http_request *req, const char *data, size_t len);
 

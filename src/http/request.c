@@ -58,6 +58,23 @@ const char *http_unescape(struct http_request *req, const char *data, size_t len
     return out;
 }
 
+bool http_query_next(struct http_str *rest, struct http_str *name, struct http_str *value)
+{
+    if (rest->len == 0)
+        return false;
+    const char *stop = memchr(rest->data, '&', rest->len);
+    size_t len = stop != NULL ? (size_t)(stop - rest->data) : rest->len;
+    const char *equals = memchr(rest->data, '=', len);
+    size_t name_len = equals != NULL ? (size_t)(equals - rest->data) : len;
+    *name = (struct http_str){rest->data, name_len};
+    *value = equals != NULL ? (struct http_str){equals + 1, len - name_len - 1}
+                            : (struct http_str){rest->data + len, 0};
+    len += stop != NULL;
+    rest->data += len;
+    rest->len -= len;
+    return true;
+}
+
 /* What follows the name and "=" in the query; "" without "=". False: there is no such parameter. */
 static bool http_query_find(const struct http_request *req, const char *name, struct http_str *ret)
 {

@@ -6,19 +6,23 @@
 #ifndef CORRAL_SANDBOX_OWNER_H
 #define CORRAL_SANDBOX_OWNER_H
 
+#include <limits.h>
 #include <stdint.h>
+
+#define SANDBOX_NO_TIMEOUT UINT_MAX /* it lives until somebody ends it */
 
 /* What a client chooses. Strings are copied by the claim. */
 struct sandbox_params {
     const char *account;
     const char *provider, *region;
-    char *const *env;     /* NULL-terminated "NAME=value", or NULL */
-    const char *metadata; /* JSON object text */
-    unsigned int timeout_s;
+    char *const *env;            /* NULL-terminated "NAME=value", or NULL */
+    const char *metadata;        /* JSON object text */
+    unsigned int timeout_s;      /* or SANDBOX_NO_TIMEOUT */
     const char *idempotency_key; /* NULL: none */
     uint64_t request_hash;       /* of the request that the key stands for */
     const char *network;         /* its policy, JSON text; NULL: what the server has */
     const char *name;            /* of an environment; NULL: none. Recorded while it is created */
+    unsigned int vcpus, memory_mb, disk_mb; /* 0: what the template says */
 };
 
 /* The copy. */

@@ -334,13 +334,17 @@ const char *sandbox_boot_id(void)
 
 static void sandbox_place_timeout(struct sandbox *sb, int64_t now_ms, unsigned int seconds)
 {
-    sb->timeout_at_ms = now_ms + (int64_t)seconds * 1000;
-    sb->timeout_boot_ms = time_boot_ms() + (int64_t)seconds * 1000;
+    bool never = seconds == SANDBOX_NO_TIMEOUT;
+    sb->timeout_at_ms = never ? 0 : now_ms + (int64_t)seconds * 1000;
+    sb->timeout_boot_ms = never ? 0 : time_boot_ms() + (int64_t)seconds * 1000;
     memcpy(sb->boot_id, sandbox_boot_id(), sizeof(sb->boot_id));
 }
 
+/* Of a running sandbox; INT64_MAX when it has no time-out. */
 static int64_t sandbox_left_ms(const struct sandbox *sb)
 {
+    if (sb->timeout_at_ms == 0)
+        return INT64_MAX;
     return sb->timeout_boot_ms != 0 ? sb->timeout_boot_ms - time_boot_ms()
                                     : sb->timeout_at_ms - time_now_ms();
 }
@@ -364,7 +368,7 @@ static void sandbox_runs(struct sandbox *sb)
         sb->started_ms = time_now_ms();
         sandbox_place_timeout(sb, sb->started_ms, sb->owner.timeout_s);
         log_info("sandbox started", "sandbox=%s template=%s ms=%.1f", sb->id, sb->template_name,
-                 (double)(uv_hrtime() - sb->born_ns) / 1e6);
+                 (double)(uv_hrtime() - sb->claimed_ns) / 1e6);
         sb->events->changed(sb);
     }
     sandbox_on_expiry(&sb->expiry);
@@ -471,6 +475,7 @@ void sandbox_claim(struct sandbox *sb, struct sandbox_owner *owner, struct sandb
     sb->owner = *owner;
     *owner = (struct sandbox_owner){0};
     sb->claimed = true;
+    sb->claimed_ns = uv_hrtime();
     sb->created_ms = time_now_ms();
     if (w != NULL)
         list_add_tail(&sb->run_waits, &w->node);
@@ -497,6 +502,8 @@ static void sandbox_on_expiry(uv_timer_t *timer)
     int64_t left = sandbox_left_ms(sb);
     if (left <= 0)
         sandbox_end(sb, SANDBOX_STATUS_TIMED_OUT, NULL, NULL);
+    else if (left == INT64_MAX)
+        uv_timer_stop(timer);
     else
         uv_timer_start(timer, sandbox_on_expiry, (uint64_t)left, 0);
 }

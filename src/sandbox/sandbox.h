@@ -104,7 +104,7 @@ struct sandbox {
     char *reason;               /* of a failure, for the log and the operator; NULL */
     enum sandbox_status status;
     int64_t created_ms;                          /* wall clock; 0: not claimed */
-    int64_t started_ms, ended_ms, timeout_at_ms; /* wall clock; 0: not yet */
+    int64_t started_ms, ended_ms, timeout_at_ms; /* wall clock; 0: not yet, or never */
     /* The time-out on the clock of the host's start: the wall clock may be set while it lives. 0:
      * not known, the wall clock alone counts. */
     int64_t timeout_boot_ms;
@@ -145,6 +145,7 @@ struct sandbox {
     struct list run_waits, end_waits;   /* struct sandbox_wait */
     uint64_t cpu_asked_ns, cpu_used_ns; /* of the last answer about its use */
     uint64_t born_ns;                   /* uv_hrtime() when it was made */
+    uint64_t claimed_ns;                /* likewise when a client asked for it */
 
     /* For its owner, the pool or the table. */
     const struct sandbox_events *events;
@@ -187,7 +188,7 @@ const char *sandbox_boot_id(void);
 /* Whether its time-out has passed. */
 bool sandbox_is_expired(const struct sandbox *sb);
 
-/* Sets the expiry to `seconds` from now; only while it runs. */
+/* Sets the expiry to `seconds` from now, or to never (SANDBOX_NO_TIMEOUT); only while it runs. */
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds);
 
 /* Replaces its network policy, which is taken over, in the record and for its flows; only while it

@@ -99,10 +99,10 @@ const enum metric sandbox_table_gauges[SANDBOX_STATUS_COUNT] = {
 };
 
 /* Whether one more sandbox fits; the answer to the client if not. */
-static int table_admit(struct sandbox_table *t, const struct template *tpl, const char *account,
+static int table_admit(struct sandbox_table *t, unsigned int wanted_mb, const char *account,
                        struct error *err)
 {
-    uint64_t memory_mb = tpl->memory_mb;
+    uint64_t memory_mb = wanted_mb;
     unsigned int of_account = 0;
     if (t->stopping)
         return error_set(err, ERROR_UNAVAILABLE, "The server is stopping");
@@ -126,20 +126,39 @@ static int table_admit(struct sandbox_table *t, const struct template *tpl, cons
     return 0;
 }
 
+/* Whether a sandbox of the template is as large as it should be: those of the pool are. */
+static bool table_fits(const struct template *tpl, const struct sandbox_params *p)
+{
+    return (p->vcpus == 0 || p->vcpus == tpl->vcpus) &&
+           (p->memory_mb == 0 || p->memory_mb == tpl->memory_mb) &&
+           (p->disk_mb == 0 || p->disk_mb == tpl->disk_mb);
+}
+
+static void table_resize(struct sandbox *sb, const struct sandbox_params *p)
+{
+    sb->vcpus = p->vcpus != 0 ? p->vcpus : sb->vcpus;
+    sb->memory_mb = p->memory_mb != 0 ? p->memory_mb : sb->memory_mb;
+    sb->disk_mb = p->disk_mb != 0 ? p->disk_mb : sb->disk_mb;
+}
+
 struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct template *tpl,
                                      const struct sandbox_params *params, struct sandbox_wait *w,
                                      struct error *err)
 {
     struct sandbox_owner owner;
-    if (table_admit(t, tpl, params->account, err) < 0)
+    unsigned int memory_mb = params->memory_mb != 0 ? params->memory_mb : tpl->memory_mb;
+    if (table_admit(t, memory_mb, params->account, err) < 0)
         return NULL;
     if (sandbox_owner_init(&owner, params) < 0) {
         error_set(err, ERROR_INTERNAL, "Out of memory");
         return NULL;
     }
-    struct sandbox *sb = pool_take(t->pool, tpl, &sandbox_table_events, t);
+    struct sandbox *sb = table_fits(tpl, params) ? pool_take(t->pool, tpl, &sandbox_table_events, t)
+                                                 : NULL;
     if (sb == NULL) {
         sb = sandbox_new(tpl, &sandbox_table_events, t);
+        if (sb != NULL)
+            table_resize(sb, params);
         int rv = sb != NULL ? sandbox_start(sb, &t->host, tpl) : -ENOMEM;
         if (rv < 0) {
             error_set_errno(err, rv == -ENOSPC ? ERROR_NO_SPACE : ERROR_SANDBOX_FAILED, rv,
@@ -190,13 +209,14 @@ struct sandbox *sandbox_table_find_key(struct sandbox_table *t, const char *acco
 }
 
 unsigned int sandbox_table_list(struct sandbox_table *t, const char *account, unsigned int offset,
-                                unsigned int limit, void (*visit)(void *ctx, struct sandbox *sb),
-                                void *ctx)
+                                unsigned int limit,
+                                bool (*wanted)(void *ctx, const struct sandbox *sb),
+                                void (*visit)(void *ctx, struct sandbox *sb), void *ctx)
 {
     unsigned int total = 0;
     list_for_each (it, &t->by_age) {
         struct sandbox *sb = list_entry(it, struct sandbox, by_age);
-        if (strcmp(sb->owner.account, account) != 0)
+        if (strcmp(sb->owner.account, account) != 0 || (wanted != NULL && !wanted(ctx, sb)))
             continue;
         if (total >= offset && total - offset < limit)
             visit(ctx, sb);

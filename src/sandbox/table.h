@@ -51,11 +51,12 @@ struct sandbox *sandbox_table_find(struct sandbox_table *t, const char *id);
 struct sandbox *sandbox_table_find_key(struct sandbox_table *t, const char *account,
                                        const char *idempotency_key);
 
-/* Calls `visit` for those sandboxes of `account` that follow the first `offset`, newest first, at
- * most `limit`; returns how many the account has. */
+/* Calls `visit` for those sandboxes of `account` that are `wanted` (NULL: all) and follow the first
+ * `offset` of them, newest first, at most `limit`; returns how many are wanted. */
 unsigned int sandbox_table_list(struct sandbox_table *t, const char *account, unsigned int offset,
-                                unsigned int limit, void (*visit)(void *ctx, struct sandbox *sb),
-                                void *ctx);
+                                unsigned int limit,
+                                bool (*wanted)(void *ctx, const struct sandbox *sb),
+                                void (*visit)(void *ctx, struct sandbox *sb), void *ctx);
 
 /* Calls `is_it` for sandboxes of all accounts, newest first, until it says so; false: never. */
 bool sandbox_table_search(struct sandbox_table *t,

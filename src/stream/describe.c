@@ -16,6 +16,8 @@ void describe_exit(struct jsonw *w, const struct wire_exit *how)
     jsonw_key_int(w, "duration_ms", (int64_t)(how->duration_us / 1000));
     if (how->timed_out) { /* strict clients take the key only then */
         jsonw_key_bool(w, "timed_out", true);
+    } else if (how->cause == WIRE_CAUSE_MEMORY) {
+        jsonw_key_str(w, "error", WIRE_NO_MEMORY_TEXT);
     } else if (how->signal != 0) {
         char text[64];
         (void)snprintf(text, sizeof(text), "The command was ended by signal %u", how->signal);

@@ -67,9 +67,10 @@ static void ndjson_timeout(struct jsonw *w, const struct event *e)
 
 static void ndjson_death(struct jsonw *w, const struct event *e)
 {
-    (void)e;
+    char text[WIRE_DEATH_TEXT_MAX];
+    wire_reply_death(&e->done, text);
     jsonw_key_str(w, "name", "KernelDied");
-    jsonw_key_str(w, "value", "The kernel died; the next run starts a new one");
+    jsonw_key_str(w, "value", text);
     jsonw_key_str(w, "traceback", "");
 }
 

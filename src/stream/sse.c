@@ -73,8 +73,11 @@ static void sse_done(struct jsonw *w, const struct wire_code_done *done)
         jsonw_key_bool(w, "timed_out", true);
     if (done->status == WIRE_CODE_RESTARTED)
         jsonw_key_str(w, "message", "The kernel ignored the interrupt and was restarted");
-    if (done->status == WIRE_CODE_KERNEL_DIED)
-        jsonw_key_str(w, "message", "The kernel died; the next run starts a new one");
+    if (done->status == WIRE_CODE_KERNEL_DIED) {
+        char text[WIRE_DEATH_TEXT_MAX];
+        wire_reply_death(done, text);
+        jsonw_key_str(w, "message", text);
+    }
 }
 
 static void sse_failure(struct jsonw *w, const struct error *failure, bool of_code)

@@ -3,6 +3,8 @@
  * that has run out gives zeros and remembers that it has. */
 #include "wire/reply.h"
 
+#include <stdio.h>
+
 static struct cursor fields_of(const struct wire_frame *frame)
 {
     return cursor_on(frame->payload, frame->len);
@@ -259,7 +261,26 @@ bool wire_reply_code_done(const struct wire_frame *frame, struct wire_code_done 
     uint32_t status = cursor_u32(&c);
     ret->status = (enum wire_code_status)status;
     ret->execution_count = cursor_u32(&c);
+    ret->how = (struct wire_exit){0};
+    if (status == WIRE_CODE_KERNEL_DIED)
+        ret->how = get_exit(&c);
     return frame->type == WIRE_CODE_DONE && cursor_end(&c) && status <= WIRE_CODE_KERNEL_DIED;
+}
+
+void wire_reply_death(const struct wire_code_done *done, char ret[WIRE_DEATH_TEXT_MAX])
+{
+    static const char after[] = "its state is gone and the next run starts a new one";
+    const struct wire_exit *how = &done->how;
+    if (how->cause == WIRE_CAUSE_MEMORY)
+        (void)snprintf(ret, WIRE_DEATH_TEXT_MAX,
+                       "The kernel was killed (oom) because the sandbox's memory is full; %s",
+                       after);
+    else if (how->signal != 0)
+        (void)snprintf(ret, WIRE_DEATH_TEXT_MAX, "The kernel was ended by signal %u; %s",
+                       how->signal, after);
+    else
+        (void)snprintf(ret, WIRE_DEATH_TEXT_MAX, "The kernel ended with exit status %d; %s",
+                       how->code, after);
 }
 
 bool wire_reply_context(const struct wire_frame *frame, struct wire_context *ret)

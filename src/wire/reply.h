@@ -101,6 +101,7 @@ struct wire_code_error {
 struct wire_code_done {
     enum wire_code_status status;
     uint32_t execution_count;
+    struct wire_exit how; /* of the kernel's process, when it died */
 };
 
 struct wire_context {
@@ -152,6 +153,11 @@ bool wire_reply_code_data(const struct wire_frame *frame, struct wire_code_data 
 bool wire_reply_code_error(const struct wire_frame *frame, struct wire_code_error *ret);
 bool wire_reply_code_begun(const struct wire_frame *frame, uint32_t *execution_count);
 bool wire_reply_code_done(const struct wire_frame *frame, struct wire_code_done *ret);
+/* What clients are told of a kernel that died. */
+#define WIRE_DEATH_TEXT_MAX 160
+void wire_reply_death(const struct wire_code_done *done, char ret[WIRE_DEATH_TEXT_MAX]);
+/* What they are told of a command whose cause is WIRE_CAUSE_MEMORY. */
+#define WIRE_NO_MEMORY_TEXT "The command was killed (oom): the sandbox's memory is full"
 bool wire_reply_context(const struct wire_frame *frame, struct wire_context *ret);
 bool wire_reply_failure(const struct wire_frame *frame, struct wire_failure *ret);
 /* What clients are told of a WIRE_ERROR frame; ERROR_INTERNAL of a malformed one. */

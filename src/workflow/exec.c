@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "sandbox/oom.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
@@ -51,6 +52,7 @@ struct wf_exec {
     unsigned int timeout_ms;
     unsigned int wait_ms; /* 0: part of timeout_ms */
     uint64_t started_ns, run_ns;
+    struct sandbox_oom oom; /* before the run; not known of one that is attached to */
     size_t limit;
     struct wf_exec_result r;
     void (*done)(void *ctx, struct wf_exec_result *r); /* NULL once called or cancelled */
@@ -233,6 +235,7 @@ static void exec_run(struct wf_exec *x)
     wire_request_set_timeout(&request, left);
     x->request = (struct buf){0};
     x->run_ns = uv_hrtime();
+    sandbox_oom_mark(&x->oom, x->sb);
     exec_call(x, EXEC_RUNNING, &request, exec_deadline(x, left));
 }
 
@@ -332,8 +335,12 @@ static bool exec_code_done(struct wf_exec *x, const struct wire_frame *frame)
         exec_timed_out(x);
     if (done.status == WIRE_CODE_KERNEL_DIED) {
         buf_reset(&x->r.name);
+        char text[WIRE_DEATH_TEXT_MAX];
+        sandbox_oom_judge(&x->oom, x->sb, &done.how);
+        wire_reply_death(&done, text);
         (void)buf_append_str(&x->r.name, "KernelDied");
-        (void)buf_append_str(&x->r.value, "The kernel died during this run");
+        buf_reset(&x->r.value);
+        (void)buf_append_str(&x->r.value, text);
     }
     x->r.exit_code = done.status == WIRE_CODE_OK ? 0 : 1;
     x->r.duration_ms = (int64_t)((uv_hrtime() - x->run_ns) / 1000000);

@@ -51,7 +51,7 @@ class CodeTest(SandboxTest):
 class Reference(CodeTest):
     def test_numpy_example(self):
         body = self.run_code(NUMPY, language="python", timeout=patience(30))
-        self.assert_keys(body["results"], {"stdout", "result"}, optional={"stderr"})
+        self.assert_keys(body["results"], {"stdout", "result", "display"}, optional={"stderr"})
         self.assertEqual(len(body["results"]["stdout"]), 1)
         event = body["results"]["stdout"][0]
         self.assert_time(event.pop("timestamp"), near=time.time(), within=60)

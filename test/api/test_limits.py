@@ -196,8 +196,8 @@ class Lists(SandboxTest):
                 ("commands/run", "environment", {f"V{i}": "x" for i in range(20000)}),
                 ("commands/run", "args", ["x"] * 100000),
                 ("code/run", "environment", {f"V{i}": "x" for i in range(20000)})):
-            answer = self.api.post(f"/sandboxes/{self.box}/{route}",
-                                   {"command": "true", "code": "1", field: value})
+            run = {"code": "1"} if route == "code/run" else {"command": "true"}
+            answer = self.api.post(f"/sandboxes/{self.box}/{route}", {**run, field: value})
             message = self.assert_error(answer, 400, "invalid_argument")
             self.assertIn(field, message)
             self.assertIn("4095", message)

@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 break;
         }
     }
-    code_result_print(&result, &out, "e", true);
+    code_result_print(&result, &out, "e");
     json *parsed = json_parse(out.data, out.len, &err);
     /* The one thing that is JSON and that json_parse does not take. */
     if (parsed == NULL && strstr(buf_cstr(&out), "\\u0000") == NULL)

@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(memchr(err.message, '\0', sizeof(err.message)) != NULL);
     require(c->listen.host[0] != '\0' && c->domain[0] != '\0' && c->oci_runtime[0] != '\0');
     require(c->pool_size >= 0 && c->pool_size <= 1000);
-    require(c->max_body >= 65536 && c->timeout_max >= 1);
+    require(c->max_body >= 65536 && c->timeout_max >= 0);
     require(c->isolation >= ISOLATION_AUTO && c->isolation <= 2);
     (void)config_is_loopback(&c->listen);
     config_free(c);

@@ -118,12 +118,17 @@ class Endings(GuestTest):
     def test_a_kernel_that_dies(self):
         self.set_environment(["SURVIVES=yes"])
         outcome = self.run_code("import os; os._exit(3)")
-        self.assertEqual(outcome.status, wire.KERNEL_DIED)
+        self.assertEqual((outcome.status, outcome.death), (wire.KERNEL_DIED, (3, 0, 0)))
+        self.assertEqual(outcome.stderr, "")
+        outcome = self.run_code("import os; os.kill(os.getpid(), 9)")
+        self.assertEqual((outcome.status, outcome.death), (wire.KERNEL_DIED, (137, 9, 0)))
         self.assertEqual(self.value("import os; os.environ['SURVIVES']"), "'yes'")
 
     def test_exit_makes_room_for_a_new_kernel(self):
         for _ in range(5):
-            self.assertEqual(self.run_code("gone = 1\nexit()").status, wire.DONE_OK)
+            outcome = self.run_code("gone = 1\nexit()")
+            self.assertEqual(outcome.status, wire.DONE_OK)
+            self.assertIn("its state is gone", outcome.stderr)
             outcome = self.run_code("gone")
             self.assertEqual(outcome.status, wire.RAISED, outcome.frames)
             self.assertEqual(outcome.errors[0][0], "NameError")

@@ -58,7 +58,10 @@ def code_run(code, language="python", context="", timeout_ms=0, env=()):
 def decode(kind, payload):
     """The fields of a reply. Raises when they do not exactly fill the payload."""
     at, fields = 0, []
-    for field in REPLIES[kind]:
+    layouts = REPLIES[kind]
+    if kind == DONE and payload[:4] == u32(KERNEL_DIED):
+        layouts += "uuui"
+    for field in layouts:
         if field == "s":
             (size,) = struct.unpack_from("<I", payload, at)
             assert at + 4 + size <= len(payload)
@@ -131,7 +134,8 @@ class Outcome:
         self.displays = [json.loads(f[0]) for k, f in frames if k == DISPLAY]
         self.errors = [f for k, f in frames if k == CODE_ERROR]
         last_kind, last = frames[-1] if frames else (None, [])
-        self.status, self.count = last if last_kind == DONE else (None, None)
+        self.status, self.count = last[:2] if last_kind == DONE else (None, None)
+        self.death = tuple(last[2:5]) if last_kind == DONE else ()  # exit code, signal, cause
         self.refusal = last if last_kind == ERROR else None
 
     @property

@@ -8,8 +8,21 @@ const path = require("path");
 const { pathToFileURL } = require("url");
 const vm = require("vm");
 
+// Node.js says once that the loader below is experimental. That is our choice and not the user's.
+const OURS = "vm.USE_MAIN_CONTEXT_DEFAULT_LOADER";
+
+function keepOursQuiet() {
+    const { emitWarning } = process;
+    process.emitWarning = function (warning, ...rest) {
+        if (!String(warning).startsWith(OURS)) {
+            emitWarning.call(this, warning, ...rest);
+        }
+    };
+}
+
 // Modules are looked up from `folder`.
 function addGlobals(folder) {
+    keepOursQuiet();
     const filename = path.join(folder, "cell.js");
     const options = { filename };
     options.importModuleDynamically = vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER;

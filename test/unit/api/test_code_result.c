@@ -32,10 +32,10 @@ static void bundle(enum wire_type type, const char *text)
     add(&b, type, 0);
 }
 
-static void expect(bool displays, const char *want)
+static void expect(const char *want)
 {
     struct buf out = {0};
-    code_result_print(&result, &out, "e", displays);
+    code_result_print(&result, &out, "e");
     T_STR(buf_cstr(&out), want);
     buf_done(&out);
     code_result_done(&result);
@@ -47,7 +47,7 @@ static void expect(bool displays, const char *want)
 static void nothing_at_all(void)
 {
     code_result_init(&result, 1000);
-    expect(false, EMPTY "null},\"error\":null,\"logs\":{\"stdout\":[],\"stderr\":[]}}");
+    expect(EMPTY "null,\"display\":[]},\"error\":null,\"logs\":{\"stdout\":[],\"stderr\":[]}}");
 }
 
 static void lines_over_several_frames(void)
@@ -57,11 +57,11 @@ static void lines_over_several_frames(void)
     stream(1, "b\n\nc\r\n");
     stream(2, "e\"\n");
     stream(1, "last");
-    expect(false,
-           "{\"execution_id\":\"e\",\"results\":{\"stdout\":["
+    expect("{\"execution_id\":\"e\",\"results\":{\"stdout\":["
            "{\"type\":\"stdout\",\"line\":\"ab\"," AT ",{\"type\":\"stdout\",\"line\":\"\"," AT
            ",{\"type\":\"stdout\",\"line\":\"c\"," AT ",{\"type\":\"stdout\",\"line\":\"last\"," AT
-           "],\"stderr\":[{\"type\":\"stderr\",\"line\":\"e\\\"\"," AT "],\"result\":null},"
+           "],\"stderr\":[{\"type\":\"stderr\",\"line\":\"e\\\"\"," AT
+           "],\"result\":null,\"display\":[]},"
            "\"error\":null,\"logs\":{\"stdout\":[\"ab\",\"\",\"c\",\"last\"],"
            "\"stderr\":[\"e\\\"\"]}}");
 }
@@ -72,7 +72,7 @@ static void a_result_stands_before_what_is_displayed(void)
     bundle(WIRE_CODE_DISPLAY, "{\"image/png\":\"AA\",\"text/plain\":\"figure\"}");
     bundle(WIRE_CODE_RESULT, "{\"text/plain\":\"1\"}");
     bundle(WIRE_CODE_DISPLAY, "{\"text/html\":\"<p>\"}");
-    expect(true, EMPTY
+    expect(EMPTY
            "{\"type\":\"execution_result\",\"data\":{\"text/plain\":\"1\",\"image/png\":\"AA\","
            "\"text/html\":\"<p>\"},\"execution_count\":3},\"display\":["
            "{\"image/png\":\"AA\",\"text/plain\":\"figure\"},{\"text/html\":\"<p>\"}]},"
@@ -85,8 +85,9 @@ static void a_hostile_bundle_is_an_empty_one(void)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         code_result_init(&result, 1000);
         bundle(WIRE_CODE_RESULT, texts[i]);
-        expect(false, EMPTY "{\"type\":\"execution_result\",\"data\":{},\"execution_count\":3}},"
-                            "\"error\":null,\"logs\":{\"stdout\":[],\"stderr\":[]}}");
+        expect(EMPTY
+               "{\"type\":\"execution_result\",\"data\":{},\"execution_count\":3},\"display\":[]},"
+               "\"error\":null,\"logs\":{\"stdout\":[],\"stderr\":[]}}");
     }
 }
 
@@ -98,8 +99,8 @@ static void errors(void)
     wire_put_str(&b, "v\xff");
     wire_put_str(&b, "t\nt");
     add(&b, WIRE_CODE_ERROR, 0);
-    expect(false, EMPTY "null},\"error\":{\"name\":\"E\",\"value\":\"v\xef\xbf\xbd\","
-                        "\"traceback\":\"t\\nt\"},\"logs\":{\"stdout\":[],\"stderr\":[]}}");
+    expect(EMPTY "null,\"display\":[]},\"error\":{\"name\":\"E\",\"value\":\"v\xef\xbf\xbd\","
+                 "\"traceback\":\"t\\nt\"},\"logs\":{\"stdout\":[],\"stderr\":[]}}");
 }
 
 static void output_is_bounded(void)
@@ -110,7 +111,7 @@ static void output_is_bounded(void)
         stream(1, "0123456789\n");
     for (int i = 0; i < 1000; i++)
         stream(2, "no line end");
-    code_result_print(&result, &out, "e", false);
+    code_result_print(&result, &out, "e");
     T_TRUE(out.len < 8000); /* the text twice, and RESULT_JSON */
     T_TRUE(strstr(buf_cstr(&out), "[output truncated: ") != NULL);
     buf_done(&out);

@@ -51,7 +51,9 @@ static void creates_and_verifies(void)
     strcpy(dir, "/tmp/corral-test-XXXXXX");
     T_TRUE(mkdtemp(dir) != NULL);
     open_keys();
-    T_EQ(apikey_create(keys, "laptop", "team-a", ROLE_DEVELOPER, text, &k, &err), 0);
+    T_EQ(apikey_create(keys, &(struct apikey_params){"laptop", "team-a", NULL, ROLE_DEVELOPER},
+                       text, &k, &err),
+         0);
     T_EQ(strlen(text), APIKEY_TEXT_SIZE - 1);
     T_EQ(strncmp(text, "e2b_", 4), 0);
     T_EQ(strspn(text + 4, "0123456789abcdef"), 40);
@@ -82,7 +84,9 @@ static void the_secret_is_not_stored(void)
     char path[128];
     cleanup_buf struct buf b = {0};
     open_keys();
-    T_EQ(apikey_create(keys, NULL, NULL, ROLE_VIEWER, text, NULL, &err), 0);
+    T_EQ(apikey_create(keys, &(struct apikey_params){NULL, NULL, NULL, ROLE_VIEWER}, text, NULL,
+                       &err),
+         0);
     T_EQ(store_commit(store), 0);
     (void)snprintf(path, sizeof(path), "%s/db/data.mdb", dir);
     T_EQ(file_read(path, 1 << 24, &b), 0);
@@ -97,7 +101,9 @@ static void revokes(void)
     char id[APIKEY_ID_LEN + 1];
     const struct apikey *k = NULL;
     open_keys();
-    T_EQ(apikey_create(keys, NULL, NULL, ROLE_VIEWER, text, &k, &err), 0);
+    T_EQ(
+        apikey_create(keys, &(struct apikey_params){NULL, NULL, NULL, ROLE_VIEWER}, text, &k, &err),
+        0);
     memcpy(id, k->id, sizeof(id));
     T_EQ(apikey_revoke(keys, id, &err), 0);
     T_TRUE(apikey_verify(keys, text, strlen(text)) == NULL);
@@ -118,15 +124,31 @@ static void refuses_bad_names(void)
     char text[APIKEY_TEXT_SIZE];
     memset(longest, 'n', APIKEY_NAME_SIZE);
     open_keys();
-    T_EQ(apikey_create(keys, longest, NULL, ROLE_VIEWER, text, NULL, &err), -EINVAL);
+    T_EQ(apikey_create(keys, &(struct apikey_params){longest, NULL, NULL, ROLE_VIEWER}, text, NULL,
+                       &err),
+         -EINVAL);
     T_EQ(err.code, ERROR_INVALID_ARGUMENT);
-    T_EQ(apikey_create(keys, longest + 1, NULL, ROLE_VIEWER, text, NULL, &err), 0);
-    T_EQ(apikey_create(keys, "a\nb", NULL, ROLE_VIEWER, text, NULL, &err), -EINVAL);
-    T_EQ(apikey_create(keys, "\xff", NULL, ROLE_VIEWER, text, NULL, &err), -EINVAL);
-    T_EQ(apikey_create(keys, "ü", NULL, ROLE_VIEWER, text, NULL, &err), 0);
-    T_EQ(apikey_create(keys, NULL, "", ROLE_VIEWER, text, NULL, &err), -EINVAL);
-    T_EQ(apikey_create(keys, NULL, "a/b", ROLE_VIEWER, text, NULL, &err), -EINVAL);
-    T_EQ(apikey_create(keys, NULL, longest, ROLE_VIEWER, text, NULL, &err), -EINVAL);
+    T_EQ(apikey_create(keys, &(struct apikey_params){longest + 1, NULL, NULL, ROLE_VIEWER}, text,
+                       NULL, &err),
+         0);
+    T_EQ(apikey_create(keys, &(struct apikey_params){"a\nb", NULL, NULL, ROLE_VIEWER}, text, NULL,
+                       &err),
+         -EINVAL);
+    T_EQ(apikey_create(keys, &(struct apikey_params){"\xff", NULL, NULL, ROLE_VIEWER}, text, NULL,
+                       &err),
+         -EINVAL);
+    T_EQ(apikey_create(keys, &(struct apikey_params){"ü", NULL, NULL, ROLE_VIEWER}, text, NULL,
+                       &err),
+         0);
+    T_EQ(
+        apikey_create(keys, &(struct apikey_params){NULL, "", NULL, ROLE_VIEWER}, text, NULL, &err),
+        -EINVAL);
+    T_EQ(apikey_create(keys, &(struct apikey_params){NULL, "a/b", NULL, ROLE_VIEWER}, text, NULL,
+                       &err),
+         -EINVAL);
+    T_EQ(apikey_create(keys, &(struct apikey_params){NULL, longest, NULL, ROLE_VIEWER}, text, NULL,
+                       &err),
+         -EINVAL);
     close_keys();
 }
 
@@ -137,7 +159,9 @@ static void many_keys(void)
     size_t n = 0;
     open_keys();
     for (size_t i = 0; i < N; i++)
-        T_EQ(apikey_create(keys, NULL, NULL, ROLE_VIEWER, texts[i], NULL, &err), 0);
+        T_EQ(apikey_create(keys, &(struct apikey_params){NULL, NULL, NULL, ROLE_VIEWER}, texts[i],
+                           NULL, &err),
+             0);
     T_EQ(store_commit(store), 0);
     close_keys();
     open_keys();
@@ -189,7 +213,9 @@ static void first_start_makes_an_admin(void)
     T_EQ(apikeys_ensure_admin(keys, dir, &err), 0);
     T_EQ(access(path, F_OK), -1);
     /* With a second admin the first may go. */
-    T_EQ(apikey_create(keys, NULL, NULL, ROLE_ADMIN, again, NULL, &err), 0);
+    T_EQ(apikey_create(keys, &(struct apikey_params){NULL, NULL, NULL, ROLE_ADMIN}, again, NULL,
+                       &err),
+         0);
     k = apikey_verify(keys, text, strlen(text));
     T_EQ(apikey_revoke(keys, k->id, &err), 0);
     close_keys();
@@ -212,7 +238,9 @@ static void reads_the_header(void)
     struct principal p;
     const struct apikey *k = NULL;
     open_keys();
-    T_EQ(apikey_create(keys, NULL, "acc", ROLE_DEVELOPER, text, &k, &err), 0);
+    T_EQ(apikey_create(keys, &(struct apikey_params){NULL, "acc", NULL, ROLE_DEVELOPER}, text, &k,
+                       &err),
+         0);
     for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
         (void)snprintf(value, sizeof(value), good[i], text);
         T_EQ(check(value, &p), 0);

@@ -141,7 +141,15 @@ static void bad_flags(void)
     fails("--rate-limit 1/min,", "rate");
     fails("--rate-limit 1/h", "rate");
     fails("--timeout-default 2h", "longer than timeout-max");
+    fails("--unknown-fields maybe", "ignore");
     fails("--domain=", "printable");
+}
+
+static void no_longest_timeout(void)
+{
+    T_EQ(load("--timeout-max 0 --timeout-default 30d"), CONFIG_RUN);
+    T_EQ(config->timeout_max, 0);
+    T_EQ(config_timeout_max(config), CONFIG_LONGEST_TIMEOUT);
 }
 
 static void rates(void)
@@ -345,7 +353,8 @@ static void origins(void)
     fails("--tls-key /a", "go together");
 }
 
-T_MAIN(T_CASE(defaults), T_CASE(flags), T_CASE(sub_commands), T_CASE(bad_flags), T_CASE(rates),
-       T_CASE(environment), T_CASE(precedence), T_CASE(file_lines), T_CASE(bad_files),
-       T_CASE(loopback), T_CASE(origins), T_CASE(commands_are_documented),
-       T_CASE(wrong_arguments_show_the_usage), T_CASE(everything_is_documented))
+T_MAIN(T_CASE(defaults), T_CASE(flags), T_CASE(sub_commands), T_CASE(bad_flags),
+       T_CASE(no_longest_timeout), T_CASE(rates), T_CASE(environment), T_CASE(precedence),
+       T_CASE(file_lines), T_CASE(bad_files), T_CASE(loopback), T_CASE(origins),
+       T_CASE(commands_are_documented), T_CASE(wrong_arguments_show_the_usage),
+       T_CASE(everything_is_documented))

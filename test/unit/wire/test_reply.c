@@ -439,6 +439,9 @@ static bool decode_done(void)
     if (ok) {
         T_EQ(d.status, WIRE_CODE_KERNEL_DIED);
         T_EQ(d.execution_count, 5);
+        T_EQ(d.how.code, -3);
+        T_EQ(d.how.signal, 9);
+        T_EQ(d.how.cause, WIRE_CAUSE_MEMORY);
     }
     return ok;
 }
@@ -473,6 +476,7 @@ static void the_end_of_code(void)
 {
     (void)buf_u32(&payload, WIRE_CODE_KERNEL_DIED);
     (void)buf_u32(&payload, 5);
+    put_exit(WIRE_CAUSE_MEMORY);
     check(WIRE_CODE_DONE, WIRE_CODE_DONE, decode_done);
     (void)buf_u32(&payload, WIRE_CODE_KERNEL_DIED + 1);
     (void)buf_u32(&payload, 5);
