@@ -158,7 +158,8 @@ void api_list_end(struct api_call *call, struct api_list *list, unsigned int tot
 void api_list_sandboxes(struct api_call *call, const char *field,
                         void (*write)(struct jsonw *w, const struct sandbox *sb));
 
-/* The route of a request whose Host is a port URL's; NULL for all others. */
+/* The route of a request whose Host or path is a port URL's, or that comes from a page there; NULL
+ * for all others. */
 const struct api_route *api_port_route(struct api_call *call);
 /* The route to a port of a sandbox. NULL: out of memory. */
 const struct api_route *api_port_route_to(struct api_call *call, const char *id, uint16_t port);

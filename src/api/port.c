@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * port.c - port URLs: which host name leads to a port of a sandbox, and the requests that
+ * port.c - port URLs: which host name or path leads to a port of a sandbox, and the requests that
  * arrive under it.
  *
  * The happy path is: the head arrives (proxy_start) and a PORT operation is opened; with its OK the
@@ -9,6 +9,11 @@
  * client sends after an upgrade. Possible failure modes are: no such sandbox (404), an ended one
  * (410), nothing listens (502), each with our error body; the sandbox closes or dies in the middle
  * (the client's connection is closed); either side reads slowly (the other is paused).
+ *
+ * Under a path the sandbox's server sees what follows the prefix. A browser's page there gets a
+ * cookie, which is put into the head of the answer as it passes: a path that is none of ours then
+ * leads to the same port, so that pages with absolute paths work. What a program asks for, which
+ * has a credential, never goes that way.
  *
  * Every request but an upgrade is sent with "Connection: close" on a connection of its own. Without
  * a pool of idle connections, the first request after a pause cannot hit a stale one, and the end
@@ -20,28 +25,35 @@
 
 #include "api/api.h"
 #include "api/port_host.h"
+#include "api/port_path.h"
+#include "api/router.h"
 #include "base/num.h"
 #include "wire/call.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
-#define PORT_OPEN_MS 15000 /* the agent's own limit comes first */
+#define PORT_OPEN_MS    15000 /* the agent's own limit comes first */
+#define PORT_FIRST_LINE 4096  /* bytes of an answer in which its first line must end */
 
 /* Where a request under a port URL goes; `call->state` until proxy_start. */
 struct port_target {
     char id[ID_SIZE];
     uint16_t port;
+    bool by_path;       /* on the API's own origin, which pages of all sandboxes share */
+    const char *prefix; /* of the path, which the sandbox's server does not see; NULL: none */
 };
 
 struct proxy {
     struct api_call *call; /* NULL once the client is gone or answered */
     struct agent_call agent;
     struct buf to_sandbox; /* head and what of the body came before the connection */
-    bool agent_open;       /* `agent` has not closed */
-    bool connected;        /* bytes may be sent to the sandbox */
-    bool body_over;        /* of the request */
-    bool chunked;          /* the body is sent on in chunks */
-    bool raw;              /* the client's connection has left HTTP */
+    char *cookie;          /* owned; the line to put into the answer's head, NULL: none, or done */
+    struct buf first; /* the answer's first line until it is complete, while there is a cookie */
+    bool agent_open;  /* `agent` has not closed */
+    bool connected;   /* bytes may be sent to the sandbox */
+    bool body_over;   /* of the request */
+    bool chunked;     /* the body is sent on in chunks */
+    bool raw;         /* the client's connection has left HTTP */
 };
 
 static void proxy_on_agent_frame(struct agent_call *agent, const struct wire_frame *frame);
@@ -92,6 +104,8 @@ static void proxy_maybe_free(struct proxy *p)
     if (p->call != NULL || p->agent_open)
         return;
     buf_done(&p->to_sandbox);
+    buf_done(&p->first);
+    free(p->cookie);
     free(p);
 }
 
@@ -117,6 +131,8 @@ static void proxy_fail(struct proxy *p, const struct error *err)
 {
     struct api_call *call = p->call;
     bool raw = p->raw;
+    if (call != NULL && raw && p->first.len > 0)
+        http_raw_write(call->req, p->first.data, p->first.len);
     proxy_detach(p);
     if (call == NULL)
         return;
@@ -134,7 +150,7 @@ static bool header_is_ours(const char *name, bool upgrade)
         "keep-alive",        "proxy-connection",         "te",     "trailer",
         "transfer-encoding", "content-length",           "expect", "x-forwarded-for",
         "x-forwarded-host",  "x-forwarded-proto",        "host",   "e2b-sandbox-id",
-        "e2b-sandbox-port",  "e2b-traffic-access-token",
+        "e2b-sandbox-port",  "e2b-traffic-access-token", "cookie", "x-forwarded-prefix",
     };
     for (size_t i = 0; i < ARRAY_SIZE(always); i++) {
         if (strcasecmp(name, always[i]) == 0)
@@ -166,16 +182,33 @@ static const char *request_host(struct http_request *req)
     return arena_strndup(&req->arena, scheme + 3, strcspn(scheme + 3, "/?"));
 }
 
-static void write_target(struct buf *out, const struct http_request *req)
+static void write_target(struct buf *out, const struct http_request *req, const char *prefix)
 {
-    if (req->target.data[0] == '/' || req->path.data[0] != '/')
+    if (prefix != NULL)
+        (void)buf_printf(out, "%s%s%s", req->path.data + strlen(prefix),
+                         req->query.len > 0 ? "?" : "", req->query.data);
+    else if (req->target.data[0] == '/' || req->path.data[0] != '/')
         (void)buf_append_str(out, req->target.data);
     else
         (void)buf_printf(out, "%s%s%s", req->path.data, req->query.len > 0 ? "?" : "",
                          req->query.data);
 }
 
-static void write_head(struct proxy *p)
+/* All cookies but ours. */
+static void write_cookies(struct buf *out, const struct http_request *req)
+{
+    cleanup_buf struct buf kept = {0};
+    for (unsigned int i = 0; i < req->n_headers; i++) {
+        if (strcasecmp(req->headers[i].name.data, "cookie") == 0) {
+            (void)buf_append_str(&kept, kept.len > 0 ? "; " : "");
+            port_path_strip(&kept, req->headers[i].value.data);
+        }
+    }
+    if (kept.len > 0 && buf_cstr(&kept) != NULL)
+        (void)buf_printf(out, "Cookie: %s\r\n", (const char *)kept.data);
+}
+
+static void write_head(struct proxy *p, const struct port_target *target)
 {
     struct http_request *req = p->call->req;
     struct buf *out = &p->to_sandbox;
@@ -183,13 +216,16 @@ static void write_head(struct proxy *p)
     const struct http_str *forwarded = http_header(req, "X-Forwarded-For");
     bool upgrade = http_header(req, "Upgrade") != NULL;
     (void)buf_printf(out, "%s ", http_method_str(req->method));
-    write_target(out, req);
+    write_target(out, req, target->prefix);
     (void)buf_printf(out, " HTTP/1.1\r\nHost: %s\r\n", host != NULL ? host : "");
     for (unsigned int i = 0; i < req->n_headers; i++) {
         const struct http_header *h = &req->headers[i];
         if (!header_is_ours(h->name.data, upgrade) && !header_is_credential(p->call->api, h))
             (void)buf_printf(out, "%s: %s\r\n", h->name.data, h->value.data);
     }
+    write_cookies(out, req);
+    if (target->prefix != NULL)
+        (void)buf_printf(out, "X-Forwarded-Prefix: %s\r\n", target->prefix);
     if (!upgrade)
         (void)buf_append_str(out, "Connection: close\r\n");
     if (p->chunked)
@@ -209,11 +245,46 @@ static int proxy_open(struct proxy *p, struct sandbox *sb, uint16_t port)
     return agent_call_start(&p->agent, &sb->target, &proxy_agent, &request, PORT_OPEN_MS);
 }
 
+/* A page that a browser shows gets the cookie; what programs ask for does not. */
+static char *proxy_cookie(const struct http_request *req, const struct port_target *target)
+{
+    const struct http_str *accept = http_header(req, "Accept");
+    char *line = NULL;
+    if (target->prefix == NULL || req->method != METHOD_GET || accept == NULL ||
+        strstr(accept->data, "text/html") == NULL)
+        return NULL;
+    return asprintf(&line,
+                    "Set-Cookie: " PORT_PATH_COOKIE "=%s-%u; Path=/; HttpOnly; SameSite=Lax%s\r\n",
+                    target->id, target->port, req->secure ? "; Secure" : "") < 0
+               ? NULL
+               : line;
+}
+
+/* Relative links of a page need the slash. True when that is the answer. */
+static bool proxy_redirect(struct api_call *call, const struct port_target *target)
+{
+    struct http_request *req = call->req;
+    if (target->prefix == NULL || req->path.len > strlen(target->prefix))
+        return false;
+    const char *to = arena_printf(&req->arena, "%s/%s%s", target->prefix,
+                                  req->query.len > 0 ? "?" : "", req->query.data);
+    (void)http_add_header(req, "Location", to != NULL ? to : "/");
+    http_reply(req, 308, "text/plain", "", 0);
+    return true;
+}
+
 static void proxy_start(struct api_call *call)
 {
     const struct port_target *target = call->state;
     struct sandbox *sb = sandbox_table_find(call->api->sandboxes, target->id);
     call->state = NULL;
+    /* It would answer for the whole origin, also in the name of other sandboxes. */
+    if (target->by_path && http_header(call->req, "Service-Worker") != NULL) {
+        api_fail_code(call, ERROR_FORBIDDEN, "A service worker needs the URL with a host name");
+        return;
+    }
+    if (proxy_redirect(call, target))
+        return;
     if (sb == NULL) {
         api_fail_code(call, ERROR_SANDBOX_NOT_FOUND, "Sandbox not found");
         return;
@@ -234,7 +305,8 @@ static void proxy_start(struct api_call *call)
     call->state = p;
     call->cancel = proxy_cancel;
     call->req->writable = proxy_on_client_writable;
-    write_head(p);
+    p->cookie = proxy_cookie(call->req, target);
+    write_head(p, target);
 }
 
 /* Pauses the client while the sandbox does not keep up, or is not connected yet. */
@@ -319,12 +391,38 @@ static void proxy_on_agent_frame(struct agent_call *agent, const struct wire_fra
     }
 }
 
+/* Puts the cookie behind the first line of an answer. Anything but the head of a final answer stays
+ * as it is. */
+static void proxy_put_cookie(struct proxy *p, const uint8_t *data, size_t len)
+{
+    struct http_request *req = p->call->req;
+    cleanup_free char *cookie = TAKE_PTR(p->cookie);
+    (void)buf_append(&p->first, data, len);
+    const uint8_t *end = p->first.len > 0 ? memchr(p->first.data, '\n', p->first.len) : NULL;
+    if (end == NULL && p->first.len < PORT_FIRST_LINE && !p->first.failed) {
+        p->cookie = TAKE_PTR(cookie);
+        return;
+    }
+    size_t line = end != NULL ? (size_t)(end - p->first.data) + 1 : 0;
+    bool final = line > 12 && memcmp(p->first.data, "HTTP/1.", 7) == 0 && p->first.data[9] != '1';
+    if (final) {
+        http_raw_write(req, p->first.data, line);
+        http_raw_write(req, cookie, strlen(cookie));
+        buf_consume(&p->first, line);
+    }
+    http_raw_write(req, p->first.data, p->first.len);
+    buf_done(&p->first);
+}
+
 static void proxy_on_agent_raw(struct agent_call *agent, const uint8_t *data, size_t len)
 {
     struct proxy *p = container_of(agent, struct proxy, agent);
     if (p->call == NULL)
         return;
-    http_raw_write(p->call->req, data, len);
+    if (p->cookie != NULL)
+        proxy_put_cookie(p, data, len);
+    else
+        http_raw_write(p->call->req, data, len);
     if (!http_reply_writable(p->call->req))
         agent_call_pause(agent);
 }
@@ -391,10 +489,47 @@ const struct api_route *api_port_route_to(struct api_call *call, const char *id,
     struct port_target *target = arena_alloc(&call->req->arena, sizeof(*target));
     if (target == NULL)
         return NULL;
+    *target = (struct port_target){.port = port};
     memcpy(target->id, id, ID_SIZE);
-    target->port = port;
     call->state = target;
     return &proxy_route;
+}
+
+static const struct api_route *port_route_by_path(struct api_call *call, const struct port_path *to)
+{
+    struct http_request *req = call->req;
+    const struct api_route *route = api_port_route_to(call, to->id, to->port);
+    struct port_target *target = call->state;
+    if (route == NULL)
+        return NULL;
+    target->by_path = true;
+    if (to->prefix > 0)
+        target->prefix = arena_strndup(&req->arena, req->path.data, to->prefix);
+    return route;
+}
+
+/* An absolute path that a page under a path has asked for: none of the API's, or, when the page
+ * says so itself, one that is open to everybody. */
+static const struct api_route *port_route_of_page(struct api_call *call)
+{
+    struct http_request *req = call->req;
+    const struct http_str *referer = http_header(req, "Referer");
+    const struct http_str *cookies = http_header(req, "Cookie");
+    const char *host = request_host(req);
+    struct router_match match;
+    struct port_path to;
+    if (http_header(req, "Authorization") != NULL || http_header(req, "X-API-Key") != NULL)
+        return NULL;
+    bool named = referer != NULL && host != NULL && port_path_of_referer(referer->data, host, &to);
+    if (!named && (cookies == NULL || !port_path_of_cookies(cookies->data, &to)))
+        return NULL;
+    enum router_result found = router_match(api_routes, api_route_count, req->method, req->path,
+                                            &match);
+    bool open = found == ROUTER_FOUND && (match.route->flags & API_PUBLIC) != 0;
+    if (found != ROUTER_NO_PATH && !(named && open))
+        return NULL;
+    to.prefix = 0;
+    return port_route_by_path(call, &to);
 }
 
 const struct api_route *api_port_route(struct api_call *call)
@@ -402,7 +537,10 @@ const struct api_route *api_port_route(struct api_call *call)
     const char *host = request_host(call->req);
     char id[ID_SIZE];
     uint16_t port;
-    if (host == NULL || !port_host_parse(host, call->api->config->domain, id, &port))
-        return NULL;
-    return api_port_route_to(call, id, port);
+    struct port_path path;
+    if (host != NULL && port_host_parse(host, call->api->config->domain, id, &port))
+        return api_port_route_to(call, id, port);
+    if (port_path_parse(call->req->path.data, call->req->path.len, &path))
+        return port_route_by_path(call, &path);
+    return port_route_of_page(call);
 }

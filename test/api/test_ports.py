@@ -205,6 +205,89 @@ class Ports(SandboxTest):
         response = self.connect("GET", "/index.html", host=host)
         self.assertEqual((response.status, response.data), (200, b"<h1>Hi</h1>\n"))
 
+    def path(self, rest, box=None, port=8080, prefix="/v1/agents"):
+        return f"{prefix}/sandboxes/{box or self.box}/ports/{port}{rest}"
+
+    def test_both_orders_of_a_label(self):
+        for label in (f"{self.box}-8080", f"8080-{self.box}"):
+            got = self.tell("GET", "/a", host=f"{label}.localhost:{self.server.port}")
+            self.assertEqual(got["uri"], "/a")
+
+    def test_by_path(self):
+        host = f"localhost:{self.server.port}"
+        for prefix in ("/v1/agents", ""):
+            got = self.tell("GET", self.path("/a%20b?x=1&y=%2F", prefix=prefix), host=host,
+                            headers={"Cookie": "a=b"})
+            self.assertEqual((got["method"], got["uri"]), ("GET", "/a%20b?x=1&y=%2F"))
+            headers = got["headers"]
+            self.assertEqual(headers["X-Forwarded-Prefix"], self.path("", prefix=prefix))
+            self.assertEqual((headers["Host"], headers["Cookie"]), (host, "a=b"))
+        got = self.tell("POST", self.path("/"), b"abc", host=host)
+        self.assertEqual((got["method"], got["size"], got["uri"]), ("POST", 3, "/"))
+        answer = self.connect("GET", self.path("?q=1"), host=host)
+        self.assertEqual((answer.status, answer.headers["Location"]), (308, self.path("/?q=1")))
+        for rest in ("x/", "0/", "65536/"):
+            answer = self.connect("GET", self.path("/", port=rest), host=host)
+            self.assertEqual(answer.status, 404)
+
+    def test_by_path_without_credentials_of_ours(self):
+        host = f"localhost:{self.server.port}"
+        sent = {"Authorization": f"Bearer {self.server.key}", "X-Theirs": "kept"}
+        headers = self.tell("GET", self.path("/"), host=host, headers=sent)["headers"]
+        self.assertNotIn("Authorization", headers)
+        self.assertEqual(headers["X-Theirs"], "kept")
+        sent = {"Authorization": "Bearer of-the-app", "Cookie": f"corral_port={self.box}-8080; b=c"}
+        headers = self.tell("GET", self.path("/"), host=host, headers=sent)["headers"]
+        self.assertEqual((headers["Authorization"], headers["Cookie"]), ("Bearer of-the-app", "b=c"))
+
+    def test_a_page_by_path_may_use_absolute_paths(self):
+        host = f"localhost:{self.server.port}"
+        page = self.connect("GET", self.path("/"), host=host, headers={"Accept": "text/html,*/*"})
+        cookie = page.headers["Set-Cookie"]
+        self.assertEqual(cookie, f"corral_port={self.box}-8080; Path=/; HttpOnly; SameSite=Lax")
+        self.assertEqual((page.headers["X-From"], page.status), ("sandbox", 200))
+        plain = self.connect("GET", self.path("/"), host=host)
+        self.assertIsNone(plain.headers["Set-Cookie"])
+        with_cookie = {"Cookie": cookie.split(";")[0]}
+        with_referer = {"Referer": f"http://{host}{self.path('/page')}"}
+        for headers in (with_cookie, with_referer):
+            got = self.tell("GET", "/static/app.js?v=1", host=host, headers=headers)
+            self.assertEqual(got["uri"], "/static/app.js?v=1")
+            self.assertNotIn("Cookie", got["headers"])
+        self.assertEqual(self.tell("GET", "/", host=host, headers=with_referer)["uri"], "/")
+        for headers in (with_cookie, {}, {"Referer": f"http://elsewhere{self.path('/page')}"}):
+            answer = self.connect("GET", "/", host=host, headers=headers)
+            self.assertIn(b"corral", answer.data)  # the server's own page
+        answer = self.connect("GET", "/static/app.js", host=host,
+                              headers={**with_cookie, "Authorization": f"Bearer {self.server.key}"})
+        self.assertEqual(answer.status, 404)  # of the API: a program asks
+        answer = self.connect("GET", "/sandboxes", host=host, headers=with_cookie)
+        self.assertEqual(answer.status, 401)
+
+    def test_by_path_no_service_worker(self):
+        host = f"localhost:{self.server.port}"
+        answer = self.connect("GET", self.path("/sw.js"), host=host,
+                              headers={"Service-Worker": "script"})
+        self.assertEqual(answer.status, 403)
+        self.tell("GET", "/sw.js", headers={"Service-Worker": "script"})
+
+    def test_websocket_by_path(self):
+        host = f"localhost:{self.server.port}"
+        ws = WebSocket(self.server.port, host, self.path("/ws"))
+        self.addCleanup(ws.close)
+        self.assertIn("101", ws.status)
+        self.assertTrue(ws.accepted)
+        ws.send(b"to and fro")
+        self.assertEqual(ws.receive(), (2, b"to and fro"))
+        ws = WebSocket(self.server.port, f"{host}\r\nCookie: corral_port={self.box}-8080", "/ws")
+        self.addCleanup(ws.close)
+        self.assertIn("101", ws.status)
+
+    def test_errors_by_path(self):
+        host = f"localhost:{self.server.port}"
+        self.assertEqual(self.connect("GET", self.path("/", port=9), host=host).status, 502)
+        self.assertEqual(self.connect("GET", self.path("/", box=uuid.uuid4()), host=host).status, 404)
+
     def test_errors(self):
         def code(response):
             import json
