@@ -15,7 +15,7 @@ def parts(*names):
                    for name in names).encode() + b"--b--\r\n"
 
 
-class Displays(SandboxTest):
+class Answers(SandboxTest):
     def test_every_display_comes_back_in_order(self):
         code = ("from IPython.display import display\n"
                 "for n in range(3):\n    display({'image/png': str(n)}, raw=True)\n"
@@ -28,7 +28,7 @@ class Displays(SandboxTest):
             self.assertEqual(results["result"]["data"]["text/plain"], "7")
             self.assertEqual(results["result"]["data"]["image/png"], "0")
 
-    def test_none_are_an_empty_list(self):
+    def test_no_display_is_an_empty_list(self):
         self.assertEqual(self.api.code(self.box, "1")["results"]["display"], [])
 
     def test_a_flood_of_them_is_cut_and_says_so(self):
@@ -39,8 +39,6 @@ class Displays(SandboxTest):
         self.assertEqual(len(shown), 1001)
         self.assertIn("200 more", shown[-1]["text/plain"])
 
-
-class Deaths(SandboxTest):
     def test_a_kernel_that_ends_itself_says_how(self):
         for code, how in (("import os; os._exit(3)", "exit status 3"),
                           ("import os; os.kill(os.getpid(), 15)", "signal 15"),
@@ -64,19 +62,19 @@ class Deaths(SandboxTest):
 
     @not_emulated("the guest takes minutes to run out of memory there")
     def test_memory_that_runs_out_says_so(self):
-        hungry = "x = [bytearray(64 << 20) for _ in range(512)]"
-        answer = self.api.code(self.box, hungry)
+        hungry = "x = [bytearray(64 << 20) for _ in range(64)]"
+        box = self.create(memory_mb=400)
+        answer = self.api.code(box, hungry)
         self.assertEqual(answer["error"]["name"], "KernelDied", answer)
         self.assertIn("memory is full", answer["error"]["value"])
-        stream = self.post("code/run?stream=true", {"code": hungry})
+        stream = self.api.post(f"/sandboxes/{box}/code/run?stream=true", {"code": hungry})
         self.assertIn(b"memory is full", stream.body)
-        answer = self.api.run(self.box, "python3", args=["-c", hungry])
+        answer = self.api.run(box, "python3", args=["-c", hungry])
         self.assertIn("memory is full", answer["error"])
-        stream = self.post("commands/run?stream=true", {"command": "python3", "args": ["-c", hungry]})
+        stream = self.api.post(f"/sandboxes/{box}/commands/run?stream=true",
+                               {"command": "python3", "args": ["-c", hungry]})
         self.assertIn(b"memory is full", stream.body)
 
-
-class Uploads(SandboxTest):
     def upload(self, query, *names):
         return self.api.post(f"/sandboxes/{self.box}/files{query}", parts(*names), headers=MULTIPART)
 
@@ -90,8 +88,45 @@ class Uploads(SandboxTest):
         answer = self.assert_json(self.upload("", "/home/user/a", "/etc/nope"), 207)
         self.assertEqual([("error" in entry) for entry in answer], [False, True])
 
+    CREATE = {"provider": "p", "region": "r"}
 
-class Times(ApiTest):
+    def refuse(self, answer, *words):
+        message = self.assert_error(answer, 400, "invalid_argument")
+        for word in words:
+            self.assertIn(word, message)
+
+    def test_a_misspelled_field_is_named_with_what_is_meant(self):
+        for field, meant in (("timout", "timeout"), ("env_var", "env_vars"), ("regoin", "region"),
+                             ("envVars", "env_vars"), ("memory_MB", "memory_mb")):
+            self.refuse(self.api.post("/sandboxes", {**self.CREATE, field: 1}), field, meant)
+        self.refuse(self.post("commands/run", {"command": "true", "arg": []}), "'arg'", "'args'")
+        self.refuse(self.post("code/run", {"cdoe": "1"}), "'cdoe'", "'code'")
+        self.refuse(self.api.get("/sandboxes?limt=3"), "'limt'", "'limit'")
+
+    def test_a_field_of_another_route_is_named_with_it(self):
+        self.refuse(self.post("commands/run", {"command": "cat", "stdin": "x"}), "'stdin'",
+                    "/processes")
+        self.refuse(self.api.post("/sandboxes?stream=true", self.CREATE), "'stream'")
+        self.refuse(self.post("commands/run", {"command": "true", "stream": True}), "'stream'",
+                    "query")
+        self.refuse(self.api.get("/templates?status=running"), "'status'")
+
+    def test_any_other_is_told_and_logged(self):
+        answer = self.post("commands/run?colour=red", {"command": "true", "x-y\r\nz": 1, "none": None,
+                                                       "purpose": "p"})
+        self.assertEqual(answer.status, 200, answer)
+        self.assertEqual(answer.headers.get_all("X-Corral-Ignored"), ["colour", "x-y??z, purpose"])
+        self.assertIn('in=body names="x-y??z, purpose"', self.server.log())
+        many = {f"unheard{n}of": 1 for n in range(100)}
+        answer = self.post("commands/run", {"command": "true", **many})
+        self.assertEqual(len(answer.headers["X-Corral-Ignored"].split(", ")), 16)
+
+    def test_clients_in_use_are_not_refused(self):
+        for query in ("?limit=NaN&offset=0", "?limit=100&offset=0&project_id="):
+            self.assertEqual(self.api.get(f"/templates{query}").status, 200)
+        self.assertEqual(self.api.post(f"/sandboxes/{self.box}/files?path=a&username=u&mode=0o644",
+                                       parts("a"), headers=MULTIPART).status, 200)
+
     def test_zero_and_too_much_are_refused_with_the_option(self):
         for seconds in (0, 3601):
             answer = self.api.post("/sandboxes", {"provider": "p", "region": "r", "timeout": seconds})
@@ -112,9 +147,37 @@ class Times(ApiTest):
         line = re.search(rf'"sandbox started" sandbox={box} .*ms=([\d.]+)', self.server.log())
         self.assertLess(float(line.group(1)), took_ms)  # those of the pool are older
 
+    def found(self, query):
+        answer = self.assert_json(self.api.get(f"/sandboxes{query}"), 200)
+        self.assertEqual(answer["total"], len(answer["sandboxes"]))
+        return {s["sandbox_id"] for s in answer["sandboxes"]}
 
-class NoTimeLimit(ApiTest):
-    options = ("--timeout-max", "0")
+    def test_status_and_metadata_narrow_a_list(self):
+        one = self.create(metadata={"project": "a b", "n": 1})
+        two = self.create(metadata={"project": "c"})
+        gone = self.create(metadata={"project": "c"})
+        self.api.delete(f"/sandboxes/{gone}")
+        self.assertEqual(self.found("?status=running") & {one, two, gone}, {one, two})
+        self.assertEqual(self.found("?status=terminated") & {one, two, gone}, {gone})
+        self.assertLessEqual({one, two, gone}, self.found("?status=running,terminated"))
+        self.assertEqual(self.found("?metadata=project=c"), {two, gone})
+        self.assertEqual(self.found("?metadata=project=c&status=running"), {two})
+        self.assertEqual(self.found("?metadata=project%3Da%20b&metadata=n=1"), {one})
+        self.assertEqual(self.found("?metadata=project=a%20b&metadata=n=2"), set())
+        for query in ("?status=asleep", "?metadata=project"):
+            self.assert_error(self.api.get(f"/sandboxes{query}"), 400, "invalid_argument")
+
+    def test_an_import_warns_of_nothing(self):
+        box = self.create(template="javascript-base-v1")
+        answer = self.api.code(box, 'import fs from "fs"; typeof fs.readFileSync',
+                               language="javascript")
+        self.assertIsNone(answer["error"], answer)
+        self.assertEqual(answer["logs"]["stderr"], [])
+
+
+class Options(ApiTest):
+    options = ("--timeout-max", "0", "--unknown-fields", "reject", "--max-cpus", "3",
+               "--max-sandbox-memory", "3GiB", "--max-sandbox-disk", "20GiB")
 
     def test_zero_means_for_ever(self):
         sandbox = self.api.create(timeout=0)
@@ -129,6 +192,31 @@ class NoTimeLimit(ApiTest):
         self.api.key = self.server.key
         self.assertEqual(self.status_of(box), "running")
         self.assertIsNone(self.api.get(f"/sandboxes/{box}").json["timeout_at"])
+
+    def test_all_of_them_are_refused(self):
+        answer = self.api.post("/sandboxes", {"provider": "p", "region": "r", "purpose": "p"})
+        self.assertIn("'purpose'", self.assert_error(answer, 400, "invalid_argument"))
+        answer = self.api.get("/sandboxes?colour=red")
+        self.assertIn("'colour'", self.assert_error(answer, 400, "invalid_argument"))
+        self.assertEqual(self.api.get("/sandboxes?limit=1").status, 200)
+
+    def test_a_sandbox_has_the_size_that_is_asked_for(self):
+        sandbox = self.api.create(cpu_count=1, memory_mb=300)
+        self.addCleanup(self.api.delete, f"/sandboxes/{sandbox['sandbox_id']}")
+        self.assertEqual((sandbox["cpu_count"], sandbox["memory_mb"]), (1, 300))
+        self.assertEqual(self.api.get(f"/sandboxes/{sandbox['sandbox_id']}/metrics").json["memory_total"],
+                         300)
+        hungry = "x = bytearray(600 << 20); print(len(x))"
+        self.assertFalse(self.api.run(sandbox["sandbox_id"], "python3", args=["-c", hungry])["success"])
+        self.assertTrue(self.api.run(self.create(), "python3", args=["-c", hungry])["success"])
+
+    def test_the_limits_are_named(self):
+        for field, value, option in (("cpu_count", 4, "--max-cpus"), ("cpu_count", 0, "--max-cpus"),
+                                     ("memory_mb", 4000, "--max-sandbox-memory"),
+                                     ("memory_mb", 10, "--max-sandbox-memory"),
+                                     ("disk_mb", 30000, "--max-sandbox-disk")):
+            answer = self.api.post("/sandboxes", {"provider": "p", "region": "r", field: value})
+            self.assertIn(option, self.assert_error(answer, 400, "invalid_argument"))
 
 
 class RateLimits(ApiTest):
@@ -169,110 +257,3 @@ class RateLimits(ApiTest):
         self.assertIn(None, listed.values())
         answer = self.api.post("/v1/admin/keys", {"rate_limit": "often"}, prefix="")
         self.assert_error(answer, 400, "invalid_argument")
-
-
-class JavaScript(SandboxTest):
-    fields = {"template": "javascript-base-v1"}
-
-    def test_an_import_warns_of_nothing(self):
-        answer = self.api.code(self.box, 'import fs from "fs"; typeof fs.readFileSync',
-                               language="javascript")
-        self.assertIsNone(answer["error"], answer)
-        self.assertEqual(answer["logs"]["stderr"], [])
-
-
-class UnknownFields(SandboxTest):
-    CREATE = {"provider": "p", "region": "r"}
-
-    def refuse(self, answer, *words):
-        message = self.assert_error(answer, 400, "invalid_argument")
-        for word in words:
-            self.assertIn(word, message)
-
-    def test_a_misspelled_field_is_named_with_what_is_meant(self):
-        for field, meant in (("timout", "timeout"), ("env_var", "env_vars"), ("regoin", "region"),
-                             ("envVars", "env_vars"), ("memory_MB", "memory_mb")):
-            self.refuse(self.api.post("/sandboxes", {**self.CREATE, field: 1}), field, meant)
-        self.refuse(self.post("commands/run", {"command": "true", "arg": []}), "'arg'", "'args'")
-        self.refuse(self.post("code/run", {"cdoe": "1"}), "'cdoe'", "'code'")
-        self.refuse(self.api.get("/sandboxes?limt=3"), "'limt'", "'limit'")
-
-    def test_a_field_of_another_route_is_named_with_it(self):
-        self.refuse(self.post("commands/run", {"command": "cat", "stdin": "x"}), "'stdin'",
-                    "/processes")
-        self.refuse(self.api.post("/sandboxes?stream=true", self.CREATE), "'stream'")
-        self.refuse(self.post("commands/run", {"command": "true", "stream": True}), "'stream'",
-                    "query")
-        self.refuse(self.api.get("/templates?status=running"), "'status'")
-
-    def test_any_other_is_told_and_logged(self):
-        answer = self.post("commands/run?colour=red", {"command": "true", "x-y\r\nz": 1, "none": None,
-                                                       "purpose": "p"})
-        self.assertEqual(answer.status, 200, answer)
-        self.assertEqual(answer.headers.get_all("X-Corral-Ignored"), ["colour", "x-y??z, purpose"])
-        self.assertIn('in=body names="x-y??z, purpose"', self.server.log())
-        many = {f"unheard{n}of": 1 for n in range(100)}
-        answer = self.post("commands/run", {"command": "true", **many})
-        self.assertEqual(len(answer.headers["X-Corral-Ignored"].split(", ")), 16)
-
-    def test_clients_in_use_are_not_refused(self):
-        for query in ("?limit=NaN&offset=0", "?limit=100&offset=0&project_id="):
-            self.assertEqual(self.api.get(f"/templates{query}").status, 200)
-        self.assertEqual(self.api.post(f"/sandboxes/{self.box}/files?path=a&username=u&mode=0o644",
-                                       parts("a"), headers=MULTIPART).status, 200)
-
-
-class NoUnknownFields(ApiTest):
-    options = ("--unknown-fields", "reject")
-
-    def test_all_of_them_are_refused(self):
-        answer = self.api.post("/sandboxes", {"provider": "p", "region": "r", "purpose": "p"})
-        self.assertIn("'purpose'", self.assert_error(answer, 400, "invalid_argument"))
-        answer = self.api.get("/sandboxes?colour=red")
-        self.assertIn("'colour'", self.assert_error(answer, 400, "invalid_argument"))
-        self.assertEqual(self.api.get("/sandboxes?limit=1").status, 200)
-
-
-class Sizes(ApiTest):
-    options = ("--max-cpus", "3", "--max-sandbox-memory", "3GiB", "--max-sandbox-disk", "20GiB",
-               "--pool-size", "1")
-
-    def test_a_sandbox_has_the_size_that_is_asked_for(self):
-        sandbox = self.api.create(cpu_count=1, memory_mb=300)
-        self.addCleanup(self.api.delete, f"/sandboxes/{sandbox['sandbox_id']}")
-        self.assertEqual((sandbox["cpu_count"], sandbox["memory_mb"]), (1, 300))
-        self.assertEqual(self.api.get(f"/sandboxes/{sandbox['sandbox_id']}/metrics").json["memory_total"],
-                         300)
-        hungry = "x = bytearray(600 << 20); print(len(x))"
-        self.assertFalse(self.api.run(sandbox["sandbox_id"], "python3", args=["-c", hungry])["success"])
-        self.assertTrue(self.api.run(self.create(), "python3", args=["-c", hungry])["success"])
-
-    def test_the_limits_are_named(self):
-        for field, value, option in (("cpu_count", 4, "--max-cpus"), ("cpu_count", 0, "--max-cpus"),
-                                     ("memory_mb", 4000, "--max-sandbox-memory"),
-                                     ("memory_mb", 10, "--max-sandbox-memory"),
-                                     ("disk_mb", 30000, "--max-sandbox-disk")):
-            answer = self.api.post("/sandboxes", {"provider": "p", "region": "r", field: value})
-            self.assertIn(option, self.assert_error(answer, 400, "invalid_argument"))
-
-
-class Lists(ApiTest):
-    def found(self, query):
-        answer = self.assert_json(self.api.get(f"/sandboxes{query}"), 200)
-        self.assertEqual(answer["total"], len(answer["sandboxes"]))
-        return {s["sandbox_id"] for s in answer["sandboxes"]}
-
-    def test_status_and_metadata_narrow_a_list(self):
-        one = self.create(metadata={"project": "a b", "n": 1})
-        two = self.create(metadata={"project": "c"})
-        gone = self.create(metadata={"project": "c"})
-        self.api.delete(f"/sandboxes/{gone}")
-        self.assertEqual(self.found("?status=running"), {one, two})
-        self.assertEqual(self.found("?status=terminated"), {gone})
-        self.assertEqual(self.found("?status=running,terminated"), {one, two, gone})
-        self.assertEqual(self.found("?metadata=project=c"), {two, gone})
-        self.assertEqual(self.found("?metadata=project=c&status=running"), {two})
-        self.assertEqual(self.found("?metadata=project%3Da%20b&metadata=n=1"), {one})
-        self.assertEqual(self.found("?metadata=project=a%20b&metadata=n=2"), set())
-        for query in ("?status=asleep", "?metadata=project"):
-            self.assert_error(self.api.get(f"/sandboxes{query}"), 400, "invalid_argument")
