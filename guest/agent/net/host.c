@@ -8,6 +8,8 @@
 
 #include "base/num.h"
 
+#define HOST_SNDBUF (256 << 10) /* the kernel doubles it */
+
 int host_parse(struct host *h, const char *spec)
 {
     memset(h, 0, sizeof(*h));
@@ -31,7 +33,11 @@ int host_parse(struct host *h, const char *spec)
 
 int host_socket(const struct host *h)
 {
-    int fd = socket(h->address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int family = h->address.any.sa_family, bytes = HOST_SNDBUF;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    /* As much as the system lets have: what a send does not take is copied and sent again. */
+    if (fd >= 0 && family == AF_UNIX)
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
     return fd < 0 ? -errno : fd;
 }
 

@@ -8,7 +8,7 @@
  * one side is reset on the other.
  *
  * An idle flow holds two sockets and a slot. Memory for bytes exists only while bytes wait: at most
- * FLOW_CHUNK a direction, and what the sockets' capped buffers hold.
+ * two frames of FLOW_CHUNK a direction, and what the sockets' capped buffers hold.
  */
 #ifndef CORRAL_AGENT_NET_TCPFLOW_H
 #define CORRAL_AGENT_NET_TCPFLOW_H
@@ -69,7 +69,7 @@ struct flows {
     const struct host *host;
     struct list free, used;
     struct flow slots[NAT_LIVE_MAX];
-    uint8_t chunk[FRAMES_HEADER + 2 * FLOW_CHUNK]; /* shared: no flow keeps bytes here */
+    uint8_t chunk[2 * (FRAMES_HEADER + FLOW_CHUNK)]; /* shared: no flow keeps bytes here */
 };
 
 void flows_init(struct flows *all);

@@ -4,7 +4,9 @@
  *
  * Theory of operation. What one socket gives is sent to the other at once, from the shared chunk.
  * Only what a send does not take is kept with the flow, and while something is kept its source is
- * not read: so each direction holds at most one chunk, and back-pressure is the kernel's.
+ * not read: so each direction holds at most one chunk, and back-pressure is the kernel's. A read
+ * that does not fill the chunk has taken all there was, and what comes later is another event.
+ * Chunks from the host have room for two frames: the kernel's pieces are larger than one.
  *
  * Towards the host, bytes are framed before they are sent. From the host, what is kept is the
  * stream as it came; frames are read out of it as the program takes their data.
@@ -17,10 +19,11 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "flow.h"
 
-#define TURNS_MAX 4u /* chunks that one direction moves before others get their turn */
+#define TURNS_MAX 2u /* chunks that one direction moves before others get their turn */
 
 enum relay_end { RELAY_OK, RELAY_APP_LOST, RELAY_HOST_LOST, RELAY_GONE };
 
@@ -57,18 +60,40 @@ static enum relay_end send_frame(struct flow *f, const uint8_t *frame, size_t le
     return RELAY_OK;
 }
 
+/* As recv(2), into the room of two frames behind their headers. */
+static ssize_t read_app(struct flow *f)
+{
+    uint8_t *chunk = f->all->chunk;
+    const struct iovec parts[] = {
+        {chunk + FRAMES_HEADER, FLOW_CHUNK},
+        {chunk + FLOW_CHUNK + 2 * FRAMES_HEADER, FLOW_CHUNK},
+    };
+    return readv(f->app.fd, parts, 2);
+}
+
+/* Writes the headers; returns the bytes of the frames. */
+static size_t frame_app(uint8_t *chunk, size_t len)
+{
+    size_t first = MIN(len, (size_t)FLOW_CHUNK), second = len - first;
+    frames_header(chunk, len == 0 ? FLOW_FIN : FLOW_DATA, first);
+    if (second > 0)
+        frames_header(chunk + FRAMES_HEADER + FLOW_CHUNK, FLOW_DATA, second);
+    return len + FRAMES_HEADER + (second > 0 ? FRAMES_HEADER : 0);
+}
+
 static enum relay_end app_to_host(struct flow *f)
 {
     uint8_t *chunk = f->all->chunk;
     for (unsigned int turn = 0; turn < TURNS_MAX && f->to_host.len == 0 && !f->app_ended; turn++) {
-        ssize_t n = recv(f->app.fd, chunk + FRAMES_HEADER, FLOW_CHUNK, 0);
+        ssize_t n = read_app(f);
         if (n < 0)
             return errno == EAGAIN || errno == EINTR ? RELAY_OK : RELAY_APP_LOST;
         f->app_ended = n == 0;
-        frames_header(chunk, n == 0 ? FLOW_FIN : FLOW_DATA, (size_t)n);
-        enum relay_end end = send_frame(f, chunk, FRAMES_HEADER + (size_t)n);
+        enum relay_end end = send_frame(f, chunk, frame_app(chunk, (size_t)n));
         if (end != RELAY_OK)
             return end;
+        if (n < 2 * (ssize_t)FLOW_CHUNK)
+            break;
     }
     return RELAY_OK;
 }
@@ -135,7 +160,7 @@ static enum relay_end host_to_app(struct flow *f)
         if (f->state == FLOW_S_ADMITTED)
             break;
         const uint8_t *p = f->all->chunk;
-        ssize_t n = recv(f->host.fd, f->all->chunk, FLOW_CHUNK, 0);
+        ssize_t n = recv(f->host.fd, f->all->chunk, sizeof(f->all->chunk), 0);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             break;
         if (n <= 0)
@@ -144,6 +169,8 @@ static enum relay_end host_to_app(struct flow *f)
         end = deliver(f, &p, &len);
         if (end == RELAY_OK && len > 0 && buf_append(&f->to_app, p, len) < 0)
             end = RELAY_HOST_LOST;
+        if ((size_t)n < sizeof(f->all->chunk))
+            break;
     }
     return end;
 }
