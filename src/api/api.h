@@ -74,6 +74,7 @@ enum api_flag {
     API_SOCKET = 256,  /* a WebSocket: its credential may be a subprotocol */
     API_CONTENT = 512, /* the body carries content: it may be as long as the option max-body says */
     API_VARIABLES = 1024, /* the body carries variables: API_PARSE_AT_ONCE */
+    API_STRICT = 2048,    /* the handler names every field that it does not know itself */
 };
 
 struct api_route {

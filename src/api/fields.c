@@ -193,7 +193,7 @@ int api_fields_check_body(struct api_call *call, struct error *err)
     struct fields_check c = {.call = call, .fields = fields_of_call(call)};
     const json *item = NULL;
     int rv = 0;
-    if (c.fields == NULL)
+    if (c.fields == NULL || (call->route->flags & API_STRICT) != 0)
         return 0;
     cJSON_ArrayForEach(item, call->body)
     {

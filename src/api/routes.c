@@ -84,7 +84,7 @@ const struct api_route api_routes[] = {
     {METHOD_GET, ENV "/:id", 0, SCOPE_READ, api_environment_get},
     {METHOD_DELETE, ENV "/:id", 0, SCOPE_RUN, api_environment_delete},
     {METHOD_POST, ENV "/:id/execute", DATA, SCOPE_RUN, api_environment_execute},
-    {METHOD_POST, FLOW, DATA, SCOPE_RUN, api_workflow_create},
+    {METHOD_POST, FLOW, DATA | API_STRICT, SCOPE_RUN, api_workflow_create},
     {METHOD_GET, FLOW, 0, SCOPE_READ, api_workflow_list},
     {METHOD_GET, FLOW "/:id", 0, SCOPE_READ, api_workflow_get},
     {METHOD_DELETE, FLOW "/:id", 0, SCOPE_RUN, api_workflow_delete},
