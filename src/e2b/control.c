@@ -242,13 +242,6 @@ static void control_metrics(struct api_call *call)
     api_reply(call, 200, &body);
 }
 
-static void control_logs(struct api_call *call)
-{
-    struct buf body = {0};
-    (void)buf_append_str(&body, "{\"logs\":[],\"logEntries\":[]}");
-    api_reply(call, 200, &body);
-}
-
 static void control_alias(struct api_call *call)
 {
     struct buf body = {0};
@@ -413,8 +406,8 @@ static const struct api_route control_routes[] = {
     {METHOD_POST, "/sandboxes/:id/timeout", ONE | BODY, SCOPE_RUN, control_set_timeout},
     {METHOD_POST, "/sandboxes/:id/refreshes", ONE | BODY, SCOPE_RUN, control_refresh},
     {METHOD_GET, "/sandboxes/:id/metrics", ONE, SCOPE_READ, control_metrics},
-    {METHOD_GET, "/sandboxes/:id/logs", ONE, SCOPE_READ, control_logs},
-    {METHOD_GET, "/v2/sandboxes/:id/logs", ONE, SCOPE_READ, control_logs},
+    {METHOD_GET, "/sandboxes/:id/logs", ONE, SCOPE_READ, e2b_logs_lines},
+    {METHOD_GET, "/v2/sandboxes/:id/logs", ONE, SCOPE_READ, e2b_logs},
     {METHOD_PUT, "/sandboxes/:id/network", ONE | BODY, SCOPE_RUN, e2b_network_put},
     {METHOD_POST, "/sandboxes/:id/pause", ONE, SCOPE_RUN, e2b_unsupported},
     {METHOD_POST, "/sandboxes/:id/snapshots", ONE, SCOPE_RUN, e2b_unsupported},

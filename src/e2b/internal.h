@@ -76,6 +76,11 @@ void e2b_step_failed(struct api_call *call, const struct error *err);
 int e2b_network_parse(struct api_call *call, struct buf *text, const char **ret, struct error *err);
 void e2b_network_put(struct api_call *call);
 
+/* --- logs.c: in the first form and in the second --- */
+
+void e2b_logs_lines(struct api_call *call);
+void e2b_logs(struct api_call *call);
+
 /* --- watcher.c --- */
 
 void e2b_watcher_create(struct api_call *call);

@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import datetime
+import json
 import time
 
 from sdktest import Sandbox, SdkTest, patience
@@ -92,6 +93,34 @@ class TestControl(SdkTest):
         metrics = self.make().get_metrics()
         self.assertEqual(len(metrics), 1)
         self.assertGreater(metrics[0].mem_total, 1 << 20)
+
+    def test_logs(self):
+        sandbox = self.make()
+        with self.assertRaises(e2b.CommandExitException):
+            sandbox.commands.run("exit 7", cwd="/tmp")
+        key = {"X-API-KEY": self.server.key}
+        of = f"/sandboxes/{sandbox.sandbox_id}/logs"
+
+        def logs(path):
+            status, body = self.raw("GET", path, headers=key)
+            self.assertEqual(status, 200, body)
+            return json.loads(body)
+        first, second = logs(of), logs(f"/v2{of}")
+        self.assertEqual(first["logEntries"], second["logs"])
+        entries = second["logs"]
+        self.assertEqual([(e["level"], e["message"]) for e in entries],
+                         [("info", f"{m}") for m in ("Sandbox created", "Process started",
+                                                     "Process ended")])
+        self.assertIn("exit 7", entries[1]["fields"]["cmd"])
+        self.assertEqual(entries[1]["fields"]["cwd"], "/tmp")
+        self.assertEqual(entries[2]["fields"], {"pid": entries[1]["fields"]["pid"],
+                                                "exitCode": "7"})
+        lines = [json.loads(entry["line"]) for entry in first["logs"]]
+        self.assertEqual([line["message"] for line in lines], [e["message"] for e in entries])
+        self.assertEqual({line["logger"] for line in lines}, {"sandbox"})
+        self.assertEqual(logs(f"/v2{of}?limit=1&direction=backward")["logs"], entries[2:])
+        self.assertEqual(logs(f"{of}?start=99999999999999"), {"logs": [], "logEntries": []})
+        self.assertEqual(self.raw("GET", f"{of}?start=x", headers=key)[0], 400)
 
     def test_token_is_wanted(self):
         sandbox = self.make()
