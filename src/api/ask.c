@@ -59,7 +59,10 @@ static void ask_answer(struct ask *a)
 static void ask_frame(struct api_op *op, const struct wire_frame *frame)
 {
     struct ask *a = container_of(op, struct ask, op);
-    int rv = a->p.take(a, frame);
+    bool over = a->p.array != NULL && wire_reply_is(frame, WIRE_END);
+    if (over)
+        jsonw_array_end(&a->w);
+    int rv = over ? 1 : a->p.take(a, frame);
     if (rv < 0)
         api_op_bad_frame(op);
     else if (a->body.len > ASK_MAX)

@@ -24,8 +24,9 @@ struct ask_params {
     /* When the agent does not find the file, writes what is the answer then. NULL: it is an error.
      */
     void (*absent)(struct ask *a);
-    /* A member that is an array, or "" when the answer itself is one: `take` fills and ends it.
-     * NULL: there is none. */
+    /* A member that is an array, or "" when the answer itself is one. Its elements come from
+     * `take`, which sees every reply but END, the end of the array and the answer. NULL: there is
+     * none. */
     const char *array;
     enum error_code not_found; /* as of an api_op */
     const char *text;          /* for `take`: in the request's arena, or static */

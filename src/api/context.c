@@ -55,10 +55,6 @@ static int context_take(struct ask *a, const struct wire_frame *frame)
 static int context_take_listed(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_context context;
-    if (wire_reply_is(frame, WIRE_END)) {
-        jsonw_array_end(&a->w);
-        return 1;
-    }
     if (!wire_reply_context(frame, &context))
         return -EPROTO;
     jsonw_object(&a->w);

@@ -68,10 +68,6 @@ static void tree_absent(struct ask *a)
 static int tree_take_entry(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_stat stat;
-    if (wire_reply_is(frame, WIRE_END)) {
-        jsonw_array_end(&a->w);
-        return 1;
-    }
     if (frame->type != WIRE_ENTRY || !wire_reply_stat(frame, &stat))
         return -EPROTO;
     jsonw_object(&a->w);

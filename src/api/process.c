@@ -42,10 +42,6 @@ static int process_take(struct ask *a, const struct wire_frame *frame)
 static int process_take_listed(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_process process;
-    if (wire_reply_is(frame, WIRE_END)) {
-        jsonw_array_end(&a->w);
-        return 1;
-    }
     if (!wire_reply_process(frame, &process))
         return -EPROTO;
     if (a->p.flag && (process.flags & WIRE_PROCESS_PTY) == 0)

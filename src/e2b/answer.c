@@ -5,8 +5,8 @@
 
 #include "api/path.h"
 #include "base/base64.h"
-#include "e2b/connect.h"
 #include "e2b/internal.h"
+#include "stream/connect.h"
 
 /* Clients read a number as `code`; `error` is what this server's own clients know. */
 static void answer_error(struct api_call *call, int status, const struct error *err)

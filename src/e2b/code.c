@@ -11,8 +11,8 @@
 #include "api/context.h"
 #include "api/feed.h"
 #include "e2b/internal.h"
-#include "e2b/tell.h"
 #include "stream/describe.h"
+#include "stream/tell.h"
 
 struct code_args {
     const char *code, *context, *language;
@@ -91,10 +91,6 @@ static void code_create(struct api_call *call)
 static int code_take_listed(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_context context;
-    if (wire_reply_is(frame, WIRE_END)) {
-        jsonw_array_end(&a->w);
-        return 1;
-    }
     if (!wire_reply_context(frame, &context))
         return -EPROTO;
     jsonw_object(&a->w);

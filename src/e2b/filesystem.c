@@ -6,7 +6,7 @@
 #include "api/ask.h"
 #include "api/feed.h"
 #include "e2b/internal.h"
-#include "e2b/tell.h"
+#include "stream/tell.h"
 
 /* A field that is a path; absolute, in the request's arena. NULL: the request has its answer. */
 static const char *filesystem_field(struct api_call *call, const char *field)
@@ -138,10 +138,6 @@ static void filesystem_stat(struct api_call *call)
 static int filesystem_take_listed(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_info info;
-    if (wire_reply_is(frame, WIRE_END)) {
-        jsonw_array_end(&a->w);
-        return 1;
-    }
     if (!wire_reply_info(frame, &info))
         return -EPROTO;
     filesystem_entry(&a->w, &info);

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "e2b/connect.h"
 #include "e2b/internal.h"
+#include "stream/connect.h"
 #include "wire/call.h"
 
 struct input_stream {

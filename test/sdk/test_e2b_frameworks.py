@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frameworks that run code in E2B's sandboxes: the first example of each, unchanged but for the model,
-which is an object that says what a model would.
+"""Frameworks that run code in E2B's sandboxes: the first example of each, unchanged but for the
+model, which is an object that says what a model would.
 
 They are too large to be fetched for every run. CORRAL_TEST_FRAMEWORKS names an environment that has
 them: python3 -m venv DIR && DIR/bin/pip install 'smolagents[e2b]' langchain-e2b
@@ -22,7 +22,8 @@ class Answers(Model):
                  "final_answer(a)"])
 
     def generate(self, messages, **options):
-        return ChatMessage(role=MessageRole.ASSISTANT, content=f"<code>\\n{next(self.said)}\\n</code>")
+        said = f"<code>\\n{next(self.said)}\\n</code>"
+        return ChatMessage(role=MessageRole.ASSISTANT, content=said)
 
 with CodeAgent(model=Answers(), tools=[], executor_type="e2b") as agent:
     print("answer:", agent.run("Can you give me the 100th Fibonacci number?"))

@@ -4,8 +4,8 @@
  *
  * A stream ends with a message of its own, which says how.
  */
-#ifndef CORRAL_E2B_CONNECT_H
-#define CORRAL_E2B_CONNECT_H
+#ifndef CORRAL_STREAM_CONNECT_H
+#define CORRAL_STREAM_CONNECT_H
 
 #include <sys/types.h>
 

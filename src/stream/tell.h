@@ -3,8 +3,8 @@
  * tell.h - what a process says, and what changes in a directory and what code
  * shows, as clients of E2B read it.
  */
-#ifndef CORRAL_E2B_TELL_H
-#define CORRAL_E2B_TELL_H
+#ifndef CORRAL_STREAM_TELL_H
+#define CORRAL_STREAM_TELL_H
 
 #include "base/jsonw.h"
 #include "stream/event.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tell.c - events of processes and of watched directories as messages of a stream; those of code as
  * lines, which the layer below writes. */
-#include "e2b/tell.h"
+#include "stream/tell.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -10,8 +10,7 @@
 #include "base/base64.h"
 #include "base/json.h"
 #include "base/jsonw.h"
-#include "e2b/connect.h"
-#include "e2b/internal.h"
+#include "stream/connect.h"
 
 #define TELL_KEEPALIVE_MS 45000 /* clients ask for one every 50 s */
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "e2b/connect.h"
+#include "stream/connect.h"
 
 #define FUZZ_MAX 4096
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "e2b/connect.h"
+#include "stream/connect.h"
 
 #include <errno.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "e2b/tell.h"
+#include "stream/tell.h"
 
 #include "t.h"
 

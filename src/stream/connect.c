@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* connect.c - see connect.h. */
-#include "e2b/connect.h"
+#include "stream/connect.h"
 
 #include <errno.h>
 #include <string.h>
