@@ -11,7 +11,7 @@ import unittest
 
 from sdktest import SdkTest
 
-PYTHON = f"{os.environ.get('CORRAL_TEST_FRAMEWORKS', '')}/bin/python3"
+FRAMEWORKS = os.environ.get("CORRAL_TEST_FRAMEWORKS", "")
 
 SMOLAGENTS = """
 from smolagents import CodeAgent, Model
@@ -47,11 +47,11 @@ finally:
 """
 
 
-@unittest.skipUnless(os.path.exists(PYTHON), "CORRAL_TEST_FRAMEWORKS names no environment")
+@unittest.skipUnless(FRAMEWORKS, "CORRAL_TEST_FRAMEWORKS names no environment")
 class TestFrameworks(SdkTest):
     def answers(self, program):
-        done = subprocess.run([PYTHON, "-c", program], capture_output=True, text=True, timeout=300,
-                              check=False)
+        done = subprocess.run([f"{FRAMEWORKS}/bin/python3", "-c", program], capture_output=True,
+                              text=True, timeout=300, check=False)
         self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr[-2000:])
         return [line.removeprefix("answer: ") for line in done.stdout.splitlines()
                 if line.startswith("answer: ")]

@@ -4,48 +4,50 @@
 What a server must do for these packages, and where it is tested (py: in this
 file; files, code: in those beside it; node: the names of its cases in e2b.mjs):
 
-  1 create: id, token, running at once         py test_create_has_id_token_and_state; node info
-  2 a wrong key                                py test_wrong_key
-  3 an unknown template                        py test_unknown_template
-  4 all fields of get_info, its end            py test_create_has_id_token_and_state; node info
-  5 lists by two pairs of metadata             py test_list_by_metadata_state_and_pages; node list
-  6 pages of one                               py test_list_by_metadata_state_and_pages
-  7 lists by state                             py test_list_by_metadata_state_and_pages
-  8 set_timeout, both ways                     py test_timeout_moves_both_ways; node timeout
-  9 the time-out passes                        py test_timeout_passes
- 10 kill: true, then false                     py test_kill_once; node kill
- 11 a command after the kill                   py test_kill_once; node kill
- 12 connect from a second client               py test_connect_from_another_client; node timeout
- 13 metrics                                    py test_metrics
- 14 requests without the token                 py test_token_is_wanted
- 15 a chunked body of create                   py test_chunked_create; node all
- 16 run: both streams, directory, HOME         py test_streams_and_home; node run
- 17 an exit code                               py test_exit_code; node exit
- 18 callbacks as output happens                py test_callbacks_while_it_runs
- 19 variables, directory, user                 py test_environment_directory_user
- 20 two megabytes of text                      py test_two_megabytes_of_text
- 21 background: list, kill twice               py test_background; node background
- 22 stdin, closed and empty                    py test_stdin, test_input_as_a_stream; node stdin
- 23 a time-out ends the process                py test_time_out_ends_the_process
- 24 disconnect, connect, the rest              py test_disconnect_and_connect
- 25 twelve at once                             py test_twelve_at_once, TestAsync
- 26 an unknown process                         py test_unknown_process; node background
- 27 text, a relative path                      files test_text_and_relative_paths; node files
- 28 three megabytes, and streamed              files test_bytes_and_streams; node files
- 29 many files at once                         files test_many_files; node files
- 30 every form of upload, an empty file        files test_forms_of_uploads, test_gzip_of_the_package
- 31 a list three deep                          files test_list; node tree
- 32 exists, make, rename, remove               files test_make_move_remove; node tree
- 33 what is missing, or a directory            files test_what_is_missing; node tree
- 34 watch, asked for and streamed              files test_watch, py TestAsync; node watch
- 35 signed URLs                                files test_signed_urls; node urls
- 36 a terminal                                 py test_terminal, TestClient.test_connect; node pty
- 37 code: results of all types, errors         code test_results, test_chart_*,
-                                               test_tables_and_other_types,
-                                               test_error_and_after, test_line_breaks_of_unicode; node code
- 38 contexts, languages                        code test_contexts, test_languages, test_languages_of_node
- 39 time-out or cancel of code, silence        code test_time_out_keeps_state, test_silence; TestAsync
- 40 ports by name and by header, a closed one  py test_both_ways_to_a_port, test_envd_by_name
+  1 create: id, token, running at once      py test_create_has_id_token_and_state; node info
+  2 a wrong key                             py test_wrong_key
+  3 an unknown template                     py test_unknown_template
+  4 all fields of get_info, its end         py test_create_has_id_token_and_state; node info
+  5 lists by two pairs of metadata          py test_list_by_metadata_state_and_pages; node list
+  6 pages of one                            py test_list_by_metadata_state_and_pages
+  7 lists by state                          py test_list_by_metadata_state_and_pages
+  8 set_timeout, both ways                  py test_timeout_moves_both_ways; node timeout
+  9 the time-out passes                     py test_timeout_passes
+ 10 kill: true, then false                  py test_kill_once; node kill
+ 11 a command after the kill                py test_kill_once; node kill
+ 12 connect from a second client            py test_connect_from_another_client; node timeout
+ 13 metrics                                 py test_metrics
+ 14 requests without the token              py test_token_is_wanted
+ 15 a chunked body of create                py test_chunked_create; node all
+ 16 run: both streams, directory, HOME      py test_streams_and_home; node run
+ 17 an exit code                            py test_exit_code; node exit
+ 18 callbacks as output happens             py test_callbacks_while_it_runs
+ 19 variables, directory, user              py test_environment_directory_user
+ 20 two megabytes of text                   py test_two_megabytes_of_text
+ 21 background: list, kill twice            py test_background; node background
+ 22 stdin, closed and empty                 py test_stdin, test_input_as_a_stream; node stdin
+ 23 a time-out ends the process             py test_time_out_ends_the_process
+ 24 disconnect, connect, the rest           py test_disconnect_and_connect
+ 25 twelve at once                          py test_twelve_at_once, TestAsync
+ 26 an unknown process                      py test_unknown_process; node background
+ 27 text, a relative path                   files test_text_and_relative_paths; node files
+ 28 three megabytes, and streamed           files test_bytes_and_streams; node files
+ 29 many files at once                      files test_many_files; node files
+ 30 every form of upload, an empty file     files test_forms_of_uploads, test_gzip_of_the_package
+ 31 a list three deep                       files test_list; node tree
+ 32 exists, make, rename, remove            files test_make_move_remove; node tree
+ 33 what is missing, or a directory         files test_what_is_missing; node tree
+ 34 watch, asked for and streamed           files test_watch, py TestAsync; node watch
+ 35 signed URLs                             files test_signed_urls; node urls
+ 36 a terminal                              py test_terminal, TestClient.test_connect; node pty
+ 37 code: results of all types, errors      code test_results, test_chart_*,
+                                            test_tables_and_other_types,
+                                            test_error_and_after,
+                                            test_line_breaks_of_unicode; node code
+ 38 contexts, languages                     code test_contexts, test_languages,
+                                            test_languages_of_node; node code
+ 39 time-out or cancel of code, silence     code test_time_out_keeps_state, test_silence; TestAsync
+ 40 ports: by name, by header, closed       py test_both_ways_to_a_port, test_envd_by_name
 """
 import asyncio
 import concurrent.futures
