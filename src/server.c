@@ -101,7 +101,8 @@ static void server_snapshot_refused(void *ctx, const char *template_dir)
 static int server_open_templates(struct server *s, struct error *err)
 {
     const struct config *c = s->config;
-    int rv = template_set_init(&s->templates, s->store, c->state_dir);
+    const struct recipe_places recipes = {.own = c->recipes, .guest_dir = c->guest_dir};
+    int rv = template_set_init(&s->templates, s->store, c->state_dir, &recipes);
     if (s->driver->ops->images) {
         s->templates.guest_dir = c->guest_dir;
         s->driver->refused = server_snapshot_refused;
@@ -111,7 +112,7 @@ static int server_open_templates(struct server *s, struct error *err)
         rv = template_set_load(&s->templates);
     if (rv == 0)
         rv = store_commit(s->store);
-    template_builder_init(&s->builder, &s->loop, c, &s->templates);
+    template_builder_init(&s->builder, &s->loop, c, s->driver->ops->name, &s->templates);
     return rv < 0 ? error_set_errno(err, ERROR_INTERNAL, rv, "Cannot read the templates") : 0;
 }
 
@@ -227,6 +228,40 @@ static void server_watch(struct server *s, uv_signal_t *handle, int signum)
     uv_signal_start(handle, server_signal, signum);
 }
 
+/* What is missing for a first sandbox: "" when nothing is. */
+static const char *server_missing(const struct server *s, char *text, size_t size)
+{
+    const char *name = s->config->template_default;
+    const struct template *t = template_find(&s->templates, name);
+    bool builds = t != NULL && s->config->templates >= CONFIG_TEMPLATES_DEFAULT;
+    if (t != NULL && t->built)
+        return "";
+    (void)snprintf(text, size, "The template '%.64s' is not built%s", name,
+                   t == NULL ? ", and there is no recipe for it"
+                   : builds  ? " yet; its build starts now and takes some minutes"
+                             : "");
+    return text;
+}
+
+/* Without the default template the first request fails, so the log and the banner say so. */
+static void server_log_missing(const struct server *s)
+{
+    char text[256];
+    const char *missing = server_missing(s, text, sizeof(text));
+    if (missing[0] != '\0')
+        log_warn("no default template", "text=\"%s\" by_hand=\"corrald template build %s\"",
+                 missing, s->config->template_default);
+}
+
+static void server_print_missing(const struct server *s)
+{
+    char text[256];
+    const char *missing = server_missing(s, text, sizeof(text));
+    if (missing[0] != '\0')
+        printf("\n%s. To build it by hand:\n  corrald template build %s\n", missing,
+               s->config->template_default);
+}
+
 /* Tells the person who started the server what to try first. Standard output carries nothing else;
  * the log goes to standard error. */
 static void server_banner(const struct server *s)
@@ -243,10 +278,7 @@ static void server_banner(const struct server *s)
     }
     printf("\nCorral " CORRAL_VERSION " listens on %s://%s (%s sandboxes)\n", scheme, address,
            s->api.isolation);
-    if (template_find(&s->templates, s->config->template_default) == NULL)
-        printf(
-            "\nThe template '%s' is not built yet. Build it with:\n  corrald template build %s\n",
-            s->config->template_default, s->config->template_default);
+    server_print_missing(s);
     printf("\nThe admin API key (kept in %s/admin.key):\n  %s\n\nTry:\n"
            "  curl -s %s://%s/v1/agents/sandboxes \\\n"
            "    -H 'Authorization: Bearer %s' \\\n"
@@ -292,6 +324,7 @@ static void server_recovered(void *ctx)
     http_server_start(&s->http);
     log_info("listening", "address=%s isolation=%s version=" CORRAL_VERSION,
              http_server_address(&s->http), s->api.isolation);
+    server_log_missing(s);
     if (s->config->banner)
         server_banner(s);
     template_builder_check(&s->builder);
@@ -325,6 +358,7 @@ static void server_reload(struct server *s)
         rv = store_commit(s->store);
     log_info("templates read again", "status=%d", rv);
     template_builder_check(&s->builder);
+    sandbox_table_refill(s->sandboxes);
     if (s->stopping || s->config->tls_cert[0] == '\0')
         return;
     if (server_load_tls(s, &err) < 0)

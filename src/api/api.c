@@ -97,7 +97,7 @@ void api_fail_details(struct api_call *call, const struct error *err, const char
     if (err->code == ERROR_UNAUTHORIZED && call->surface == NULL)
         (void)http_add_header(call->req, "WWW-Authenticate", "Bearer");
     if (err->code == ERROR_RATE_LIMITED || err->code == ERROR_QUOTA_EXCEEDED ||
-        err->code == ERROR_UNAVAILABLE) {
+        error_status(err->code) == 503) {
         char seconds[16]; /* a number: clients do not read dates */
         (void)snprintf(seconds, sizeof(seconds), "%u", MAX(call->retry_after_s, 1u));
         (void)http_add_header(call->req, "Retry-After", seconds);

@@ -159,6 +159,14 @@ void api_list_end(struct api_call *call, struct api_list *list, unsigned int tot
 void api_list_sandboxes(struct api_call *call, const char *field,
                         void (*write)(struct jsonw *w, const struct sandbox *sb));
 
+/* A directory as an archive. Whether a download asks for one, or an upload is one. */
+bool api_archive_wanted(struct api_call *call);
+bool api_archive_sent(struct api_call *call);
+void api_archive_download(struct api_call *call);
+extern const struct api_route api_archive_up_route; /* takes over from an upload's */
+/* The header Content-Disposition for a file of that name. */
+void api_add_disposition(struct http_request *req, const char *name);
+
 /* The route of a request whose Host or path is a port URL's, or that comes from a page there; NULL
  * for all others. */
 const struct api_route *api_port_route(struct api_call *call);
@@ -170,6 +178,11 @@ const struct api_route *api_port_route_to(struct api_call *call, const char *id,
 void api_sandbox_start(struct api_call *call, const struct template *t,
                        struct sandbox_params *params,
                        void (*reply)(struct api_call *call, int status, const struct sandbox *sb));
+/* Whether sandboxes can start from the template. If not, the template is built, and `again` is
+ * called for the same request when it is there; a refusal, or a build that takes longer than a
+ * client waits, is answered. */
+bool api_template_ready(struct api_call *call, const struct template *t,
+                        void (*again)(struct api_call *call));
 /* Ends the call's sandbox and answers with `reply` once nothing is left of it. */
 void api_sandbox_end(struct api_call *call, void (*reply)(struct api_call *call));
 /* The field `timeout` of the body, in seconds: SANDBOX_NO_TIMEOUT for 0, where the server allows
@@ -256,6 +269,7 @@ void api_upload_end(struct api_call *call);
 void api_download(struct api_call *call);
 void api_download_from(struct api_call *call, const char *path);
 void api_template_list(struct api_call *call);
+void api_template_get(struct api_call *call);
 void api_secret_set(struct api_call *call);
 void api_secret_list(struct api_call *call);
 void api_secret_delete(struct api_call *call);

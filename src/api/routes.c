@@ -71,6 +71,7 @@ const struct api_route api_routes[] = {
      api_upload_end},
     {METHOD_GET, "/sandboxes/:id/download", RUN, SCOPE_READ, api_download},
     {METHOD_GET, "/templates", API_AGENTS, SCOPE_READ, api_template_list},
+    {METHOD_GET, "/templates/:name", API_AGENTS, SCOPE_READ, api_template_get},
     {METHOD_PUT, "/secrets/:name", API_AGENTS | BODY, SCOPE_RUN, api_secret_set},
     {METHOD_GET, "/secrets", API_AGENTS, SCOPE_RUN, api_secret_list},
     {METHOD_DELETE, "/secrets/:name", API_AGENTS, SCOPE_RUN, api_secret_delete},

@@ -190,7 +190,7 @@ void api_sandbox_create(struct api_call *call)
     cleanup_free char **env = NULL;
     if (parse_create(call, &params, &template, &metadata, &env, &network, &err) < 0)
         api_fail(call, &err);
-    else
+    else if (api_template_ready(call, template, api_sandbox_create))
         api_sandbox_start(call, template, &params, reply_sandbox);
 }
 

@@ -50,6 +50,9 @@
     X(NOT_IMPLEMENTED, "not_implemented", 501, "The method is not known")                          \
     X(BAD_GATEWAY, "bad_gateway", 502, "Nothing answers on this port of the sandbox")              \
     X(UNAVAILABLE, "unavailable", 503, "The server is stopping or cannot take more now")           \
+    X(TEMPLATE_BUILDING, "template_building", 503, "The template is being built; ask again")       \
+    X(TEMPLATE_BUILD_FAILED, "template_build_failed", 503, "The template could not be built")      \
+    X(TEMPLATE_NOT_BUILT, "template_not_built", 503, "The template has to be built by hand")       \
     X(HTTP_VERSION, "http_version_not_supported", 505, "Only HTTP/1.0 and HTTP/1.1 are spoken")
 
 #endif

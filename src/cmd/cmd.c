@@ -12,7 +12,9 @@ const struct cmd cmd_table[] = {
     {"key", "create [--name TEXT] [--account NAME] [--role ROLE] | list | revoke ID",
      "Create, list and revoke API keys", key_cmd},
     {"probe", "", "Tell whether this machine can run microVMs", probe_cmd},
-    {"template", "build NAME [--mirror URL] [--kvm] | list | remove NAME | snapshot NAME",
+    {"template",
+     "build NAME [--mirror URL] [--kvm] | build --recipe FILE [--mirror URL] [--kvm] | list | "
+     "remove NAME | snapshot NAME",
      "Build, list and remove templates, and take their snapshots again", template_cmd},
     {"user",
      "create NAME [--account NAME] [--role ROLE] [--password-stdin] | "

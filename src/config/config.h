@@ -21,6 +21,14 @@
 enum config_unknown { CONFIG_UNKNOWN_IGNORE, CONFIG_UNKNOWN_REJECT };
 enum config_egress { CONFIG_EGRESS_PUBLIC, CONFIG_EGRESS_DENY, CONFIG_EGRESS_OFF };
 
+/* Which templates the server builds without being asked; all but OFF: what clients ask for, too. */
+enum config_templates {
+    CONFIG_TEMPLATES_OFF,
+    CONFIG_TEMPLATES_ASKED,
+    CONFIG_TEMPLATES_DEFAULT,
+    CONFIG_TEMPLATES_ALL
+};
+
 struct config_listen {
     char host[254]; /* name or address, without brackets */
     uint16_t port;
@@ -46,6 +54,8 @@ struct config {
     char *egress_ca;               /* absolute; authorities of servers; "": the system's alone */
     char *egress_program;          /* absolute; corral-egress */
     char *template_default;        /* template of a create that names none */
+    int templates;                 /* enum config_templates */
+    char *recipes;                 /* absolute; the operator's recipes */
     int64_t pool_size;             /* started sandboxes kept ready */
     int64_t max_sandboxes;         /* live at once on this host */
     int64_t max_account;           /* of one account */

@@ -163,7 +163,7 @@ static void control_create(struct api_call *call)
     cleanup_free char **env = NULL;
     if (control_parse_create(call, &params, &template, &metadata, &network, &env, &err) < 0)
         api_fail(call, &err);
-    else
+    else if (api_template_ready(call, template, control_create))
         api_sandbox_start(call, template, &params, control_reply_access);
 }
 

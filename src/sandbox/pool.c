@@ -29,7 +29,7 @@ struct pool {
     bool stopping;
 };
 
-static void pool_refill(uv_timer_t *timer);
+static void pool_on_refill(uv_timer_t *timer);
 static void pool_phase(struct sandbox *sb, enum sandbox_phase old);
 static void pool_changed(struct sandbox *sb);
 static void pool_warmed(struct sandbox *sb);
@@ -69,12 +69,18 @@ static void pool_want(struct pool *p, const struct template *tpl)
         p->warm[p->n_warm++] = tpl->id;
 }
 
+void pool_refill(struct pool *p)
+{
+    if (!p->stopping && p->n_warm > 0 && p->retry_ms == 0)
+        uv_timer_start(&p->refill, pool_on_refill, 0, 0);
+}
+
 void pool_start(struct pool *p, const struct template *warm)
 {
     if (warm == NULL || p->size == 0)
         return;
     pool_want(p, warm);
-    uv_timer_start(&p->refill, pool_refill, 0, 0);
+    uv_timer_start(&p->refill, pool_on_refill, 0, 0);
 }
 
 static unsigned int pool_count(const struct pool *p, const char *template_id)
@@ -102,7 +108,7 @@ static void pool_start_one(struct pool *p, const struct template *tpl)
 
 /* Starts at most one sandbox a call: the next follows when this one is ready, so that filling the
  * pool does not compete with the sandboxes that clients wait for. */
-static void pool_refill(uv_timer_t *timer)
+static void pool_on_refill(uv_timer_t *timer)
 {
     struct pool *p = container_of(timer, struct pool, refill);
     if (p->stopping)
@@ -113,11 +119,11 @@ static void pool_refill(uv_timer_t *timer)
     }
     for (unsigned int i = 0; i < p->n_warm; i++) {
         const struct template *tpl = template_find(p->templates, p->warm[i]);
-        if (tpl == NULL || pool_count(p, p->warm[i]) >= p->size)
+        if (tpl == NULL || !tpl->built || pool_count(p, p->warm[i]) >= p->size)
             continue;
         pool_start_one(p, tpl);
         if (p->retry_ms > 0)
-            uv_timer_start(&p->refill, pool_refill, p->retry_ms, 0);
+            uv_timer_start(&p->refill, pool_on_refill, p->retry_ms, 0);
         return;
     }
 }
@@ -136,7 +142,7 @@ struct sandbox *pool_take(struct pool *p, const struct template *tpl,
     if (p->size > 0)
         pool_want(p, tpl);
     if (!p->stopping && p->retry_ms == 0)
-        uv_timer_start(&p->refill, pool_refill, 0, 0);
+        uv_timer_start(&p->refill, pool_on_refill, 0, 0);
     if (best == NULL)
         return NULL;
     if (best->phase == SANDBOX_READY)
@@ -153,7 +159,7 @@ static void pool_phase(struct sandbox *sb, enum sandbox_phase old)
     if (sb->phase == SANDBOX_READY) {
         p->retry_ms = 0;
         metrics_add(METRIC_POOL_READY, 1);
-        uv_timer_start(&p->refill, pool_refill, 0, 0);
+        uv_timer_start(&p->refill, pool_on_refill, 0, 0);
     } else if (sb->phase == SANDBOX_STOPPING) {
         if (old == SANDBOX_READY)
             metrics_add(METRIC_POOL_READY, -1);
@@ -179,7 +185,7 @@ static void pool_ended(struct sandbox *sb)
     if (p->stopping && list_empty(&p->sandboxes))
         p->empty(p->ctx);
     else if (!p->stopping)
-        uv_timer_start(&p->refill, pool_refill, p->retry_ms, 0);
+        uv_timer_start(&p->refill, pool_on_refill, p->retry_ms, 0);
 }
 
 void pool_stop(struct pool *p)

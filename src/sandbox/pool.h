@@ -4,7 +4,8 @@
  *
  * For the template given at the start and for each template that a client has asked for since, the
  * pool keeps `size` sandboxes started and unclaimed. After a failed start it waits before it tries
- * again, twice as long each time up to POOL_RETRY_MAX_MS. A full pool does not wake the loop.
+ * again, twice as long each time up to POOL_RETRY_MAX_MS. Of a template that is not built there are
+ * none. A full pool does not wake the loop.
  */
 #ifndef CORRAL_SANDBOX_POOL_H
 #define CORRAL_SANDBOX_POOL_H
@@ -21,6 +22,8 @@ struct pool *pool_new(uv_loop_t *loop, const struct sandbox_host *host,
                       struct template_set *templates, unsigned int size, void (*empty)(void *ctx),
                       void *ctx);
 void pool_start(struct pool *p, const struct template *warm);
+/* Looks again at what is missing: a template may have been built. */
+void pool_refill(struct pool *p);
 
 /* The sandbox of the template that has come furthest, or NULL. It is the caller's from now on, with
  * the caller's events. Its replacement is started on the next turn of the loop. */

@@ -61,7 +61,7 @@ static const struct {
     const char *name;
     unsigned int next; /* allowed moves */
 } sandbox_phases[SANDBOX_PHASE_COUNT] = {
-    [SANDBOX_NEW] = {"new", BIT(SANDBOX_STARTING) | BIT(SANDBOX_ADOPTING)},
+    [SANDBOX_NEW] = {"new", BIT(SANDBOX_STARTING) | BIT(SANDBOX_ADOPTING) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_STARTING] = {"starting", BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_ADOPTING] = {"adopting", BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_HANDSHAKE] = {"handshake", BIT(SANDBOX_WARMING) | BIT(SANDBOX_READY) |
@@ -96,6 +96,7 @@ struct sandbox *sandbox_alloc(const struct sandbox_events *events, void *table)
     list_init(&sb->by_hash);
     list_init(&sb->by_age);
     list_init(&sb->in_pool);
+    list_init(&sb->build.node);
     list_init(&sb->target.calls);
     return sb;
 }

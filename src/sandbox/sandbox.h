@@ -9,6 +9,7 @@
  *                                       STOPPING ─▶ ENDED
  *
  * phase        waits for                              bounded by          then
+ * NEW          its template's build, if it is claimed the builder         STARTING
  * STARTING     the driver's `started`                 the driver          HANDSHAKE
  * ADOPTING     the driver's `started`                 the driver          HANDSHAKE
  * HANDSHAKE    PONG of the agent                      SANDBOX_HANDSHAKE_MS WARMING, READY, or
@@ -35,7 +36,7 @@
 #include "isolation/driver.h"
 #include "network/network.h"
 #include "sandbox/owner.h"
-#include "template/template.h"
+#include "template/builder.h"
 #include "wire/call.h"
 
 #define SANDBOX_HANDSHAKE_MS  120000 /* for an agent that hangs, not for a slow machine */
@@ -151,6 +152,8 @@ struct sandbox {
     const struct sandbox_events *events;
     void *table;
     struct list by_hash, by_age, in_pool;
+    struct template_wait build; /* of its template, in NEW */
+    const struct template *t;   /* that template */
 };
 
 /* What every sandbox of this server shares. Strings are owned by the config. */

@@ -46,6 +46,7 @@ struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
     t->loop = loop;
     t->store = store;
     t->host = *host;
+    t->templates = templates;
     t->limits = *limits;
     t->pool = pool_new(loop, &t->host, templates, limits->pool_size, table_pool_empty, t);
     if (t->pool == NULL) {
@@ -141,6 +142,42 @@ static void table_resize(struct sandbox *sb, const struct sandbox_params *p)
     sb->disk_mb = p->disk_mb != 0 ? p->disk_mb : sb->disk_mb;
 }
 
+/* The template of a sandbox that is claimed and not started is there, or never will be. */
+static void table_built(struct template_wait *w, const struct error *reason)
+{
+    struct sandbox *sb = container_of(w, struct sandbox, build);
+    const struct sandbox_table *t = sb->table;
+    if (reason != NULL)
+        sandbox_end(sb, SANDBOX_STATUS_FAILED, reason->message, NULL);
+    else if (sandbox_start(sb, &t->host, sb->t) < 0)
+        sandbox_end(sb, SANDBOX_STATUS_FAILED, "The sandbox could not be started", NULL);
+}
+
+/* One that is started now, or when its template is built. */
+static struct sandbox *table_new(struct sandbox_table *t, const struct template *tpl,
+                                 const struct sandbox_params *p, struct error *err)
+{
+    struct sandbox *sb = sandbox_new(tpl, &sandbox_table_events, t);
+    int rv = sb != NULL ? 0 : -ENOMEM;
+    if (sb != NULL)
+        table_resize(sb, p);
+    if (rv == 0 && !tpl->built) {
+        sb->t = tpl;
+        sb->build.done = table_built;
+        rv = template_builder_wait(t->templates->builder, tpl, &sb->build, 0, err);
+    } else if (rv == 0) {
+        rv = sandbox_start(sb, &t->host, tpl);
+    }
+    if (rv == 0)
+        return sb;
+    if (rv != -EAGAIN)
+        error_set_errno(err, rv == -ENOSPC ? ERROR_NO_SPACE : ERROR_SANDBOX_FAILED, rv,
+                        "The sandbox could not be started");
+    if (sb != NULL)
+        sandbox_free(sb);
+    return NULL;
+}
+
 struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct template *tpl,
                                      const struct sandbox_params *params, struct sandbox_wait *w,
                                      struct error *err)
@@ -155,19 +192,9 @@ struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct templ
     }
     struct sandbox *sb = table_fits(tpl, params) ? pool_take(t->pool, tpl, &sandbox_table_events, t)
                                                  : NULL;
-    if (sb == NULL) {
-        sb = sandbox_new(tpl, &sandbox_table_events, t);
-        if (sb != NULL)
-            table_resize(sb, params);
-        int rv = sb != NULL ? sandbox_start(sb, &t->host, tpl) : -ENOMEM;
-        if (rv < 0) {
-            error_set_errno(err, rv == -ENOSPC ? ERROR_NO_SPACE : ERROR_SANDBOX_FAILED, rv,
-                            "The sandbox could not be started");
-            if (sb != NULL)
-                sandbox_free(sb);
-            sandbox_owner_done(&owner);
-            return NULL;
-        }
+    if (sb == NULL && (sb = table_new(t, tpl, params, err)) == NULL) {
+        sandbox_owner_done(&owner);
+        return NULL;
     }
     sandbox_table_insert(t, sb);
     t->starting++;
@@ -285,6 +312,7 @@ static void table_phase(struct sandbox *sb, enum sandbox_phase old)
     }
     if (sb->phase == SANDBOX_STOPPING) {
         list_del(&sb->in_pool);
+        list_del(&sb->build.node);
         if (was_running)
             metrics_add(METRIC_SANDBOXES_RUNNING, -1);
         metrics_add(sandbox_table_gauges[sb->status], 1);
@@ -335,11 +363,14 @@ static void table_keep_counters(struct sandbox_table *t)
     }
 }
 
+void sandbox_table_refill(struct sandbox_table *t)
+{
+    pool_refill(t->pool);
+}
+
 void sandbox_table_stop(struct sandbox_table *t, bool all, void (*done)(void *ctx), void *ctx)
 {
     t->stopping = true;
-    t->stopped = done;
-    t->stopped_ctx = ctx;
     if (all) {
         list_for_each_safe (it, &t->by_age) {
             struct sandbox *sb = list_entry(it, struct sandbox, by_age);
@@ -349,6 +380,9 @@ void sandbox_table_stop(struct sandbox_table *t, bool all, void (*done)(void *ct
     }
     table_keep_counters(t);
     pool_stop(t->pool);
+    /* Only now: one that waits for its template ends at once, before the others are told to. */
+    t->stopped = done;
+    t->stopped_ctx = ctx;
     table_maybe_stopped(t);
 }
 

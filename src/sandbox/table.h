@@ -38,8 +38,11 @@ struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
 int sandbox_table_recover(struct sandbox_table *t, const struct template *warm,
                           void (*recovered)(void *ctx), void *ctx, struct error *err);
 
-/* A new sandbox for an account, from the pool or started now; `w` as for sandbox_claim.
- * NULL with `err` filled when there can be none. */
+/* The templates were read again: the pool fills up with those that are built now. */
+void sandbox_table_refill(struct sandbox_table *t);
+
+/* A new sandbox for an account, from the pool or started now, or when its template is built; `w` as
+ * for sandbox_claim. NULL with `err` filled when there can be none. */
 struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct template *tpl,
                                      const struct sandbox_params *params, struct sandbox_wait *w,
                                      struct error *err);

@@ -13,6 +13,7 @@ struct sandbox_table {
     uv_loop_t *loop;
     struct store *store;
     struct sandbox_host host;
+    struct template_set *templates;
     struct sandbox_limits limits;
     struct pool *pool;
     struct list buckets[TABLE_BUCKETS];

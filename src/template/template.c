@@ -2,7 +2,8 @@
 /*
  * template.c - reads the templates.
  *
- * A load marks every template as not present, reads the directory, and marks what it finds. Objects
+ * A load marks every template as not present, reads the directory, and marks what it finds; then it
+ * adds what has only a recipe. Objects
  * are never freed: the pool and the builder point to them, so a template that has gone stays in
  * memory until the server ends. A template that is there again takes its old object.
  * The id of a name is looked up in the store, and made there at the first sight of the name.
@@ -26,9 +27,10 @@
 #define TEMPLATE_FILE_MAX 65536 /* bytes of template.json */
 #define TEMPLATE_RECORD   1
 
-int template_set_init(struct template_set *set, struct store *store, const char *state_dir)
+int template_set_init(struct template_set *set, struct store *store, const char *state_dir,
+                      const struct recipe_places *recipes)
 {
-    *set = (struct template_set){.store = store};
+    *set = (struct template_set){.store = store, .recipes = *recipes};
     list_init(&set->templates);
     if (asprintf(&set->dir, "%s/templates", state_dir) < 0) {
         set->dir = NULL;
@@ -146,6 +148,7 @@ static struct template *template_add(struct template_set *set, const char *name)
         free(t);
         return NULL;
     }
+    list_init(&t->build.waits);
     struct list *pos = set->templates.next;
     while (pos != &set->templates && strcmp(list_entry(pos, struct template, node)->name, name) < 0)
         pos = pos->next;
@@ -191,34 +194,110 @@ static int template_load(struct template_set *set, const char *name, struct erro
         rv = template_locate(set, t);
     if (rv == 0 && t->id[0] == '\0')
         rv = template_identify(set, t);
-    t->present = rv == 0;
+    t->present = t->built = rv == 0;
     return rv;
 }
 
-int template_set_load(struct template_set *set)
+static void template_skipped(const char *name, const struct error *err)
+{
+    char quoted[256];
+    log_warn("template skipped", "template=%s error=%s", name,
+             log_quote(quoted, sizeof(quoted), err->message));
+}
+
+/* A build works in <name>.partial, moves the old one to <name>.old, logs to <name>.log and locks
+ * <name>.lock. */
+static bool template_is_work(const char *file)
+{
+    static const char *const suffixes[] = {".partial", ".old", ".log", ".lock"};
+    size_t len = strlen(file);
+    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+        size_t n = strlen(suffixes[i]);
+        if (len > n && strcmp(file + len - n, suffixes[i]) == 0)
+            return true;
+    }
+    return file[0] == '.';
+}
+
+static int template_load_built(struct template_set *set)
 {
     DIR *dir = opendir(set->dir);
     if (dir == NULL)
         return errno == ENOENT ? 0 : -errno;
-    list_for_each (it, &set->templates) {
-        list_entry(it, struct template, node)->present = false;
-    }
     for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
         struct error err = {0};
-        size_t len = strlen(e->d_name);
-        /* The build works in <name>.partial, logs to <name>.log and locks <name>.lock. */
-        if (e->d_name[0] == '.' || (len > 8 && strcmp(e->d_name + len - 8, ".partial") == 0) ||
-            (len > 4 && strcmp(e->d_name + len - 4, ".log") == 0) ||
-            (len > 5 && strcmp(e->d_name + len - 5, ".lock") == 0))
-            continue;
-        if (template_load(set, e->d_name, &err) < 0) {
-            char quoted[256];
-            log_warn("template skipped", "template=%s error=%s", e->d_name,
-                     log_quote(quoted, sizeof(quoted), err.message));
-        }
+        if (!template_is_work(e->d_name) && template_load(set, e->d_name, &err) < 0)
+            template_skipped(e->d_name, &err);
     }
     closedir(dir);
     return 0;
+}
+
+static char **template_copy_words(char *const *words)
+{
+    size_t n = 0, bytes = 0;
+    for (; words != NULL && words[n] != NULL; n++)
+        bytes += strlen(words[n]) + 1;
+    char **copy = malloc((n + 1) * sizeof(*copy) + bytes);
+    if (copy == NULL)
+        return NULL;
+    char *text = (char *)&copy[n + 1];
+    for (size_t i = 0; i < n; i++) {
+        copy[i] = text;
+        text = stpcpy(text, words[i]) + 1;
+    }
+    copy[n] = NULL;
+    return copy;
+}
+
+static int template_apply_recipe(struct template_set *set, struct template *t,
+                                 const struct recipe *r)
+{
+    template_clear(t);
+    t->description = strdup(r->description);
+    t->aliases = template_copy_words(r->aliases);
+    t->vcpus = r->vcpus;
+    t->memory_mb = r->memory_mb;
+    t->disk_mb = r->disk_mb;
+    t->updated_ms = r->changed_ms;
+    if (t->description == NULL || t->aliases == NULL)
+        return -ENOMEM;
+    int rv = template_locate(set, t);
+    return rv == 0 && t->id[0] == '\0' ? template_identify(set, t) : rv;
+}
+
+static void template_load_recipe(void *ctx, const struct recipe *r, const struct error *reason)
+{
+    struct template_set *set = ctx;
+    if (r == NULL) {
+        template_skipped("-", reason);
+        return;
+    }
+    struct template *t = template_by_name(set, r->name);
+    if (t != NULL && t->present)
+        return; /* built, or of a recipe that comes first */
+    if (t == NULL)
+        t = template_add(set, r->name);
+    int rv = t != NULL ? template_apply_recipe(set, t, r) : -ENOMEM;
+    if (rv < 0) {
+        log_warn("template skipped", "template=%s error=\"%s\"", r->name, strerror(-rv));
+        return;
+    }
+    t->present = true;
+    if (t->build.recipe_ms != r->changed_ms)
+        t->build.tries = 0; /* another recipe may do better */
+    t->build.recipe_ms = r->changed_ms;
+}
+
+int template_set_load(struct template_set *set)
+{
+    list_for_each (it, &set->templates) {
+        struct template *t = list_entry(it, struct template, node);
+        t->present = t->built = false;
+    }
+    int rv = template_load_built(set);
+    recipe_each(&set->recipes, template_load_recipe, set);
+    return rv;
 }
 
 static bool template_is_called(const struct template *t, const char *name)

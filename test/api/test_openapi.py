@@ -143,7 +143,7 @@ class Tables(AccountTest):
 
     def paths(self):
         for method, pattern, flags, scope in routes.routes():
-            agents = pattern.startswith("/sandboxes") or pattern == "/templates" or pattern.startswith("/secrets")
+            agents = pattern.startswith("/sandboxes") or pattern.startswith("/templates") or pattern.startswith("/secrets")
             path = ("/v1/agents" if agents else "") + re.sub(r":(\w+)", r"{\1}", pattern)
             yield method.lower(), path, scope
 
