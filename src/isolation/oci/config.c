@@ -53,11 +53,35 @@ static const char *const config_capabilities[] = {
 
 static const char *const config_namespaces[] = {"pid", "ipc", "uts", "mount", "cgroup"};
 
-/* Files through which the kernel says or lets too much. */
+/* What would tell of the host and of its other guests; each reads as empty. The sandbox's own view
+ * of memory and load cannot be had this way: a file over /proc/meminfo would be right once, and a
+ * program that looks at it again would be told of the past. corrald(8) says so. */
 static const char *const config_masked[] = {
-    "/proc/acpi",       "/proc/asound",        "/proc/interrupts",  "/proc/kcore",
-    "/proc/keys",       "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
-    "/proc/timer_list", "/proc/timer_stats",   "/sys/firmware",     "/sys/devices/virtual/powercap",
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/buddyinfo",
+    "/proc/cmdline",
+    "/proc/diskstats",
+    "/proc/interrupts",
+    "/proc/iomem",
+    "/proc/ioports",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/modules",
+    "/proc/pagetypeinfo",
+    "/proc/partitions",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/slabinfo",
+    "/proc/softirqs",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/vmallocinfo",
+    "/proc/zoneinfo",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
 };
 
 static const char *const config_readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
