@@ -101,6 +101,11 @@ enum wire_type {
                                             -> what that request answers | ERROR (INVALID) */
     WIRE_PORT = 0x30, /* u16 TCP port on the sandbox's loopback
                          -> OK, then the connection carries raw bytes both ways | ERROR */
+    WIRE_UNPACK = 0x31, /* str path of a directory, which is made if it is missing; then DATA*
+                           END from the server: a tar archive, whose entries may not lead out of
+                           the directory                      -> UNPACKED | ERROR */
+    WIRE_PACK = 0x32,   /* str path of a directory: it as a tar archive, whose paths are relative
+                           to it                              -> DATA* END | ERROR */
 
     /* Requests that the agent hands to the code bridge byte for byte, as it does the replies. */
     WIRE_CODE_FIRST = 0x40,
@@ -158,7 +163,7 @@ enum wire_type {
                                "name=value", extended attributes that the file gets, without the
                                "user." that all of them begin with */
 
-    /* Replies, agent to server (DATA and END also server to agent, for WRITE). */
+    /* Replies, agent to server (DATA and END also server to agent, for WRITE and UNPACK). */
     WIRE_OK = 0x80,           /* - */
     WIRE_ERROR = 0x81,        /* u32 code (enum wire_error), str message; ends the operation */
     WIRE_PONG = 0x82,         /* u32 WIRE_VERSION, u64 agent uptime ms */
@@ -197,6 +202,7 @@ enum wire_type {
     WIRE_CHANGE = 0x99,       /* u32 what (enum wire_change), u32 kind (enum wire_kind; 0: unknown),
                                  str path below the watched one ("": itself), str new path below it
                                  (RENAME: "" if it left the tree) */
+    WIRE_UNPACKED = 0x9a,     /* u64 entries, u64 bytes of files */
     WIRE_CODE_STREAM = 0xa0,  /* u8 1 stdout | 2 stderr, i64 wall clock ms, str UTF-8 text */
     WIRE_CODE_RESULT = 0xa1,  /* u32 execution count, str JSON object mime type -> data */
     WIRE_CODE_DISPLAY = 0xa2, /* str JSON object mime type -> data */

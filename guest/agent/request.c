@@ -72,6 +72,8 @@ static const struct request_kind request_kinds[] = {
     {WIRE_REPLACE, FIND_FLAGS | WIRE_FIND_DRY_RUN, parse_replace},
     {WIRE_WATCH, WIRE_TREE_RECURSIVE, parse_path_flags},
     {WIRE_AS, 0, parse_as},
+    {WIRE_PACK, 0, parse_path},
+    {WIRE_UNPACK, 0, parse_path},
     {WIRE_PORT, 0, parse_port},
     {WIRE_PROCESS_START, WIRE_EXEC_SHELL | WIRE_EXEC_STDIN | WIRE_PROCESS_PTY, parse_process_start},
     {WIRE_PROCESS_LIST, 0, parse_nothing},

@@ -39,7 +39,8 @@ static const struct op *const serve_ops[] = {
     &op_process_attach, &op_process_input, &op_process_signal, &op_process_resize,
     &op_process_forget, &op_info_path,     &op_list_tree,      &op_move,
     &op_copy,           &op_chmod,         &op_chown,          &op_find,
-    &op_replace,        &op_watch,         &op_trust,
+    &op_replace,        &op_watch,         &op_trust,          &op_pack,
+    &op_unpack,
 };
 
 static const struct op *serve_find_op(enum wire_type type)

@@ -86,7 +86,10 @@ static void encode_read(struct buf *request, const struct download *d)
 
 void api_download(struct api_call *call)
 {
-    api_download_from(call, http_query(call->req, "path"));
+    if (api_archive_wanted(call))
+        api_archive_download(call);
+    else
+        api_download_from(call, http_query(call->req, "path"));
 }
 
 void api_download_from(struct api_call *call, const char *path)
@@ -112,7 +115,7 @@ void api_download_from(struct api_call *call, const char *path)
 }
 
 /* The name for the client's file system: quoted ASCII, and the real one beside it (RFC 6266). */
-static void add_disposition(struct http_request *req, const char *name)
+void api_add_disposition(struct http_request *req, const char *name)
 {
     cleanup_buf struct buf value = {0};
     bool plain = true;
@@ -166,7 +169,7 @@ static void download_begin(struct download *d, uint64_t size)
         (void)http_add_header(req, "Content-Range", text);
     }
     (void)http_add_header(req, "Accept-Ranges", "bytes");
-    add_disposition(req, api_path_name(d->path));
+    api_add_disposition(req, api_path_name(d->path));
     agent_call_set_deadline(&d->op.agent, 0);
     d->started = true;
     req->writable = download_writable;

@@ -153,6 +153,11 @@ static void upload_start(struct api_call *call, bool many, const char *path)
 
 void api_upload(struct api_call *call)
 {
+    if (api_archive_sent(call)) {
+        call->route = &api_archive_up_route;
+        call->route->handler(call);
+        return;
+    }
     upload_start(call, false, http_query(call->req, "path"));
 }
 

@@ -221,6 +221,14 @@ bool wire_reply_written(const struct wire_frame *frame, struct wire_written *ret
     return frame->type == WIRE_WRITTEN && cursor_end(&c);
 }
 
+bool wire_reply_unpacked(const struct wire_frame *frame, struct wire_unpacked *ret)
+{
+    struct cursor c = fields_of(frame);
+    ret->entries = cursor_u64(&c);
+    ret->bytes = cursor_u64(&c);
+    return frame->type == WIRE_UNPACKED && cursor_end(&c);
+}
+
 bool wire_reply_code_stream(const struct wire_frame *frame, struct wire_code_stream *ret)
 {
     struct cursor c = fields_of(frame);

@@ -82,6 +82,10 @@ struct wire_written {
     uint64_t size;
 };
 
+struct wire_unpacked {
+    uint64_t entries, bytes;
+};
+
 struct wire_code_stream {
     bool is_stderr;
     int64_t time_ms; /* wall clock */
@@ -148,6 +152,7 @@ bool wire_reply_replaced(const struct wire_frame *frame, struct wire_replaced *r
 bool wire_reply_found(const struct wire_frame *frame, struct wire_found *ret);
 bool wire_reply_change(const struct wire_frame *frame, struct wire_changed *ret);
 bool wire_reply_written(const struct wire_frame *frame, struct wire_written *ret);
+bool wire_reply_unpacked(const struct wire_frame *frame, struct wire_unpacked *ret);
 bool wire_reply_code_stream(const struct wire_frame *frame, struct wire_code_stream *ret);
 bool wire_reply_code_data(const struct wire_frame *frame, struct wire_code_data *ret);
 bool wire_reply_code_error(const struct wire_frame *frame, struct wire_code_error *ret);

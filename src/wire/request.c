@@ -297,6 +297,16 @@ void wire_request_read(struct buf *b, const char *path, uint64_t offset, uint64_
     wire_end(b, start);
 }
 
+void wire_request_pack(struct buf *b, const char *path)
+{
+    wire_end(b, begin_str(b, WIRE_PACK, path));
+}
+
+void wire_request_unpack(struct buf *b, const char *path)
+{
+    wire_end(b, begin_str(b, WIRE_UNPACK, path));
+}
+
 void wire_request_write(struct buf *b, const char *path, uint32_t mode, uint32_t flags)
 {
     size_t start = begin_str(b, WIRE_WRITE, path);

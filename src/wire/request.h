@@ -126,6 +126,8 @@ void wire_request_write(struct buf *b, const char *path, uint32_t mode, uint32_t
 void wire_request_write_end(struct buf *b, const char *path);
 /* A frame of a WRITE before its end: "name=value" each. */
 void wire_request_write_attributes(struct buf *b, char *const *attributes);
+void wire_request_pack(struct buf *b, const char *path);
+void wire_request_unpack(struct buf *b, const char *path);
 void wire_request_list(struct buf *b, const char *path);
 /* `depth` 0: 1. */
 void wire_request_list_tree(struct buf *b, const char *path, uint32_t depth);

@@ -10,6 +10,6 @@ extern const struct op op_ping, op_configure, op_clock, op_exec, op_read, op_wri
     op_remove, op_mkdir, op_stat_path, op_port, op_code, op_keep, op_attach, op_forget,
     op_process_start, op_process_list, op_process_attach, op_process_input, op_process_signal,
     op_process_resize, op_process_forget, op_info_path, op_list_tree, op_move, op_copy, op_chmod,
-    op_chown, op_find, op_replace, op_watch, op_trust;
+    op_chown, op_find, op_replace, op_watch, op_trust, op_pack, op_unpack;
 
 #endif
