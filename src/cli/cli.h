@@ -76,10 +76,21 @@ struct cli_column {
 
 /* Prints an array of objects with aligned columns. Control characters are shown as '?'. */
 void cli_print_table(const json *array, const struct cli_column *columns, size_t n);
+/* Prints one field of an object and its name on a line, nothing for null. */
+void cli_print_field(const json *obj, const char *field);
 void cli_print_json(const json *j);
 /* The string in a field, or "". */
 const char *cli_text(const json *obj, const char *field);
 
+/* The commands, ended by NULL words. */
+extern const struct cli_command cli_commands[];
+
+int cli_cp(struct cli *cli, int argc, char **argv);
+int cli_ls(struct cli *cli, int argc, char **argv);
+int cli_cat(struct cli *cli, int argc, char **argv);
+int cli_url(struct cli *cli, int argc, char **argv);
+int cli_completion(struct cli *cli, int argc, char **argv);
+int cli_sandbox_get(struct cli *cli, int argc, char **argv);
 int cli_secret_set(struct cli *cli, int argc, char **argv);
 int cli_secret_list(struct cli *cli, int argc, char **argv);
 int cli_secret_rm(struct cli *cli, int argc, char **argv);

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
+#include <unistd.h>
 
 #define CLI_DEFAULT_STATE   "/var/lib/corral"
 #define CLI_CONNECT_TIMEOUT 5L /* s */
@@ -271,6 +273,102 @@ int cli_stream(struct cli *cli, const char *path,
     if (status < 0)
         return -status;
     return status == 200 ? 0 : cli_refused(status, answer);
+}
+
+/* --- bytes --- */
+
+static size_t cli_on_give(char *data, size_t size, size_t n, void *ctx)
+{
+    const struct cli_transfer *t = ctx;
+    ssize_t got = t->give(t->ctx, data, size * n);
+    return got < 0 ? CURL_READFUNC_ABORT : (size_t)got;
+}
+
+/* The line is written again over itself, at most some times a second. */
+static int cli_on_transfer(void *ctx, curl_off_t dt, curl_off_t dn, curl_off_t ut, curl_off_t un)
+{
+    static struct timespec shown;
+    struct timespec now;
+    const bool *progress = ctx;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t ms = (now.tv_sec - shown.tv_sec) * 1000 + (now.tv_nsec - shown.tv_nsec) / 1000000;
+    if (*progress && ms > 200 && dn + un > 0) {
+        shown = now;
+        (void)fprintf(stderr, "\r%.1f MiB ", (double)MAX(dn, un) / (1 << 20));
+    }
+    return cli_signal != 0;
+}
+
+static struct curl_slist *cli_transfer_headers(const struct cli_transfer *t, const char *key)
+{
+    char line[CLI_MAX_KEY + 64];
+    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+    if (t->type != NULL) {
+        (void)snprintf(line, sizeof(line), "%s: %s", t->give != NULL ? "Content-Type" : "Accept",
+                       t->type);
+        list = curl_slist_append(list, line);
+    }
+    if (t->give != NULL)
+        list = curl_slist_append(list, "Transfer-Encoding: chunked");
+    (void)snprintf(line, sizeof(line), "Authorization: Bearer %s", key != NULL ? key : "");
+    return key != NULL && key[0] != '\0' ? curl_slist_append(list, line) : list;
+}
+
+static CURLcode cli_move(struct cli *cli, const struct cli_transfer *t, const char *url,
+                         struct curl_slist *headers, struct cli_sink *sink)
+{
+    CURL *curl = cli->http->curl;
+    bool progress = t->progress && isatty(STDERR_FILENO) == 1;
+    curl_easy_reset(curl);
+    cli_set_up(cli, curl, url, cli->http->error);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, cli_on_data);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, sink);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, cli_on_transfer);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &progress);
+    if (t->give != NULL) {
+        curl_easy_setopt(curl, CURLOPT_POST, 1L);
+        curl_easy_setopt(curl, CURLOPT_READFUNCTION, cli_on_give);
+        curl_easy_setopt(curl, CURLOPT_READDATA, t);
+        curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, 262144L);
+    }
+    CURLcode code = curl_easy_perform(curl);
+    if (progress)
+        (void)fputs("\r\033[K", stderr);
+    return code;
+}
+
+/* The side that gives or takes has said why it stopped. */
+static bool cli_is_own_stop(CURLcode code)
+{
+    return code == CURLE_WRITE_ERROR ||
+           (code == CURLE_ABORTED_BY_CALLBACK && !cli_http_interrupted());
+}
+
+int cli_transfer(struct cli *cli, const struct cli_transfer *t, json **ret)
+{
+    cleanup_buf struct buf url = {0};
+    cleanup_json json *answer = NULL;
+    struct cli_sink sink = {.curl = cli->http->curl, .take = t->take, .ctx = t->ctx};
+    const char *key = NULL;
+    long status = 0;
+    if (cli_target(cli, t->path, &url, &key) < 0)
+        return CLI_FAILED;
+    struct curl_slist *headers = cli_transfer_headers(t, key);
+    CURLcode code = cli_move(cli, t, (char *)url.data, headers, &sink);
+    curl_slist_free_all(headers);
+    curl_easy_getinfo(cli->http->curl, CURLINFO_RESPONSE_CODE, &status);
+    int rv = 0;
+    if (code != CURLE_OK)
+        rv = cli_is_own_stop(code) ? CLI_FAILED : -cli_transfer_failed(cli, code);
+    else if (t->take == NULL || status != 200)
+        rv = MIN(cli_parse_answer(cli, (int)status, &sink, &answer), 0) < 0 ? CLI_FAILED : 0;
+    buf_done(&sink.whole);
+    if (rv == 0 && (status < 200 || status > 299))
+        rv = cli_refused((int)status, answer);
+    if (rv == 0 && ret != NULL)
+        *ret = TAKE_PTR(answer);
+    return rv;
 }
 
 int cli_refused(int status, const json *answer)

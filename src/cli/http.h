@@ -31,6 +31,20 @@ int cli_call(struct cli *cli, const char *method, const char *path, const json *
  * after a message. */
 int cli_stream(struct cli *cli, const char *path,
                bool (*take)(void *ctx, const char *data, size_t len), void *ctx);
+/* Bytes in one direction. */
+struct cli_transfer {
+    const char *path;
+    const char *type; /* what the bytes are, up or down; NULL: what the server sends */
+    /* Up: the next bytes, 0 at the end, or -1. NULL: down, a GET. */
+    ssize_t (*give)(void *ctx, char *data, size_t size);
+    /* Down, as they come. False: no more, after a message. */
+    bool (*take)(void *ctx, const char *data, size_t len);
+    void *ctx;
+    bool progress; /* shown on a terminal */
+};
+
+/* The answer of an upload in *ret. 0, or an exit status after a message. */
+int cli_transfer(struct cli *cli, const struct cli_transfer *t, json **ret);
 /* Prints the message of an error answer; returns CLI_FAILED. */
 int cli_refused(int status, const json *answer);
 
@@ -46,5 +60,7 @@ void cli_raw_close(struct cli_raw *raw); /* NULL is fine */
 
 /* "<prefix>/<id><suffix>" with the id escaped; owned by the caller. NULL when memory ran out. */
 char *cli_path(const char *prefix, const char *id, const char *suffix);
+/* The path of a sandbox's route with `?path=`, both escaped. */
+char *cli_query_path(const char *id, const char *route, const char *path);
 
 #endif

@@ -7,7 +7,7 @@
 
 #define CLI_DEFAULT_URL "http://127.0.0.1:8000"
 
-static const struct cli_command cli_commands[] = {
+const struct cli_command cli_commands[] = {
     {"run",
      "[--sandbox ID] [--template NAME] [--timeout S] [--env N=V] [--dir DIR] [--keep] "
      "[--deny-all] [--allow HOST] "
@@ -18,9 +18,15 @@ static const struct cli_command cli_commands[] = {
      "Open a terminal in a sandbox, or in a new one", cli_shell},
     {"code", "[--language NAME] [--context ID] [options of run] [CODE]",
      "Run code, or standard input, in a Jupyter kernel", cli_code},
+    {"cp", "[-r] ID:PATH PATH | [-r] PATH ID:PATH",
+     "Copy a file or a directory out of a sandbox, or into it", cli_cp},
+    {"ls", "ID[:PATH]", "List a directory of a sandbox", cli_ls},
+    {"cat", "ID:PATH", "Print a file of a sandbox", cli_cat},
+    {"url", "ID PORT", "Print the URL of a port in a sandbox", cli_url},
     {"sandbox create", "[--template NAME] [--timeout S] [--env N=V] [--metadata N=V]",
      "Make a sandbox and print its id", cli_sandbox_create},
     {"sandbox list", "", "List sandboxes, newest first", cli_sandbox_list},
+    {"sandbox get", "ID", "Show a sandbox", cli_sandbox_get},
     {"sandbox kill", "ID...", "End sandboxes", cli_sandbox_kill},
     {"template list", "", "List templates", cli_template_list},
     {"secret set", "NAME", "Keep a value, read from standard input, with the server",
@@ -33,15 +39,16 @@ static const struct cli_command cli_commands[] = {
     {"key list", "", "List API keys", cli_key_list},
     {"key revoke", "ID...", "Make API keys invalid", cli_key_revoke},
     {"health", "", "Ask whether the server is up", cli_health},
+    {"completion", "bash|zsh", "Print what makes the shell complete these commands",
+     cli_completion},
+    {NULL, NULL, NULL, NULL},
 };
 
 static int cli_help(FILE *to)
 {
     (void)fputs("usage: corral [OPTION...] COMMAND\n\n", to);
-    for (size_t i = 0; i < ARRAY_SIZE(cli_commands); i++) {
-        const struct cli_command *c = &cli_commands[i];
+    for (const struct cli_command *c = cli_commands; c->words != NULL; c++)
         (void)fprintf(to, "  %s %s\n        %s\n", c->words, c->args, c->help);
-    }
     (void)fputs("\n"
                 "  --url URL        the server (CORRAL_URL, default " CLI_DEFAULT_URL ")\n"
                 "  --key-file FILE  file with the API key\n"
@@ -64,19 +71,38 @@ static int cli_match(const struct cli_command *c, int argc, char **argv)
     return argc > 1 && strcmp(argv[1], space + 1) == 0 ? 2 : 0;
 }
 
+/* `corral sandbox` and `corral sandbox --help`: what there is of that. False: nothing. */
+static bool cli_help_group(int argc, char **argv)
+{
+    size_t len = strlen(argv[0]);
+    bool found = false;
+    if (argc > 1 && strcmp(argv[1], "--help") != 0)
+        return false;
+    for (const struct cli_command *c = cli_commands; c->words != NULL; c++) {
+        if (strncmp(c->words, argv[0], len) != 0 || c->words[len] != ' ')
+            continue;
+        (void)printf("corral %s %s\n        %s\n", c->words, c->args, c->help);
+        found = true;
+    }
+    return found;
+}
+
 static int cli_dispatch(struct cli *cli, int argc, char **argv)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(cli_commands); i++) {
-        int words = cli_match(&cli_commands[i], argc, argv);
+    for (const struct cli_command *c = cli_commands; c->words != NULL; c++) {
+        int words = cli_match(c, argc, argv);
         if (words == 0)
             continue;
         if (argc > words && strcmp(argv[words], "--help") == 0) {
-            (void)printf("usage: corral %s %s\n%s.\n", cli_commands[i].words, cli_commands[i].args,
-                         cli_commands[i].help);
+            (void)printf("usage: corral %s %s\n\n%s.\n\nOptions of every command: --url, --key, "
+                         "--key-file, --json; see corral --help and corral(1).\n",
+                         c->words, c->args, c->help);
             return CLI_OK;
         }
-        return cli_commands[i].run(cli, argc - words, argv + words);
+        return c->run(cli, argc - words, argv + words);
     }
+    if (cli_help_group(argc, argv))
+        return argc > 1 ? CLI_OK : CLI_USAGE;
     (void)cli_error("no such command: %s%s%s; see corral --help", argv[0], argc > 1 ? " " : "",
                     argc > 1 ? argv[1] : "");
     return CLI_USAGE;

@@ -78,6 +78,18 @@ void cli_print_table(const json *array, const struct cli_column *columns, size_t
     }
 }
 
+void cli_print_field(const json *obj, const char *field)
+{
+    char cell[CLI_CELL];
+    const json *value = cJSON_GetObjectItemCaseSensitive(obj, field);
+    char *text = cJSON_IsObject(value) ? cJSON_PrintUnformatted(value) : NULL;
+    if (text == NULL)
+        cli_cell(obj, field, cell);
+    if (text != NULL || cell[0] != '\0')
+        (void)printf("%-12s %s\n", field, text != NULL ? text : cell);
+    cJSON_free(text);
+}
+
 void cli_print_json(const json *j)
 {
     char *text = cJSON_Print(j);
