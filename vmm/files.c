@@ -203,11 +203,13 @@ int files_open_pagemap(int proc_fd, struct vm_config *c, struct error *err)
     cleanup_close int proc = proc_fd;
     if (proc < 0)
         return 0;
-    /* The file belongs to root as long as others may not look into this process. */
-    int was = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
-    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    /* The file belongs to root as long as others may not look into this process, which behind walls
+     * they may not. */
+    if (c->seccomp)
+        (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     c->pagemap_fd = files_open_one(proc, "self/pagemap", O_RDONLY, err);
-    (void)prctl(PR_SET_DUMPABLE, was == 1, 0, 0, 0);
+    if (c->seccomp)
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     return c->record ? MIN(c->pagemap_fd, 0) : 0;
 }
 
@@ -222,5 +224,7 @@ uint64_t files_largest(const struct vm_config *c)
         if (fds[i] >= 0 && fstat(fds[i], &st) == 0)
             size = MAX(size, (uint64_t)st.st_size);
     }
-    return MAX(size, (uint64_t)STATE_MAX_SIZE) + DIFF_ROOM;
+    /* Its difference may be of all pages, with a table of them. */
+    size += c->state_fd >= 0 ? DIFF_ROOM : 0;
+    return MAX(size, (uint64_t)STATE_MAX_SIZE);
 }

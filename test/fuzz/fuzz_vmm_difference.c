@@ -6,7 +6,7 @@
  *
  *   byte 0, bits 0-5: runs; bit 6: without sums, and sealed; bit 7: more pages than the runs have
  *   four bytes for each run: u16 first page, u16 pages, of which the highest bit is DIFF_ZERO
- *   the rest is what pages are made of
+ *   the rest: a byte that each page is made of
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MAX_RUNS 64u
-#define MAX_DATA 128u /* pages */
+#define MAX_DATA 48u /* pages */
 #define PAGES    (MEM_MIN_SIZE / MEM_PAGE)
 
 static const struct diff_meta meta = {
@@ -102,8 +102,8 @@ static void make(int fd, const uint8_t *data, size_t size)
     const uint8_t *rest = data + 1 + runs * 4;
     size_t n = size - 1 - runs * 4;
     pages = MIN(pages + (data[0] >> 7), (uint64_t)MAX_DATA);
-    for (size_t i = 0; i < pages * MEM_PAGE; i++)
-        page[i] = n > 0 ? rest[i % n] : 0;
+    for (size_t i = 0; i < pages; i++)
+        memset(page + i * MEM_PAGE, n > 0 ? rest[i % n] : 0, MEM_PAGE);
     size_t sums_len = sums && pages > 0 ? sizeof(uint32_t) : 0;
     sum[0] = crc32c_update(0, page, pages * MEM_PAGE);
     struct diff_header h = {.magic = DIFF_MAGIC,

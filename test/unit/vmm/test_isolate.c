@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "difference.h"
 #include "files.h"
 #include "isolate.h"
 #include "t.h"
@@ -35,7 +36,7 @@ static int write_beyond_the_limit(void)
 static void files_have_a_largest_size(void)
 {
     const struct vm_config none = {
-        .state_fd = -1, .memory_fd = -1, .disk_fd = -1, .overlay_fd = -1};
+        .state_fd = -1, .memory_fd = -1, .base_fd = -1, .disk_fd = -1, .overlay_fd = -1};
     T_EQ(in_child(write_beyond_the_limit), 0);
     T_EQ(files_largest(&none), STATE_MAX_SIZE);
     struct vm_config c = none;
@@ -46,6 +47,9 @@ static void files_have_a_largest_size(void)
     T_EQ(files_largest(&c), 128u << 20);
     c.overlay_fd = memfd_create("overlay", MFD_CLOEXEC);
     T_EQ(files_largest(&c), (64u << 20) + STATE_TRAILER);
+    c.state_fd = c.overlay_fd;
+    c.base_fd = c.disk_fd;
+    T_EQ(files_largest(&c), (128u << 20) + DIFF_ROOM);
     (void)close(c.disk_fd);
     (void)close(c.overlay_fd);
 }
@@ -55,7 +59,7 @@ static int look_at_the_pagemap(void)
 {
     static volatile int here;
     const struct options o = {.record = true};
-    struct vm_config c = {.pagemap_fd = -1};
+    struct vm_config c = {.pagemap_fd = -1, .seccomp = true, .record = true};
     struct error err = {0};
     uint64_t entry = 0;
     int proc_fd;
