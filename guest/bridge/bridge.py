@@ -46,12 +46,15 @@ async def main(options):
     import warmup
     from contexts import Contexts
     from language import Languages
+    from nursery import NURSERY
     from server import Server
 
     loop = asyncio.get_running_loop()
     base = environment.Base()
     contexts = Contexts(Languages(), base, os.path.expanduser("~"))
-    ready = contexts.background(warmup.warm_up(contexts, options.warmup or warmup.PATH))
+    plan = options.warmup or warmup.PATH
+    NURSERY.configure(plan)
+    ready = contexts.background(warmup.warm_up(contexts, plan))
     server = Server(contexts, base, ready)
     listener = await asyncio.start_unix_server(
         server.serve, sock=listening_socket(options.socket), backlog=BACKLOG, **KEEP_PATH

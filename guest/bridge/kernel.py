@@ -17,10 +17,12 @@ import wire
 from channel import Channel
 from execution import Execution
 from language import IPC_KERNELSPECS, spec_manager
+from nursery import NURSERY
 from process import Process
+from zygote import KERNELS
 
 START_S = 240  # a kernel that sends nothing for this long has not started; for slow machines
-ASK_S = 0.5  # kernel_info is asked again until the kernel is heard on iopub
+ASK_S = (0.03, 0.5)  # kernel_info is asked again, less and less often, until iopub is heard
 SILENT_S = 600  # limit of a silent request: for code that hangs, not for a slow machine
 LAST_WORDS_S = 0.2  # from a kernel's death to the end of its run
 INTERRUPT_S = 5  # time to become idle after an interrupt
@@ -76,6 +78,7 @@ class Kernel:
         self._heard = None
         self._forward_raw = False
         self._pauses = set()
+        self._forked = False
 
     @classmethod
     async def start(cls, language, spec, cwd, variables):
@@ -140,7 +143,9 @@ class Kernel:
 
     async def interrupt(self):
         self._process.signal(signal.SIGCONT)
-        if self.alive:
+        if self.alive and self._forked:
+            self._process.signal_group(signal.SIGINT)
+        elif self.alive:
             await _maybe(self._manager.interrupt_kernel())
 
     def pause(self, reason, paused):
@@ -179,15 +184,10 @@ class Kernel:
         manager.session.digest_history_size = 1024
         raw_read, raw_write = os.pipe()
         try:
-            await manager.start_kernel(
-                cwd=cwd,
-                independent=True,
-                env={**os.environ, **variables},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=raw_write,
-                stderr=raw_write,
-            )
-            self._process = Process(_pid_of(manager), raw_read, self._on_raw)
+            pid = await self._start_process(manager, cwd, {**os.environ, **variables}, raw_write)
+            self._process = Process(pid, raw_read, self._on_raw, self._forked)
+            if self._forked:
+                NURSERY.adopt(self._process)
         except BaseException:
             os.close(raw_read)
             raise
@@ -196,6 +196,24 @@ class Kernel:
         self._process.died.add_done_callback(self._on_died)
         self._shell = Channel(manager.connect_shell(), self._on_shell)
         self._connect_iopub()
+
+    async def _start_process(self, manager, cwd, env, output):
+        """Its number. A fork of the zygote where that can stand for a start."""
+        if self._spec in KERNELS:
+            manager.write_connection_file()
+            pid = await NURSERY.fork(self._spec, manager.connection_file, cwd, env, output)
+            self._forked = pid is not None
+            if self._forked:
+                return pid
+        await manager.start_kernel(
+            cwd=cwd,
+            independent=True,
+            env=env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        return _pid_of(manager)
 
     def _connect_iopub(self):
         socket = self._manager.connect_iopub()
@@ -213,6 +231,7 @@ class Kernel:
         loop = asyncio.get_running_loop()
         self._heard = loop.create_future()
         give_up = loop.time() + START_S
+        patience, most = ASK_S
         while not self._heard.done():
             if not self.alive:
                 raise KernelError("it ended at once.")
@@ -220,8 +239,9 @@ class Kernel:
                 raise KernelError(f"it said nothing for {START_S} s.")
             self._send("kernel_info_request", {})
             await asyncio.wait(
-                {self._heard, self._process.died}, timeout=ASK_S, return_when="FIRST_COMPLETED"
+                {self._heard, self._process.died}, timeout=patience, return_when="FIRST_COMPLETED"
             )
+            patience = min(patience * 1.5, most)
         # A kernel that has put its own pipe there sends the pipe's output on iopub itself.
         self._forward_raw = self._process.has_raw_stdout()
 

@@ -17,8 +17,9 @@ OOM_SCORE = 300  # the kernel goes before the bridge when memory runs out
 class Process:
     """A kernel leads a session and a process group: `pid` is also the number of its group."""
 
-    def __init__(self, pid, raw_fd, on_raw):
-        """Takes ownership of `raw_fd`, the read end of the kernel's stdout and stderr."""
+    def __init__(self, pid, raw_fd, on_raw, forked=False):
+        """Takes ownership of `raw_fd`, the read end of the kernel's stdout and stderr. A `forked`
+        process is the zygote's child, and somebody calls ended()."""
         self.pid = pid
         self.died = asyncio.get_running_loop().create_future()
         self.tail = b""
@@ -31,7 +32,8 @@ class Process:
         os.set_blocking(raw_fd, False)
         self._loop.add_reader(raw_fd, self.read_raw)
         self._prefer_as_oom_victim()
-        threading.Thread(target=self._wait, name=f"wait-{pid}", daemon=True).start()
+        if not forked:
+            threading.Thread(target=self._wait, name=f"wait-{pid}", daemon=True).start()
 
     @property
     def alive(self):
@@ -115,6 +117,11 @@ class Process:
             self._loop.call_soon_threadsafe(self._ended)
         except RuntimeError:
             pass  # the loop is closed, because the bridge ends
+
+    def ended(self, code, number):
+        """Takes its exit code and the signal that ended it, of a process that is not reaped yet."""
+        self._end = (code, number)
+        self._ended()
 
     def _ended(self):
         """Ends the rest of the group with the kernel. No other process can get the number before

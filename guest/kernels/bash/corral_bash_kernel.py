@@ -281,5 +281,9 @@ class BashKernel(Kernel):
         }
 
 
-if __name__ == "__main__":
+def main():
     IPKernelApp.launch_instance(kernel_class=BashKernel)
+
+
+if __name__ == "__main__":
+    main()

@@ -120,8 +120,12 @@ class KernelApp(IPKernelApp):
         corral_results.register(self.shell.display_formatter)
 
 
+def main():
+    change_streams()
+    KernelApp.launch_instance()
+
+
 if __name__ == "__main__":
     # The user's imports come from the working directory, not from the folder of this file.
     sys.path[0] = os.getcwd()
-    change_streams()
-    KernelApp.launch_instance()
+    main()
