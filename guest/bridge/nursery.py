@@ -78,7 +78,8 @@ class Nursery:
             self._program = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", sys.executable, zygote.__file__,
                  str(theirs.fileno()), self._warmup],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
                 start_new_session=True)
         ours.setblocking(False)
         self._socket = ours

@@ -116,10 +116,13 @@ class End(GuestTest):
         try:
             wire.run(host.socket, "1")
             wire.run(host.socket, "sleep 5 & true", language="bash")
-            self.assertGreaterEqual(len(children(host.bridge_pid())), 2)
+            # The kernels, and the zygote that they are forked from.
+            everyone = processes(host.bridge_pid())
+            self.assertGreaterEqual(len(everyone), 4)
             started = time.monotonic()
             self.assertEqual(host.terminate(), 0)
             self.assertLess(time.monotonic() - started, 10)
+            self.assertEqual([pid for pid in everyone if os.path.exists(f"/proc/{pid}")], [])
         finally:
             host.stop()
 
