@@ -147,11 +147,13 @@ static int server_open_sandboxes(struct server *s, struct error *err)
     const struct sandbox_host host = {.driver = s->driver,
                                       .dir = s->sandbox_dir,
                                       .guest_dir = c->guest_dir,
-                                      .network = s->network};
+                                      .network = s->network,
+                                      .pause_expiry_s = (unsigned int)c->pause_expiry};
     const struct sandbox_limits limits = {
         .max_live = (unsigned int)c->max_sandboxes,
         .max_account = (unsigned int)c->max_account,
         .max_memory_mb = (uint64_t)c->max_memory >> 20,
+        .max_paused = (unsigned int)c->max_paused,
         .pool_size = (unsigned int)c->pool_size,
         .retention_ms = c->retention * 1000,
     };

@@ -18,6 +18,7 @@
 #include "api/cors.h"
 #include "api/fields.h"
 #include "api/router.h"
+#include "api/wake.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "base/timefmt.h"
@@ -235,6 +236,24 @@ static int api_admit(struct api_call *call, struct error *err)
     return rv < 0 ? rv : principal_require(&call->principal, call->route->scope, err);
 }
 
+/* Whether the sandbox is in the state that the route wants: 0, -EAGAIN when it has to be woken up
+ * first, another negative errno with `err`. */
+static int api_check_state(struct api_call *call, const struct sandbox *sb, struct error *err)
+{
+    unsigned int flags = call->route->flags;
+    bool wanted = (flags & API_RUNNING) == 0 || sandbox_is_running(sb);
+    if ((flags & API_LIVE) != 0)
+        wanted = sandbox_is_running(sb) || sandbox_is_paused(sb);
+    if (wanted)
+        return 0;
+    if (!sandbox_is_paused(sb))
+        return error_set(err, ERROR_INVALID_STATE, "Sandbox is not running (%s)",
+                         sandbox_status_str(sb->status));
+    if ((flags & API_STILL) == 0 && sb->owner.life.auto_resume)
+        return -EAGAIN;
+    return error_set(err, ERROR_SANDBOX_PAUSED, "The sandbox is paused; resume it first");
+}
+
 static int api_resolve_sandbox(struct api_call *call, struct error *err)
 {
     char id[ID_SIZE];
@@ -245,11 +264,21 @@ static int api_resolve_sandbox(struct api_call *call, struct error *err)
         return error_set(err, ERROR_SANDBOX_NOT_FOUND, "Sandbox not found");
     if (strcmp(sb->owner.account, call->principal.account) != 0)
         return error_set(err, ERROR_FORBIDDEN, "The sandbox belongs to another account");
-    if ((call->route->flags & API_RUNNING) != 0 && !sandbox_is_running(sb))
-        return error_set(err, ERROR_INVALID_STATE, "Sandbox is not running (%s)",
-                         sandbox_status_str(sb->status));
     call->sandbox = sb;
-    return 0;
+    return api_check_state(call, sb, err);
+}
+
+/* Goes on with `then` when the sandbox of the path is there, in the state that the route wants. */
+static void api_with_sandbox(struct api_call *call, void (*then)(struct api_call *call))
+{
+    struct error err;
+    int rv = (call->route->flags & API_SANDBOX) != 0 ? api_resolve_sandbox(call, &err) : 0;
+    if (rv == -EAGAIN)
+        api_wake(call, call->sandbox, then);
+    else if (rv < 0)
+        api_fail(call, &err);
+    else
+        then(call);
 }
 
 /* Finds the route and its parameters; false when there is none, and the request has its answer. */
@@ -279,17 +308,13 @@ static bool api_find_route(struct api_call *call)
 static void api_take_body(struct api_call *call)
 {
     struct http_request *req = call->req;
-    struct error err;
     if ((call->route->flags & API_STREAM) == 0) {
         req->body_mode = HTTP_BODY_BUFFER;
         req->body_limit = api_body_limit(call);
         return;
     }
     req->body_mode = HTTP_BODY_STREAM;
-    if ((call->route->flags & API_SANDBOX) != 0 && api_resolve_sandbox(call, &err) < 0)
-        api_fail(call, &err);
-    else
-        call->route->handler(call);
+    api_with_sandbox(call, call->route->handler);
 }
 
 static void api_head(struct http_request *req)
@@ -328,13 +353,26 @@ static void api_body(struct http_request *req, const uint8_t *data, size_t len)
         call->route->data(call, data, len);
 }
 
+static void api_run(struct api_call *call)
+{
+    struct error err;
+    if (api_fields_check_body(call, &err) < 0)
+        api_fail(call, &err);
+    else
+        call->route->handler(call);
+}
+
 /* The body is parsed. The sandbox may have ended while a thread did that. */
 static void api_handle(struct api_call *call)
 {
-    struct error err;
-    if (((call->route->flags & API_SANDBOX) != 0 && api_resolve_sandbox(call, &err) < 0) ||
-        api_fields_check_body(call, &err) < 0)
-        api_fail(call, &err);
+    api_with_sandbox(call, api_run);
+}
+
+/* Its body is complete. */
+static void api_parse(struct api_call *call)
+{
+    if ((call->route->flags & API_JSON) != 0)
+        api_parse_body(call, api_handle);
     else
         call->route->handler(call);
 }
@@ -342,20 +380,12 @@ static void api_handle(struct api_call *call)
 static void api_ready(struct http_request *req)
 {
     struct api_call *call = req->app;
-    struct error err;
     if (call->route->end != NULL) {
         if (req->status == 0)
             call->route->end(call);
         return;
     }
-    if ((call->route->flags & API_SANDBOX) != 0 && api_resolve_sandbox(call, &err) < 0) {
-        api_fail(call, &err);
-        return;
-    }
-    if ((call->route->flags & API_JSON) != 0)
-        api_parse_body(call, api_handle);
-    else
-        call->route->handler(call);
+    api_with_sandbox(call, api_parse);
 }
 
 static void api_gone(struct http_request *req, bool aborted)

@@ -66,7 +66,7 @@ enum api_flag {
     API_AGENTS = 1,    /* also reachable with the prefix /v1/agents */
     API_PUBLIC = 2,    /* no credential */
     API_SANDBOX = 4,   /* the first parameter is a sandbox id: `sandbox` is set, of this account */
-    API_RUNNING = 8,   /* and the sandbox must be running */
+    API_RUNNING = 8,   /* and the sandbox must be running: one that may be woken up is */
     API_JSON = 16,     /* the body is a JSON object: `body` is set */
     API_STREAM = 32,   /* the handler runs at the head, then `data` and `end` with the body */
     API_NUL = 64,      /* API_JSON, with U+0000 in strings */
@@ -75,6 +75,8 @@ enum api_flag {
     API_CONTENT = 512, /* the body carries content: it may be as long as the option max-body says */
     API_VARIABLES = 1024, /* the body carries variables: API_PARSE_AT_ONCE */
     API_STRICT = 2048,    /* the handler names every field that it does not know itself */
+    API_STILL = 4096,     /* API_RUNNING, and a paused sandbox is not woken up for it */
+    API_LIVE = 8192,      /* the sandbox must not have ended; it may be paused */
 };
 
 struct api_route {
@@ -219,6 +221,10 @@ void api_context_interrupt(struct api_call *call);
 void api_context_restart(struct api_call *call);
 void api_host_url(struct api_call *call);
 void api_sandbox_metrics(struct api_call *call);
+void api_sandbox_lifecycle(struct api_call *call);
+void api_sandbox_pause(struct api_call *call);
+void api_sandbox_resume(struct api_call *call);
+void api_sandbox_paused(struct api_call *call);
 void api_process_start(struct api_call *call);
 void api_process_list(struct api_call *call);
 void api_process_get(struct api_call *call);

@@ -27,6 +27,7 @@
 #include "api/port_host.h"
 #include "api/port_path.h"
 #include "api/router.h"
+#include "api/wake.h"
 #include "base/num.h"
 #include "wire/call.h"
 #include "wire/reply.h"
@@ -277,6 +278,10 @@ static void proxy_start(struct api_call *call)
 {
     const struct port_target *target = call->state;
     struct sandbox *sb = sandbox_table_find(call->api->sandboxes, target->id);
+    if (sb != NULL && sandbox_is_paused(sb)) {
+        api_wake(call, sb, proxy_start);
+        return;
+    }
     call->state = NULL;
     /* It would answer for the whole origin, also in the name of other sandboxes. */
     if (target->by_path && http_header(call->req, "Service-Worker") != NULL) {

@@ -5,6 +5,7 @@
 
 #define SB   (API_AGENTS | API_SANDBOX)
 #define RUN  (SB | API_RUNNING)
+#define ASK  (RUN | API_STILL)
 #define BODY API_JSON
 #define DATA (API_JSON | API_CONTENT)
 #define UP   (RUN | API_STREAM)
@@ -18,11 +19,12 @@ const struct api_route api_routes[] = {
     /* The API of agent sandboxes. */
     {METHOD_POST, "/sandboxes", API_AGENTS | BODY | API_VARIABLES, SCOPE_RUN, api_sandbox_create},
     {METHOD_GET, "/sandboxes", API_AGENTS, SCOPE_READ, api_sandbox_list},
+    {METHOD_GET, "/sandboxes/paused", API_AGENTS, SCOPE_READ, api_sandbox_paused},
     {METHOD_GET, "/sandboxes/:id", SB, SCOPE_READ, api_sandbox_get},
     {METHOD_DELETE, "/sandboxes/:id", SB, SCOPE_RUN, api_sandbox_kill},
-    {METHOD_POST, "/sandboxes/:id/timeout", RUN | BODY, SCOPE_RUN, api_sandbox_timeout},
-    {METHOD_GET, "/sandboxes/:id/metrics", RUN, SCOPE_READ, api_sandbox_metrics},
-    {METHOD_GET, "/sandboxes/:id/host/:port", RUN, SCOPE_READ, api_host_url},
+    {METHOD_POST, "/sandboxes/:id/timeout", ASK | BODY, SCOPE_RUN, api_sandbox_timeout},
+    {METHOD_GET, "/sandboxes/:id/metrics", ASK, SCOPE_READ, api_sandbox_metrics},
+    {METHOD_GET, "/sandboxes/:id/host/:port", SB | API_LIVE, SCOPE_READ, api_host_url},
     {METHOD_POST, "/sandboxes/:id/commands/run", RUN | DATA, SCOPE_RUN, api_command_run},
     {METHOD_POST, "/sandboxes/:id/code/run", RUN | DATA, SCOPE_RUN, api_code_run},
     {METHOD_POST, "/sandboxes/:id/code/contexts", RUN | BODY, SCOPE_RUN, api_context_create},
@@ -95,8 +97,11 @@ const struct api_route api_routes[] = {
     {METHOD_GET, FLOW "/:id/runs", 0, SCOPE_READ, api_workflow_runs},
 
     /* Corral's own. */
+    {METHOD_POST, "/sandboxes/:id/pause", SB, SCOPE_RUN, api_sandbox_pause},
+    {METHOD_POST, "/sandboxes/:id/resume", SB, SCOPE_RUN, api_sandbox_resume},
+    {METHOD_GET, "/sandboxes/:id/lifecycle", SB, SCOPE_READ, api_sandbox_lifecycle},
     {METHOD_GET, NET, SB, SCOPE_READ, api_network_get},
-    {METHOD_PUT, NET, RUN | BODY, SCOPE_RUN, api_network_put},
+    {METHOD_PUT, NET, ASK | BODY, SCOPE_RUN, api_network_put},
     {METHOD_GET, NET "/events", SB, SCOPE_READ, api_network_events},
     {METHOD_POST, "/v1/admin/tokens/rotate", 0, SCOPE_MANAGE, api_auth_rotate},
     {METHOD_POST, "/v1/admin/keys", BODY, SCOPE_MANAGE, api_key_create},

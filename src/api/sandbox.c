@@ -10,6 +10,7 @@
 
 #include "api/api.h"
 #include "api/network.h"
+#include "api/wake.h"
 
 #define SANDBOX_MAX_METADATA 16384 /* bytes of JSON text */
 #define SANDBOX_MAX_LABEL    256   /* bytes of provider and region */
@@ -133,6 +134,8 @@ static int parse_create(struct api_call *call, struct sandbox_params *p,
         rv = api_sandbox_metadata(call, metadata, err);
     if (rv == 0)
         rv = api_network_parse(call, network, &p->network, err);
+    if (rv == 0)
+        rv = api_life_parse(call, &p->life, err);
     if (rv < 0)
         return rv;
     *template = template_find(call->api->templates, name);

@@ -34,6 +34,7 @@
     X(TIMEOUT, "timeout", 408, "The operation took longer than its time-out")                      \
     X(REQUEST_TIMEOUT, "request_timeout", 408, "The request did not arrive in time")               \
     X(CONFLICT, "conflict", 409, "Another object or operation is in the way")                      \
+    X(SANDBOX_PAUSED, "sandbox_paused", 409, "The sandbox is paused; resume it first")             \
     X(SANDBOX_GONE, "sandbox_gone", 410, "The sandbox has ended")                                  \
     X(BODY_TOO_LARGE, "body_too_large", 413, "The body exceeds the limit of the route")            \
     X(URI_TOO_LONG, "uri_too_long", 414, "The request target exceeds its limit")                   \
@@ -48,6 +49,7 @@
     X(STORAGE_FAILED, "storage_failed", 500, "The state could not be written")                     \
     X(NO_SPACE, "no_space", 500, "No space left in the sandbox or on the host")                    \
     X(NOT_IMPLEMENTED, "not_implemented", 501, "The method is not known")                          \
+    X(UNSUPPORTED, "unsupported", 501, "Sandboxes of this kind cannot do this")                    \
     X(BAD_GATEWAY, "bad_gateway", 502, "Nothing answers on this port of the sandbox")              \
     X(UNAVAILABLE, "unavailable", 503, "The server is stopping or cannot take more now")           \
     X(TEMPLATE_BUILDING, "template_building", 503, "The template is being built; ask again")       \

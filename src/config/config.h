@@ -29,6 +29,9 @@ enum config_templates {
     CONFIG_TEMPLATES_ALL
 };
 
+/* What becomes of a sandbox at its time-out. */
+enum config_on_timeout { CONFIG_TIMEOUT_KILL, CONFIG_TIMEOUT_PAUSE };
+
 struct config_listen {
     char host[254]; /* name or address, without brackets */
     uint16_t port;
@@ -66,6 +69,11 @@ struct config {
     int64_t timeout_default;       /* s, of a sandbox */
     int64_t timeout_max;           /* s; 0: any */
     int64_t retention;             /* s an ended sandbox stays listed */
+    int on_timeout;                /* enum config_on_timeout */
+    bool auto_resume;              /* requests wake paused sandboxes up */
+    int64_t idle_pause;            /* s without traffic; 0: never */
+    int64_t pause_expiry;          /* s one may stay paused */
+    int64_t max_paused;            /* of one account */
     struct rate_limits rate_limit; /* of a key that has none of its own */
     int64_t max_address;           /* connections of one address; 0: half of all */
     int64_t max_key;               /* requests of one key side by side; 0: half of all */

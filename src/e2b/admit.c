@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/wake.h"
 #include "base/timefmt.h"
 #include "e2b/internal.h"
 #include "e2b/signature.h"
@@ -20,11 +21,17 @@ static const char *admit_header(struct api_call *call, const char *name)
     return header != NULL ? header->data : "";
 }
 
-/* The running sandbox of the request, whose owner the request now stands for. */
+/* Runs, or will for a request. */
+static bool admit_lives(const struct sandbox *sb)
+{
+    return sandbox_is_running(sb) || (sandbox_is_paused(sb) && sb->owner.life.auto_resume);
+}
+
+/* The sandbox of the request, whose owner the request now stands for. */
 static struct sandbox *admit_sandbox(struct api_call *call, struct error *err)
 {
     struct sandbox *sb = sandbox_table_find(call->api->sandboxes, call->params[0]);
-    if (sb == NULL || !sandbox_is_running(sb)) {
+    if (sb == NULL || !admit_lives(sb)) {
         error_set(err, ERROR_SANDBOX_GONE, "The sandbox was not found");
         return NULL;
     }
@@ -60,7 +67,7 @@ static bool admit_signed(void *ctx, const struct sandbox *sb)
 {
     struct admit_search *s = ctx;
     char token[GRANT_TOKEN_SIZE];
-    if (sb->phase != SANDBOX_RUNNING)
+    if (!admit_lives(sb))
         return false;
     grant_token(&s->call->api->e2b->grant_key, E2B_TOKEN_ENVD, sb->id, token);
     if (!signature_matches(s->url, token))

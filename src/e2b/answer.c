@@ -34,12 +34,13 @@ void e2b_fail_control(struct api_call *call, const struct error *err)
     answer_error(call, absent ? 404 : error_status(err->code), err);
 }
 
-/* Whether the sandbox is not there: its proxy says so, whatever was asked. */
+/* Whether the sandbox is not there, or paused: its proxy says so, whatever was asked. */
 static bool answer_gone(struct api_call *call, const struct error *err)
 {
     struct error gone;
     if (err->code != ERROR_SANDBOX_GONE && err->code != ERROR_SANDBOX_NOT_FOUND &&
-        err->code != ERROR_INVALID_ID && err->code != ERROR_INVALID_STATE)
+        err->code != ERROR_INVALID_ID && err->code != ERROR_INVALID_STATE &&
+        err->code != ERROR_SANDBOX_PAUSED)
         return false;
     error_set(&gone, ERROR_SANDBOX_GONE, "The sandbox was not found");
     answer_error(call, 502, &gone);

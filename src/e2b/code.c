@@ -129,7 +129,7 @@ static void code_delete(struct api_call *call)
 #define RUN (API_SANDBOX | API_RUNNING)
 
 static const struct api_route code_routes[] = {
-    {METHOD_GET, "/health", RUN, SCOPE_READ, e2b_reply_empty},
+    {METHOD_GET, "/health", RUN | API_STILL, SCOPE_READ, e2b_reply_empty},
     {METHOD_POST, "/execute", RUN | API_JSON, SCOPE_RUN, code_execute},
     {METHOD_POST, "/contexts", RUN | API_JSON, SCOPE_RUN, code_create},
     {METHOD_GET, "/contexts", RUN, SCOPE_READ, code_list},

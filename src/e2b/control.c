@@ -3,12 +3,14 @@
  * control.c - the control plane: sandboxes are created, found, lengthened and ended.
  *
  * A sandbox is what the API's own clients know, under other names. What has ended is not found.
+ * What is paused is found, and only a connect brings it back: that of old clients is /resume.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/wake.h"
 #include "base/num.h"
 #include "base/timefmt.h"
 #include "e2b/filter.h"
@@ -70,7 +72,7 @@ static void control_details(struct jsonw *w, const struct api_call *call, const 
     control_names(w, call, sb);
     jsonw_key_time(w, "startedAt", sb->started_ms);
     jsonw_key_time(w, "endAt", sb->timeout_at_ms);
-    jsonw_key_str(w, "state", "running");
+    jsonw_key_str(w, "state", sandbox_is_paused(sb) ? "paused" : "running");
     jsonw_key_int(w, "cpuCount", sb->vcpus);
     jsonw_key_int(w, "memoryMB", sb->memory_mb);
     jsonw_key_int(w, "diskSizeMB", sb->disk_mb);
@@ -78,8 +80,8 @@ static void control_details(struct jsonw *w, const struct api_call *call, const 
     jsonw_raw(w, sb->owner.metadata, strlen(sb->owner.metadata));
     jsonw_key(w, "lifecycle");
     jsonw_object(w);
-    jsonw_key_bool(w, "autoResume", false);
-    jsonw_key_str(w, "onTimeout", "kill");
+    jsonw_key_bool(w, "autoResume", sb->owner.life.auto_resume);
+    jsonw_key_str(w, "onTimeout", sb->owner.life.pause_at_timeout ? "pause" : "kill");
     jsonw_object_end(w);
     jsonw_object_end(w);
 }
@@ -112,15 +114,26 @@ static int control_timeout(struct api_call *call, const char *field, unsigned in
 /* What would lose the client's data if it were ignored. */
 static int control_refuse(struct api_call *call, struct error *err)
 {
-    bool pause = false;
     const json *mounts = NULL;
-    int rv = json_get_bool(call->body, "autoPause", false, &pause, err);
-    if (rv == 0)
-        rv = json_get_array(call->body, "volumeMounts", &mounts, err);
-    if (rv == 0 && (pause || cJSON_GetArraySize(mounts) > 0))
-        rv = error_set(err, ERROR_INVALID_ARGUMENT, "Field '%s' is not supported",
-                       pause ? "autoPause" : "volumeMounts");
+    int rv = json_get_array(call->body, "volumeMounts", &mounts, err);
+    if (rv == 0 && cJSON_GetArraySize(mounts) > 0)
+        rv = error_set(err, ERROR_INVALID_ARGUMENT, "Field 'volumeMounts' is not supported");
     return rv;
+}
+
+/* What these clients call it; the rest is as the server has it. */
+static int control_life(struct api_call *call, struct sandbox_life *ret, struct error *err)
+{
+    const json *resume = NULL;
+    int rv = api_life_parse(call, ret, err);
+    if (rv == 0)
+        rv = json_get_bool(call->body, "autoPause", ret->pause_at_timeout, &ret->pause_at_timeout,
+                           err);
+    if (rv == 0)
+        rv = json_get_object(call->body, "autoResume", &resume, err);
+    if (rv == 0 && resume != NULL)
+        rv = json_get_bool(resume, "enabled", ret->auto_resume, &ret->auto_resume, err);
+    return rv < 0 ? rv : api_life_check(call, ret, err);
 }
 
 static int control_parse_create(struct api_call *call, struct sandbox_params *p,
@@ -139,6 +152,8 @@ static int control_parse_create(struct api_call *call, struct sandbox_params *p,
         rv = api_sandbox_metadata(call, metadata, err);
     if (rv == 0)
         rv = control_refuse(call, err);
+    if (rv == 0)
+        rv = control_life(call, &p->life, err);
     if (rv == 0)
         rv = e2b_network_parse(call, network, &p->network, err);
     if (rv < 0)
@@ -203,9 +218,26 @@ static void control_lengthen(struct api_call *call, const char *field, bool shor
     api_when_committed(call, reply);
 }
 
+static void control_resumed(struct api_call *call)
+{
+    control_reply_access(call, 201, call->sandbox);
+}
+
 static void control_connect(struct api_call *call)
 {
-    control_lengthen(call, "timeout", false, control_connected);
+    struct error err;
+    unsigned int seconds = 0;
+    if (!sandbox_is_paused(call->sandbox))
+        control_lengthen(call, "timeout", false, control_connected);
+    else if (control_timeout(call, "timeout", &seconds, &err) < 0)
+        api_fail(call, &err);
+    else
+        api_sandbox_bring_back(call, seconds, control_resumed);
+}
+
+static void control_pause(struct api_call *call)
+{
+    api_sandbox_put_away(call, e2b_reply_nothing);
 }
 
 static void control_set_timeout(struct api_call *call)
@@ -262,6 +294,7 @@ static void control_alias(struct api_call *call)
 /* --- lists --- */
 
 struct control_list {
+    bool running, paused;         /* what is asked for */
     json *pairs;                  /* owned; NULL: any metadata */
     const char *template;         /* name; NULL: any */
     const struct sandbox **found; /* owned; newest first */
@@ -271,7 +304,8 @@ struct control_list {
 static void control_collect(void *ctx, struct sandbox *sb)
 {
     struct control_list *l = ctx;
-    if (!sandbox_is_running(sb) || !e2b_filter_matches(l->pairs, sb->owner.metadata) ||
+    bool wanted = sandbox_is_paused(sb) ? l->paused : l->running && sandbox_is_running(sb);
+    if (!wanted || !e2b_filter_matches(l->pairs, sb->owner.metadata) ||
         (l->template != NULL && strcmp(l->template, sb->template_name) != 0))
         return;
     if (l->n == l->cap) {
@@ -285,8 +319,8 @@ static void control_collect(void *ctx, struct sandbox *sb)
     l->found[l->n++] = sb;
 }
 
-/* The running sandboxes that the query asks for; false: the request has its answer. */
-static bool control_find(struct api_call *call, struct control_list *l)
+/* The sandboxes that the query asks for; false: the request has its answer. */
+static bool control_find(struct api_call *call, const char *state, struct control_list *l)
 {
     const char *form = http_form_query(call->req, "metadata");
     const char *template = http_form_query(call->req, "template");
@@ -300,9 +334,10 @@ static bool control_find(struct api_call *call, struct control_list *l)
             return false;
         }
     }
-    if (e2b_filter_running(http_form_query(call->req, "state")))
-        (void)sandbox_table_list(call->api->sandboxes, call->principal.account, 0, UINT32_MAX, NULL,
-                                 control_collect, l);
+    l->running = e2b_filter_state(state, "running");
+    l->paused = e2b_filter_state(state, "paused");
+    (void)sandbox_table_list(call->api->sandboxes, call->principal.account, 0, UINT32_MAX, NULL,
+                             control_collect, l);
     return true;
 }
 
@@ -366,7 +401,7 @@ static void control_page(struct api_call *call)
         api_fail_code(call, ERROR_INVALID_ARGUMENT, "Query parameter 'limit' is no number");
         return;
     }
-    if (!control_find(call, &l))
+    if (!control_find(call, http_form_query(call->req, "state"), &l))
         return;
     if (l.n > 0)
         qsort(l.found, l.n, sizeof(*l.found), ascending ? control_compare_up : control_compare);
@@ -381,16 +416,18 @@ static void control_page(struct api_call *call)
     control_list_done(&l);
 }
 
+/* Of old clients, which know no paused ones. */
 static void control_list_all(struct api_call *call)
 {
     struct control_list l;
-    if (!control_find(call, &l))
+    if (!control_find(call, "running", &l))
         return;
     control_write_list(call, &l, 0, l.n);
     control_list_done(&l);
 }
 
-#define ONE  (API_SANDBOX | API_RUNNING)
+#define ONE  (API_SANDBOX | API_RUNNING | API_STILL)
+#define ANY  (API_SANDBOX | API_LIVE)
 #define BODY API_JSON
 
 static const struct api_route control_routes[] = {
@@ -398,18 +435,18 @@ static const struct api_route control_routes[] = {
     {METHOD_POST, "/sandboxes", BODY, SCOPE_RUN, control_create},
     {METHOD_GET, "/v2/sandboxes", 0, SCOPE_READ, control_page},
     {METHOD_GET, "/sandboxes", 0, SCOPE_READ, control_list_all},
-    {METHOD_GET, "/sandboxes/:id", ONE, SCOPE_READ, control_get},
-    {METHOD_DELETE, "/sandboxes/:id", ONE, SCOPE_RUN, control_kill},
-    {METHOD_POST, "/v2/sandboxes/:id/connect", ONE | BODY, SCOPE_RUN, control_connect},
-    {METHOD_POST, "/sandboxes/:id/connect", ONE | BODY, SCOPE_RUN, control_connect},
-    {METHOD_POST, "/sandboxes/:id/resume", ONE | BODY, SCOPE_RUN, control_connect},
+    {METHOD_GET, "/sandboxes/:id", ANY, SCOPE_READ, control_get},
+    {METHOD_DELETE, "/sandboxes/:id", ANY, SCOPE_RUN, control_kill},
+    {METHOD_POST, "/v2/sandboxes/:id/connect", ANY | BODY, SCOPE_RUN, control_connect},
+    {METHOD_POST, "/sandboxes/:id/connect", ANY | BODY, SCOPE_RUN, control_connect},
+    {METHOD_POST, "/sandboxes/:id/resume", ANY | BODY, SCOPE_RUN, control_connect},
     {METHOD_POST, "/sandboxes/:id/timeout", ONE | BODY, SCOPE_RUN, control_set_timeout},
     {METHOD_POST, "/sandboxes/:id/refreshes", ONE | BODY, SCOPE_RUN, control_refresh},
     {METHOD_GET, "/sandboxes/:id/metrics", ONE, SCOPE_READ, control_metrics},
     {METHOD_GET, "/sandboxes/:id/logs", ONE, SCOPE_READ, e2b_logs_lines},
     {METHOD_GET, "/v2/sandboxes/:id/logs", ONE, SCOPE_READ, e2b_logs},
     {METHOD_PUT, "/sandboxes/:id/network", ONE | BODY, SCOPE_RUN, e2b_network_put},
-    {METHOD_POST, "/sandboxes/:id/pause", ONE, SCOPE_RUN, e2b_unsupported},
+    {METHOD_POST, "/sandboxes/:id/pause", ANY, SCOPE_RUN, control_pause},
     {METHOD_POST, "/sandboxes/:id/snapshots", ONE, SCOPE_RUN, e2b_unsupported},
     {METHOD_POST, "/sandboxes/:id/fork", ONE, SCOPE_RUN, e2b_unsupported},
     {METHOD_GET, "/templates/aliases/:alias", 0, SCOPE_READ, control_alias},

@@ -104,8 +104,8 @@ static void files_metrics(struct api_call *call)
 #define UPLOAD (API_SANDBOX | API_RUNNING | API_STREAM)
 
 static const struct api_route files_routes[] = {
-    {METHOD_GET, "/health", API_SANDBOX | API_RUNNING, SCOPE_READ, e2b_reply_nothing},
-    {METHOD_GET, "/metrics", API_SANDBOX | API_RUNNING, SCOPE_READ, files_metrics},
+    {METHOD_GET, "/health", API_SANDBOX | API_RUNNING | API_STILL, SCOPE_READ, e2b_reply_nothing},
+    {METHOD_GET, "/metrics", API_SANDBOX | API_RUNNING | API_STILL, SCOPE_READ, files_metrics},
     {METHOD_GET, "/envs", API_SANDBOX | API_RUNNING, SCOPE_READ, e2b_reply_empty},
     {METHOD_GET, "/files", API_SANDBOX | API_RUNNING, SCOPE_READ, files_read},
     {METHOD_POST, "/files", UPLOAD, SCOPE_RUN, files_write, api_upload_data, api_upload_end},

@@ -77,14 +77,14 @@ bool e2b_filter_matches(const json *pairs, const char *metadata)
     return true;
 }
 
-bool e2b_filter_running(const char *state)
+bool e2b_filter_state(const char *states, const char *state)
 {
-    const size_t len = strlen("running");
-    for (const char *p = state; p != NULL && *p != '\0'; p += *p == ',') {
+    const size_t len = strlen(state);
+    for (const char *p = states; p != NULL && *p != '\0'; p += *p == ',') {
         size_t n = strcspn(p, ",");
-        if (n == len && memcmp(p, "running", len) == 0)
+        if (n == len && memcmp(p, state, len) == 0)
             return true;
         p += n;
     }
-    return state == NULL || *state == '\0';
+    return states == NULL || *states == '\0';
 }

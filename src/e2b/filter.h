@@ -11,7 +11,7 @@
 json *e2b_filter_parse(const char *form);
 /* Whether the object that is text has every pair of `pairs` (NULL: none are wanted). */
 bool e2b_filter_matches(const json *pairs, const char *metadata);
-/* Whether a list with this `state` (NULL: any) has running sandboxes. */
-bool e2b_filter_running(const char *state);
+/* Whether `states` of a list, with commas between them (NULL: any), has `state`. */
+bool e2b_filter_state(const char *states, const char *state);
 
 #endif

@@ -80,7 +80,7 @@ static void cgroups_add(struct cgroups *cg, const struct mntent *m)
         return;
     cg->mounts[cg->n++] = dir;
     if (cg->unified) {
-        cg->cpuacct = cg->memory = cg->blkio = dir;
+        cg->cpuacct = cg->memory = cg->blkio = cg->freezer = dir;
     } else if (strcmp(m->mnt_type, "cgroup") == 0) {
         if (hasmntopt(m, "cpuacct") != NULL)
             cg->cpuacct = dir;
@@ -88,6 +88,8 @@ static void cgroups_add(struct cgroups *cg, const struct mntent *m)
             cg->memory = dir;
         if (hasmntopt(m, "blkio") != NULL)
             cg->blkio = dir;
+        if (hasmntopt(m, "freezer") != NULL)
+            cg->freezer = dir;
     }
 }
 
@@ -246,6 +248,58 @@ bool cgroup_oom(const struct cgroups *cg, const char *id)
     return cgroup_oom_kills(cg, id, &kills) == 0 && kills > 0;
 }
 
+/* Sleeps for one step out of the budget; false when it is used up. */
+static bool cgroup_wait_step(unsigned int *budget_ms)
+{
+    if (*budget_ms < CGROUP_WAIT_STEP)
+        return false;
+    *budget_ms -= CGROUP_WAIT_STEP;
+    (void)nanosleep(&(struct timespec){.tv_nsec = CGROUP_WAIT_STEP * 1000000L}, NULL);
+    return true;
+}
+
+static int cgroup_write(const char *mount, const char *id, const char *file, const char *text)
+{
+    char path[PATH_MAX];
+    if (mount == NULL || cgroup_file(path, mount, id, file) < 0)
+        return -ENOENT;
+    cleanup_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    return write(fd, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+int cgroup_freeze(const struct cgroups *cg, const char *id)
+{
+    return cg->unified ? cgroup_write(cg->freezer, id, "cgroup.freeze", "1")
+                       : cgroup_write(cg->freezer, id, "freezer.state", "FROZEN");
+}
+
+int cgroup_thaw(const struct cgroups *cg, const char *id)
+{
+    return cg->unified ? cgroup_write(cg->freezer, id, "cgroup.freeze", "0")
+                       : cgroup_write(cg->freezer, id, "freezer.state", "THAWED");
+}
+
+/* A process that sleeps in the kernel and cannot be interrupted freezes when it wakes up. In
+ * version 1 a group that is FREEZING then wants to be told once more. */
+int cgroup_await_frozen(const struct cgroups *cg, const char *id, unsigned int timeout_ms)
+{
+    char text[CGROUP_FILE_MAX];
+    const char *file = cg->unified ? "cgroup.events" : "freezer.state";
+    for (;;) {
+        int r = cgroup_read(text, cg->freezer, id, file);
+        if (r < 0)
+            return r;
+        if (cg->unified ? cgroup_number(text, "frozen") == 1 : strncmp(text, "FROZEN", 6) == 0)
+            return 0;
+        if (!cgroup_wait_step(&timeout_ms))
+            return -ETIMEDOUT;
+        if (!cg->unified)
+            (void)cgroup_freeze(cg, id);
+    }
+}
+
 static bool cgroup_kill_all(const char *mount, const char *id)
 {
     char path[PATH_MAX];
@@ -278,21 +332,13 @@ static int cgroup_kill_once(const char *mount, const char *id)
     return left;
 }
 
-/* Sleeps for one step out of the budget; false when it is used up. */
-static bool cgroup_wait_step(unsigned int *budget_ms)
-{
-    if (*budget_ms < CGROUP_WAIT_STEP)
-        return false;
-    *budget_ms -= CGROUP_WAIT_STEP;
-    (void)nanosleep(&(struct timespec){.tv_nsec = CGROUP_WAIT_STEP * 1000000L}, NULL);
-    return true;
-}
-
-/* Repeats until the groups are empty: a process that forks while the list is read is not in it. */
+/* Repeats until the groups are empty: a process that forks while the list is read is not in it. In
+ * version 1 a frozen process dies when it thaws, so it is let go with the signal on it. */
 int cgroup_kill(const struct cgroups *cg, const char *id, unsigned int timeout_ms)
 {
     for (size_t i = 0; i < cg->n; i++) {
         while (cgroup_kill_once(cg->mounts[i], id) > 0) {
+            (void)cgroup_thaw(cg, id);
             if (!cgroup_wait_step(&timeout_ms))
                 return -ETIMEDOUT;
         }

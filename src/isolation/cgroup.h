@@ -15,8 +15,9 @@
 struct cgroups {
     bool unified; /* version 2 has the controllers */
     size_t n;
-    char *mounts[CGROUP_MOUNTS];          /* owned; every hierarchy a runtime may use */
-    const char *cpuacct, *memory, *blkio; /* of the above; all the same in version 2 */
+    char *mounts[CGROUP_MOUNTS]; /* owned; every hierarchy a runtime may use */
+    /* Of the above; all the same in version 2. */
+    const char *cpuacct, *memory, *blkio, *freezer;
 };
 
 /* -ENOENT when no hierarchy with a memory controller is mounted. */
@@ -37,6 +38,13 @@ int cgroup_stats(const struct cgroups *cg, const char *id, struct instance_stats
 int cgroup_oom_kills(const struct cgroups *cg, const char *id, uint64_t *ret);
 /* True when there is one. */
 bool cgroup_oom(const struct cgroups *cg, const char *id);
+
+/* Stops every process of the sandbox where it is, or lets all go on. Neither call waits. 0, or a
+ * negative errno; -ENOENT also when the machine has no freezer. */
+int cgroup_freeze(const struct cgroups *cg, const char *id);
+int cgroup_thaw(const struct cgroups *cg, const char *id);
+/* Blocking: waits until all of them stand still. 0, -ETIMEDOUT, or another negative errno. */
+int cgroup_await_frozen(const struct cgroups *cg, const char *id, unsigned int timeout_ms);
 
 /* Blocking: kills everything in the groups and waits until they are empty. */
 int cgroup_kill(const struct cgroups *cg, const char *id, unsigned int timeout_ms);

@@ -49,6 +49,7 @@ struct instance_spec {
 struct instance_handle {
     int32_t pid;         /* of the process to watch */
     uint64_t start_time; /* its field 22 of /proc/<pid>/stat, against pid reuse */
+    bool paused;         /* it was left paused, and stays so; any other goes on when adopted */
 };
 
 /* All counters since the start of the sandbox. */
@@ -74,9 +75,19 @@ typedef void (*instance_done)(void *ctx, int status, const struct error *err);
 
 struct isolation_driver;
 
+/* What a driver's instances can do beyond living and dying. */
+enum isolation_ability {
+    /* pause and resume cost little: an instance may be paused while it waits for its client. */
+    ISOLATION_RESTS = 1,
+    /* pause keeps processes and memory as they are, without processor time, for as long as the
+     * host runs. A paused instance is adopted like any other. */
+    ISOLATION_FREEZES = 2,
+};
+
 struct isolation_ops {
-    const char *name; /* as --isolation has it */
-    bool images;      /* instances start from the images and the snapshot of a template */
+    const char *name;       /* as --isolation has it */
+    bool images;            /* instances start from the images and the snapshot of a template */
+    unsigned int abilities; /* enum isolation_ability */
     /* The socket that the agent's flows arrive at (flow.h), below an instance's `dir`. Who listens
      * there may come late, and come again: until then flows are refused. */
     const char *egress;
@@ -179,7 +190,7 @@ static inline int instance_oom_kills(struct instance *instance, uint64_t *ret)
 
 /* Operations on a started instance, one at a time: 0, or a negative errno and `done` will not come
  * (-EBUSY: another one is under way, -EOPNOTSUPP: the driver cannot, -EINVAL: not started). `done`
- * comes once, unless the instance is stopped before. */
+ * comes once, unless the instance is stopped before. After a pause that failed it runs. */
 static inline int instance_pause(struct instance *instance, instance_done done)
 {
     const struct isolation_ops *ops = instance->driver->ops;

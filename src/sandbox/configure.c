@@ -28,7 +28,7 @@ static void configure_encode(const struct sandbox *sb, struct buf *request)
                                                  .seed_len = sizeof(seed),
                                                  .hostname = hostname,
                                                  .env = sb->owner.env,
-                                                 .offline = sb->network == NULL};
+                                                 .offline = sandbox_network(sb) == NULL};
     wire_request_configure(request, &params);
 }
 

@@ -22,13 +22,13 @@ static void connect_policy(const struct sandbox *sb, struct network_policy *ret)
 void sandbox_connect(struct sandbox *sb)
 {
     struct network_policy policy;
-    if (sb->network == NULL)
+    struct network *network = sandbox_network(sb);
+    if (network == NULL)
         return;
     connect_policy(sb, &policy);
     sb->net.id = sb->id;
     sb->net.account = sb->owner.account;
-    int rv = network_attach(sb->network, &sb->net, sb->dir, sb->instance->driver->ops->egress,
-                            &policy);
+    int rv = network_attach(network, &sb->net, sb->dir, sb->instance->driver->ops->egress, &policy);
     if (rv < 0)
         log_warn("sandbox has no network", "sandbox=%s error=\"%s\"", sb->id, strerror(-rv));
     else if (sb->net.policy.transforms.count > 0 && !sb->adopted)

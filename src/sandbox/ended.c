@@ -19,7 +19,7 @@ static void table_on_slim(struct store_wait *w, int status);
 
 static void table_drop(struct sandbox_table *t, struct sandbox *sb)
 {
-    metrics_add(sandbox_table_gauges[sb->status], -1);
+    metrics_add(sandbox_table_gauges[sb->counted], -1);
     /* After a failure the record stays; the next start drops it again. */
     (void)store_del(t->store, STORE_SANDBOXES, sb->id, ID_SIZE - 1);
     list_del(&sb->by_age);

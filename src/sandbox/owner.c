@@ -4,7 +4,6 @@
 #include "sandbox/owner.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +42,7 @@ int sandbox_owner_init(struct sandbox_owner *o, const struct sandbox_params *par
         .name = copy_or_null(params->name),
         .network = copy_or_null(params->network),
         .timeout_s = params->timeout_s,
+        .life = params->life,
         .env = sandbox_env_copy(params->env),
     };
     bool lost = (params->idempotency_key != NULL && o->idempotency_key == NULL) ||

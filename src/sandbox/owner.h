@@ -7,17 +7,26 @@
 #define CORRAL_SANDBOX_OWNER_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SANDBOX_NO_TIMEOUT UINT_MAX /* it lives until somebody ends it */
+
+/* What becomes of it when nobody looks after it. */
+struct sandbox_life {
+    bool pause_at_timeout; /* instead of an end */
+    bool auto_resume;      /* a request to it wakes it up */
+    unsigned int idle_s;   /* without traffic before it is paused; 0: never */
+};
 
 /* What a client chooses. Strings are copied by the claim. */
 struct sandbox_params {
     const char *account;
     const char *provider, *region;
-    char *const *env;            /* NULL-terminated "NAME=value", or NULL */
-    const char *metadata;        /* JSON object text */
-    unsigned int timeout_s;      /* or SANDBOX_NO_TIMEOUT */
+    char *const *env;       /* NULL-terminated "NAME=value", or NULL */
+    const char *metadata;   /* JSON object text */
+    unsigned int timeout_s; /* or SANDBOX_NO_TIMEOUT */
+    struct sandbox_life life;
     const char *idempotency_key; /* NULL: none */
     uint64_t request_hash;       /* of the request that the key stands for */
     const char *network;         /* its policy, JSON text; NULL: what the server has */
@@ -34,7 +43,8 @@ struct sandbox_owner {
     uint64_t request_hash;
     char *name;    /* NULL: none */
     char *network; /* its policy, JSON text as network_policy_print has it; NULL: the server's */
-    unsigned int timeout_s;
+    unsigned int timeout_s; /* or SANDBOX_NO_TIMEOUT */
+    struct sandbox_life life;
     char *const *env; /* one allocation; dropped once the agent has it */
 };
 

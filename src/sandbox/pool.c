@@ -34,12 +34,16 @@ static void pool_phase(struct sandbox *sb, enum sandbox_phase old);
 static void pool_changed(struct sandbox *sb);
 static void pool_warmed(struct sandbox *sb);
 static void pool_ended(struct sandbox *sb);
+static void pool_commit(struct sandbox *sb, void (*then)(struct store_wait *w, int status));
+static int pool_may_pause(struct sandbox *sb, struct error *err);
 
 static const struct sandbox_events pool_events = {
     .phase = pool_phase,
     .changed = pool_changed,
     .warmed = pool_warmed,
     .ended = pool_ended,
+    .commit = pool_commit,
+    .may_pause = pool_may_pause,
 };
 
 struct pool *pool_new(uv_loop_t *loop, const struct sandbox_host *host,
@@ -186,6 +190,18 @@ static void pool_ended(struct sandbox *sb)
         p->empty(p->ctx);
     else if (!p->stopping)
         uv_timer_start(&p->refill, pool_on_refill, p->retry_ms, 0);
+}
+
+/* Nothing of an unclaimed sandbox is on disk. */
+static void pool_commit(struct sandbox *sb, void (*then)(struct store_wait *w, int status))
+{
+    then(&sb->commit, 0);
+}
+
+static int pool_may_pause(struct sandbox *sb, struct error *err)
+{
+    (void)sb;
+    return error_set(err, ERROR_INVALID_STATE, "A sandbox of the pool rests");
 }
 
 void pool_stop(struct pool *p)

@@ -9,8 +9,8 @@
 #include "store/record.h"
 
 /* 2: idempotency key and request hash; 3: name and time of creation; 4: the start of the host;
- * 5: network policy, bytes from the network and to it */
-#define SANDBOX_RECORD 5
+ * 5: network policy, bytes from the network and to it; 6: what becomes of it in time, its pause */
+#define SANDBOX_RECORD 6
 
 void sandbox_record_encode(struct buf *out, const struct sandbox *sb)
 {
@@ -40,6 +40,23 @@ void sandbox_record_encode(struct buf *out, const struct sandbox *sb)
     record_str(out, sb->owner.network);
     (void)buf_u64(out, sb->net.rx);
     (void)buf_u64(out, sb->net.tx);
+    (void)buf_u32(out, sb->owner.timeout_s);
+    (void)buf_u8(out, sb->owner.life.pause_at_timeout);
+    (void)buf_u8(out, sb->owner.life.auto_resume);
+    (void)buf_u32(out, sb->owner.life.idle_s);
+    record_i64(out, sb->paused_ms);
+    (void)buf_u64(out, sb->disk_bytes);
+}
+
+/* A record of before has no time-out to resume with, and none that was paused. */
+static void record_decode_pause(struct sandbox *sb, struct cursor *c)
+{
+    sb->owner.timeout_s = cursor_u32(c);
+    sb->owner.life.pause_at_timeout = cursor_u8(c) != 0;
+    sb->owner.life.auto_resume = cursor_u8(c) != 0;
+    sb->owner.life.idle_s = cursor_u32(c);
+    sb->paused_ms = record_get_i64(c);
+    sb->disk_bytes = cursor_u64(c);
 }
 
 int sandbox_record_decode(struct sandbox *sb, const void *key, size_t keylen, const void *val,
@@ -87,6 +104,12 @@ int sandbox_record_decode(struct sandbox *sb, const void *key, size_t keylen, co
         sb->net.rx = cursor_u64(&c);
         sb->net.tx = cursor_u64(&c);
     }
+    int64_t life = (sb->timeout_at_ms - sb->started_ms) / 1000;
+    sb->owner.timeout_s = sb->timeout_at_ms != 0 ? (unsigned int)MAX(life, (int64_t)1)
+                                                 : SANDBOX_NO_TIMEOUT;
+    if (version >= 6)
+        record_decode_pause(sb, &c);
+    sb->handle.paused = status == SANDBOX_STATUS_STOPPED;
     sb->status = (enum sandbox_status)status;
     if (record_end(&c) < 0 || status >= SANDBOX_STATUS_COUNT || sb->template_name == NULL ||
         sb->owner.account == NULL || sb->owner.metadata == NULL)

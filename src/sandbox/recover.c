@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * recover.c - what a new server does with the sandboxes of the one before it: it lists ended ones
- * again, adopts those that run, fails those that were being created, and sweeps what nobody owns.
+ * again, adopts those that run or are paused, fails those that were being created, and sweeps what
+ * nobody owns.
  *
  * A server may have been killed at any moment, so the records alone decide: the sweep removes every
- * instance that no record of a running sandbox names, those of the old pool among them.
+ * instance that no record of such a sandbox names, those of the old pool among them.
  */
 #include <errno.h>
 #include <string.h>
@@ -29,6 +30,12 @@ static bool table_is_of_another_start(const struct sandbox *sb)
     return sb->boot_id[0] != '\0' && strcmp(sb->boot_id, sandbox_boot_id()) != 0;
 }
 
+/* Runs or is paused. */
+static bool table_lives(const struct sandbox *sb)
+{
+    return sb->status == SANDBOX_STATUS_RUNNING || sb->status == SANDBOX_STATUS_STOPPED;
+}
+
 static int table_load_record(void *ctx, const void *key, size_t keylen, const void *val,
                              size_t vallen)
 {
@@ -45,15 +52,16 @@ static int table_load_record(void *ctx, const void *key, size_t keylen, const vo
     sb->record_bytes = vallen;
     if (sb->status == SANDBOX_STATUS_CREATING)
         table_lost(sb, "The server ended while the sandbox was being created");
-    else if (sb->status == SANDBOX_STATUS_RUNNING && table_is_of_another_start(sb))
+    else if (table_lives(sb) && table_is_of_another_start(sb))
         table_lost(sb, "The host was restarted");
     int64_t ago = time_now_ms() - sb->ended_ms;
     sb->ended_boot_ms = time_boot_ms() - MIN(MAX(ago, (int64_t)0), t->limits.retention_ms);
-    bool runs = sb->status == SANDBOX_STATUS_RUNNING;
-    sb->phase = runs ? SANDBOX_NEW : SANDBOX_ENDED;
+    bool lives = table_lives(sb);
+    sb->phase = lives ? SANDBOX_NEW : SANDBOX_ENDED;
+    sb->counted = sb->status;
     metrics_add(sandbox_table_gauges[sb->status], 1);
     sandbox_table_insert(t, sb);
-    if (!runs)
+    if (!lives)
         sandbox_table_slim(sb);
     return 0;
 }

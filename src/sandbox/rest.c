@@ -17,8 +17,9 @@ static void rest_on_resumed(void *ctx, int status, const struct error *err);
 
 void sandbox_rest(struct sandbox *sb)
 {
-    if (instance_pause(sb->instance, rest_on_paused) == 0)
-        sb->rest = SANDBOX_PAUSING;
+    if ((sb->instance->driver->ops->abilities & ISOLATION_RESTS) != 0 &&
+        instance_pause(sb->instance, rest_on_paused) == 0)
+        sb->rest = SANDBOX_REST_PAUSING;
 }
 
 static void rest_on_paused(void *ctx, int status, const struct error *err)
@@ -39,7 +40,7 @@ void sandbox_wake(struct sandbox *sb, void (*awake)(struct sandbox *sb))
     if (sb->rest == SANDBOX_AWAKE)
         awake(sb);
     else if (sb->rest == SANDBOX_RESTING && instance_resume(sb->instance, rest_on_resumed) == 0)
-        sb->rest = SANDBOX_RESUMING;
+        sb->rest = SANDBOX_REST_RESUMING;
     else if (sb->rest == SANDBOX_RESTING)
         sandbox_end(sb, SANDBOX_STATUS_FAILED, "The sandbox cannot be resumed", NULL);
 }

@@ -14,17 +14,17 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/timefmt.h"
 #include "sandbox/configure.h"
 #include "sandbox/connect.h"
+#include "sandbox/moves.h"
+#include "sandbox/pause.h"
 #include "sandbox/rest.h"
 #include "wire/reply.h"
 #include "wire/request.h"
@@ -34,13 +34,9 @@ static void sandbox_on_instance_started(void *ctx, int status, const struct erro
 static void sandbox_on_op_frame(struct agent_call *call, const struct wire_frame *frame);
 static void sandbox_on_op_failed(struct agent_call *call, const struct error *err);
 static void sandbox_on_op_closed(struct agent_call *call);
-static void sandbox_on_expiry(uv_timer_t *timer);
 static void sandbox_on_instance_exited(void *ctx, const char *reason);
 static void sandbox_on_instance_stopped(void *ctx);
-static void sandbox_on_expiry_closed(uv_handle_t *handle);
 static void sandbox_ready(struct sandbox *sb);
-static void sandbox_maybe_ended(struct sandbox *sb);
-static void sandbox_notify_ended(struct sandbox *sb);
 
 static const struct instance_events sandbox_instance_events = {
     .started = sandbox_on_instance_started,
@@ -63,13 +59,19 @@ static const struct {
 } sandbox_phases[SANDBOX_PHASE_COUNT] = {
     [SANDBOX_NEW] = {"new", BIT(SANDBOX_STARTING) | BIT(SANDBOX_ADOPTING) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_STARTING] = {"starting", BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_STOPPING)},
-    [SANDBOX_ADOPTING] = {"adopting", BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_ADOPTING] = {"adopting",
+                          BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_PAUSED) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_HANDSHAKE] = {"handshake", BIT(SANDBOX_WARMING) | BIT(SANDBOX_READY) |
                                             BIT(SANDBOX_RUNNING) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_WARMING] = {"warming", BIT(SANDBOX_READY) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_READY] = {"ready", BIT(SANDBOX_CONFIGURING) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_CONFIGURING] = {"configuring", BIT(SANDBOX_RUNNING) | BIT(SANDBOX_STOPPING)},
-    [SANDBOX_RUNNING] = {"running", BIT(SANDBOX_STOPPING)},
+    [SANDBOX_RUNNING] = {"running", BIT(SANDBOX_PAUSING) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_PAUSING] = {"pausing",
+                         BIT(SANDBOX_PAUSED) | BIT(SANDBOX_RUNNING) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_PAUSED] = {"paused", BIT(SANDBOX_RESUMING) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_RESUMING] = {"resuming",
+                          BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_PAUSED) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_STOPPING] = {"stopping", BIT(SANDBOX_ENDED)},
     [SANDBOX_ENDED] = {"ended", 0},
 };
@@ -92,6 +94,7 @@ struct sandbox *sandbox_alloc(const struct sandbox_events *events, void *table)
     sb->table = table;
     sb->born_ns = uv_hrtime();
     list_init(&sb->run_waits);
+    list_init(&sb->pause_waits);
     list_init(&sb->end_waits);
     list_init(&sb->by_hash);
     list_init(&sb->by_age);
@@ -131,7 +134,7 @@ void sandbox_free(struct sandbox *sb)
     free(sb);
 }
 
-static void sandbox_move(struct sandbox *sb, enum sandbox_phase next)
+void sandbox_move(struct sandbox *sb, enum sandbox_phase next)
 {
     enum sandbox_phase old = sb->phase;
     assert((sandbox_phases[old].next & BIT(next)) != 0);
@@ -142,9 +145,10 @@ static void sandbox_move(struct sandbox *sb, enum sandbox_phase next)
 }
 
 /* The directory of the instance, and the socket in it that leads to its agent. */
-static int sandbox_place(struct sandbox *sb, uv_loop_t *loop, const char *dir_root)
+static int sandbox_place(struct sandbox *sb, const struct sandbox_host *host)
 {
-    if (asprintf(&sb->dir, "%s/%s", dir_root, sb->id) < 0) {
+    sb->host = host;
+    if (asprintf(&sb->dir, "%s/%s", host->dir, sb->id) < 0) {
         sb->dir = NULL;
         return -ENOMEM;
     }
@@ -152,7 +156,7 @@ static int sandbox_place(struct sandbox *sb, uv_loop_t *loop, const char *dir_ro
         sb->socket_path = NULL;
         return -ENOMEM;
     }
-    agent_target_init(&sb->target, loop, sb->socket_path);
+    agent_target_init(&sb->target, host->driver->loop, sb->socket_path);
     return 0;
 }
 
@@ -160,7 +164,6 @@ static int sandbox_place(struct sandbox *sb, uv_loop_t *loop, const char *dir_ro
 static struct instance *sandbox_instance(struct sandbox *sb, const struct sandbox_host *host,
                                          const struct template *t)
 {
-    sb->network = host->network;
     const struct instance_spec spec = {
         .id = sb->id,
         .dir = sb->dir,
@@ -179,7 +182,7 @@ static struct instance *sandbox_instance(struct sandbox *sb, const struct sandbo
 
 int sandbox_start(struct sandbox *sb, const struct sandbox_host *host, const struct template *t)
 {
-    int rv = sandbox_place(sb, host->driver->loop, host->dir);
+    int rv = sandbox_place(sb, host);
     if (rv < 0)
         return rv;
     if (mkdir(sb->dir, 0700) < 0)
@@ -201,7 +204,7 @@ void sandbox_adopt(struct sandbox *sb, const struct sandbox_host *host)
     sb->adopted = true;
     sb->claimed = true;
     sandbox_move(sb, SANDBOX_ADOPTING);
-    if (sandbox_place(sb, host->driver->loop, host->dir) == 0)
+    if (sandbox_place(sb, host) == 0)
         sb->instance = sandbox_instance(sb, host, NULL);
     if (sb->instance == NULL || instance_adopt(sb->instance, &sb->handle) < 0)
         sandbox_end(sb, SANDBOX_STATUS_FAILED, "The sandbox could not be adopted", NULL);
@@ -218,7 +221,7 @@ static void sandbox_op(struct sandbox *sb, struct buf *request, uint64_t timeout
         sandbox_end(sb, SANDBOX_STATUS_FAILED, "The agent cannot be called", NULL);
 }
 
-static void sandbox_handshake(struct sandbox *sb)
+void sandbox_handshake(struct sandbox *sb)
 {
     struct buf request = {0};
     wire_request_ping(&request);
@@ -272,7 +275,7 @@ static void sandbox_ask_trust(struct sandbox *sb)
 {
     struct buf request = {0};
     sb->trust = SANDBOX_TRUST_ASKED;
-    wire_request_trust(&request, network_certificate(sb->network));
+    wire_request_trust(&request, network_certificate(sandbox_network(sb)));
     sandbox_op(sb, &request, SANDBOX_HANDSHAKE_MS);
 }
 
@@ -286,7 +289,10 @@ static void sandbox_on_instance_started(void *ctx, int status, const struct erro
         return;
     }
     sb->handle = sb->instance->handle;
-    sandbox_handshake(sb);
+    if (sb->phase == SANDBOX_ADOPTING && sb->status == SANDBOX_STATUS_STOPPED)
+        sandbox_stays_paused(sb);
+    else
+        sandbox_handshake(sb);
 }
 
 /* Whether the frame is the answer to what the phase has sent. */
@@ -321,63 +327,35 @@ static void sandbox_on_op_failed(struct agent_call *call, const struct error *er
     agent_call_close(call);
 }
 
-const char *sandbox_boot_id(void)
+void sandbox_tell(struct sandbox *sb, struct list *waits, const struct error *err)
 {
-    static char id[ID_SIZE];
-    char text[ID_SIZE] = "";
-    cleanup_close int fd = id[0] == '\0'
-                               ? open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)
-                               : -1;
-    if (fd >= 0 && read(fd, text, ID_SIZE - 1) == ID_SIZE - 1)
-        (void)id_parse(id, text);
-    return id;
+    list_for_each_safe (it, waits) {
+        struct sandbox_wait *w = list_entry(it, struct sandbox_wait, node);
+        list_del(it);
+        w->done(w, sb, err);
+    }
 }
 
-static void sandbox_place_timeout(struct sandbox *sb, int64_t now_ms, unsigned int seconds)
+void sandbox_runs(struct sandbox *sb)
 {
-    bool never = seconds == SANDBOX_NO_TIMEOUT;
-    sb->timeout_at_ms = never ? 0 : now_ms + (int64_t)seconds * 1000;
-    sb->timeout_boot_ms = never ? 0 : time_boot_ms() + (int64_t)seconds * 1000;
-    memcpy(sb->boot_id, sandbox_boot_id(), sizeof(sb->boot_id));
-}
-
-/* Of a running sandbox; INT64_MAX when it has no time-out. */
-static int64_t sandbox_left_ms(const struct sandbox *sb)
-{
-    if (sb->timeout_at_ms == 0)
-        return INT64_MAX;
-    return sb->timeout_boot_ms != 0 ? sb->timeout_boot_ms - time_boot_ms()
-                                    : sb->timeout_at_ms - time_now_ms();
-}
-
-bool sandbox_is_expired(const struct sandbox *sb)
-{
-    return sandbox_left_ms(sb) <= 0;
-}
-
-static void sandbox_runs(struct sandbox *sb)
-{
-    if (sb->adopted)
+    bool begins = !sb->adopted && !sb->resuming;
+    if (sb->net.network == NULL)
         sandbox_connect(sb);
     free((void *)sb->owner.env);
     sb->owner.env = NULL;
-    sandbox_move(sb, SANDBOX_RUNNING);
+    sb->resuming = false;
     sb->status = SANDBOX_STATUS_RUNNING;
-    uv_timer_init(sb->target.loop, &sb->expiry);
-    sb->expiry_active = true;
-    if (!sb->adopted) {
+    sb->target.used_ms = uv_now(sb->target.loop);
+    sandbox_move(sb, SANDBOX_RUNNING);
+    if (begins) {
         sb->started_ms = time_now_ms();
         sandbox_place_timeout(sb, sb->started_ms, sb->owner.timeout_s);
         log_info("sandbox started", "sandbox=%s template=%s ms=%.1f", sb->id, sb->template_name,
                  (double)(uv_hrtime() - sb->claimed_ns) / 1e6);
         sb->events->changed(sb);
     }
-    sandbox_on_expiry(&sb->expiry);
-    list_for_each_safe (it, &sb->run_waits) {
-        struct sandbox_wait *w = list_entry(it, struct sandbox_wait, node);
-        list_del(it);
-        w->done(w, sb, NULL);
-    }
+    sandbox_check_expiry(sb);
+    sandbox_tell(sb, &sb->run_waits, NULL);
 }
 
 static void sandbox_ask_alive(struct sandbox *sb)
@@ -441,6 +419,8 @@ static void sandbox_on_op_closed(struct agent_call *call)
             sandbox_configure(sb); /* sends the clock once more */
         else if (sb->phase == SANDBOX_CONFIGURING && sb->trust == SANDBOX_TRUST_OWED)
             sandbox_ask_trust(sb);
+        else if (sb->resuming)
+            sandbox_resumed(sb);
         else if (sb->phase == SANDBOX_CONFIGURING || sb->adopted)
             sandbox_runs(sb);
         else if (sb->claimed)
@@ -453,6 +433,9 @@ static void sandbox_on_op_closed(struct agent_call *call)
         break;
     case SANDBOX_RUNNING:
         sandbox_questioned(sb, failed);
+        break;
+    case SANDBOX_PAUSING:
+        sandbox_maybe_paused(sb);
         break;
     case SANDBOX_STOPPING:
         sandbox_maybe_ended(sb);
@@ -488,27 +471,6 @@ void sandbox_claim(struct sandbox *sb, struct sandbox_owner *owner, struct sandb
         agent_call_close(&sb->op); /* commands need no kernel, and code waits for its own */
 }
 
-void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds)
-{
-    sandbox_place_timeout(sb, time_now_ms(), seconds);
-    sb->events->changed(sb);
-    sandbox_on_expiry(&sb->expiry);
-}
-
-/* Ends the sandbox or arms the timer for the rest of its time. The timer stands still while the
- * host sleeps, so it may fire late, and it is armed again when it fires early. */
-static void sandbox_on_expiry(uv_timer_t *timer)
-{
-    struct sandbox *sb = container_of(timer, struct sandbox, expiry);
-    int64_t left = sandbox_left_ms(sb);
-    if (left <= 0)
-        sandbox_end(sb, SANDBOX_STATUS_TIMED_OUT, NULL, NULL);
-    else if (left == INT64_MAX)
-        uv_timer_stop(timer);
-    else
-        uv_timer_start(timer, sandbox_on_expiry, (uint64_t)left, 0);
-}
-
 static void sandbox_on_instance_exited(void *ctx, const char *reason)
 {
     sandbox_end(ctx, SANDBOX_STATUS_FAILED, reason, NULL);
@@ -522,7 +484,7 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
         list_add_tail(&sb->end_waits, &w->node);
     if (sb->phase >= SANDBOX_STOPPING) {
         if (sb->phase == SANDBOX_ENDED)
-            sandbox_notify_ended(sb);
+            sandbox_tell(sb, &sb->end_waits, NULL);
         return;
     }
     sb->status = status;
@@ -542,26 +504,16 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
     else
         error_set(&err, ERROR_INVALID_STATE, "The sandbox has ended (%s)",
                   sandbox_status_str(status));
-    list_for_each_safe (it, &sb->run_waits) {
-        struct sandbox_wait *rw = list_entry(it, struct sandbox_wait, node);
-        list_del(it);
-        rw->done(rw, sb, &err);
-    }
+    sandbox_forget_pause(sb);
+    sandbox_tell(sb, &sb->run_waits, &err);
+    sandbox_tell(sb, &sb->pause_waits, &err);
     network_detach(&sb->net);
     agent_target_fail(&sb->target, &err);
-    if (sb->expiry_active)
-        uv_close((uv_handle_t *)&sb->expiry, sandbox_on_expiry_closed);
+    sandbox_stop_expiry(sb);
     if (sb->instance != NULL)
         instance_stop(sb->instance);
     else
         sandbox_maybe_ended(sb);
-}
-
-static void sandbox_on_expiry_closed(uv_handle_t *handle)
-{
-    struct sandbox *sb = container_of((uv_timer_t *)handle, struct sandbox, expiry);
-    sb->expiry_active = false;
-    sandbox_maybe_ended(sb);
 }
 
 static void sandbox_on_instance_stopped(void *ctx)
@@ -573,20 +525,12 @@ static void sandbox_on_instance_stopped(void *ctx)
 
 /* Calls of clients failed when STOPPING began, and each leaves the target when it has closed. They
  * do not delay the end: the table frees an ended sandbox only when its target has no calls. */
-static void sandbox_maybe_ended(struct sandbox *sb)
+void sandbox_maybe_ended(struct sandbox *sb)
 {
-    if (sb->phase != SANDBOX_STOPPING || sb->instance != NULL || sb->op_active || sb->expiry_active)
+    if (sb->phase != SANDBOX_STOPPING || sb->instance != NULL || sb->op_active ||
+        sb->expiry_active || sb->measuring)
         return;
     sandbox_move(sb, SANDBOX_ENDED);
-    sandbox_notify_ended(sb);
+    sandbox_tell(sb, &sb->end_waits, NULL);
     sb->events->ended(sb);
-}
-
-static void sandbox_notify_ended(struct sandbox *sb)
-{
-    list_for_each_safe (it, &sb->end_waits) {
-        struct sandbox_wait *w = list_entry(it, struct sandbox_wait, node);
-        list_del(it);
-        w->done(w, sb, NULL);
-    }
 }

@@ -8,6 +8,11 @@
  *                                           ▼
  *                                       STOPPING ─▶ ENDED
  *
+ *   RUNNING ─▶ PAUSING ─▶ PAUSED ─▶ RESUMING ─▶ HANDSHAKE ─▶ RUNNING
+ *      ▲          │         ▲  ▲       │
+ *      └──────────┘         │  └───────┘
+ *                        ADOPTING
+ *
  * phase        waits for                              bounded by          then
  * NEW          its template's build, if it is claimed the builder         STARTING
  * STARTING     the driver's `started`                 the driver          HANDSHAKE
@@ -18,13 +23,18 @@
  * READY        a claim (it is in the pool, paused)    -                   CONFIGURING
  * CONFIGURING  the agent's answer to CONFIGURE, and to SANDBOX_HANDSHAKE_MS RUNNING
  *              TRUST where requests are changed        each
- * RUNNING      a kill, the expiry, its own end        timeout_at          STOPPING
+ * RUNNING      a kill, the expiry, its own end        timeout_at          STOPPING, or PAUSING
+ * PAUSING      the driver, then the record on disk    the driver          PAUSED, else RUNNING
+ * PAUSED       a resume, a kill, the expiry           timeout_at          RESUMING, STOPPING
+ * RESUMING     the driver                             the driver          HANDSHAKE, else PAUSED
  * STOPPING     the driver's `stopped`, open calls     the driver          ENDED
  *
  * Every phase before STOPPING moves to STOPPING on a failure, on a kill and when the instance dies.
  * A claim during STARTING to WARMING takes effect in READY.
  *
- * Clients see `status`: "running" in RUNNING, and its final value from the beginning of STOPPING.
+ * Clients see `status`: "running" in RUNNING, "stopped" while it is paused, which begins when that
+ * is on its way to the disk and lasts until it runs again, and its final value from the beginning
+ * of STOPPING.
  */
 #ifndef CORRAL_SANDBOX_SANDBOX_H
 #define CORRAL_SANDBOX_SANDBOX_H
@@ -36,6 +46,7 @@
 #include "isolation/driver.h"
 #include "network/network.h"
 #include "sandbox/owner.h"
+#include "store/store.h"
 #include "template/builder.h"
 #include "wire/call.h"
 
@@ -55,6 +66,9 @@ enum sandbox_phase {
     SANDBOX_READY,
     SANDBOX_CONFIGURING,
     SANDBOX_RUNNING,
+    SANDBOX_PAUSING, /* see pause.c */
+    SANDBOX_PAUSED,
+    SANDBOX_RESUMING,
     SANDBOX_STOPPING,
     SANDBOX_ENDED,
     SANDBOX_PHASE_COUNT
@@ -63,13 +77,18 @@ enum sandbox_phase {
 /* Whether its programs are to believe the authority that signs for hosts under transforms. */
 enum sandbox_trust { SANDBOX_TRUST_NONE, SANDBOX_TRUST_OWED, SANDBOX_TRUST_ASKED };
 
-enum sandbox_resting { SANDBOX_AWAKE, SANDBOX_PAUSING, SANDBOX_RESTING, SANDBOX_RESUMING };
+enum sandbox_resting {
+    SANDBOX_AWAKE,
+    SANDBOX_REST_PAUSING,
+    SANDBOX_RESTING,
+    SANDBOX_REST_RESUMING
+};
 
 /* Stored in records: only append. */
 enum sandbox_status {
     SANDBOX_STATUS_CREATING = 0,
     SANDBOX_STATUS_RUNNING = 1,
-    SANDBOX_STATUS_STOPPED = 2,
+    SANDBOX_STATUS_STOPPED = 2, /* paused */
     SANDBOX_STATUS_FAILED = 3,
     SANDBOX_STATUS_TERMINATED = 4,
     SANDBOX_STATUS_TIMED_OUT = 5,
@@ -94,6 +113,10 @@ struct sandbox_events {
     void (*changed)(struct sandbox *sb); /* a stored field changed: write the record */
     void (*warmed)(struct sandbox *sb);  /* what sandbox_warm_kernels started is over */
     void (*ended)(struct sandbox *sb);   /* the last event; may free it */
+    /* Calls `then` with sb->commit when what was written so far is on disk, or cannot be. */
+    void (*commit)(struct sandbox *sb, void (*then)(struct store_wait *w, int status));
+    /* 0, or a negative errno with `err` filled: the account has its share of paused ones. */
+    int (*may_pause)(struct sandbox *sb, struct error *err);
 };
 
 struct sandbox {
@@ -109,6 +132,8 @@ struct sandbox {
     /* The time-out on the clock of the host's start: the wall clock may be set while it lives. 0:
      * not known, the wall clock alone counts. */
     int64_t timeout_boot_ms;
+    int64_t paused_ms;     /* wall clock; 0: it is not paused */
+    uint64_t disk_bytes;   /* what it holds on the host's disk while it is paused */
     char boot_id[ID_SIZE]; /* the start of the host that timeout_boot_ms and `handle` belong to */
     unsigned int vcpus, memory_mb, disk_mb;
     struct instance_handle handle; /* of the instance, for adoption */
@@ -117,7 +142,9 @@ struct sandbox {
     /* Only while it lives. */
     enum sandbox_phase phase;
     bool claimed;
-    bool adopted;
+    bool adopted;                      /* and neither runs nor is paused yet */
+    bool creating;                     /* claimed, and never ran */
+    enum sandbox_status counted;       /* by the metrics */
     bool bridge_started;               /* its kernels are warm, or on their way */
     bool warming;                      /* `warmed` is owed */
     bool code_expected;                /* the driver was told */
@@ -131,22 +158,32 @@ struct sandbox {
     struct instance *instance; /* NULL before start and after `stopped` */
     int64_t ended_boot_ms;     /* ended_ms on the clock of the host's start */
     struct agent_target target;
-    struct network *network;   /* NULL: the server has none */
-    struct network_tenant net; /* attached while it is configured and runs */
-    struct agent_call op;      /* PING, CODE_READY, CONFIGURE, CLOCK or TRUST */
-    enum sandbox_trust trust;  /* in CONFIGURING, after its clock is right */
-    uint64_t clock_sent_ns;    /* uv_hrtime() when the last clock went out */
-    unsigned int clock_tries;  /* CLOCK requests after CONFIGURE; SANDBOX_CLOCK_TRIES */
-    bool clock_late;           /* the last clock was too long on its way */
+    const struct sandbox_host *host; /* set when it is started or adopted */
+    struct network_tenant net;       /* attached while it is configured and runs */
+    struct agent_call op;            /* PING, CODE_READY, CONFIGURE, CLOCK or TRUST */
+    enum sandbox_trust trust;        /* in CONFIGURING, after its clock is right */
+    uint64_t clock_sent_ns;          /* uv_hrtime() when the last clock went out */
+    unsigned int clock_tries;        /* CLOCK requests after CONFIGURE; SANDBOX_CLOCK_TRIES */
+    bool clock_late;                 /* the last clock was too long on its way */
     bool op_active;
     int op_status; /* 0 or negative errno; op_error then has the reason */
     struct error op_error;
     uv_timer_t expiry;
     bool expiry_active;
-    struct list run_waits, end_waits;   /* struct sandbox_wait */
-    uint64_t cpu_asked_ns, cpu_used_ns; /* of the last answer about its use */
-    uint64_t born_ns;                   /* uv_hrtime() when it was made */
-    uint64_t claimed_ns;                /* likewise when a client asked for it */
+    uint64_t idle_bytes;      /* of its network, when that was looked at last */
+    unsigned int pause_tries; /* by itself, since it ran */
+    int64_t pause_again_ms;   /* the next one, on the clock of the host's start */
+    bool resuming;            /* from RESUMING to RUNNING */
+    bool resume_wanted;       /* as soon as it is paused */
+    unsigned int resume_s;    /* its time-out then; 0: that of its creation */
+    bool measuring;           /* its directory, on the pool */
+    bool committed;           /* in PAUSING: the record is on disk */
+    struct store_wait commit;
+    struct error pause_error;
+    struct list run_waits, pause_waits, end_waits; /* struct sandbox_wait */
+    uint64_t cpu_asked_ns, cpu_used_ns;            /* of the last answer about its use */
+    uint64_t born_ns;                              /* uv_hrtime() when it was made */
+    uint64_t claimed_ns;                           /* likewise when a client asked for it */
 
     /* For its owner, the pool or the table. */
     const struct sandbox_events *events;
@@ -159,9 +196,10 @@ struct sandbox {
 /* What every sandbox of this server shares. Strings are owned by the config. */
 struct sandbox_host {
     struct isolation_driver *driver;
-    const char *dir;         /* absolute; sandboxes live in <dir>/<id> */
-    const char *guest_dir;   /* agent and bridge */
-    struct network *network; /* NULL: sandboxes have none */
+    const char *dir;             /* absolute; sandboxes live in <dir>/<id> */
+    const char *guest_dir;       /* agent and bridge */
+    struct network *network;     /* NULL: sandboxes have none */
+    unsigned int pause_expiry_s; /* how long one may stay paused */
 };
 
 /* A sandbox of `t` with a new id, not started; or an empty one, to be filled from a record. NULL:
@@ -188,8 +226,11 @@ void sandbox_warm_kernels(struct sandbox *sb);
 
 /* The id of the host's present start; "" when it cannot be read. */
 const char *sandbox_boot_id(void);
-/* Whether its time-out has passed. */
+/* Whether its time is over. */
 bool sandbox_is_expired(const struct sandbox *sb);
+/* Does what the clock asks for: it ends, or it pauses. In RUNNING and PAUSED; in the other phases
+ * nothing. */
+void sandbox_check_expiry(struct sandbox *sb);
 
 /* Sets the expiry to `seconds` from now, or to never (SANDBOX_NO_TIMEOUT); only while it runs. */
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds);
@@ -219,6 +260,12 @@ static inline void sandbox_heard_bridge(struct sandbox *sb)
 void sandbox_suspect(struct sandbox *sb);
 /* What is wrong with a running sandbox, or why it failed; "" when nothing is known. */
 const char *sandbox_trouble(const struct sandbox *sb);
+
+/* NULL: it has none, or was not started. */
+static inline struct network *sandbox_network(const struct sandbox *sb)
+{
+    return sb->host != NULL ? sb->host->network : NULL;
+}
 
 static inline bool sandbox_is_running(const struct sandbox *sb)
 {

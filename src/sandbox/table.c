@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/timefmt.h"
 #include "core/metrics.h"
+#include "sandbox/pause.h"
 #include "sandbox/record.h"
 
 #define TABLE_WARM_MAX 2 /* sandboxes whose kernels are started ahead at once */
@@ -25,6 +26,8 @@
 static void table_phase(struct sandbox *sb, enum sandbox_phase old);
 static void table_warmed(struct sandbox *sb);
 static void table_ended(struct sandbox *sb);
+static void table_commit(struct sandbox *sb, void (*then)(struct store_wait *w, int status));
+static int table_may_pause(struct sandbox *sb, struct error *err);
 static void table_pool_empty(void *ctx);
 static void table_maybe_stopped(struct sandbox_table *t);
 
@@ -33,6 +36,8 @@ const struct sandbox_events sandbox_table_events = {
     .changed = sandbox_table_write,
     .warmed = table_warmed,
     .ended = table_ended,
+    .commit = table_commit,
+    .may_pause = table_may_pause,
 };
 
 struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
@@ -99,23 +104,23 @@ const enum metric sandbox_table_gauges[SANDBOX_STATUS_COUNT] = {
     [SANDBOX_STATUS_TIMED_OUT] = METRIC_SANDBOXES_TIMED_OUT,
 };
 
-/* Whether one more sandbox fits; the answer to the client if not. */
-static int table_admit(struct sandbox_table *t, unsigned int wanted_mb, const char *account,
+/* Whether one more sandbox fits beside those that are awake; the answer to the client if not. The
+ * memory of one that is frozen stays in use. */
+static int table_admit(struct sandbox_table *t, uint64_t memory_mb, const char *account,
                        struct error *err)
 {
-    uint64_t memory_mb = wanted_mb;
     unsigned int of_account = 0;
     if (t->stopping)
         return error_set(err, ERROR_UNAVAILABLE, "The server is stopping");
-    if (t->live >= t->limits.max_live)
+    if (sandbox_table_live(t) >= t->limits.max_live)
         return error_set(err, ERROR_QUOTA_EXCEEDED, "The host runs %u sandboxes, its limit",
-                         t->live);
+                         sandbox_table_live(t));
     list_for_each (it, &t->by_age) {
         const struct sandbox *sb = list_entry(it, struct sandbox, by_age);
         if (sb->phase == SANDBOX_ENDED)
             continue;
-        memory_mb += sb->memory_mb;
-        of_account += strcmp(sb->owner.account, account) == 0;
+        memory_mb += sb->phase != SANDBOX_PAUSED || sb->instance != NULL ? sb->memory_mb : 0;
+        of_account += sb->phase != SANDBOX_PAUSED && strcmp(sb->owner.account, account) == 0;
     }
     if (of_account >= t->limits.max_account)
         return error_set(err, ERROR_QUOTA_EXCEEDED, "The account runs %u sandboxes, its limit",
@@ -178,6 +183,67 @@ static struct sandbox *table_new(struct sandbox_table *t, const struct template 
     return NULL;
 }
 
+static int table_may_pause(struct sandbox *sb, struct error *err)
+{
+    const struct sandbox_table *t = sb->table;
+    unsigned int paused = 0;
+    list_for_each (it, &t->by_age) {
+        const struct sandbox *other = list_entry(it, struct sandbox, by_age);
+        paused += sandbox_is_paused(other) && strcmp(other->owner.account, sb->owner.account) == 0;
+    }
+    if (paused >= t->limits.max_paused)
+        return error_set(err, ERROR_QUOTA_EXCEEDED,
+                         "The account has %u paused sandboxes, its limit", paused);
+    return 0;
+}
+
+static int table_not_running(const struct sandbox *sb, struct error *err)
+{
+    if (sandbox_is_paused(sb))
+        return error_set(err, ERROR_SANDBOX_PAUSED, "The sandbox is paused");
+    return error_set(err, ERROR_INVALID_STATE, "Sandbox is not running (%s)",
+                     sandbox_status_str(sb->status));
+}
+
+bool sandbox_table_can_pause(const struct sandbox_table *t)
+{
+    return sandbox_can_pause(t->host.driver);
+}
+
+int sandbox_table_pause(struct sandbox *sb, struct sandbox_wait *w, struct error *err)
+{
+    const struct sandbox_table *t = sb->table;
+    if (t->stopping)
+        return error_set(err, ERROR_UNAVAILABLE, "The server is stopping");
+    if (sb->phase != SANDBOX_RUNNING)
+        return table_not_running(sb, err);
+    int rv = table_may_pause(sb, err);
+    return rv == 0 ? sandbox_pause(sb, w, err) : rv;
+}
+
+int sandbox_table_wake(struct sandbox *sb, struct sandbox_wait *w, struct error *err)
+{
+    if (sandbox_is_paused(sb) && sb->owner.life.auto_resume)
+        return sandbox_table_resume(sb, 0, w, err);
+    return table_not_running(sb, err);
+}
+
+int sandbox_table_resume(struct sandbox *sb, unsigned int seconds, struct sandbox_wait *w,
+                         struct error *err)
+{
+    struct sandbox_table *t = sb->table;
+    bool frozen = sb->instance != NULL;
+    if (!sandbox_is_paused(sb))
+        return error_set(err, ERROR_CONFLICT, "Sandbox is not paused (%s)",
+                         sandbox_status_str(sb->status));
+    int rv = sb->phase == SANDBOX_PAUSED
+                 ? table_admit(t, frozen ? 0 : sb->memory_mb, sb->owner.account, err)
+                 : 0;
+    if (rv == 0)
+        sandbox_resume(sb, seconds, w);
+    return rv;
+}
+
 struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct template *tpl,
                                      const struct sandbox_params *params, struct sandbox_wait *w,
                                      struct error *err)
@@ -198,8 +264,10 @@ struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct templ
     }
     sandbox_table_insert(t, sb);
     t->starting++;
+    sb->creating = true;
     metrics_add(METRIC_SANDBOXES_CREATED, 1);
-    metrics_add(sandbox_table_gauges[sb->status], 1);
+    sb->counted = sb->status;
+    metrics_add(sandbox_table_gauges[sb->counted], 1);
     sandbox_claim(sb, &owner, w);
     return sb;
 }
@@ -217,8 +285,8 @@ struct sandbox *sandbox_table_lookup(struct sandbox_table *t, const char *id)
 struct sandbox *sandbox_table_find(struct sandbox_table *t, const char *id)
 {
     struct sandbox *sb = sandbox_table_lookup(t, id);
-    if (sb != NULL && sb->phase == SANDBOX_RUNNING && sandbox_is_expired(sb))
-        sandbox_end(sb, SANDBOX_STATUS_TIMED_OUT, NULL, NULL);
+    if (sb != NULL && sandbox_is_expired(sb))
+        sandbox_check_expiry(sb);
     return sb;
 }
 
@@ -264,7 +332,7 @@ bool sandbox_table_search(struct sandbox_table *t,
 
 unsigned int sandbox_table_live(const struct sandbox_table *t)
 {
-    return t->live;
+    return t->live - t->paused;
 }
 
 /* Starts the next warm-ups unless a create still waits. */
@@ -297,31 +365,45 @@ static void table_warmed(struct sandbox *sb)
 }
 
 /* A status changes only together with a phase: the gauges count the old one out and the new one in.
- * An adopted sandbox counts as running from its record on. */
+ */
+static void table_count(struct sandbox *sb)
+{
+    if (sb->counted == sb->status)
+        return;
+    metrics_add(sandbox_table_gauges[sb->counted], -1);
+    metrics_add(sandbox_table_gauges[sb->status], 1);
+    sb->counted = sb->status;
+}
+
 static void table_phase(struct sandbox *sb, enum sandbox_phase old)
 {
     struct sandbox_table *t = sb->table;
-    bool was_running = old == SANDBOX_RUNNING || sb->adopted;
-    if (sb->phase != SANDBOX_RUNNING && sb->phase != SANDBOX_STOPPING)
+    table_count(sb);
+    if (old == SANDBOX_PAUSED)
+        t->paused--;
+    if (sb->phase == SANDBOX_PAUSED)
+        t->paused++;
+    if (sb->phase != SANDBOX_RUNNING && sb->phase != SANDBOX_PAUSED &&
+        sb->phase != SANDBOX_STOPPING)
         return;
-    if (sb->adopted && (sb->phase == SANDBOX_RUNNING || old < SANDBOX_RUNNING))
+    if (sb->adopted)
         t->adopting--;
-    if (!was_running) {
+    if (sb->creating)
         t->starting--;
-        metrics_add(METRIC_SANDBOXES_CREATING, -1);
-    }
-    if (sb->phase == SANDBOX_STOPPING) {
+    if (sb->phase != SANDBOX_RUNNING)
         list_del(&sb->in_pool);
+    else if (sb->creating && !sb->bridge_started)
+        list_add_tail(&t->to_warm, &sb->in_pool);
+    if (sb->phase == SANDBOX_STOPPING)
         list_del(&sb->build.node);
-        if (was_running)
-            metrics_add(METRIC_SANDBOXES_RUNNING, -1);
-        metrics_add(sandbox_table_gauges[sb->status], 1);
-    } else if (!was_running) {
-        metrics_add(METRIC_SANDBOXES_RUNNING, 1);
-        if (!sb->bridge_started)
-            list_add_tail(&t->to_warm, &sb->in_pool);
-    }
+    sb->adopted = sb->creating = false;
     uv_timer_start(&t->later, sandbox_table_later, 0, 0);
+}
+
+static void table_commit(struct sandbox *sb, void (*then)(struct store_wait *w, int status))
+{
+    struct sandbox_table *t = sb->table;
+    store_flush(t->store, &sb->commit, then);
 }
 
 void sandbox_table_write(struct sandbox *sb)

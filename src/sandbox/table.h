@@ -22,6 +22,7 @@ struct sandbox_limits {
     unsigned int max_account; /* of one account */
     uint64_t max_memory_mb;   /* sum over all that have not ended; 0: no limit */
     unsigned int pool_size;   /* started ones kept ready per template in use */
+    unsigned int max_paused;  /* of one account */
     int64_t retention_ms;     /* how long ended ones stay listed */
 };
 
@@ -65,10 +66,20 @@ unsigned int sandbox_table_list(struct sandbox_table *t, const char *account, un
 bool sandbox_table_search(struct sandbox_table *t,
                           bool (*is_it)(void *ctx, const struct sandbox *sb), void *ctx);
 
-/* Sandboxes of clients that have not ended. */
 /* Appends the JSON that the client has attached; that of an ended sandbox is read from disk. */
 int sandbox_table_metadata(const struct sandbox *sb, struct buf *ret);
+/* Sandboxes of clients that have not ended and are not paused. */
 unsigned int sandbox_table_live(const struct sandbox_table *t);
+
+/* Whether the driver has a way to pause. */
+bool sandbox_table_can_pause(const struct sandbox_table *t);
+/* Pauses one that runs, or resumes one that is paused, when the limits allow it; `w` and `seconds`
+ * as in pause.h. 0, or a negative errno with `err` filled and `w` is not called. */
+int sandbox_table_pause(struct sandbox *sb, struct sandbox_wait *w, struct error *err);
+int sandbox_table_resume(struct sandbox *sb, unsigned int seconds, struct sandbox_wait *w,
+                         struct error *err);
+/* Resumes one that is paused and may be woken up by any request; the others get their error. */
+int sandbox_table_wake(struct sandbox *sb, struct sandbox_wait *w, struct error *err);
 
 /* Ends the pool, and with `all` every sandbox; without it those of clients stay for the next
  * server. `done` is called once everything that had to end has ended. */

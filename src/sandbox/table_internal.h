@@ -17,10 +17,11 @@ struct sandbox_table {
     struct sandbox_limits limits;
     struct pool *pool;
     struct list buckets[TABLE_BUCKETS];
-    struct list by_age; /* newest first */
-    unsigned int live;  /* claimed and not ended */
-    unsigned int ended; /* retained */
-    size_t ended_bytes; /* of their records */
+    struct list by_age;  /* newest first */
+    unsigned int live;   /* claimed and not ended */
+    unsigned int paused; /* of these */
+    unsigned int ended;  /* retained */
+    size_t ended_bytes;  /* of their records */
     /* Ended sandboxes, by in_pool, whose last record is not on disk: those of the flush under way,
      * and those of the next one. */
     struct list slimming, to_slim;

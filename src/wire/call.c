@@ -73,6 +73,7 @@ int agent_call_start(struct agent_call *call, struct agent_target *target,
     }
     uv_timer_init(target->loop, &call->timer);
     list_add_tail(&target->calls, &call->node);
+    target->used_ms = uv_now(target->loop);
     call->state = AGENT_CALL_CONNECTING;
     uv_timer_start(&call->timer, call_timer, AGENT_CONNECT_TIMEOUT_MS, 0);
     rv = stream_connect_pipe(&call->stream, target->socket_path);
@@ -273,6 +274,7 @@ static void call_maybe_closed(struct agent_call *call)
     call->target->bytes_in += call->stream.bytes_in;
     call->target->bytes_out += call->stream.bytes_out;
     list_del(&call->node);
+    call->target->used_ms = uv_now(call->target->loop);
     wire_reader_done(&call->reader);
     buf_done(&call->request);
     if (call->handler->closed != NULL)

@@ -34,6 +34,7 @@ struct agent_target {
     const char *socket_path;      /* owned by the owner of the target */
     struct list calls;            /* every call that is not closed */
     uint64_t bytes_in, bytes_out; /* of closed calls: from and to the sandbox */
+    uint64_t used_ms;             /* uv_now when a call began or ended last */
 };
 
 struct agent_call;

@@ -17,6 +17,8 @@
 
 #include "base/json.h"
 #include "sandbox/oom.h"
+#include "sandbox/pause.h"
+#include "sandbox/table.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
@@ -124,6 +126,8 @@ struct wf_exec *wf_exec_start(struct sandbox *sb, const struct wf_exec_params *p
                         sandbox_status_str(sb->status));
         return NULL;
     }
+    if (sandbox_is_paused(sb) && sandbox_table_wake(sb, NULL, err) < 0)
+        return NULL;
     struct wf_exec *x = calloc(1, sizeof(*x));
     if (x == NULL) {
         (void)error_set(err, ERROR_INTERNAL, "Out of memory");

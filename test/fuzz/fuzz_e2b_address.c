@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (pairs != NULL && pairs->child != NULL && e2b_filter_matches(pairs, "{}"))
         abort();
     json_free_p(&pairs);
-    (void)e2b_filter_running(text);
+    (void)e2b_filter_state(text, "paused");
     free(text);
     return 0;
 }

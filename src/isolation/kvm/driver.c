@@ -37,6 +37,7 @@ static const struct isolation_ops kvm_ops = {
     .name = "kvm",
     .egress = KVM_EGRESS,
     .images = true,
+    .abilities = ISOLATION_RESTS,
     .create = kvm_instance_create,
     .start = kvm_instance_start,
     .adopt = kvm_instance_adopt,

@@ -9,6 +9,9 @@
  *
  *     any state, stop:   -> STOPPING -> ENDING -> freed
  *
+ * RUNNING has one operation at a time, pause or resume, on the pool: a group freezes when the last
+ * of its processes has left the kernel, at the latest after FREEZE_TIMEOUT_MS. A stop waits for it.
+ *
  * STARTING waits for the launcher (at most LAUNCH_TIMEOUT_MS once it runs), ADOPTING for the next
  * turn of the loop, STOPPING for a cancelled launcher to die. ENDING is the work of ending.c: it
  * kills the agent, which is process 1 of its pid namespace and takes every other process of the
@@ -29,6 +32,7 @@
 #include <string.h>
 
 #define LAUNCH_TIMEOUT_MS 30000
+#define FREEZE_TIMEOUT_MS 10000
 
 enum oci_state {
     OCI_NEW,
@@ -47,6 +51,12 @@ struct oci_instance {
     struct helper launcher;
     uv_timer_t timer; /* adopting */
     struct ending ending;
+    /* Pause or resume. */
+    uv_work_t work;
+    bool working;
+    bool freeze;        /* the former */
+    int result;         /* of the work */
+    instance_done done; /* NULL: cancelled */
 };
 
 static void oci_instance_on_launched(struct helper *run);
@@ -213,10 +223,70 @@ static void oci_instance_on_adopt(uv_timer_t *timer)
         (void)error_set(&err, ERROR_SANDBOX_FAILED, "its control group is gone");
     else if (access(path, F_OK) < 0)
         (void)error_set(&err, ERROR_SANDBOX_FAILED, "its socket is gone");
-    if (err.code != ERROR_NONE)
+    if (err.code != ERROR_NONE) {
         oci_instance_fail(o, &err);
-    else
-        oci_instance_watch(o);
+        return;
+    }
+    /* The earlier server may have died on the way from one state to the other. */
+    struct cgroups *cg = &oci_instance_driver(o)->cgroups;
+    (void)(o->base.handle.paused ? cgroup_freeze(cg, o->spec.id) : cgroup_thaw(cg, o->spec.id));
+    oci_instance_watch(o);
+}
+
+static void oci_instance_work(uv_work_t *work)
+{
+    struct oci_instance *o = work->data;
+    const struct cgroups *cg = &oci_instance_driver(o)->cgroups;
+    o->result = o->freeze ? cgroup_freeze(cg, o->spec.id) : cgroup_thaw(cg, o->spec.id);
+    if (o->freeze && o->result == 0)
+        o->result = cgroup_await_frozen(cg, o->spec.id, FREEZE_TIMEOUT_MS);
+    if (o->freeze && o->result < 0)
+        (void)cgroup_thaw(cg, o->spec.id);
+}
+
+static void oci_instance_on_work(uv_work_t *work, int status)
+{
+    struct oci_instance *o = work->data;
+    instance_done done = o->done;
+    struct error err = {0};
+    int r = status < 0 ? status : o->result;
+    o->working = false;
+    if (r == 0)
+        o->base.handle.paused = o->freeze;
+    if (r < 0)
+        (void)error_set_errno(&err, ERROR_SANDBOX_FAILED, r, "The container could not be %s",
+                              o->freeze ? "paused" : "resumed");
+    if (o->state == OCI_STOPPING)
+        oci_instance_end(o);
+    else if (done != NULL)
+        done(o->base.ctx, r, r < 0 ? &err : NULL);
+    ending_unref(&o->ending);
+}
+
+static int oci_instance_queue(struct instance *instance, bool freeze, instance_done done)
+{
+    struct oci_instance *o = container_of(instance, struct oci_instance, base);
+    if (o->state != OCI_RUNNING)
+        return -EINVAL;
+    if (o->working)
+        return -EBUSY;
+    o->work.data = o;
+    o->freeze = freeze;
+    o->done = done;
+    o->working = true;
+    ending_ref(&o->ending);
+    (void)uv_queue_work(o->base.driver->loop, &o->work, oci_instance_work, oci_instance_on_work);
+    return 0;
+}
+
+int oci_instance_pause(struct instance *instance, instance_done done)
+{
+    return oci_instance_queue(instance, true, done);
+}
+
+int oci_instance_resume(struct instance *instance, instance_done done)
+{
+    return oci_instance_queue(instance, false, done);
 }
 
 /* The control group outlives its processes until the cleaner runs, so it can still say why. */
@@ -232,6 +302,8 @@ static void oci_instance_end(struct oci_instance *o)
 {
     o->state = OCI_ENDING;
     ending_begin(&o->ending);
+    /* A frozen process dies when it thaws. The signal is on it. */
+    (void)cgroup_thaw(&oci_instance_driver(o)->cgroups, o->spec.id);
 }
 
 void oci_instance_stop(struct instance *instance)
@@ -247,7 +319,11 @@ void oci_instance_stop(struct instance *instance)
     case OCI_RUNNING:
     case OCI_ENDED:
         (void)uv_timer_stop(&o->timer);
-        oci_instance_end(o);
+        o->done = NULL;
+        if (o->working)
+            o->state = OCI_STOPPING;
+        else
+            oci_instance_end(o);
         break;
     case OCI_STOPPING:
     case OCI_ENDING:

@@ -25,6 +25,8 @@ struct instance *oci_instance_create(struct isolation_driver *d, const struct in
 int oci_instance_start(struct instance *instance);
 int oci_instance_adopt(struct instance *instance, const struct instance_handle *handle);
 void oci_instance_stop(struct instance *instance);
+int oci_instance_pause(struct instance *instance, instance_done done);
+int oci_instance_resume(struct instance *instance, instance_done done);
 int oci_instance_stats(struct instance *instance, struct instance_stats *ret);
 int oci_instance_oom_kills(struct instance *instance, uint64_t *ret);
 

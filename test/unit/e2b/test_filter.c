@@ -37,12 +37,14 @@ static void broken(void)
 
 static void states(void)
 {
-    T_TRUE(e2b_filter_running(NULL));
-    T_TRUE(e2b_filter_running(""));
-    T_TRUE(e2b_filter_running("running"));
-    T_TRUE(e2b_filter_running("paused,running"));
-    T_TRUE(!e2b_filter_running("paused"));
-    T_TRUE(!e2b_filter_running("runnings,run"));
+    T_TRUE(e2b_filter_state(NULL, "running"));
+    T_TRUE(e2b_filter_state("", "running"));
+    T_TRUE(e2b_filter_state("running", "running"));
+    T_TRUE(e2b_filter_state("paused,running", "running"));
+    T_TRUE(!e2b_filter_state("paused", "running"));
+    T_TRUE(!e2b_filter_state("runnings,run", "running"));
+    T_TRUE(e2b_filter_state("running,paused", "paused"));
+    T_TRUE(!e2b_filter_state("running", "paused"));
 }
 
 T_MAIN(T_CASE(pairs), T_CASE(broken), T_CASE(states))

@@ -33,8 +33,11 @@ static void fake_stop(struct instance *i)
     stops++;
 }
 
-static const struct isolation_ops ops = {
-    .name = "fake", .stop = fake_stop, .pause = fake_pause, .resume = fake_resume};
+static const struct isolation_ops ops = {.name = "fake",
+                                         .abilities = ISOLATION_RESTS,
+                                         .stop = fake_stop,
+                                         .pause = fake_pause,
+                                         .resume = fake_resume};
 static const struct isolation_ops ops_without = {.name = "plain", .stop = fake_stop};
 
 static void on_phase(struct sandbox *s, enum sandbox_phase old)
@@ -88,7 +91,7 @@ static void tear_down(void)
 static void a_resting_one_is_resumed_first(void)
 {
     set_up(&ops);
-    T_EQ(sb->rest, SANDBOX_PAUSING);
+    T_EQ(sb->rest, SANDBOX_REST_PAUSING);
     pause_done(sb, 0, NULL);
     T_EQ(sb->rest, SANDBOX_RESTING);
     T_EQ(resumes, 0);

@@ -366,6 +366,81 @@ static bool keep_two(void *ctx, const char *id)
     return strncmp(id, "00000002", 8) == 0;
 }
 
+static void on_done(void *ctx, int status, const struct error *err)
+{
+    struct t_instance *b = ctx;
+    b->done++;
+    b->done_status = status;
+}
+
+/* Whether an answer comes while it is frozen is seen at once: the byte waits in the socket. */
+static int t_instance_send_ping(const struct t_instance *b)
+{
+    int fd = t_instance_connect(b);
+    T_EQ(write(fd, "ping\n", 5), 5);
+    return fd;
+}
+
+static bool t_instance_is_silent(int fd)
+{
+    char c;
+    return recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+static void pauses(void)
+{
+    struct traces before = traces_now();
+    struct t_instance b, again;
+    char text[16] = "";
+    t_instance_start(&b, 1);
+    for (int i = 0; i < 3; i++) {
+        b.done = 0;
+        T_EQ(instance_pause(b.instance, on_done), 0);
+        T_EQ(instance_resume(b.instance, on_done), -EBUSY);
+        run_until(&b.done);
+        T_EQ(b.done_status, 0);
+        T_TRUE(b.instance->handle.paused);
+        int fd = t_instance_send_ping(&b);
+        T_TRUE(t_instance_is_silent(fd));
+        b.done = 0;
+        T_EQ(instance_resume(b.instance, on_done), 0);
+        run_until(&b.done);
+        T_TRUE(TEMP_FAILURE_RETRY(read(fd, text, sizeof(text) - 1)) > 0);
+        (void)close(fd);
+    }
+    /* A later server finds it as its record says, whatever state it is in. */
+    struct instance_handle handle = b.instance->handle;
+    handle.paused = true;
+    t_instance_init(&again, 1);
+    T_EQ(instance_adopt(again.instance, &handle), 0);
+    run_until(&again.started);
+    T_EQ(instance_pause(again.instance, on_done), 0);
+    run_until(&again.done);
+    T_EQ(again.done_status, 0);
+    /* What is frozen ends all the same, also in the midst of it. */
+    t_instance_stop(&again);
+    run_until(&b.exited);
+    t_instance_stop(&b);
+    t_instance_start(&b, 2);
+    T_EQ(instance_pause(b.instance, on_done), 0);
+    t_instance_stop(&b);
+    T_EQ(b.done, 0);
+    traces_equal(before);
+}
+
+static void a_frozen_one_is_swept(void)
+{
+    struct traces before = traces_now();
+    struct t_instance b;
+    t_instance_start(&b, 1);
+    T_EQ(instance_pause(b.instance, on_done), 0);
+    run_until(&b.done);
+    isolation_sweep(driver, keep_two, NULL);
+    run_until(&b.exited);
+    t_instance_stop(&b);
+    traces_equal(before);
+}
+
 static void sweeping(void)
 {
     struct traces before = traces_now();
@@ -511,5 +586,6 @@ static void tear_down(void)
 T_MAIN(T_CASE(set_up), T_CASE(refuses), T_CASE(start_ask_stop), T_CASE(walls),
        T_CASE(limits_processes), T_CASE(out_of_memory), T_CASE(ends_by_itself),
        T_CASE(hostile_tree), T_CASE(stop_in_every_state), T_CASE(failed_start),
-       T_CASE(many_at_once), T_CASE(fifty_cycles), T_CASE(adoption), T_CASE(sweeping),
-       T_CASE(crash_of_the_server), T_CASE(slow_runtime_of_a_crash), T_CASE(tear_down))
+       T_CASE(many_at_once), T_CASE(fifty_cycles), T_CASE(adoption), T_CASE(pauses),
+       T_CASE(a_frozen_one_is_swept), T_CASE(sweeping), T_CASE(crash_of_the_server),
+       T_CASE(slow_runtime_of_a_crash), T_CASE(tear_down))

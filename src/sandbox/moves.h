@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* moves.h - what the files that move a sandbox from phase to phase share (sandbox.c, pause.c,
+ * expiry.c). */
+#ifndef CORRAL_SANDBOX_MOVES_H
+#define CORRAL_SANDBOX_MOVES_H
+
+#include "sandbox/sandbox.h"
+
+/* --- sandbox.c --- */
+
+void sandbox_move(struct sandbox *sb, enum sandbox_phase next);
+/* Asks the agent whether it is there; the phase HANDSHAKE. */
+void sandbox_handshake(struct sandbox *sb);
+/* The phase RUNNING. */
+void sandbox_runs(struct sandbox *sb);
+/* Calls the waits of a list, each off it; `err` is NULL on success. */
+void sandbox_tell(struct sandbox *sb, struct list *waits, const struct error *err);
+/* In STOPPING: ENDED when nothing is under way any more. */
+void sandbox_maybe_ended(struct sandbox *sb);
+
+/* --- pause.c --- */
+
+/* The agent of one that resumes has answered. */
+void sandbox_resumed(struct sandbox *sb);
+/* The instance of a paused record is adopted. */
+void sandbox_stays_paused(struct sandbox *sb);
+/* In PAUSING: PAUSED when nothing is under way any more. */
+void sandbox_maybe_paused(struct sandbox *sb);
+/* Its end has begun: nothing of a pause or of a resumption comes back. */
+void sandbox_forget_pause(struct sandbox *sb);
+
+/* --- expiry.c --- */
+
+/* Its time ends `seconds` from `now_ms`, which is the wall clock; SANDBOX_NO_TIMEOUT: never. */
+void sandbox_place_timeout(struct sandbox *sb, int64_t now_ms, int64_t seconds);
+/* Closes the timer; sandbox_maybe_ended follows. */
+void sandbox_stop_expiry(struct sandbox *sb);
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pause.c - see pause.h for what it is for, sandbox.h for the phases.
+ *
+ * A container is frozen: its processes stay as they are and get no processor time. Each step that
+ * must survive the server is on disk before the next begins. A server that is killed with -9
+ *
+ *   pause                                      leaves behind, and the next server
+ *   1 the driver freezes the instance          a running record: adopts it, which thaws it
+ *   2 the record says stopped, and is flushed  either record
+ *   3 PAUSED                                   a stopped record: adopts it, which freezes it
+ *
+ *   resume
+ *   1 the driver thaws, the agent answers      a stopped record: adopts it, which freezes it again
+ *   2 the record says running, and is flushed  either record
+ *   3 RUNNING, requests get in                 a running record: adopts it
+ *
+ * The happy path is as above. Possible failure modes are:
+ * - The driver cannot pause, or the record cannot be written: the sandbox runs on.
+ * - It cannot be resumed: it stays paused, and may be asked again.
+ * - Its end comes in between: sandbox_end takes over, whatever is under way.
+ * Operations of clients that are open end when the instance stands still, not before: a pause that
+ * fails costs none of them.
+ */
+#include "sandbox/pause.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/timefmt.h"
+#include "sandbox/moves.h"
+
+/* Of one pause, in time order. */
+static void pause_on_stopped(void *ctx, int status, const struct error *err);
+static void pause_measure(struct sandbox *sb);
+static void pause_on_measured(uv_work_t *work, int status);
+static void pause_on_committed(struct store_wait *w, int status);
+static void pause_on_undone(void *ctx, int status, const struct error *err);
+static void resume_on_started(void *ctx, int status, const struct error *err);
+static void resume_on_committed(struct store_wait *w, int status);
+
+bool sandbox_can_pause(const struct isolation_driver *driver)
+{
+    return (driver->ops->abilities & ISOLATION_FREEZES) != 0;
+}
+
+bool sandbox_is_paused(const struct sandbox *sb)
+{
+    return sb->phase == SANDBOX_PAUSING || sb->phase == SANDBOX_PAUSED || sb->resuming;
+}
+
+int sandbox_pause(struct sandbox *sb, struct sandbox_wait *w, struct error *err)
+{
+    if (!sandbox_can_pause(sb->instance->driver))
+        return error_set(err, ERROR_UNSUPPORTED, "Sandboxes of this server cannot be paused");
+    int rv = instance_pause(sb->instance, pause_on_stopped);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "The sandbox cannot be paused");
+    if (w != NULL)
+        list_add_tail(&sb->pause_waits, &w->node);
+    sandbox_move(sb, SANDBOX_PAUSING);
+    return 0;
+}
+
+/* It runs on. Those who wanted it awake meanwhile have it. */
+static void pause_failed(struct sandbox *sb, const struct error *err)
+{
+    char quoted[300];
+    log_warn("sandbox not paused", "sandbox=%s reason=%s", sb->id,
+             log_quote(quoted, sizeof(quoted), err->message));
+    sb->resume_wanted = false;
+    sandbox_move(sb, SANDBOX_RUNNING);
+    sandbox_tell(sb, &sb->pause_waits, err);
+    sandbox_tell(sb, &sb->run_waits, NULL);
+    sandbox_check_expiry(sb);
+}
+
+static void pause_on_stopped(void *ctx, int status, const struct error *err)
+{
+    struct sandbox *sb = ctx;
+    struct error paused;
+    if (sb->phase != SANDBOX_PAUSING)
+        return;
+    if (status < 0) {
+        pause_failed(sb, err);
+        return;
+    }
+    error_set(&paused, ERROR_SANDBOX_PAUSED, "The sandbox was paused");
+    agent_target_fail(&sb->target, &paused);
+    pause_measure(sb);
+}
+
+/* --- what it takes on the host's disk --- */
+
+struct pause_work {
+    uv_work_t work;
+    struct sandbox *sb;
+    uint64_t bytes;
+};
+
+static __thread uint64_t pause_sum; /* nftw has no argument for its caller */
+
+static int pause_add(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)path;
+    (void)at;
+    if (type != FTW_NS)
+        pause_sum += (uint64_t)st->st_blocks * 512;
+    return 0;
+}
+
+/* Never follows a link, nor leaves the file system. What is too deep is not counted. */
+static void pause_work(uv_work_t *work)
+{
+    struct pause_work *k = container_of(work, struct pause_work, work);
+    pause_sum = 0;
+    (void)nftw(k->sb->dir, pause_add, 16, FTW_PHYS | FTW_MOUNT);
+    k->bytes = pause_sum;
+}
+
+static void pause_commit(struct sandbox *sb)
+{
+    sb->status = SANDBOX_STATUS_STOPPED;
+    sb->paused_ms = time_now_ms();
+    sb->handle = sb->instance->handle;
+    sandbox_place_timeout(sb, sb->paused_ms, sb->host->pause_expiry_s);
+    sb->events->changed(sb);
+    sb->events->commit(sb, pause_on_committed);
+}
+
+static void pause_measure(struct sandbox *sb)
+{
+    struct pause_work *k = calloc(1, sizeof(*k));
+    if (k == NULL) {
+        pause_commit(sb);
+        return;
+    }
+    k->sb = sb;
+    sb->measuring = true;
+    (void)uv_queue_work(sb->target.loop, &k->work, pause_work, pause_on_measured);
+}
+
+static void pause_on_measured(uv_work_t *work, int status)
+{
+    struct pause_work *k = container_of(work, struct pause_work, work);
+    struct sandbox *sb = k->sb;
+    if (status == 0)
+        sb->disk_bytes = k->bytes;
+    free(k);
+    sb->measuring = false;
+    if (sb->phase == SANDBOX_PAUSING)
+        pause_commit(sb);
+    else
+        sandbox_maybe_ended(sb);
+}
+
+/* --- the record --- */
+
+static void pause_on_committed(struct store_wait *w, int status)
+{
+    struct sandbox *sb = container_of(w, struct sandbox, commit);
+    if (status == 0) {
+        sb->committed = true;
+        sandbox_maybe_paused(sb);
+        return;
+    }
+    error_set_errno(&sb->pause_error, ERROR_STORAGE_FAILED, status, "The record cannot be written");
+    if (instance_resume(sb->instance, pause_on_undone) < 0)
+        sandbox_end(sb, SANDBOX_STATUS_FAILED, sb->pause_error.message, NULL);
+}
+
+/* The record that says paused may still reach the disk, so one that does not follows it. */
+static void pause_on_undone(void *ctx, int status, const struct error *err)
+{
+    struct sandbox *sb = ctx;
+    if (sb->phase != SANDBOX_PAUSING)
+        return;
+    if (status < 0) {
+        sandbox_end(sb, SANDBOX_STATUS_FAILED, err->message, NULL);
+        return;
+    }
+    sb->status = SANDBOX_STATUS_RUNNING;
+    sb->paused_ms = 0;
+    sb->handle = sb->instance->handle;
+    sandbox_place_timeout(sb, time_now_ms(), sb->owner.timeout_s);
+    sb->events->changed(sb);
+    pause_failed(sb, &sb->pause_error);
+}
+
+void sandbox_maybe_paused(struct sandbox *sb)
+{
+    if (sb->phase != SANDBOX_PAUSING || !sb->committed || sb->op_active)
+        return;
+    sb->committed = false;
+    sb->pause_tries = 0;
+    sandbox_move(sb, SANDBOX_PAUSED);
+    log_info("sandbox paused", "sandbox=%s bytes=%llu", sb->id, (unsigned long long)sb->disk_bytes);
+    sandbox_tell(sb, &sb->pause_waits, NULL);
+    if (sb->phase != SANDBOX_PAUSED)
+        return;
+    if (sb->resume_wanted)
+        sandbox_resume(sb, sb->resume_s, NULL);
+    else
+        sandbox_check_expiry(sb);
+}
+
+void sandbox_stays_paused(struct sandbox *sb)
+{
+    sandbox_move(sb, SANDBOX_PAUSED);
+    sandbox_check_expiry(sb);
+}
+
+/* --- waking up --- */
+
+static void resume_failed(struct sandbox *sb, const struct error *err)
+{
+    char quoted[300];
+    log_warn("sandbox not resumed", "sandbox=%s reason=%s", sb->id,
+             log_quote(quoted, sizeof(quoted), err->message));
+    sb->resuming = false;
+    sandbox_move(sb, SANDBOX_PAUSED);
+    sandbox_tell(sb, &sb->run_waits, err);
+    sandbox_check_expiry(sb);
+}
+
+void sandbox_resume(struct sandbox *sb, unsigned int seconds, struct sandbox_wait *w)
+{
+    struct error err;
+    if (w != NULL)
+        list_add_tail(&sb->run_waits, &w->node);
+    if (seconds > 0 || !sb->resume_wanted)
+        sb->resume_s = seconds;
+    if (sb->phase == SANDBOX_PAUSING)
+        sb->resume_wanted = true;
+    if (sb->phase != SANDBOX_PAUSED)
+        return;
+    sb->resume_wanted = false;
+    sb->resuming = true;
+    sandbox_move(sb, SANDBOX_RESUMING);
+    int rv = instance_resume(sb->instance, resume_on_started);
+    if (rv < 0) {
+        error_set_errno(&err, ERROR_SANDBOX_FAILED, rv, "The sandbox cannot be resumed");
+        resume_failed(sb, &err);
+    }
+}
+
+static void resume_on_started(void *ctx, int status, const struct error *err)
+{
+    struct sandbox *sb = ctx;
+    if (sb->phase != SANDBOX_RESUMING)
+        return;
+    if (status < 0)
+        resume_failed(sb, err);
+    else
+        sandbox_handshake(sb);
+}
+
+void sandbox_resumed(struct sandbox *sb)
+{
+    unsigned int seconds = sb->resume_s > 0 ? sb->resume_s : sb->owner.timeout_s;
+    sb->status = SANDBOX_STATUS_RUNNING;
+    sb->paused_ms = 0;
+    sb->disk_bytes = 0;
+    sb->handle = sb->instance->handle;
+    sandbox_place_timeout(sb, time_now_ms(), seconds);
+    sb->events->changed(sb);
+    sb->events->commit(sb, resume_on_committed);
+}
+
+/* Without its record on disk it would be frozen again by the next server, and lose nothing. */
+static void resume_on_committed(struct store_wait *w, int status)
+{
+    struct sandbox *sb = container_of(w, struct sandbox, commit);
+    if (status < 0)
+        log_warn("the record of a resumed sandbox is not on disk", "sandbox=%s", sb->id);
+    sandbox_runs(sb);
+}
+
+void sandbox_forget_pause(struct sandbox *sb)
+{
+    store_unwait(&sb->commit);
+    sb->resuming = sb->resume_wanted = sb->committed = false;
+}
