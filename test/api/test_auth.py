@@ -92,7 +92,7 @@ class Accounts(KeyTest):
 class Keys(KeyTest):
     def test_create_list_revoke(self):
         made = self.new_key(name="ci", account="ci", role="developer")
-        self.assert_keys(made, {"id", "name", "account", "role", "created_at", "key"})
+        self.assert_keys(made, {"id", "name", "account", "role", "created_at", "rate_limit", "key"})
         client = Client(self.server.port, made["key"])
         self.assertEqual(client.get("/sandboxes").status, 200)
         listed = self.assert_json(self.api.get("/v1/admin/keys", prefix=""), 200)["keys"]
