@@ -28,12 +28,17 @@ static int files_words(struct cli *cli, int *argc, char **argv, int min, int max
 static int files_place(int argc, char **argv, const char *fallback, const char **path)
 {
     char *colon = strchr(argv[0], ':');
-    if (argc > 1 && colon != NULL)
-        return cli_expect(argc, 1, 1);
+    if (argc > 1 && colon != NULL) {
+        (void)cli_error("there are too many arguments; see corral --help");
+        return CLI_USAGE;
+    }
     if (colon != NULL)
         *colon = '\0';
     *path = colon != NULL && colon[1] != '\0' ? colon + 1 : argc > 1 ? argv[1] : fallback;
-    return *path != NULL ? 0 : cli_expect(1, 2, 2);
+    if (*path != NULL)
+        return 0;
+    (void)cli_error("a path is missing; see corral --help");
+    return CLI_USAGE;
 }
 
 int cli_ls(struct cli *cli, int argc, char **argv)
