@@ -106,7 +106,7 @@ static int transforms_read_one(const json *item, struct network_transform *t, st
     int rv = transforms_known(item, err);
     if (rv == 0)
         rv = json_need_str(item, "host", &host, err);
-    if (rv < 0)
+    if (rv < 0 || host == NULL)
         return rv;
     t->host = strdup(host);
     if (t->host == NULL)
