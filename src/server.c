@@ -45,6 +45,7 @@ struct server {
     struct http_server http;
     uv_signal_t sigterm, sigint, sighup;
     char sandbox_dir[4096];
+    struct space space;
     bool stopping;
     bool end_sandboxes;
 };
@@ -73,7 +74,7 @@ static unsigned int server_raise_files(unsigned int connections)
 static int server_open_state(struct server *s, struct error *err)
 {
     const struct config *c = s->config;
-    int rv = store_open(&s->store, &s->loop, c->state_dir, (size_t)c->map_size, err);
+    int rv = store_open(&s->store, &s->loop, c->state_dir, c->db_dir, (size_t)c->map_size, err);
     if (rv == 0)
         rv = apikeys_load(&s->keys, s->store, err);
     if (rv == 0)
@@ -144,7 +145,10 @@ static int server_open_sandboxes(struct server *s, struct error *err)
     s->driver = isolation_open(&s->loop, c, err);
     if (s->driver == NULL || server_open_templates(s, err) < 0 || server_open_network(s, err) < 0)
         return -EINVAL;
+    s->space = (struct space){.dirs = {c->state_dir, c->db_dir[0] != '\0' ? c->db_dir : NULL},
+                              .reserve = (uint64_t)c->disk_reserve};
     const struct sandbox_host host = {.driver = s->driver,
+                                      .space = &s->space,
                                       .dir = s->sandbox_dir,
                                       .guest_dir = c->guest_dir,
                                       .network = s->network,

@@ -32,6 +32,8 @@
 #define BLK_SEG_MAX     (VIRTQ_MAX_SIZE - 2)
 #define BLK_HEADER      16u
 #define BLK_MAX_SECTORS (1u << 22) /* per discard segment: 2 GiB */
+#define BLK_ZERO_COST   8192u      /* bytes that a segment is charged: two blocks */
+#define BLK_ZERO_SHARE  256u       /* and this part of what it names */
 
 struct blk_header {
     uint32_t type;
@@ -103,7 +105,16 @@ static int blk_transfer(struct virtio_blk *b, const struct blk_header *h, struct
     return 1;
 }
 
-static int blk_zero(const struct virtio_blk *b, bool discard, struct virtio_blk_slot *s)
+/* The request itself has paid for one operation. A segment moves no data but that of its two ends,
+ * which may cover blocks in part; the holes between them are work as well, so the price grows. */
+static void blk_charge_zero(struct virtio_blk *b, const struct disk_range *range, size_t n)
+{
+    rate_take(&b->ops, n - 1);
+    for (size_t i = 0; i < n; i++)
+        rate_take(&b->bytes, MIN(range[i].len, BLK_ZERO_COST + range[i].len / BLK_ZERO_SHARE));
+}
+
+static int blk_zero(struct virtio_blk *b, bool discard, struct virtio_blk_slot *s)
 {
     const struct virtq_chain *c = &b->dev.chain;
     struct blk_range range[VIRTIO_BLK_MAX_DISCARD];
@@ -124,6 +135,7 @@ static int blk_zero(const struct virtio_blk *b, bool discard, struct virtio_blk_
     }
     s->job = (struct disk_job){
         .op = discard ? DISK_DISCARD : DISK_ZERO, .range = s->range, .n = count};
+    blk_charge_zero(b, s->range, count);
     return 1;
 }
 

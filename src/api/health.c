@@ -9,8 +9,9 @@ void api_health(struct api_call *call)
 {
     struct buf body = {0};
     struct jsonw w = {.out = &body};
+    bool full = sandbox_table_full_disk(call->api->sandboxes);
     jsonw_object(&w);
-    jsonw_key_str(&w, "status", "ok");
+    jsonw_key_str(&w, "status", full ? "degraded" : "ok");
     jsonw_key_str(&w, "version", CORRAL_VERSION);
     jsonw_key_str(&w, "isolation", call->api->isolation);
     jsonw_key_int(&w, "sandboxes", sandbox_table_live(call->api->sandboxes));

@@ -55,6 +55,7 @@
     X(TEMPLATE_BUILDING, "template_building", 503, "The template is being built; ask again")       \
     X(TEMPLATE_BUILD_FAILED, "template_build_failed", 503, "The template could not be built")      \
     X(TEMPLATE_NOT_BUILT, "template_not_built", 503, "The template has to be built by hand")       \
+    X(HOST_FULL, "host_full", 503, "The host's disk is full, but for its reserve")                 \
     X(HTTP_VERSION, "http_version_not_supported", 505, "Only HTTP/1.0 and HTTP/1.1 are spoken")
 
 #endif

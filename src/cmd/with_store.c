@@ -14,9 +14,9 @@ int cmd_with_store(const struct config *config, bool beside,
     int rv = uv_loop_init(&loop);
     if (rv < 0)
         return error_set_errno(err, ERROR_INTERNAL, rv, "Cannot start the loop");
-    rv = store_open(&store, &loop, config->state_dir, map_size, err);
+    rv = store_open(&store, &loop, config->state_dir, config->db_dir, map_size, err);
     if (rv == -EBUSY && beside)
-        rv = store_open_beside(&store, &loop, config->state_dir, map_size, err);
+        rv = store_open_beside(&store, &loop, config->state_dir, config->db_dir, map_size, err);
     if (rv == 0) {
         rv = run(store, config->args + 1, err);
         store_close(store, NULL, NULL);

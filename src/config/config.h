@@ -66,6 +66,10 @@ struct config {
     int64_t max_cpus;              /* of one sandbox; 0: as many as the host has */
     int64_t max_sandbox_memory;    /* bytes of one sandbox; 0: half of the host's */
     int64_t max_sandbox_disk;      /* bytes of one sandbox */
+    char *db_dir;                  /* absolute, or empty: STATE/db */
+    int64_t disk_reserve;          /* bytes of the state's file system that creates leave free */
+    int64_t disk_bps;              /* bytes a second of a sandbox's disk, each way; 0: any */
+    int64_t disk_iops;             /* operations a second, each way; 0: any */
     int64_t timeout_default;       /* s, of a sandbox */
     int64_t timeout_max;           /* s; 0: any */
     int64_t retention;             /* s an ended sandbox stays listed */

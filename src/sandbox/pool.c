@@ -99,7 +99,9 @@ static unsigned int pool_count(const struct pool *p, const char *template_id)
 
 static void pool_start_one(struct pool *p, const struct template *tpl)
 {
-    struct sandbox *sb = sandbox_new(tpl, &pool_events, p);
+    uint64_t free_bytes = 0;
+    bool full = space_is_low(p->host->space, &free_bytes);
+    struct sandbox *sb = full ? NULL : sandbox_new(tpl, &pool_events, p);
     int rv = sb != NULL ? sandbox_start(sb, p->host, tpl) : -1;
     if (rv < 0) {
         if (sb != NULL)

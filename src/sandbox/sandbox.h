@@ -43,6 +43,7 @@
 
 #include "base/list.h"
 #include "core/id.h"
+#include "core/space.h"
 #include "isolation/driver.h"
 #include "network/network.h"
 #include "sandbox/owner.h"
@@ -197,6 +198,7 @@ struct sandbox {
 struct sandbox_host {
     struct isolation_driver *driver;
     const char *dir;             /* absolute; sandboxes live in <dir>/<id> */
+    const struct space *space;   /* of `dir` and of the database */
     const char *guest_dir;       /* agent and bridge */
     struct network *network;     /* NULL: sandboxes have none */
     unsigned int pause_expiry_s; /* how long one may stay paused */

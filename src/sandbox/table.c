@@ -250,6 +250,12 @@ struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct templ
 {
     struct sandbox_owner owner;
     unsigned int memory_mb = params->memory_mb != 0 ? params->memory_mb : tpl->memory_mb;
+    uint64_t free_bytes = 0;
+    if (space_is_low(t->host.space, &free_bytes)) {
+        error_set(err, ERROR_HOST_FULL, "The host's disk has only %llu MiB left",
+                  (unsigned long long)(free_bytes >> 20));
+        return NULL;
+    }
     if (table_admit(t, memory_mb, params->account, err) < 0)
         return NULL;
     if (sandbox_owner_init(&owner, params) < 0) {
@@ -333,6 +339,12 @@ bool sandbox_table_search(struct sandbox_table *t,
 unsigned int sandbox_table_live(const struct sandbox_table *t)
 {
     return t->live - t->paused;
+}
+
+bool sandbox_table_full_disk(const struct sandbox_table *t)
+{
+    uint64_t free_bytes = 0;
+    return space_is_low(t->host.space, &free_bytes);
 }
 
 /* Starts the next warm-ups unless a create still waits. */

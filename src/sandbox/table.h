@@ -81,6 +81,9 @@ int sandbox_table_resume(struct sandbox *sb, unsigned int seconds, struct sandbo
 /* Resumes one that is paused and may be woken up by any request; the others get their error. */
 int sandbox_table_wake(struct sandbox *sb, struct sandbox_wait *w, struct error *err);
 
+/* Whether creates are refused because the host's disk has less space left than its reserve. */
+bool sandbox_table_full_disk(const struct sandbox_table *t);
+
 /* Ends the pool, and with `all` every sandbox; without it those of clients stay for the next
  * server. `done` is called once everything that had to end has ended. */
 void sandbox_table_stop(struct sandbox_table *t, bool all, void (*done)(void *ctx), void *ctx);

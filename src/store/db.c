@@ -2,6 +2,7 @@
 #include "store/db.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,11 +14,13 @@
 
 #define DB_MIN_MAP ((size_t)1 << 20)
 #define DB_MAX_MAP ((size_t)1 << 40) /* bytes of address space; the disk ends earlier */
+#define DB_AHEAD   ((size_t)4 << 20) /* bytes of the file that the disk has promised */
 
 struct db {
     MDB_env *env;
     MDB_dbi tables[STORE_TABLE_COUNT];
     size_t map_size;
+    size_t promised; /* bytes of the file that have blocks, and so need no free space */
 };
 
 static const char *const db_table_names[STORE_TABLE_COUNT] = {
@@ -138,6 +141,23 @@ static size_t db_first_map(size_t asked, const char *path)
     return size & ~((size_t)65535);
 }
 
+/* On a full disk ends of sandboxes and other small changes must still be written: blocks behind the
+ * end of the file are asked for ahead. Where there are none, the next commit asks again. */
+static void db_promise(struct db *db)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    int fd;
+    if (mdb_env_info(db->env, &info) != 0 || mdb_env_stat(db->env, &stat) != 0 ||
+        mdb_env_get_fd(db->env, &fd) != 0)
+        return;
+    size_t used = (info.me_last_pgno + 1) * stat.ms_psize;
+    if (used + DB_AHEAD / 2 <= db->promised)
+        return;
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)(used + DB_AHEAD)) == 0)
+        db->promised = used + DB_AHEAD;
+}
+
 int db_open(struct db **ret, const char *path, size_t map_size, struct error *err)
 {
     struct error why = {0};
@@ -161,6 +181,7 @@ int db_open(struct db **ret, const char *path, size_t map_size, struct error *er
             *err = why;
         return rv;
     }
+    db_promise(db);
     *ret = db;
     return 0;
 }
@@ -264,7 +285,10 @@ int db_commit(struct db *db, const struct buf *batch)
         mdb_txn_abort(txn);
         return rv;
     }
-    return db_errno(mdb_txn_commit(txn));
+    rv = db_errno(mdb_txn_commit(txn));
+    if (rv == 0)
+        db_promise(db);
+    return rv;
 }
 
 int db_grow(struct db *db)

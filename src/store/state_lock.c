@@ -65,7 +65,8 @@ int state_lock(const char *state_dir, int *ret_fd, struct error *err)
     if (rv < 0)
         return error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot lock %.150s", path);
     n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n)
+    /* In this order a full disk is no obstacle: the file keeps the block that it has. */
+    if (pwrite(fd, pid, (size_t)n, 0) != n || ftruncate(fd, n) < 0)
         return error_set_errno(err, ERROR_STORAGE_FAILED, errno ? -errno : -EIO,
                                "Cannot write %.150s", path);
     *ret_fd = TAKE_FD(fd);

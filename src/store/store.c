@@ -32,6 +32,7 @@ struct store {
     uv_loop_t *loop;
     struct db *db;              /* owned */
     int lock_fd;                /* owned */
+    int db_lock_fd;             /* of a database that is elsewhere; -1: none */
     bool beside;                /* another process has the lock */
     struct store_batch pending; /* collects */
     struct store_batch running; /* on the pool, or left over from a failed commit */
@@ -61,20 +62,47 @@ static void store_finished(struct store *s, int result);
 static void store_last_try(struct store *s);
 static void store_on_close(uv_handle_t *handle);
 
-static int store_open_files(struct store *s, const char *state_dir, size_t map_size,
-                            struct error *err)
+/* A database that is elsewhere now would be forgotten, and its sandboxes swept. */
+static int store_check_moved(const char *own, const char *db_dir, struct error *err)
 {
     char path[PATH_MAX];
-    int n = snprintf(path, sizeof(path), "%s/db", state_dir);
-    if (n < 0 || (size_t)n >= sizeof(path))
+    int n = snprintf(path, sizeof(path), "%s/data.mdb", own);
+    if (n < 0 || (size_t)n >= sizeof(path) || strcmp(own, db_dir) == 0 || access(path, F_OK) < 0)
+        return 0;
+    return error_set(err, ERROR_STORAGE_FAILED,
+                     "There is a database in %.150s: move its files to the directory of --db-dir, "
+                     "or remove them",
+                     own);
+}
+
+/* Its own lock keeps servers of two state directories out of one database. */
+static int store_lock_elsewhere(struct store *s, const char *db_dir, struct error *err)
+{
+    int rv = file_make_dirs(db_dir, 0700);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot make %.150s", db_dir);
+    return s->beside ? 0 : state_lock(db_dir, &s->db_lock_fd, err);
+}
+
+static int store_open_files(struct store *s, const char *state_dir, const char *db_dir,
+                            size_t map_size, struct error *err)
+{
+    char own[PATH_MAX];
+    bool elsewhere = db_dir != NULL && db_dir[0] != '\0';
+    int n = snprintf(own, sizeof(own), "%s/db", state_dir);
+    if (n < 0 || (size_t)n >= sizeof(own))
         return error_set_errno(err, ERROR_STORAGE_FAILED, -ENAMETOOLONG, "State directory");
     int rv = file_make_dirs(state_dir, 0700);
     if (rv < 0)
         return error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot make %.150s", state_dir);
     rv = s->beside ? 0 : state_lock(state_dir, &s->lock_fd, err);
+    if (rv == 0 && elsewhere)
+        rv = store_check_moved(own, db_dir, err);
+    if (rv == 0 && elsewhere)
+        rv = store_lock_elsewhere(s, db_dir, err);
     if (rv < 0)
         return rv;
-    rv = db_open(&s->db, path, map_size, err);
+    rv = db_open(&s->db, elsewhere ? db_dir : own, map_size, err);
     if (rv == 0)
         (void)file_sync_dir(state_dir);
     return rv;
@@ -83,25 +111,25 @@ static int store_open_files(struct store *s, const char *state_dir, size_t map_s
 static void store_free(struct store *s)
 {
     db_close(s->db);
-    if (s->lock_fd >= 0)
-        (void)close(s->lock_fd);
+    base_close_p(&s->lock_fd);
+    base_close_p(&s->db_lock_fd);
     buf_done(&s->pending.ops);
     buf_done(&s->running.ops);
     free(s);
 }
 
 static int store_open_as(struct store **ret, uv_loop_t *loop, const char *state_dir,
-                         size_t map_size, bool beside, struct error *err)
+                         const char *db_dir, size_t map_size, bool beside, struct error *err)
 {
     struct store *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return error_set_errno(err, ERROR_INTERNAL, -ENOMEM, "Cannot open the state");
     s->loop = loop;
     s->beside = beside;
-    s->lock_fd = -1;
+    s->lock_fd = s->db_lock_fd = -1;
     list_init(&s->pending.waits);
     list_init(&s->running.waits);
-    int rv = store_open_files(s, state_dir, map_size, err);
+    int rv = store_open_files(s, state_dir, db_dir, map_size, err);
     if (rv < 0) {
         store_free(s);
         return rv;
@@ -118,16 +146,16 @@ static int store_open_as(struct store **ret, uv_loop_t *loop, const char *state_
     return 0;
 }
 
-int store_open(struct store **ret, uv_loop_t *loop, const char *state_dir, size_t map_size,
-               struct error *err)
+int store_open(struct store **ret, uv_loop_t *loop, const char *state_dir, const char *db_dir,
+               size_t map_size, struct error *err)
 {
-    return store_open_as(ret, loop, state_dir, map_size, false, err);
+    return store_open_as(ret, loop, state_dir, db_dir, map_size, false, err);
 }
 
-int store_open_beside(struct store **ret, uv_loop_t *loop, const char *state_dir, size_t map_size,
-                      struct error *err)
+int store_open_beside(struct store **ret, uv_loop_t *loop, const char *state_dir,
+                      const char *db_dir, size_t map_size, struct error *err)
 {
-    return store_open_as(ret, loop, state_dir, map_size, true, err);
+    return store_open_as(ret, loop, state_dir, db_dir, map_size, true, err);
 }
 
 int store_each(struct store *s, enum store_table table,

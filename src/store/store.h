@@ -40,14 +40,15 @@ struct store_wait {
 };
 
 /* Opens (and at first use creates, mode 0700) `state_dir` and locks it against a second server.
- * Blocking; start-up only. `err` is filled on failure. */
-int store_open(struct store **ret, uv_loop_t *loop, const char *state_dir, size_t map_size,
-               struct error *err);
+ * The database is in `db_dir`, or in `state_dir`/db when that is NULL or empty. Blocking; start-up
+ * only. `err` is filled on failure. */
+int store_open(struct store **ret, uv_loop_t *loop, const char *state_dir, const char *db_dir,
+               size_t map_size, struct error *err);
 
 /* As store_open for a sub command beside the server that holds the lock. LMDB orders the commits of
  * both; only tables that the server reads each time (USERS) may be changed. */
-int store_open_beside(struct store **ret, uv_loop_t *loop, const char *state_dir, size_t map_size,
-                      struct error *err);
+int store_open_beside(struct store **ret, uv_loop_t *loop, const char *state_dir,
+                      const char *db_dir, size_t map_size, struct error *err);
 
 /* Read what was committed. store_each visits a table in key order; a non-zero return of `visit`
  * stops it and is returned. Its bytes are valid in the call only; store_commit may not be called in

@@ -220,7 +220,7 @@ class Server:
         """What of this server's sandboxes is still on the machine, one line each."""
         words = [self.state] + sorted(self.note_ids())
         found = [f"process {pid} {text[:120]!r}" for pid, text in processes_with(words)]
-        found += mounts_with(words) + cgroups_with(sorted(self.ids))
+        found += mounts_with(words) + cgroups_with(sorted(self.ids)) + loops_with(self.state)
         return found + [f"file {self.state}/sandboxes/{n}"
                         for n in HOST.list(f"{self.state}/sandboxes")]
 
@@ -257,6 +257,13 @@ def processes_with(words):
 def mounts_with(words):
     lines = HOST.read("/proc/self/mountinfo").decode().splitlines()
     return [f"mount {line[:200]}" for line in lines if any(w in line for w in words)]
+
+
+def loops_with(word):
+    """Loop devices whose file has the word in its name."""
+    named = [(n, HOST.read(f"/sys/block/{n}/loop/backing_file").decode(errors="replace").strip())
+             for n in HOST.list("/sys/block") if n.startswith("loop")]
+    return [f"loop device {n} of {file}" for n, file in named if word in file]
 
 
 def cgroups_with(words):

@@ -102,6 +102,7 @@ struct isolation_driver *kvm_driver_new(uv_loop_t *loop, const char *state_dir, 
     helper_runner_init(&d->launches, loop, d->starting_max);
     d->launches.oom_score = OOM_SCORE_VM; /* the VM is a child of the launcher */
     helper_runner_init(&d->cleanings, loop, CLEANINGS_MAX);
+    d->uid_pool.fd = -1;
     d->state_dir = strdup(state_dir);
     d->vmm = strdup(vmm);
     d->base.reaper = reaper_new(&d->base, state_dir);
@@ -111,9 +112,10 @@ struct isolation_driver *kvm_driver_new(uv_loop_t *loop, const char *state_dir, 
         return NULL;
     }
     d->uids = geteuid() == 0;
-    d->uid_next = (uint32_t)getpid() % KVM_UID_COUNT;
-    if (d->uids)
+    if (d->uids) {
+        uids_open(&d->uid_pool, state_dir, UIDS_VM);
         kvm_find_cgroups(d);
+    }
     return &d->base;
 }
 
@@ -123,7 +125,13 @@ static struct isolation_driver *kvm_open(uv_loop_t *loop, const struct config *c
     struct kvm_probe_result probe;
     if (kvm_probe(&probe, err) < 0)
         return NULL;
-    return kvm_driver_new(loop, config->state_dir, config->vmm, err);
+    struct isolation_driver *base = kvm_driver_new(loop, config->state_dir, config->vmm, err);
+    if (base == NULL)
+        return NULL;
+    struct kvm_driver *d = container_of(base, struct kvm_driver, base);
+    d->disk_bps = (unsigned int)config->disk_bps;
+    d->disk_iops = (unsigned int)config->disk_iops;
+    return base;
 }
 
 static const struct isolation_verb kvm_verbs[] = {
@@ -170,39 +178,21 @@ void kvm_driver_end_turn(struct kvm_driver *d, struct kvm_instance *o)
 }
 
 /* User ids. A VMM that its guest has taken over can still signal processes and open files of its
- * own user, so no two VMs share one. An id is used again as late as possible: a file or a process
- * that an ended VM has left behind unnoticed must not belong to a new VM. For the same reason the
- * first id differs between servers. */
-
-static bool kvm_driver_mark_uid(struct kvm_driver *d, uint32_t n, bool used)
-{
-    uint64_t bit = 1ull << (n % 64);
-    bool was = (d->uid_used[n / 64] & bit) != 0;
-    d->uid_used[n / 64] = used ? d->uid_used[n / 64] | bit : d->uid_used[n / 64] & ~bit;
-    return was;
-}
+ * own user, so no two VMs share one. */
 
 uint32_t kvm_driver_take_uid(struct kvm_driver *d)
 {
-    for (uint32_t i = 0; d->uids && i < KVM_UID_COUNT; i++) {
-        uint32_t n = d->uid_next;
-        d->uid_next = (n + 1) % KVM_UID_COUNT;
-        if (!kvm_driver_mark_uid(d, n, true))
-            return KVM_UID_FIRST + n;
-    }
-    return 0;
+    return d->uids ? uids_take(&d->uid_pool) : 0;
 }
 
 void kvm_driver_keep_uid(struct kvm_driver *d, uint32_t uid)
 {
-    if (uid - KVM_UID_FIRST < KVM_UID_COUNT)
-        (void)kvm_driver_mark_uid(d, uid - KVM_UID_FIRST, true);
+    uids_keep(&d->uid_pool, uid);
 }
 
 void kvm_driver_drop_uid(struct kvm_driver *d, uint32_t uid)
 {
-    if (uid - KVM_UID_FIRST < KVM_UID_COUNT)
-        (void)kvm_driver_mark_uid(d, uid - KVM_UID_FIRST, false);
+    uids_drop(&d->uid_pool, uid);
 }
 
 /* The sweep looks for directories, not for processes: a directory is the first thing that a VM
@@ -265,5 +255,6 @@ static void kvm_free(struct isolation_driver *base)
     cgroups_done(&d->cgroups);
     free(d->state_dir);
     free(d->vmm);
+    uids_close(&d->uid_pool);
     free(d);
 }

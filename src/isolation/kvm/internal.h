@@ -11,11 +11,7 @@
 #include "isolation/kvm/await_agent.h"
 #include "isolation/kvm/ctl.h"
 #include "isolation/kvm/launch.h"
-
-/* Each VM of a server that runs as root has a user and a group id of its own, both the same number
- * of this range. Nothing else on the machine may use it. */
-#define KVM_UID_FIRST 1900000000u
-#define KVM_UID_COUNT 65536u
+#include "isolation/uids.h"
 
 #define KVM_EGRESS "vsock.sock_1025" /* FLOW_PORT of flow.h */
 
@@ -25,8 +21,8 @@ struct kvm_driver {
     char *vmm;
     struct cgroups cgroups; /* none: an ordinary user's server, or a machine without them */
     bool uids;              /* VMs get ids of their own */
-    uint32_t uid_next;      /* ids are used again as late as possible */
-    uint64_t uid_used[KVM_UID_COUNT / 64];
+    unsigned int disk_bps, disk_iops; /* of each VM; 0: no limit */
+    struct uids uid_pool;
     struct helper_runner launches, cleanings;
     struct list waiting;   /* struct kvm_instance, for a place to start in */
     unsigned int starting; /* from the first step to the agent's first answer */

@@ -184,6 +184,10 @@ static int launch_argv(struct kvm_launch *l, const char *cgroup_dirs, struct err
     } else {
         launch_boot(l, &a);
     }
+    if (l->disk_bps > 0)
+        launch_option(&a, "disk-bps", "%u", l->disk_bps);
+    if (l->disk_iops > 0)
+        launch_option(&a, "disk-iops", "%u", l->disk_iops);
     if (l->record)
         launch_arg(&a, "--record");
     if (cgroup_dirs != NULL)

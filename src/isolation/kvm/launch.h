@@ -19,6 +19,7 @@ struct kvm_launch {
     char *id, *dir;                    /* owned, as are the next two */
     char *template_dir, *snapshot_dir; /* may be NULL */
     unsigned int vcpus, memory_mb, disk_mb;
+    unsigned int disk_bps, disk_iops; /* 0: no limit */
     bool cold, record;
     const char *vmm;
     const struct cgroups *cgroups; /* NULL: none */

@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * config.c - namespaces, mounts, capabilities and limits of a sandbox.
- *
- * There is no user namespace: root in the sandbox is root of the host with the capabilities below,
- * behind seccomp and the other namespaces. Mapping ids needs an overlay of id-mapped layers.
- */
+/* config.c - namespaces, mounts, capabilities and limits of a sandbox. */
 #include "isolation/oci/config.h"
 
 #include "base/jsonw.h"
 #include "isolation/cgroup.h"
 #include "isolation/oci/seccomp.h"
 #include "isolation/oom.h"
+#include "isolation/uids.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/major.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 #define CPU_PERIOD_US 100000
-#define NOFILE_MAX    65536
 #define HOSTNAME_LEN  8 /* the first part of an id */
 #define OCI_VERSION   "1.0.2"
 #define SHM_OPTION    "size=65536k"
@@ -129,24 +124,6 @@ static void config_write_mounts(struct jsonw *w, const struct oci_spec *spec)
     jsonw_array_end(w);
 }
 
-static void config_write_rlimit(struct jsonw *w, const char *type, int64_t limit)
-{
-    jsonw_object(w);
-    jsonw_key_str(w, "type", type);
-    jsonw_key_int(w, "hard", limit);
-    jsonw_key_int(w, "soft", limit);
-    jsonw_object_end(w);
-}
-
-/* Raising a hard limit needs a capability that root in a container of its own may lack. */
-static int64_t config_nofile_limit(void)
-{
-    struct rlimit own;
-    if (getrlimit(RLIMIT_NOFILE, &own) < 0 || own.rlim_max > NOFILE_MAX)
-        return NOFILE_MAX;
-    return (int64_t)own.rlim_max;
-}
-
 static void config_write_args(struct jsonw *w, const struct oci_spec *spec)
 {
     char listen[16], net[32];
@@ -182,15 +159,40 @@ static void config_write_process(struct jsonw *w, const struct oci_spec *spec)
     for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
         config_write_list(w, sets[i], config_capabilities, ARRAY_SIZE(config_capabilities));
     jsonw_object_end(w);
-    jsonw_key(w, "rlimits");
-    jsonw_array(w);
-    config_write_rlimit(w, "RLIMIT_NOFILE", config_nofile_limit());
-    config_write_rlimit(w, "RLIMIT_CORE", 0);
-    jsonw_array_end(w);
     jsonw_object_end(w);
 }
 
-static void config_write_resources(struct jsonw *w, const struct oci_spec *spec, bool limit_swap)
+/* Of the sandbox's own disk, in each direction. */
+static void config_write_disk_limits(struct jsonw *w, const struct oci_spec *spec, int minor)
+{
+    const struct {
+        const char *key;
+        unsigned int rate;
+    } limits[] = {{"throttleReadBpsDevice", spec->disk_bps},
+                  {"throttleWriteBpsDevice", spec->disk_bps},
+                  {"throttleReadIOPSDevice", spec->disk_iops},
+                  {"throttleWriteIOPSDevice", spec->disk_iops}};
+    if (minor < 0 || (spec->disk_bps == 0 && spec->disk_iops == 0))
+        return;
+    jsonw_key(w, "blockIO");
+    jsonw_object(w);
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        if (limits[i].rate == 0)
+            continue;
+        jsonw_key(w, limits[i].key);
+        jsonw_array(w);
+        jsonw_object(w);
+        jsonw_key_int(w, "major", LOOP_MAJOR);
+        jsonw_key_int(w, "minor", minor);
+        jsonw_key_int(w, "rate", limits[i].rate);
+        jsonw_object_end(w);
+        jsonw_array_end(w);
+    }
+    jsonw_object_end(w);
+}
+
+static void config_write_resources(struct jsonw *w, const struct oci_spec *spec,
+                                   const struct oci_host *host)
 {
     int64_t memory = (int64_t)spec->memory_mb << 20;
     jsonw_key(w, "resources");
@@ -205,7 +207,7 @@ static void config_write_resources(struct jsonw *w, const struct oci_spec *spec,
     jsonw_key(w, "memory");
     jsonw_object(w);
     jsonw_key_int(w, "limit", memory);
-    if (limit_swap)
+    if (host->limit_swap)
         jsonw_key_int(w, "swap", memory); /* memory and swap together: no swap */
     jsonw_object_end(w);
     jsonw_key(w, "cpu");
@@ -217,17 +219,34 @@ static void config_write_resources(struct jsonw *w, const struct oci_spec *spec,
     jsonw_object(w);
     jsonw_key_int(w, "limit", spec->pids_max);
     jsonw_object_end(w);
+    config_write_disk_limits(w, spec, host->rootfs->minor);
     jsonw_object_end(w);
 }
 
-static void config_write_linux(struct jsonw *w, const struct oci_spec *spec, bool limit_swap)
+static void config_write_ids(struct jsonw *w, const char *key, const struct oci_spec *spec)
 {
-    char cgroup[64];
-    (void)snprintf(cgroup, sizeof(cgroup), CGROUP_PATH, spec->id);
-    jsonw_key(w, "linux");
+    jsonw_key(w, key);
+    jsonw_array(w);
     jsonw_object(w);
-    jsonw_key_str(w, "cgroupsPath", cgroup);
-    config_write_resources(w, spec, limit_swap);
+    jsonw_key_int(w, "containerID", 0);
+    jsonw_key_int(w, "hostID", spec->uid);
+    jsonw_key_int(w, "size", UIDS_RANGE);
+    jsonw_object_end(w);
+    jsonw_array_end(w);
+}
+
+/* The namespace has its map already; runtimes want to be told all the same. */
+static void config_write_users(struct jsonw *w, const char *users)
+{
+    jsonw_object(w);
+    jsonw_key_str(w, "type", "user");
+    jsonw_key_str(w, "path", users);
+    jsonw_object_end(w);
+}
+
+static void config_write_namespaces(struct jsonw *w, const struct oci_spec *spec,
+                                    const struct oci_host *host)
+{
     jsonw_key(w, "namespaces");
     jsonw_array(w);
     for (size_t i = 0; i < ARRAY_SIZE(config_namespaces); i++) {
@@ -241,7 +260,25 @@ static void config_write_linux(struct jsonw *w, const struct oci_spec *spec, boo
         jsonw_key_str(w, "type", "network");
         jsonw_object_end(w);
     }
+    if (host->users != NULL)
+        config_write_users(w, host->users);
     jsonw_array_end(w);
+}
+
+static void config_write_linux(struct jsonw *w, const struct oci_spec *spec,
+                               const struct oci_host *host)
+{
+    char cgroup[64];
+    (void)snprintf(cgroup, sizeof(cgroup), CGROUP_PATH, spec->id);
+    jsonw_key(w, "linux");
+    jsonw_object(w);
+    jsonw_key_str(w, "cgroupsPath", cgroup);
+    config_write_resources(w, spec, host);
+    config_write_namespaces(w, spec, host);
+    if (host->users != NULL) {
+        config_write_ids(w, "uidMappings", spec);
+        config_write_ids(w, "gidMappings", spec);
+    }
     config_write_list(w, "maskedPaths", config_masked, ARRAY_SIZE(config_masked));
     config_write_list(w, "readonlyPaths", config_readonly, ARRAY_SIZE(config_readonly));
     jsonw_key(w, "seccomp");
@@ -249,7 +286,7 @@ static void config_write_linux(struct jsonw *w, const struct oci_spec *spec, boo
     jsonw_object_end(w);
 }
 
-int oci_config_write(struct buf *out, const struct oci_spec *spec, bool limit_swap)
+int oci_config_write(struct buf *out, const struct oci_spec *spec, const struct oci_host *host)
 {
     struct jsonw w = {.out = out};
     jsonw_object(&w);
@@ -257,16 +294,13 @@ int oci_config_write(struct buf *out, const struct oci_spec *spec, bool limit_sw
     config_write_process(&w, spec);
     jsonw_key(&w, "root");
     jsonw_object(&w);
-    cleanup_buf struct buf path = {0};
-    (void)buf_printf(&path, "%s/rootfs", spec->dir);
-    jsonw_key(&w, "path");
-    jsonw_strn(&w, (const char *)path.data, path.len);
+    jsonw_key_str(&w, "path", host->rootfs->path);
     jsonw_key_bool(&w, "readonly", false);
     jsonw_object_end(&w);
     jsonw_key(&w, "hostname");
     jsonw_strn(&w, spec->id, HOSTNAME_LEN);
     config_write_mounts(&w, spec);
-    config_write_linux(&w, spec, limit_swap);
+    config_write_linux(&w, spec, host);
     jsonw_object_end(&w);
-    return out->failed || path.failed ? -ENOMEM : 0;
+    return out->failed ? -ENOMEM : 0;
 }

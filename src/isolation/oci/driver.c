@@ -4,6 +4,7 @@
 #include "isolation/oci/driver.h"
 #include "isolation/oci/exec.h"
 #include "isolation/oci/internal.h"
+#include "isolation/oci/probe.h"
 
 #include "base/log.h"
 #include "isolation/proc.h"
@@ -19,6 +20,7 @@
 
 #define SANDBOXES_DIR "sandboxes"
 #define REGISTRY_DIR  "oci"
+#define IMAGES_DIR    "disks"
 /* Starting is a matter of processor time: more at once only makes all of them late. */
 #define LAUNCHES_MIN  4
 #define CLEANINGS_MAX 4
@@ -118,6 +120,33 @@ static int oci_make_dir(const char *parent, const char *name, char **ret, struct
     return 0;
 }
 
+/* With other runtimes it is not known whether they open the sources of mounts outside. */
+static int oci_probe_ids(struct oci_driver *d, const struct oci_probe *probe, struct error *err)
+{
+    if (strcmp(basename(d->runtime), "runc") != 0)
+        return error_set(err, ERROR_UNAVAILABLE, "the runtime is not runc");
+    return oci_probe_users(probe, err);
+}
+
+/* A container without a wall that this machine cannot build is still of use. */
+static void oci_probe_walls(struct oci_driver *d)
+{
+    struct error err = {0};
+    char quoted[256], templates[PATH_MAX];
+    struct oci_probe probe = {.images = d->images, .templates = templates};
+    (void)snprintf(templates, sizeof(templates), "%s/templates", d->state_dir);
+    d->disks = oci_probe_disk(&probe, &err) == 0;
+    if (!d->disks)
+        log_warn("containers have no disks of their own: nothing limits what they write",
+                 "reason=%s", log_quote(quoted, sizeof(quoted), err.message));
+    probe.uid = uids_take(&d->uids);
+    d->users = probe.uid != 0 && oci_probe_ids(d, &probe, &err) == 0;
+    uids_drop(&d->uids, probe.uid);
+    if (!d->users)
+        log_warn("containers have no user ids of their own: root in one is root of the host",
+                 "reason=%s", log_quote(quoted, sizeof(quoted), err.message));
+}
+
 struct isolation_driver *oci_driver_new(uv_loop_t *loop, const char *state_dir, const char *runtime,
                                         struct error *err)
 {
@@ -129,22 +158,33 @@ struct isolation_driver *oci_driver_new(uv_loop_t *loop, const char *state_dir, 
     d->base = (struct isolation_driver){.ops = &oci_ops, .loop = loop};
     helper_runner_init(&d->launches, loop, MAX(LAUNCHES_MIN, uv_available_parallelism()));
     helper_runner_init(&d->cleanings, loop, CLEANINGS_MAX);
+    d->uids.fd = -1;
     d->state_dir = strdup(state_dir);
     d->base.reaper = reaper_new(&d->base, state_dir);
     if (d->state_dir == NULL || d->base.reaper == NULL ||
         oci_check_machine(d, state_dir, runtime, err) < 0 ||
         oci_make_dir(state_dir, SANDBOXES_DIR, NULL, err) < 0 ||
-        oci_make_dir(state_dir, REGISTRY_DIR, &d->root, err) < 0) {
+        oci_make_dir(state_dir, REGISTRY_DIR, &d->root, err) < 0 ||
+        oci_make_dir(state_dir, IMAGES_DIR, &d->images, err) < 0) {
         oci_free(&d->base);
         return NULL;
     }
+    uids_open(&d->uids, state_dir, UIDS_CONTAINER);
+    oci_probe_walls(d);
     return &d->base;
 }
 
 static struct isolation_driver *oci_open(uv_loop_t *loop, const struct config *config,
                                          struct error *err)
 {
-    return oci_driver_new(loop, config->state_dir, config->oci_runtime, err);
+    struct isolation_driver *base = oci_driver_new(loop, config->state_dir, config->oci_runtime,
+                                                   err);
+    if (base == NULL)
+        return NULL;
+    struct oci_driver *d = container_of(base, struct oci_driver, base);
+    d->disk_bps = (unsigned int)config->disk_bps;
+    d->disk_iops = (unsigned int)config->disk_iops;
+    return base;
 }
 
 static const struct isolation_verb oci_verbs[] = {
@@ -167,12 +207,14 @@ int oci_spec_init(struct oci_spec *ret, const struct oci_driver *d, const char *
     s.id = strdup(id);
     s.root = strdup(d->root);
     s.runtime = strdup(d->runtime);
+    s.images = strdup(d->images);
     if (asprintf(&s.dir, "%s/" SANDBOXES_DIR "/%s", d->state_dir, id) < 0)
         s.dir = NULL;
     s.rootfs = strdup("");
     s.guest_dir = strdup("");
     *ret = s;
-    return s.id && s.root && s.runtime && s.dir && s.rootfs && s.guest_dir ? 0 : -ENOMEM;
+    return s.id && s.root && s.runtime && s.images && s.dir && s.rootfs && s.guest_dir ? 0
+                                                                                       : -ENOMEM;
 }
 
 static void oci_sweep_one(void *ctx, const char *parent, const char *id)
@@ -239,5 +281,7 @@ static void oci_free(struct isolation_driver *base)
     free(d->state_dir);
     free(d->root);
     free(d->runtime);
+    free(d->images);
+    uids_close(&d->uids);
     free(d);
 }

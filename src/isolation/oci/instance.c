@@ -20,6 +20,7 @@
  */
 #include "isolation/oci/exec.h"
 #include "isolation/oci/internal.h"
+#include "isolation/oci/users.h"
 #include "isolation/proc.h"
 
 #include "base/log.h"
@@ -104,6 +105,9 @@ struct instance *oci_instance_create(struct isolation_driver *base,
     }
     o->spec.vcpus = spec->vcpus;
     o->spec.memory_mb = spec->memory_mb;
+    o->spec.disk_mb = d->disks ? spec->disk_mb : 0;
+    o->spec.disk_bps = d->disk_bps;
+    o->spec.disk_iops = d->disk_iops;
     o->spec.pids_max = spec->pids_max;
     o->spec.network = spec->network ? 1 : 0;
     o->base = (struct instance){.driver = base, .events = events, .ctx = ctx};
@@ -126,6 +130,10 @@ static void oci_instance_watch(struct oci_instance *o)
 {
     struct error err = {0};
     int r = ending_watch(&o->ending, proc_open_same(o->base.handle.pid, o->base.handle.start_time));
+    if (o->state == OCI_ADOPTING && r == 0) {
+        o->spec.uid = oci_users_of(o->base.handle.pid);
+        uids_keep(&oci_instance_driver(o)->uids, o->spec.uid);
+    }
     if (r < 0) {
         (void)error_set_errno(&err, ERROR_SANDBOX_FAILED, r, "the agent's process");
         oci_instance_fail(o, &err);
@@ -140,6 +148,10 @@ int oci_instance_start(struct instance *instance)
     struct oci_instance *o = container_of(instance, struct oci_instance, base);
     struct oci_driver *d = oci_instance_driver(o);
     assert(o->state == OCI_NEW);
+    if (d->users && o->spec.uid == 0)
+        o->spec.uid = uids_take(&d->uids);
+    if (d->users && o->spec.uid == 0)
+        return -EAGAIN;
     char **argv = oci_spec_to_argv(&o->spec, HELPER_PROGRAM, OCI_VERB_LAUNCH);
     if (argv == NULL)
         return -ENOMEM;
@@ -353,6 +365,7 @@ static void oci_instance_gone(struct ending *e)
 {
     struct oci_instance *o = container_of(e, struct oci_instance, ending);
     oci_instance_driver(o)->instances--;
+    uids_drop(&oci_instance_driver(o)->uids, o->spec.uid);
     o->base.events->stopped(o->base.ctx);
     oci_spec_done(&o->spec);
     free(o);

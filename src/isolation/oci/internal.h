@@ -8,12 +8,18 @@
 #include "isolation/ending.h"
 #include "isolation/helper.h"
 #include "isolation/oci/spec.h"
+#include "isolation/uids.h"
 
 struct oci_driver {
     struct isolation_driver base;
     char *state_dir;
     char *root; /* STATE/oci */
     char *runtime;
+    char *images; /* STATE/disks */
+    bool disks;   /* each sandbox has one of its own */
+    bool users;   /* each has a user namespace with ids of its own */
+    struct uids uids;
+    unsigned int disk_bps, disk_iops; /* of each; 0: no limit */
     struct cgroups cgroups;
     /* Two, so that a sandbox that is slow to clean delays no start. */
     struct helper_runner launches, cleanings;

@@ -2,17 +2,19 @@
 /*
  * launch.c - makes one sandbox and starts it, in a process of its own.
  *
- * The launch_stages run in order. The overlay is mounted in a mount namespace that only this
- * process and then the container have: nothing is ever mounted where the host sees it, and the
- * mount ends with the container. The agent's socket listens before the container starts, so that a
- * connection made at any time waits for the agent.
+ * The launch_stages run in order. The root file system is mounted in a mount namespace that only
+ * this process and then the container have (rootfs.c). The agent's socket listens before the
+ * container starts, so that a connection made at any time waits for the agent.
  *
  * The launcher dies with the server, and the runtime with the launcher. The sweep at the next start
  * finds what they had made by then through STATE/sandboxes and STATE/oci.
  */
 #include "base/netdev.h"
 #include "isolation/oci/config.h"
+#include "isolation/oci/disk.h"
 #include "isolation/oci/exec.h"
+#include "isolation/oci/rootfs.h"
+#include "isolation/oci/users.h"
 #include "isolation/proc.h"
 
 #include <errno.h>
@@ -23,16 +25,18 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #define LISTEN_BACKLOG 128
 #define NETWORK_DEVICE "eth0"
+#define NOFILE_MAX     65536
 #define LOG_FILE       "oci.log"
 #define PID_FILE       "pid"
+#define BUNDLE_DIR     "bundle"
 
 struct launch {
     struct oci_spec spec;
@@ -42,6 +46,10 @@ struct launch {
     int flows;  /* what its flows are accepted from */
     pid_t pid;  /* of the agent, in our pid namespace */
     uint64_t start_time;
+    struct oci_rootfs rootfs;
+    struct oci_host host;
+    int users; /* its user namespace; -1: the host's */
+    char users_path[64];
     char lacks[64]; /* what the sandbox has to do without; "" */
     struct error err;
 };
@@ -63,18 +71,17 @@ static int launch_bind_to_server(struct launch *l)
 
 static int launch_directories(struct launch *l)
 {
-    static const char *const names[] = {"bundle", "upper", "work", "rootfs"};
     if (mkdir(l->spec.dir, 0700) < 0 && errno != EEXIST)
         return launch_fail(l, l->spec.dir);
     l->dir = open(l->spec.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (l->dir < 0)
         return launch_fail(l, l->spec.dir);
-    (void)umask(022); /* the upper directory's mode becomes that of the sandbox's root */
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (mkdirat(l->dir, names[i], 0755) < 0)
-            return launch_fail(l, names[i]);
+    (void)umask(022);
+    for (const char *const *name = oci_rootfs_dirs; *name != NULL; name++) {
+        if (mkdirat(l->dir, *name, 0755) < 0)
+            return launch_fail(l, *name);
     }
-    return 0;
+    return mkdirat(l->dir, BUNDLE_DIR, 0755) < 0 ? launch_fail(l, BUNDLE_DIR) : 0;
 }
 
 static int launch_socket(struct launch *l)
@@ -90,34 +97,30 @@ static int launch_socket(struct launch *l)
     return listen(l->listen, LISTEN_BACKLOG) < 0 ? launch_fail(l, "listen") : 0;
 }
 
-/* Descriptors stand for the layers: a path may contain the commas and colons of the option syntax.
- * Nothing in the upper layer outlives the sandbox, so nobody needs it to reach the disk
- * ("volatile"): a sandbox cannot burden the host with fsync. */
-static int launch_overlay(struct launch *l)
+static int launch_disk(struct launch *l)
 {
-    static const char *const extras[] = {",volatile,redirect_dir=on", ",redirect_dir=on", ""};
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return launch_fail(l, "mount namespace");
-    /* Opened here: a descriptor from before names a mount that is not in this namespace. */
-    cleanup_close int lower = open(l->spec.rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (lower < 0)
-        return launch_fail(l, l->spec.rootfs);
-    cleanup_close int dir = open(l->spec.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return launch_fail(l, l->spec.dir);
-    char target[64], options[256];
-    (void)snprintf(target, sizeof(target), "/proc/self/fd/%d/rootfs", dir);
-    for (size_t i = 0; i < ARRAY_SIZE(extras); i++) {
-        (void)snprintf(options, sizeof(options),
-                       "lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d/upper,"
-                       "workdir=/proc/self/fd/%d/work%s",
-                       lower, dir, dir, extras[i]);
-        if (mount("corral", target, "overlay", MS_NODEV | MS_NOSUID, options) == 0)
-            return 0;
-        if (errno != EINVAL)
-            break;
-    }
-    return launch_fail(l, "overlay mount");
+    if (l->spec.disk_mb == 0)
+        return 0;
+    return oci_disk_make(l->dir, l->spec.images, l->spec.disk_mb, &l->err);
+}
+
+static int launch_rootfs(struct launch *l)
+{
+    l->host.rootfs = &l->rootfs;
+    return oci_rootfs_mount(&l->spec, l->users, &l->rootfs, &l->err);
+}
+
+/* The runtime finds the namespace by its path, as it finds no descriptor but those it hands on. */
+static int launch_users(struct launch *l)
+{
+    if (l->spec.uid == 0)
+        return 0;
+    l->users = oci_users_make(l->spec.uid, l->spec.network != 0, &l->err);
+    if (l->users < 0)
+        return l->users;
+    (void)snprintf(l->users_path, sizeof(l->users_path), "/proc/%d/fd/%d", getpid(), l->users);
+    l->host.users = l->users_path;
+    return 0;
 }
 
 /* Interface and listener are made from outside: the container has no right to. One without a
@@ -126,9 +129,11 @@ static int launch_network(struct launch *l)
 {
     if (l->spec.network == 0)
         return 0;
-    if (mkdirat(l->dir, OCI_NET_DIR, 0755) < 0)
+    /* The socket that is bound there gets the directory's group, that of the agent (listener.c). */
+    if (mkdirat(l->dir, OCI_NET_DIR, 0755) < 0 ||
+        fchownat(l->dir, OCI_NET_DIR, (uid_t)-1, l->spec.uid, 0) < 0)
         return launch_fail(l, OCI_NET_DIR);
-    if (unshare(CLONE_NEWNET) < 0)
+    if (l->users < 0 && unshare(CLONE_NEWNET) < 0)
         return launch_fail(l, "network namespace");
     l->tun = netdev_open(NETWORK_DEVICE);
     l->flows = l->tun < 0 ? l->tun : netdev_listen();
@@ -144,12 +149,12 @@ static int launch_config(struct launch *l)
     cleanup_buf struct buf text = {0};
     struct cgroups cg = {0};
     (void)cgroups_load(&cg);
-    bool swap = cg.memory != NULL && cgroups_limit_swap(&cg);
+    l->host.limit_swap = cg.memory != NULL && cgroups_limit_swap(&cg);
     cgroups_done(&cg);
-    int r = oci_config_write(&text, &l->spec, swap);
+    int r = oci_config_write(&text, &l->spec, &l->host);
     if (r < 0)
         return error_set_errno(&l->err, ERROR_SANDBOX_FAILED, r, "config.json");
-    cleanup_close int fd = openat(l->dir, "bundle/config.json",
+    cleanup_close int fd = openat(l->dir, BUNDLE_DIR "/config.json",
                                   O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return launch_fail(l, "config.json");
@@ -161,11 +166,24 @@ static int launch_config(struct launch *l)
     return 0;
 }
 
+/* Inherited from here: to set them for a process in a user namespace of its own needs a capability
+ * that root in a container of its own may lack, and so does raising a hard limit. */
+static int launch_limits(struct launch *l)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return launch_fail(l, "limit of open files");
+    files.rlim_cur = files.rlim_max = MIN(files.rlim_max, (rlim_t)NOFILE_MAX);
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0)
+        return launch_fail(l, "limits");
+    return 0;
+}
+
 static int launch_run(struct launch *l)
 {
     const struct oci_spec *s = &l->spec;
     char bundle[PATH_MAX], log[PATH_MAX], pid_file[PATH_MAX];
-    if (snprintf(bundle, sizeof(bundle), "%s/bundle", s->dir) >= PATH_MAX ||
+    if (snprintf(bundle, sizeof(bundle), "%s/" BUNDLE_DIR, s->dir) >= PATH_MAX ||
         snprintf(log, sizeof(log), "%s/" LOG_FILE, s->dir) >= PATH_MAX ||
         snprintf(pid_file, sizeof(pid_file), "%s/" PID_FILE, s->dir) >= PATH_MAX)
         return error_set(&l->err, ERROR_SANDBOX_FAILED, "the directory's path is too long");
@@ -200,13 +218,14 @@ static int launch_identify(struct launch *l)
 }
 
 static int (*const launch_stages[])(struct launch *) = {
-    launch_bind_to_server, launch_directories, launch_network, launch_overlay,
-    launch_socket,         launch_config,      launch_run,     launch_identify,
+    launch_bind_to_server, launch_directories, launch_users,    launch_network,
+    launch_disk,           launch_rootfs,      launch_socket,   launch_config,
+    launch_limits,         launch_run,         launch_identify,
 };
 
 int oci_launch_main(char **args)
 {
-    struct launch l = {.dir = -1, .listen = -1, .tun = -1, .flows = -1};
+    struct launch l = {.dir = -1, .listen = -1, .tun = -1, .flows = -1, .users = -1};
     int r = oci_spec_from_argv(&l.spec, args, &l.err);
     for (size_t i = 0; i < ARRAY_SIZE(launch_stages) && r == 0; i++)
         r = launch_stages[i](&l);
@@ -218,6 +237,7 @@ int oci_launch_main(char **args)
     base_close_p(&l.listen);
     base_close_p(&l.tun);
     base_close_p(&l.flows);
+    base_close_p(&l.users);
     base_close_p(&l.dir);
     return r == 0 ? 0 : 1;
 }

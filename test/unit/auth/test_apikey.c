@@ -20,7 +20,7 @@ static struct error err;
 static void open_keys(void)
 {
     T_EQ(uv_loop_init(&loop), 0);
-    if (store_open(&store, &loop, dir, STORE_MAP_SIZE, &err) < 0)
+    if (store_open(&store, &loop, dir, NULL, STORE_MAP_SIZE, &err) < 0)
         T_FAIL("store_open: %s", err.message);
     T_EQ(apikeys_load(&keys, store, &err), 0);
 }

@@ -13,7 +13,7 @@ static struct grant_key read_key(void)
     struct grant_key s;
     struct error err;
     T_EQ(uv_loop_init(&loop), 0);
-    if (store_open(&store, &loop, dir, STORE_MAP_SIZE, &err) < 0)
+    if (store_open(&store, &loop, dir, NULL, STORE_MAP_SIZE, &err) < 0)
         T_FAIL("store_open: %s", err.message);
     T_EQ(grant_key_load(&s, store), 0);
     T_EQ(store_commit(store), 0);

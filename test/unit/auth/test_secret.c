@@ -23,7 +23,7 @@ static void begin(bool fresh)
         T_TRUE(mkdtemp(dir) != NULL);
     }
     T_EQ(uv_loop_init(&loop), 0);
-    T_EQ(store_open(&store, &loop, dir, STORE_MAP_SIZE, &err), 0);
+    T_EQ(store_open(&store, &loop, dir, NULL, STORE_MAP_SIZE, &err), 0);
     T_EQ(secrets_open(&secrets, store, dir, &err), 0);
 }
 

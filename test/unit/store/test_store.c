@@ -52,7 +52,7 @@ static void open_store(size_t map)
 {
     struct error err = {0};
     T_EQ(uv_loop_init(&loop), 0);
-    if (store_open(&store, &loop, dir, map, &err) < 0)
+    if (store_open(&store, &loop, dir, NULL, map, &err) < 0)
         T_FAIL("store_open: %s", err.message);
 }
 
@@ -316,7 +316,7 @@ static void one_server_per_directory(void)
     char pid[32];
     make_dir();
     open_store(STORE_MAP_SIZE);
-    T_EQ(store_open(&second, &loop, dir, STORE_MAP_SIZE, &err), -EBUSY);
+    T_EQ(store_open(&second, &loop, dir, NULL, STORE_MAP_SIZE, &err), -EBUSY);
     (void)snprintf(pid, sizeof(pid), "(pid %d)", (int)getpid());
     T_TRUE(strstr(err.message, pid) != NULL && strstr(err.message, dir) != NULL);
     T_EQ(state_lock_owner(dir), getpid());
@@ -336,7 +336,7 @@ static void a_newer_state_is_refused(void)
     T_EQ(store_put(store, STORE_META, META_SCHEMA, strlen(META_SCHEMA), "\x63\0\0\0", 4), 0);
     close_store();
     T_EQ(uv_loop_init(&loop), 0);
-    T_EQ(store_open(&store, &loop, dir, STORE_MAP_SIZE, &err), -EPROTO);
+    T_EQ(store_open(&store, &loop, dir, NULL, STORE_MAP_SIZE, &err), -EPROTO);
     T_TRUE(strstr(err.message, "newer") != NULL && strstr(err.message, "99") != NULL);
     T_EQ(uv_loop_close(&loop), 0);
     remove_dir();
@@ -355,9 +355,9 @@ static void a_broken_file_is_refused(void)
         T_TRUE(fputs("not a database ", f) >= 0);
     fclose(f);
     T_EQ(uv_loop_init(&loop), 0);
-    T_TRUE(store_open(&store, &loop, dir, STORE_MAP_SIZE, &err) < 0);
+    T_TRUE(store_open(&store, &loop, dir, NULL, STORE_MAP_SIZE, &err) < 0);
     T_TRUE(strstr(err.message, dir) != NULL);
-    T_TRUE(store_open(&store, &loop, "/proc/corral", STORE_MAP_SIZE, &err) < 0);
+    T_TRUE(store_open(&store, &loop, "/proc/corral", NULL, STORE_MAP_SIZE, &err) < 0);
     T_EQ(uv_loop_close(&loop), 0);
     remove_dir();
 }

@@ -202,6 +202,24 @@ static void limits_hold_requests_back(void)
     T_EQ(ring_done(&r, NULL), -1);
 }
 
+/* A segment of a discard counts as an operation, and it costs bytes, but not all that it names. */
+static void limits_count_discards(void)
+{
+    const struct virtio_blk_limits limits = {.bytes_per_second = 65536, .ops_per_second = 1000};
+    const struct {
+        uint64_t sector;
+        uint32_t sectors, flags;
+    } segs[] = {{0, 256, 0}, {512, 256, 0}};
+    clock_ns = wake_ns = 0;
+    setup_limited(&limits);
+    const int64_t bytes = b.bytes.tokens, ops = b.ops.tokens;
+    memcpy(ring_at(DATA), segs, sizeof(segs));
+    T_EQ(request(VIRTIO_BLK_T_DISCARD, 0, sizeof(segs), true), 0);
+    T_EQ(ops - b.ops.tokens, 2);
+    T_TRUE(bytes - b.bytes.tokens >= 2 * 8192);
+    T_TRUE(bytes - b.bytes.tokens < 2 * 256 * 512);
+}
+
 /* The disk's thread. */
 
 /* A disk that is as slow as the test wants: requests wait at a gate, in order. */
@@ -629,8 +647,9 @@ static void cow_refuses_what_is_not_its_own(void)
 T_MAIN(T_CASE(writes_come_back), T_CASE(the_header_may_be_in_pieces),
        T_CASE(wrong_requests_fail_alone), T_CASE(a_chain_that_is_no_request_breaks),
        T_CASE(discard_checks_its_segments), T_CASE(limits_hold_requests_back),
-       T_CASE(the_loop_does_not_wait_for_the_disk), T_CASE(a_reset_waits_for_one_request),
-       T_CASE(a_pause_waits_for_the_disk), T_CASE(many_requests_go_through_few_places),
-       T_CASE(cow_keeps_the_base), T_CASE(cow_zero_and_discard), T_CASE(cow_survives_a_kill),
+       T_CASE(limits_count_discards), T_CASE(the_loop_does_not_wait_for_the_disk),
+       T_CASE(a_reset_waits_for_one_request), T_CASE(a_pause_waits_for_the_disk),
+       T_CASE(many_requests_go_through_few_places), T_CASE(cow_keeps_the_base),
+       T_CASE(cow_zero_and_discard), T_CASE(cow_survives_a_kill),
        T_CASE(cow_is_bound_to_a_snapshot), T_CASE(a_failed_flush_stays_failed),
        T_CASE(cow_agrees_with_a_model), T_CASE(cow_refuses_what_is_not_its_own))

@@ -21,7 +21,7 @@ static void readers_see_what_is_on_disk(void)
     bool was_ahead = false;
     T_TRUE(mkdtemp(dir) != NULL);
     T_EQ(uv_loop_init(&loop), 0);
-    T_EQ(store_open(&store, &loop, dir, 1 << 20, &err), 0);
+    T_EQ(store_open(&store, &loop, dir, NULL, 1 << 20, &err), 0);
     T_EQ(template_set_init(&templates, store, dir), 0);
     struct wf_engine e = {
         .loop = &loop, .store = store, .templates = &templates, .template_default = "none"};

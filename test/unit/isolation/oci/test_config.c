@@ -16,9 +16,14 @@ static char *const good_args[] = {"id=" ID,
                                   "guest=/g",
                                   "root=/s/oci",
                                   "runtime=runc",
+                                  "images=/s/disks",
                                   "vcpus=2",
                                   "memory_mb=512",
+                                  "disk_mb=64",
+                                  "disk_bps=1000",
+                                  "disk_iops=10",
                                   "pids_max=99",
+                                  "uid=0",
                                   "network=0",
                                   "parent=7",
                                   NULL};
@@ -51,10 +56,10 @@ static void bad_arguments(void)
                {0, "id=0A1b2c3d-0000-4000-8000-00000000abcd"},
                {0, "ID=x"},
                {1, "rootfs=/x"},
-               {6, "vcpus=two"},
-               {7, "memory_mb=-1"},
-               {8, "pids_max=4294967296"},
-               {10, ""}};
+               {7, "vcpus=two"},
+               {8, "memory_mb=-1"},
+               {12, "pids_max=4294967296"},
+               {15, ""}};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         char *args[ARRAY_SIZE(good_args)];
         struct oci_spec spec = {0};
@@ -80,18 +85,48 @@ static const json *at(const json *j, const char *path)
     return j;
 }
 
-static json *config(bool limit_swap)
+static json *config_on(const struct oci_host *host)
 {
     struct oci_spec spec = {0};
     cleanup_buf struct buf out = {0};
     T_EQ(oci_spec_from_argv(&spec, (char **)good_args, NULL), 0);
-    T_EQ(oci_config_write(&out, &spec, limit_swap), 0);
+    T_EQ(oci_config_write(&out, &spec, host), 0);
     oci_spec_done(&spec);
     struct error err = {0};
     json *j = json_parse(out.data, out.len, &err);
     if (j == NULL)
         T_FAIL("%s", err.message);
     return j;
+}
+
+static json *config(bool limit_swap)
+{
+    const struct oci_rootfs rootfs = {.minor = 5, .path = "/s/sandboxes/" ID "/rootfs"};
+    const struct oci_host host = {.limit_swap = limit_swap, .rootfs = &rootfs};
+    return config_on(&host);
+}
+
+static void disk_limits(void)
+{
+    static const struct {
+        const char *key;
+        int rate;
+    } limits[] = {{"throttleReadBpsDevice", 1000},
+                  {"throttleWriteBpsDevice", 1000},
+                  {"throttleReadIOPSDevice", 10},
+                  {"throttleWriteIOPSDevice", 10}};
+    cleanup_json json *j = config(true);
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        const json *one = cJSON_GetArrayItem(
+            cJSON_GetObjectItem(at(j, "linux.resources.blockIO"), limits[i].key), 0);
+        T_EQ(at(one, "major")->valuedouble, 7);
+        T_EQ(at(one, "minor")->valuedouble, 5);
+        T_EQ(at(one, "rate")->valuedouble, limits[i].rate);
+    }
+    const struct oci_rootfs no_disk = {.minor = -1};
+    const struct oci_host none = {.rootfs = &no_disk};
+    cleanup_json json *k = config_on(&none);
+    T_TRUE(cJSON_GetObjectItem(at(k, "linux.resources"), "blockIO") == NULL);
 }
 
 static void limits(void)
@@ -196,5 +231,5 @@ static void system_calls(void)
     T_TRUE(n > 250);
 }
 
-T_MAIN(T_CASE(arguments_go_there_and_back), T_CASE(bad_arguments), T_CASE(limits), T_CASE(walls),
-       T_CASE(system_calls))
+T_MAIN(T_CASE(arguments_go_there_and_back), T_CASE(bad_arguments), T_CASE(limits),
+       T_CASE(disk_limits), T_CASE(walls), T_CASE(system_calls))
