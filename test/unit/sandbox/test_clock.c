@@ -140,7 +140,7 @@ static void set_up(void)
     const struct sandbox_params params = {
         .account = "a", .provider = "p", .region = "r", .metadata = "{}", .timeout_s = 60};
     struct sandbox_owner owner;
-    struct sandbox_host host = {.driver = &driver, .dir = root, .guest_dir = "/"};
+    static const struct sandbox_host host = {.driver = &driver, .dir = root, .guest_dir = "/"};
     t_loop_open(&loop);
     driver = (struct isolation_driver){.ops = &idle_ops, .loop = &loop};
     snprintf(root, sizeof(root), "/tmp/corral-clock-XXXXXX");
