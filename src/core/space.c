@@ -6,7 +6,7 @@
 
 bool space_is_low(const struct space *s, uint64_t *ret_free)
 {
-    for (size_t i = 0; i < SPACE_DIRS && s->reserve > 0; i++) {
+    for (size_t i = 0; s != NULL && i < SPACE_DIRS && s->reserve > 0; i++) {
         struct statvfs fs;
         if (s->dirs[i] == NULL || statvfs(s->dirs[i], &fs) < 0)
             continue;

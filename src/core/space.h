@@ -15,7 +15,7 @@ struct space {
 };
 
 /* True when one of them has less than the reserve: then its free bytes are in `*ret_free`. A
- * directory that cannot be asked has room. Two system calls. */
+ * directory that cannot be asked has room, and so has NULL. Two system calls. */
 bool space_is_low(const struct space *s, uint64_t *ret_free);
 
 #endif

@@ -18,7 +18,7 @@ static void begin(const char *text)
     char dir[] = "/tmp/corral-test-XXXXXX";
     T_TRUE(mkdtemp(dir) != NULL);
     T_EQ(uv_loop_init(&loop), 0);
-    T_EQ(store_open(&store, &loop, dir, STORE_MAP_SIZE, &err), 0);
+    T_EQ(store_open(&store, &loop, dir, NULL, STORE_MAP_SIZE, &err), 0);
     T_EQ(secrets_open(&secrets, store, dir, &err), 0);
     T_EQ(network_policy_parse(text, &policy, &err), 0);
 }
