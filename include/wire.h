@@ -179,7 +179,8 @@ enum wire_type {
     WIRE_CONFIGURED = 0x89,   /* u64 us since the agent set the clock, 0: it cannot set one */
     WIRE_PROCESS = 0x8a,      /* u64 id, u32 pid, str tag, list argv, str cwd, u32 flags as started,
                                  i64 started, wall clock ms, u64 oldest sequence number that is kept,
-                                 u64 next one, u32 ended 0|1; once it has ended the fields of EXIT */
+                                 u64 next one, u32 ended 0|1; once it has ended the fields of EXIT;
+                                 of a terminal u32 columns, u32 rows (not of older agents) */
     WIRE_PROCESS_EXIT = 0x8b, /* the fields of EXIT; after the last OUTPUT */
     WIRE_INFO = 0x8c,         /* like STAT, of a link itself; then u32 uid, u32 gid, str owner, str
                                  group (names, or the numbers), u32 kind of what a link leads to

@@ -16,6 +16,7 @@
 #include "core/loop_lag.h"
 #include "core/metrics.h"
 #include "e2b/e2b.h"
+#include "gravix/gravix.h"
 #include "http/server.h"
 #include "isolation/oom.h"
 #include "isolation/open.h"
@@ -165,6 +166,12 @@ static int server_open_sandboxes(struct server *s, struct error *err)
     return s->sandboxes != NULL ? 0 : error_set(err, ERROR_INTERNAL, "Out of memory");
 }
 
+/* The first surface that knows the request takes it. */
+static bool server_dispatch(struct api_call *call)
+{
+    return e2b_dispatch(call) || gravix_dispatch(call);
+}
+
 static void server_sample(struct api *api)
 {
     struct server *s = container_of(api, struct server, api);
@@ -193,7 +200,7 @@ static int server_listen(struct server *s, struct error *err)
         .isolation = s->driver->ops->name,
         .max_key = c->max_key > 0 ? (unsigned int)c->max_key : limits.max_connections / 2,
         .sample = server_sample,
-        .dispatch = e2b_dispatch,
+        .dispatch = server_dispatch,
         .e2b = &s->e2b,
         .workflows = {.loop = &s->loop,
                       .store = s->store,

@@ -17,6 +17,7 @@
 #include "api/body.h"
 #include "api/cors.h"
 #include "api/fields.h"
+#include "api/path.h"
 #include "api/router.h"
 #include "api/wake.h"
 #include "base/log.h"
@@ -402,6 +403,8 @@ static void api_gone(struct http_request *req, bool aborted)
     store_unwait(&call->wait);
     if (call->cancel != NULL)
         call->cancel(call);
+    if (call->over != NULL)
+        call->over(call);
     json_free_p(&call->body);
     tally_drop(TAKE_PTR(call->of_key));
     req->app = NULL;
@@ -448,6 +451,13 @@ void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset
 int64_t api_run_time_max(const struct api_call *call)
 {
     return MIN(config_timeout_max(call->api->config), (int64_t)(UINT32_MAX / 1000 - 60));
+}
+
+const char *api_path(struct api_call *call, const char *path, struct error *err)
+{
+    const char *home = call->surface != NULL ? call->surface->home : NULL;
+    return api_path_as(&call->req->arena, call->user, home != NULL ? home : API_PATH_HOME, path,
+                       err);
 }
 
 bool api_query_is_true(struct api_call *call, const char *name)

@@ -60,6 +60,7 @@ struct api_surface {
     int (*admit)(struct api_call *call, struct error *err);
     /* Answers with the error. */
     void (*fail)(struct api_call *call, const struct error *err);
+    const char *home; /* what relative paths start from; NULL: API_PATH_HOME */
 };
 
 enum api_flag {
@@ -107,6 +108,8 @@ struct api_call {
     unsigned int retry_after_s;
     void *state; /* of the handler, between its steps; `cancel` releases what it holds */
     void (*cancel)(struct api_call *call);
+    /* Called when the request is over, however it ended; may be NULL. */
+    void (*over)(struct api_call *call);
     void (*committed)(struct api_call *call); /* api_when_committed's */
     struct store_wait wait;
 };
@@ -142,6 +145,9 @@ void api_when_committed(struct api_call *call, void (*then)(struct api_call *cal
 /* `limit` and `offset` of the query. A value that is no number counts as the default, since
  * published clients send "NaN"; one out of range counts as the nearest number inside. */
 void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset);
+
+/* The absolute form of a client's path (api/path.h), in the arena. NULL with `err` filled. */
+const char *api_path(struct api_call *call, const char *path, struct error *err);
 
 /* A parameter of the query that is "true" or "1". */
 bool api_query_is_true(struct api_call *call, const char *name);
@@ -204,6 +210,11 @@ int api_sandbox_metadata(struct api_call *call, struct buf *text, struct error *
  * question. 0, or a negative errno with `err` filled. */
 int api_sandbox_usage(struct sandbox *sb, struct instance_stats *stats, double *cpu,
                       struct error *err);
+
+/* A template as an object. */
+void api_template_write(struct jsonw *w, const struct template *t);
+/* The metadata of a sandbox as an object. */
+void api_sandbox_write_metadata(struct jsonw *w, const struct sandbox *sb);
 
 /* Handlers, by file. */
 void api_sandbox_create(struct api_call *call);

@@ -31,6 +31,7 @@ struct ask_params {
     enum error_code not_found; /* as of an api_op */
     const char *text;          /* for `take`: in the request's arena, or static */
     bool flag;                 /* likewise */
+    int64_t number;            /* likewise */
 };
 
 struct ask {
@@ -38,6 +39,7 @@ struct ask {
     struct ask_params p;
     struct buf body;
     struct jsonw w; /* inside of the object */
+    int64_t seen;   /* for `take` */
 };
 
 /* Sends `request` (taken over), whose replies are the answer. */

@@ -13,10 +13,11 @@
  *
  * With ?stream=true the answer is a feed of the same CODE_RUN.
  */
+#include "api/code.h"
+
 #include <inttypes.h>
 #include <string.h>
 
-#include "api/code_result.h"
 #include "api/code_watch.h"
 #include "api/feed.h"
 #include "api/op.h"
@@ -33,10 +34,9 @@
 struct run {
     struct api_op op;
     struct code_watch watch; /* from the start of the operation on */
-    struct code_result result;
-    char execution_id[24];
-    int64_t timeout_s;
+    struct code_run outcome;
     struct sandbox_oom oom;
+    void (*reply)(struct api_call *call, struct code_run *run);
 };
 
 static void run_frame(struct api_op *op, const struct wire_frame *frame);
@@ -45,12 +45,6 @@ static void run_silent(struct code_watch *watch);
 static void run_watch_closed(struct code_watch *watch);
 
 static const struct api_op_ops run_ops = {.frame = run_frame, .release = run_release};
-
-struct run_args {
-    const char *code, *language, *context;
-    char **env;
-    int64_t timeout_s;
-};
 
 /* The answer always has all output, values and errors; the flags are only checked. */
 static int parse_flags(struct api_call *call, struct error *err)
@@ -63,7 +57,8 @@ static int parse_flags(struct api_call *call, struct error *err)
     return rv;
 }
 
-static int parse_run(struct api_call *call, struct run_args *a, struct error *err)
+int code_run_parse(struct api_call *call, int64_t default_s, struct code_run_args *a,
+                   struct error *err)
 {
     int64_t max = api_run_time_max(call);
     int rv = json_need_str(call->body, "code", &a->code, err);
@@ -84,11 +79,11 @@ static int parse_run(struct api_call *call, struct run_args *a, struct error *er
     if (rv == 0 && strlen(a->context) > CODE_MAX_CONTEXT)
         rv = error_set(err, ERROR_CONTEXT_NOT_FOUND, "Context not found");
     if (rv == 0 && a->timeout_s == 0)
-        a->timeout_s = MIN(max, CODE_TIMEOUT_S);
+        a->timeout_s = MIN(max, default_s);
     return rv;
 }
 
-static void encode_run(struct buf *request, const struct run_args *a)
+int code_run_encode(struct buf *request, const struct code_run_args *a, struct error *err)
 {
     const struct wire_code_params params = {.context = a->context,
                                             .language = a->language,
@@ -96,10 +91,18 @@ static void encode_run(struct buf *request, const struct run_args *a)
                                             .env = a->env,
                                             .timeout_ms = (uint32_t)a->timeout_s * 1000};
     wire_request_code(request, &params);
+    if (request->len <= WIRE_MAX_PAYLOAD)
+        return 0;
+    return error_set(err, ERROR_BODY_TOO_LARGE, "The code exceeds %u bytes", WIRE_MAX_PAYLOAD);
 }
 
-static void code_collect(struct api_call *call, const struct run_args *a, struct buf *request,
-                         uint64_t timeout_ms)
+uint64_t code_deadline_ms(int64_t timeout_s)
+{
+    return (uint64_t)timeout_s * 2000 + CODE_GRACE_MS;
+}
+
+void code_run_start(struct api_call *call, const struct code_run_args *a, struct buf *request,
+                    void (*reply)(struct api_call *call, struct code_run *run))
 {
     struct run *run = calloc(1, sizeof(*run));
     if (run == NULL) {
@@ -107,42 +110,43 @@ static void code_collect(struct api_call *call, const struct run_args *a, struct
         api_fail_code(call, ERROR_INTERNAL, "Out of memory");
         return;
     }
-    run->timeout_s = a->timeout_s;
+    struct code_run *outcome = &run->outcome;
+    run->reply = reply;
+    outcome->timeout_s = a->timeout_s;
+    memcpy(outcome->execution_id, "exec_", 5);
+    id_token(outcome->execution_id + 5, 12);
+    code_result_init(&outcome->result, (size_t)call->api->config->max_output);
+    outcome->result.all = a->all_results;
     sandbox_oom_mark(&run->oom, call->sandbox);
-    memcpy(run->execution_id, "exec_", 5);
-    id_token(run->execution_id + 5, 12);
-    code_result_init(&run->result, (size_t)call->api->config->max_output);
-    code_watch_start(&run->watch, call->sandbox, (uint64_t)run->timeout_s * 1000 + CODE_SLACK_MS,
+    code_watch_start(&run->watch, call->sandbox, (uint64_t)a->timeout_s * 1000 + CODE_SLACK_MS,
                      run_silent, run_watch_closed);
-    api_op_start(&run->op, call, &run_ops, request, timeout_ms);
+    api_op_start(&run->op, call, &run_ops, request, code_deadline_ms(a->timeout_s));
 }
+
+static void code_reply(struct api_call *call, struct code_run *run);
 
 void api_code_run(struct api_call *call)
 {
     struct error err;
-    struct run_args args = {0};
+    struct code_run_args args = {0};
     struct buf request = {0};
-    int rv = parse_run(call, &args, &err);
-    if (rv == 0) {
-        encode_run(&request, &args);
-        if (request.len > WIRE_MAX_PAYLOAD)
-            rv = error_set(&err, ERROR_BODY_TOO_LARGE, "The code exceeds %u bytes",
-                           WIRE_MAX_PAYLOAD);
-    }
+    int rv = code_run_parse(call, CODE_TIMEOUT_S, &args, &err);
+    if (rv == 0)
+        rv = code_run_encode(&request, &args, &err);
     free(args.env);
     if (rv < 0) {
         buf_done(&request);
         api_fail(call, &err);
         return;
     }
-    uint64_t timeout_ms = (uint64_t)args.timeout_s * 2000 + CODE_GRACE_MS;
     sandbox_expect_code(call->sandbox);
     if (!api_query_is_true(call, "stream")) {
-        code_collect(call, &args, &request, timeout_ms);
+        code_run_start(call, &args, &request, code_reply);
         return;
     }
-    const struct feed_params feed = {
-        .kind = EVENTS_OF_CODE, .writer = &event_sse_code, .timeout_ms = timeout_ms};
+    const struct feed_params feed = {.kind = EVENTS_OF_CODE,
+                                     .writer = &event_sse_code,
+                                     .timeout_ms = code_deadline_ms(args.timeout_s)};
     api_feed_start(call, &feed, &request);
 }
 
@@ -150,36 +154,44 @@ void api_code_run(struct api_call *call)
 static void run_silent(struct code_watch *watch)
 {
     struct run *run = container_of(watch, struct run, watch);
-    struct error err;
-    cleanup_buf struct buf details = {0};
     struct api_call *call = api_op_close(&run->op);
     if (call == NULL)
         return;
     sandbox_suspect(call->sandbox);
-    code_result_print(&run->result, &details, run->execution_id);
-    error_set(&err, ERROR_TIMEOUT,
-              "Code execution timed out after %" PRId64 " s; the sandbox does "
-              "not answer",
-              run->timeout_s);
     (void)http_add_header(call->req, "X-Corral-Reason", sandbox_trouble(call->sandbox));
-    api_fail_details(call, &err, buf_cstr(&details));
+    run->outcome.end = CODE_SILENT;
+    run->reply(call, &run->outcome);
 }
 
-static void code_timed_out(struct api_call *call, struct run *run, bool restarted)
+int code_timeout_error(const struct code_run *run, struct error *err)
+{
+    static const char *const states[] = {
+        [CODE_TIMED_OUT] = "it was interrupted and its state is kept",
+        [CODE_RESTARTED] = "the kernel ignored the interrupt and was restarted",
+        [CODE_SILENT] = "the sandbox does not answer",
+    };
+    if (run->end == CODE_ENDED)
+        return 0;
+    return error_set(err, ERROR_TIMEOUT, "Code execution timed out after %" PRId64 " s; %s",
+                     run->timeout_s, states[run->end]);
+}
+
+static void code_reply(struct api_call *call, struct code_run *run)
 {
     struct error err;
-    cleanup_buf struct buf details = {0};
-    code_result_print(&run->result, &details, run->execution_id);
-    error_set(&err, ERROR_TIMEOUT, "Code execution timed out after %" PRId64 " s; %s",
-              run->timeout_s,
-              restarted ? "the kernel ignored the interrupt and was restarted"
-                        : "it was interrupted and its state is kept");
-    api_fail_details(call, &err, buf_cstr(&details));
+    struct buf body = {0};
+    bool timed_out = code_timeout_error(run, &err) < 0;
+    code_result_print(&run->result, &body, run->execution_id);
+    if (!timed_out) {
+        api_reply(call, 200, &body);
+        return;
+    }
+    api_fail_details(call, &err, buf_cstr(&body));
+    buf_done(&body);
 }
 
 static void run_finished(struct run *run, const struct wire_frame *frame)
 {
-    struct buf body = {0};
     struct wire_code_done done;
     if (!wire_reply_code_done(frame, &done)) {
         api_op_bad_frame(&run->op);
@@ -188,18 +200,17 @@ static void run_finished(struct run *run, const struct wire_frame *frame)
     struct api_call *call = api_op_close(&run->op);
     if (call == NULL)
         return;
-    if (done.status == WIRE_CODE_TIMED_OUT || done.status == WIRE_CODE_RESTARTED) {
-        code_timed_out(call, run, done.status == WIRE_CODE_RESTARTED);
-        return;
-    }
     if (done.status == WIRE_CODE_KERNEL_DIED) {
         char text[WIRE_DEATH_TEXT_MAX];
         sandbox_oom_judge(&run->oom, call->sandbox, &done.how);
         wire_reply_death(&done, text);
-        code_result_set_error(&run->result, "KernelDied", text);
+        code_result_set_error(&run->outcome.result, "KernelDied", text);
     }
-    code_result_print(&run->result, &body, run->execution_id);
-    api_reply(call, 200, &body);
+    if (done.status == WIRE_CODE_TIMED_OUT)
+        run->outcome.end = CODE_TIMED_OUT;
+    else if (done.status == WIRE_CODE_RESTARTED)
+        run->outcome.end = CODE_RESTARTED;
+    run->reply(call, &run->outcome);
 }
 
 static void run_frame(struct api_op *op, const struct wire_frame *frame)
@@ -208,7 +219,7 @@ static void run_frame(struct api_op *op, const struct wire_frame *frame)
     sandbox_heard_bridge(run->watch.sandbox);
     if (frame->type == WIRE_CODE_DONE)
         run_finished(run, frame);
-    else if (code_result_add(&run->result, frame) < 0)
+    else if (code_result_add(&run->outcome.result, frame) < 0)
         api_op_bad_frame(op);
 }
 
@@ -221,6 +232,6 @@ static void run_release(struct api_op *op)
 static void run_watch_closed(struct code_watch *watch)
 {
     struct run *run = container_of(watch, struct run, watch);
-    code_result_done(&run->result);
+    code_result_done(&run->outcome.result);
     free(run);
 }

@@ -105,7 +105,7 @@ static void code_data(struct code_result *r, struct span text, bool is_result)
     json *bundle = code_bundle(text);
     if (bundle == NULL)
         return;
-    if (!is_result)
+    if (!is_result || r->all)
         code_display(r, bundle, text.len);
     if (r->data == NULL) {
         r->data = bundle;
@@ -174,6 +174,12 @@ static void code_stream_finish(struct code_stream *s)
     code_line(s, (const char *)s->partial.data, s->partial.len, s->last_ms);
 }
 
+void code_result_finish(struct code_result *r)
+{
+    code_stream_finish(&r->out);
+    code_stream_finish(&r->err);
+}
+
 static void write_array(struct jsonw *w, const char *key, const struct buf *items)
 {
     jsonw_key(w, key);
@@ -224,8 +230,7 @@ static void write_displays(struct jsonw *w, struct code_result *r)
 void code_result_print(struct code_result *r, struct buf *out, const char *execution_id)
 {
     struct jsonw w = {.out = out};
-    code_stream_finish(&r->out);
-    code_stream_finish(&r->err);
+    code_result_finish(r);
     jsonw_object(&w);
     jsonw_key_str(&w, "execution_id", execution_id);
     jsonw_key(&w, "results");

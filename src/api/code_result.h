@@ -29,6 +29,7 @@ struct code_result {
     json *displays; /* mime bundles of displayed data; owned, NULL: none */
     unsigned int n_displays, displays_dropped;
     size_t display_bytes;
+    bool all; /* the results are among them, too, in their order */
     uint32_t execution_count;
     struct buf error; /* JSON of the error, empty: none */
 };
@@ -42,6 +43,8 @@ int code_result_add(struct code_result *r, const struct wire_frame *frame);
 /* An error that the kernel did not report itself. */
 void code_result_set_error(struct code_result *r, const char *name, const char *value);
 
+/* Closes the last lines; nothing is added any more. */
+void code_result_finish(struct code_result *r);
 /* Closes the last lines and appends the answer's body. results.result merges the value with what
  * was displayed; results.display has each displayed bundle by itself, in order. */
 void code_result_print(struct code_result *r, struct buf *out, const char *execution_id);

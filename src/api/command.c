@@ -11,6 +11,8 @@
  * With ?stream=true the answer is a feed of the same EXEC: nothing is collected, no limit applies,
  * and a time-out is part of the last event.
  */
+#include "api/command.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,11 +20,8 @@
 #include "api/feed.h"
 #include "api/op.h"
 #include "sandbox/oom.h"
-#include "wire/reply.h"
-#include "wire/request.h"
 
 #define COMMAND_TIMEOUT_MS 30000 /* when the client names none */
-#define COMMAND_GRACE_MS   5000  /* the agent's own time-out comes first */
 
 /* Output, kept up to a limit; bytes beyond it are only counted. */
 struct capture {
@@ -35,20 +34,21 @@ struct command {
     struct capture out, err;
     size_t limit; /* bytes kept of each stream */
     struct sandbox_oom oom;
+    struct buf input; /* for its stdin */
+    bool has_input;
+    struct wire_exit exit;
+    void (*reply)(struct api_call *call, struct command *cmd);
 };
 
+static void command_ready(struct api_op *op);
 static void command_frame(struct api_op *op, const struct wire_frame *frame);
 static void command_release(struct api_op *op);
 
-static const struct api_op_ops command_ops = {.frame = command_frame, .release = command_release};
+static const struct api_op_ops command_ops = {
+    .ready = command_ready, .frame = command_frame, .release = command_release};
 
-struct command_args {
-    const char *command, *cwd;
-    char **args, **env;
-    int64_t timeout_ms;
-};
-
-static int parse_command(struct api_call *call, struct command_args *a, struct error *err)
+int command_parse(struct api_call *call, int64_t default_ms, struct command_args *a,
+                  struct error *err)
 {
     int64_t max_ms = api_run_time_max(call) * 1000;
     int rv = json_need_str(call->body, "command", &a->command, err);
@@ -67,47 +67,76 @@ static int parse_command(struct api_call *call, struct command_args *a, struct e
     if (rv == 0)
         rv = api_check_list(a->env, "environment", err);
     if (rv == 0 && a->timeout_ms == 0)
-        a->timeout_ms = MIN(max_ms, COMMAND_TIMEOUT_MS);
+        a->timeout_ms = MIN(max_ms, default_ms);
     return rv;
 }
 
-static void encode_command(struct buf *request, const struct command_args *a)
+void command_args_done(struct command_args *a)
 {
-    const struct wire_exec_params params = {.command = a->command,
-                                            .args = a->args,
-                                            .cwd = a->cwd,
-                                            .env = a->env,
-                                            .timeout_ms = (uint32_t)a->timeout_ms};
-    wire_request_exec(request, &params);
+    free(a->args);
+    free(a->env);
+    a->args = a->env = NULL;
 }
 
-static void command_collect(struct api_call *call, struct buf *request, uint64_t timeout_ms)
+struct wire_exec_params command_exec_params(const struct command_args *a)
+{
+    return (struct wire_exec_params){.command = a->command,
+                                     .args = a->args,
+                                     .cwd = a->cwd,
+                                     .env = a->env,
+                                     .timeout_ms = (uint32_t)a->timeout_ms};
+}
+
+void command_start(struct api_call *call, struct buf *request, struct buf *input,
+                   uint64_t timeout_ms, void (*reply)(struct api_call *call, struct command *cmd))
 {
     struct command *cmd = calloc(1, sizeof(*cmd));
     if (cmd == NULL) {
         buf_done(request);
+        if (input != NULL)
+            buf_done(input);
         api_fail_code(call, ERROR_INTERNAL, "Out of memory");
         return;
     }
     cmd->limit = (size_t)call->api->config->max_output;
     sandbox_oom_mark(&cmd->oom, call->sandbox);
+    cmd->has_input = input != NULL;
+    cmd->reply = reply;
+    if (input != NULL) {
+        cmd->input = *input;
+        *input = (struct buf){0};
+    }
     api_op_start(&cmd->op, call, &command_ops, request, timeout_ms);
 }
+
+static void command_ready(struct api_op *op)
+{
+    struct command *cmd = container_of(op, struct command, op);
+    if (!cmd->has_input)
+        return;
+    for (size_t sent = 0; sent < cmd->input.len; sent += WIRE_CHUNK) {
+        size_t n = MIN(cmd->input.len - sent, (size_t)WIRE_CHUNK);
+        (void)agent_call_send(&op->agent, WIRE_STDIN, cmd->input.data + sent, n);
+    }
+    (void)agent_call_send(&op->agent, WIRE_STDIN_EOF, NULL, 0);
+}
+
+static void command_reply(struct api_call *call, struct command *cmd);
 
 void api_command_run(struct api_call *call)
 {
     struct error err;
     struct command_args args = {0};
     struct buf request = {0};
-    int rv = parse_command(call, &args, &err);
+    int rv = command_parse(call, COMMAND_TIMEOUT_MS, &args, &err);
     if (rv == 0) {
-        encode_command(&request, &args);
+        const struct wire_exec_params params = command_exec_params(&args);
+        wire_request_exec(&request, &params);
         if (request.len > WIRE_MAX_REQUEST)
             rv = error_set(&err, ERROR_BODY_TOO_LARGE, "The command exceeds %u bytes",
                            WIRE_MAX_REQUEST);
     }
-    free(args.args);
-    free(args.env);
+    command_args_done(&args);
     if (rv < 0) {
         buf_done(&request);
         api_fail(call, &err);
@@ -115,7 +144,7 @@ void api_command_run(struct api_call *call)
     }
     uint64_t timeout_ms = (uint64_t)args.timeout_ms + COMMAND_GRACE_MS;
     if (!api_query_is_true(call, "stream")) {
-        command_collect(call, &request, timeout_ms);
+        command_start(call, &request, NULL, timeout_ms, command_reply);
         return;
     }
     const struct feed_params feed = {
@@ -145,57 +174,75 @@ static int64_t exit_duration_ms(const struct wire_exit *e)
     return (int64_t)(e->duration_us / 1000);
 }
 
-static void command_timed_out(struct api_call *call, struct command *cmd, const struct wire_exit *e)
+const struct wire_exit *command_exit(const struct command *cmd)
+{
+    return &cmd->exit;
+}
+
+void command_write_output(struct jsonw *w, struct command *cmd)
+{
+    write_capture(w, "stdout", &cmd->out);
+    write_capture(w, "stderr", &cmd->err);
+}
+
+static void command_timed_out(struct api_call *call, struct command *cmd)
 {
     struct error err;
     cleanup_buf struct buf details = {0};
     struct jsonw w = {.out = &details};
     jsonw_object(&w);
-    write_capture(&w, "stdout", &cmd->out);
-    write_capture(&w, "stderr", &cmd->err);
-    jsonw_key_int(&w, "duration_ms", exit_duration_ms(e));
+    command_write_output(&w, cmd);
+    jsonw_key_int(&w, "duration_ms", exit_duration_ms(&cmd->exit));
     jsonw_object_end(&w);
     error_set(&err, ERROR_TIMEOUT, "Command execution timed out after %" PRId64 " ms",
-              exit_duration_ms(e));
+              exit_duration_ms(&cmd->exit));
     api_fail_details(call, &err, buf_cstr(&details));
 }
 
-static void command_reply(struct api_call *call, struct command *cmd, const struct wire_exit *e)
+void command_write_exit(struct jsonw *w, struct command *cmd)
 {
-    struct buf body = {0};
-    struct jsonw w = {.out = &body};
-    jsonw_object(&w);
-    write_capture(&w, "stdout", &cmd->out);
-    write_capture(&w, "stderr", &cmd->err);
-    jsonw_key_int(&w, "exit_code", e->code);
-    jsonw_key_int(&w, "duration_ms", exit_duration_ms(e));
-    jsonw_key_bool(&w, "success", e->code == 0);
-    if (e->cause == WIRE_CAUSE_MEMORY) {
-        jsonw_key_str(&w, "error", WIRE_NO_MEMORY_TEXT);
+    const struct wire_exit *e = &cmd->exit;
+    jsonw_key_int(w, "exit_code", e->code);
+    jsonw_key_int(w, "duration_ms", exit_duration_ms(e));
+    jsonw_key_bool(w, "success", e->code == 0);
+    if (e->timed_out) {
+        jsonw_key_bool(w, "timed_out", true);
+        jsonw_key_str(w, "error", "The command was ended at its time-out");
+    } else if (e->cause == WIRE_CAUSE_MEMORY) {
+        jsonw_key_str(w, "error", WIRE_NO_MEMORY_TEXT);
     } else if (e->signal != 0) {
         char text[64];
         (void)snprintf(text, sizeof(text), "The command was ended by signal %u", e->signal);
-        jsonw_key_str(&w, "error", text);
+        jsonw_key_str(w, "error", text);
     }
+}
+
+static void command_reply(struct api_call *call, struct command *cmd)
+{
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    if (cmd->exit.timed_out) {
+        command_timed_out(call, cmd);
+        return;
+    }
+    jsonw_object(&w);
+    command_write_output(&w, cmd);
+    command_write_exit(&w, cmd);
     jsonw_object_end(&w);
     api_reply(call, 200, &body);
 }
 
-static void command_exit(struct command *cmd, const struct wire_frame *frame)
+static void command_ended(struct command *cmd, const struct wire_frame *frame)
 {
-    struct wire_exit e;
-    if (!wire_reply_exit(frame, &e)) {
+    if (!wire_reply_exit(frame, &cmd->exit)) {
         api_op_bad_frame(&cmd->op);
         return;
     }
     struct api_call *call = api_op_close(&cmd->op);
     if (call == NULL)
         return;
-    sandbox_oom_judge(&cmd->oom, call->sandbox, &e);
-    if (e.timed_out)
-        command_timed_out(call, cmd, &e);
-    else
-        command_reply(call, cmd, &e);
+    sandbox_oom_judge(&cmd->oom, call->sandbox, &cmd->exit);
+    cmd->reply(call, cmd);
 }
 
 static void command_frame(struct api_op *op, const struct wire_frame *frame)
@@ -211,7 +258,7 @@ static void command_frame(struct api_op *op, const struct wire_frame *frame)
         capture_add(&cmd->err, cmd->limit, frame);
         break;
     case WIRE_EXIT:
-        command_exit(cmd, frame);
+        command_ended(cmd, frame);
         break;
     default:
         api_op_bad_frame(op);
@@ -224,5 +271,8 @@ static void command_release(struct api_op *op)
     struct command *cmd = container_of(op, struct command, op);
     buf_done(&cmd->out.bytes);
     buf_done(&cmd->err.bytes);
+    if (cmd->input.data != NULL)
+        explicit_bzero(cmd->input.data, cmd->input.cap);
+    buf_done(&cmd->input);
     free(cmd);
 }

@@ -100,7 +100,7 @@ void api_download_from(struct api_call *call, const char *path)
         api_fail_code(call, ERROR_INVALID_ARGUMENT, "Query parameter 'path' is required");
         return;
     }
-    path = api_path_as(&call->req->arena, call->user, path, &err);
+    path = api_path(call, path, &err);
     struct download *d = path != NULL ? calloc(1, sizeof(*d)) : NULL;
     if (d == NULL) {
         if (path != NULL)

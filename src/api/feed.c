@@ -45,8 +45,12 @@ void api_feed_start(struct api_call *call, const struct feed_params *p, struct b
         api_fail_code(call, ERROR_INTERNAL, "Out of memory");
         return;
     }
-    f->source = (struct event_source){
-        .kind = p->kind, .text = !p->raw, .after = p->after, .emit = feed_emit};
+    f->source = (struct event_source){.kind = p->kind,
+                                      .text = !p->raw,
+                                      .after = p->after,
+                                      .lines = p->lines,
+                                      .watched = p->watched,
+                                      .emit = feed_emit};
     f->writer = p->writer;
     f->op.not_found = p->not_found;
     f->timeout_ms = p->timeout_ms;

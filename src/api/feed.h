@@ -26,6 +26,8 @@ struct feed_params {
     uint64_t after;            /* output up to this number is known to the client */
     enum error_code not_found; /* as of an api_op */
     bool raw;                  /* output need not be whole characters */
+    bool lines;                /* as of an event_source */
+    const char *watched;       /* likewise; in the request's arena */
 };
 
 /* Sends `request` (taken over), whose replies are the answer. */

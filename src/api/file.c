@@ -40,7 +40,7 @@ static struct file_op *file_new(struct api_call *call, struct error *err)
     const char *path = NULL;
     if (json_need_str(call->body, "path", &path, err) < 0)
         return NULL;
-    path = api_path_absolute(&call->req->arena, path, err);
+    path = api_path(call, path, err);
     if (path == NULL)
         return NULL;
     struct file_op *f = calloc(1, sizeof(*f));

@@ -52,7 +52,7 @@ static int find_parse(struct api_call *call, struct wire_find_params *p, struct 
     if (rv < 0)
         return rv;
     p->depth = (uint32_t)depth;
-    p->path = api_path_absolute(&call->req->arena, p->path, err);
+    p->path = api_path(call, p->path, err);
     return p->path != NULL ? 0 : -EINVAL;
 }
 

@@ -21,7 +21,7 @@ static const char *tree_path(struct api_call *call, const char *field)
     struct error err;
     const char *path = NULL;
     if (json_need_str(call->body, field, &path, &err) == 0)
-        path = api_path_absolute(&call->req->arena, path, &err);
+        path = api_path(call, path, &err);
     else
         path = NULL;
     if (path == NULL)
@@ -39,7 +39,7 @@ static int tree_take_done(struct ask *a, const struct wire_frame *frame)
     struct api_call *call = a->op.call;
     int rv = api_ask_done(a, frame);
     if (rv > 0 && json_need_str(call->body, "path", &path, &err) == 0)
-        jsonw_key_str(&a->w, "path", api_path_absolute(&call->req->arena, path, &err));
+        jsonw_key_str(&a->w, "path", api_path(call, path, &err));
     return rv;
 }
 

@@ -42,10 +42,11 @@ static bool path_fits(const char *path, struct error *err)
     return false;
 }
 
-const char *api_path_as(struct arena *arena, const char *user, const char *path, struct error *err)
+const char *api_path_as(struct arena *arena, const char *user, const char *home, const char *path,
+                        struct error *err)
 {
     if (user == NULL || path[0] == '/')
-        return api_path_absolute(arena, path, err);
+        return api_path_absolute(arena, home, path, err);
     if (!path_fits(path, err))
         return NULL;
     const char *copy = arena_strndup(arena, path, strlen(path));
@@ -54,17 +55,18 @@ const char *api_path_as(struct arena *arena, const char *user, const char *path,
     return copy;
 }
 
-const char *api_path_absolute(struct arena *arena, const char *path, struct error *err)
+const char *api_path_absolute(struct arena *arena, const char *home, const char *path,
+                              struct error *err)
 {
     if (!path_fits(path, err))
         return NULL;
     size_t size = strlen(path);
-    char *out = arena_alloc(arena, sizeof(API_PATH_HOME) + size + 2);
+    char *out = arena_alloc(arena, strlen(home) + size + 3);
     if (out == NULL) {
         error_set(err, ERROR_INTERNAL, "Out of memory");
         return NULL;
     }
-    size_t len = path[0] == '/' ? 0 : path_add_all(out, 0, API_PATH_HOME);
+    size_t len = path[0] == '/' ? 0 : path_add_all(out, 0, home);
     len = path_add_all(out, len, path);
     if (len == 0)
         out[len++] = '/';

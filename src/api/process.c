@@ -119,7 +119,7 @@ static int process_parse_common(struct api_call *call, struct process_args *a, s
 }
 
 /* Programs on a terminal want to know of what type it is. */
-static void process_add_terminal_type(json *body)
+void process_add_terminal_type(json *body)
 {
     json *env = cJSON_GetObjectItemCaseSensitive(body, "environment");
     if (env == NULL || cJSON_IsNull(env)) {
@@ -138,7 +138,7 @@ static int process_parse(struct api_call *call, struct process_args *a, struct e
     if (rv == 0 && p->run.command[0] == '\0')
         rv = error_set(err, ERROR_INVALID_ARGUMENT, "Field 'command' is empty");
     if (rv == 0)
-        rv = json_get_bool(call->body, "stdin", false, &p->has_stdin, err);
+        rv = json_get_bool(call->body, "stdin", false, &p->run.has_stdin, err);
     if (rv == 0)
         rv = json_get_object(call->body, "pty", &terminal, err);
     if (rv == 0 && terminal != NULL) {
@@ -323,7 +323,7 @@ void api_process_input(struct api_call *call)
     process_ask(call, api_ask_done, "Input written", &request);
 }
 
-static int process_parse_signal(struct api_call *call, uint32_t *ret, struct error *err)
+uint32_t process_signal_number(const char *name)
 {
     static const struct {
         const char *name;
@@ -333,6 +333,17 @@ static int process_parse_signal(struct api_call *call, uint32_t *ret, struct err
         {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"TERM", SIGTERM},   {"CONT", SIGCONT},
         {"STOP", SIGSTOP}, {"TSTP", SIGTSTP}, {"WINCH", SIGWINCH},
     };
+    if (strncmp(name, "SIG", 3) == 0)
+        name += 3;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (strcmp(name, names[i].name) == 0)
+            return names[i].number;
+    }
+    return 0;
+}
+
+static int process_parse_signal(struct api_call *call, uint32_t *ret, struct error *err)
+{
     int64_t number;
     const char *name = NULL;
     if (cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(call->body, "signal"))) {
@@ -343,14 +354,9 @@ static int process_parse_signal(struct api_call *call, uint32_t *ret, struct err
     int rv = json_need_str(call->body, "signal", &name, err);
     if (rv < 0)
         return rv;
-    if (strncmp(name, "SIG", 3) == 0)
-        name += 3;
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (strcmp(name, names[i].name) == 0) {
-            *ret = names[i].number;
-            return 0;
-        }
-    }
+    *ret = process_signal_number(name);
+    if (*ret != 0)
+        return 0;
     return error_set(err, ERROR_INVALID_ARGUMENT, "Field 'signal' names no signal");
 }
 

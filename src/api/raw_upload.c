@@ -133,7 +133,7 @@ static int raw_upload_parse(struct api_call *call, struct raw_upload *r, const c
                             struct error *err)
 {
     const struct http_str *encoding = http_header(call->req, "Content-Encoding");
-    r->path = api_path_as(&call->req->arena, call->user, path, err);
+    r->path = api_path(call, path, err);
     if (r->path == NULL)
         return -EINVAL;
     if (encoding == NULL || strcasecmp(encoding->data, "identity") == 0)

@@ -15,7 +15,7 @@
 #define SANDBOX_MAX_METADATA 16384 /* bytes of JSON text */
 #define SANDBOX_MAX_LABEL    256   /* bytes of provider and region */
 
-static void write_metadata(struct jsonw *w, const struct sandbox *sb)
+void api_sandbox_write_metadata(struct jsonw *w, const struct sandbox *sb)
 {
     cleanup_buf struct buf text = {0};
     if (sandbox_table_metadata(sb, &text) == 0 && text.len > 0)
@@ -35,7 +35,7 @@ static void write_sandbox(struct jsonw *w, const struct sandbox *sb)
     jsonw_key_time(w, "ended_at", sb->ended_ms);
     jsonw_key_time(w, "timeout_at", sb->timeout_at_ms);
     jsonw_key(w, "metadata");
-    write_metadata(w, sb);
+    api_sandbox_write_metadata(w, sb);
     jsonw_key_int(w, "cpu_count", sb->vcpus);
     jsonw_key_int(w, "memory_mb", sb->memory_mb);
     jsonw_object_end(w);

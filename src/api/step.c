@@ -48,3 +48,11 @@ void api_step(struct api_call *call, struct buf *request, enum error_code not_fo
     s->op.not_found = not_found;
     api_op_start(&s->op, call, &step_ops, request, STEP_TIMEOUT_MS);
 }
+
+void api_step_failed(struct api_call *call, const struct error *err)
+{
+    if (err != NULL)
+        api_fail(call, err);
+    else
+        api_fail_code(call, ERROR_INTERNAL, "The sandbox's agent sent a wrong reply");
+}

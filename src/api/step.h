@@ -13,5 +13,7 @@
 void api_step(struct api_call *call, struct buf *request, enum error_code not_found,
               void (*then)(struct api_call *call, const struct wire_frame *frame,
                            const struct error *err));
+/* For `then`: answers with the error, or that the reply is malformed. */
+void api_step_failed(struct api_call *call, const struct error *err);
 
 #endif

@@ -21,7 +21,7 @@ static void write_template_fields(struct jsonw *w, const struct template *t)
     jsonw_key_time(w, "updated_at", t->updated_ms);
 }
 
-static void write_template(struct jsonw *w, const struct template *t)
+void api_template_write(struct jsonw *w, const struct template *t)
 {
     jsonw_object(w);
     write_template_fields(w, t);
@@ -134,7 +134,7 @@ void api_template_list(struct api_call *call)
         if (!t->present)
             continue;
         if (seen >= offset && seen - offset < limit)
-            write_template(&w, t);
+            api_template_write(&w, t);
         seen++;
     }
     jsonw_array_end(&w);

@@ -345,7 +345,7 @@ static const char *upload_target(struct upload *u, const char *filename, struct 
         path = name;
     else if (path[strlen(path) - 1] == '/')
         path = arena_printf(arena, "%s%s", path, base[0] != '\0' ? base : "file");
-    return api_path_as(arena, u->call->user, path != NULL ? path : "", err);
+    return api_path(u->call, path != NULL ? path : "", err);
 }
 
 static int upload_on_part(struct multipart *m, const char *name, const char *filename)

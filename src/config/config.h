@@ -72,6 +72,7 @@ struct config {
     int64_t disk_iops;             /* operations a second, each way; 0: any */
     int64_t timeout_default;       /* s, of a sandbox */
     int64_t timeout_max;           /* s; 0: any */
+    bool endless;                  /* clients whose API has it may ask for no time-out */
     int64_t retention;             /* s an ended sandbox stays listed */
     int on_timeout;                /* enum config_on_timeout */
     bool auto_resume;              /* requests wake paused sandboxes up */

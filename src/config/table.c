@@ -77,6 +77,8 @@ const struct config_option config_table[] = {
      .max = 365 * DAY, .help = "Life time of a sandbox that names none"},
     {"timeout-max", CONFIG_TIME, "Sandboxes", AT(timeout_max), .fallback = "3600s", .min = 0,
      .max = CONFIG_LONGEST_TIMEOUT, .help = "Longest life time a client may ask for, or 0 for any"},
+    {"endless", CONFIG_BOOL, "Sandboxes", AT(endless), .fallback = "true",
+     .help = "Allow sandboxes without a time-out to clients whose API has them"},
     {"retention", CONFIG_TIME, "Sandboxes", AT(retention), .fallback = "24h", .min = 0,
      .max = 365 * DAY, .help = "How long ended sandboxes stay listed"},
     {"on-timeout", CONFIG_CHOICE, "Sandboxes", AT(on_timeout), .fallback = "kill",

@@ -141,7 +141,7 @@ const char *e2b_path(struct api_call *call, const char *path, struct error *err)
 {
     if (path[0] == '~' && (path[1] == '\0' || path[1] == '/'))
         path = path[1] == '\0' ? "." : path + 2;
-    return api_path_as(&call->req->arena, call->user, path[0] != '\0' ? path : ".", err);
+    return api_path(call, path[0] != '\0' ? path : ".", err);
 }
 
 const char *e2b_user(struct api_call *call)
@@ -162,13 +162,5 @@ void e2b_step_done(struct api_call *call, const struct wire_frame *frame, const 
     if (frame != NULL && wire_reply_is(frame, WIRE_OK))
         e2b_reply_empty(call);
     else
-        e2b_step_failed(call, err);
-}
-
-void e2b_step_failed(struct api_call *call, const struct error *err)
-{
-    if (err != NULL)
-        api_fail(call, err);
-    else
-        api_fail_code(call, ERROR_INTERNAL, "The sandbox's agent sent a wrong reply");
+        api_step_failed(call, err);
 }

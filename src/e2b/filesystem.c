@@ -109,7 +109,7 @@ static void filesystem_told(struct api_call *call, const struct wire_frame *fram
     struct buf body = {0};
     struct jsonw w = {.out = &body};
     if (frame == NULL || !wire_reply_info(frame, &info)) {
-        e2b_step_failed(call, err);
+        api_step_failed(call, err);
         return;
     }
     jsonw_object(&w);
@@ -168,7 +168,7 @@ static void filesystem_exists(struct api_call *call, const struct wire_frame *fr
 {
     struct wire_info info;
     if (frame == NULL || !wire_reply_info(frame, &info))
-        e2b_step_failed(call, err);
+        api_step_failed(call, err);
     else if (info.stat.kind == WIRE_KIND_FILE)
         api_fail_code(call, ERROR_INVALID_PATH, "The path is a file");
     else
@@ -188,7 +188,7 @@ static void filesystem_made(struct api_call *call, const struct wire_frame *fram
     } else if (err != NULL && err->code == ERROR_INVALID_PATH) {
         filesystem_look(call, path, filesystem_exists);
     } else {
-        e2b_step_failed(call, err);
+        api_step_failed(call, err);
     }
 }
 

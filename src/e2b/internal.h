@@ -67,8 +67,6 @@ const char *e2b_user(struct api_call *call);
 
 /* For `then` of api_step: OK is answered with an empty object. */
 void e2b_step_done(struct api_call *call, const struct wire_frame *frame, const struct error *err);
-/* Likewise: answers with the error, or that the reply is malformed. */
-void e2b_step_failed(struct api_call *call, const struct error *err);
 
 /* --- network.c --- */
 

@@ -72,7 +72,7 @@ static void process_was_started(struct api_call *call, const struct wire_frame *
 {
     struct wire_process process;
     if (frame == NULL || !wire_reply_process(frame, &process)) {
-        e2b_step_failed(call, err);
+        api_step_failed(call, err);
         return;
     }
     const struct wire_which which = {.id = process.id};
@@ -100,7 +100,7 @@ static int process_parse_pty(struct api_call *call, struct wire_start_params *p,
     if (rv < 0 || pty == NULL)
         return rv;
     p->has_terminal = true;
-    p->has_stdin = false;
+    p->run.has_stdin = false;
     rv = json_get_object(pty, "size", &size, err);
     return rv < 0 ? rv : process_parse_size(size, &p->columns, &p->rows, err);
 }
@@ -125,7 +125,7 @@ static int process_read_start(struct api_call *call, struct process_args *a, str
     if (rv == 0)
         rv = json_get_str(call->body, "tag", "", &p->tag, err);
     if (rv == 0)
-        rv = json_get_bool(call->body, "stdin", true, &p->has_stdin, err);
+        rv = json_get_bool(call->body, "stdin", true, &p->run.has_stdin, err);
     if (rv == 0)
         rv = process_parse_pty(call, p, err);
     if (rv == 0 && strlen(p->tag) > WIRE_MAX_TAG)

@@ -25,7 +25,7 @@ void describe_exit(struct jsonw *w, const struct wire_exit *how)
     }
 }
 
-static const char *describe_status(const struct wire_process *p)
+const char *describe_status(const struct wire_process *p)
 {
     if (!p->ended)
         return "running";

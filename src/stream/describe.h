@@ -12,6 +12,8 @@ void describe_span(struct jsonw *w, const char *key, struct span s);
 void describe_exit(struct jsonw *w, const struct wire_exit *how);
 /* Everything that is known of a process; once it has ended also how. */
 void describe_process(struct jsonw *w, const struct wire_process *p);
+/* "running", "exited", "killed" or "timed_out". */
+const char *describe_status(const struct wire_process *p);
 /* A file, a directory, or a link itself. */
 void describe_info(struct jsonw *w, const struct wire_info *info);
 /* "file", "directory", "symlink" or "other"; "" for 0. */

@@ -97,6 +97,45 @@ static void event_begin(struct event_source *s, uint32_t count)
     s->begun = true;
 }
 
+static void event_emit_line(struct event_source *s, const struct event *of, struct span line)
+{
+    struct event e = *of;
+    if (line.len > 0 && line.data[line.len - 1] == '\r') /* IPython runs !commands on a terminal */
+        line.len--;
+    e.bytes = line;
+    s->emit(s, &e);
+}
+
+/* Emits the lines that the text completes, and keeps what follows the last one. */
+static void event_source_lines(struct event_source *s, const struct event *of)
+{
+    struct span text = of->bytes;
+    struct buf *partial = &s->partial[of->type == EVENT_STDERR];
+    while (text.len > 0) {
+        const char *end = memchr(text.data, '\n', text.len);
+        size_t n = end != NULL ? (size_t)(end - text.data) : text.len;
+        (void)buf_append(partial, text.data, n);
+        if (end != NULL || partial->len >= EVENT_LINE_MAX) {
+            event_emit_line(s, of, (struct span){(const char *)partial->data, partial->len});
+            buf_reset(partial);
+        }
+        n += end != NULL;
+        text = (struct span){text.data + n, text.len - n};
+    }
+}
+
+/* The lines that nothing has ended. */
+static void event_source_last_lines(struct event_source *s)
+{
+    for (unsigned int i = 0; i < 2; i++) {
+        const struct event e = {.type = i == 0 ? EVENT_STDOUT : EVENT_STDERR, .is_text = true};
+        struct buf *partial = &s->partial[i];
+        if (partial->len > 0)
+            event_emit_line(s, &e, (struct span){(const char *)partial->data, partial->len});
+        buf_reset(partial);
+    }
+}
+
 static int event_from_code(struct event_source *s, const struct wire_frame *frame)
 {
     struct wire_code_stream stream;
@@ -111,6 +150,11 @@ static int event_from_code(struct event_source *s, const struct wire_frame *fram
         e.time_ms = stream.time_ms;
         e.is_text = true; /* the bridge cuts between characters */
         e.bytes = stream.text;
+        s->seq += s->lines;
+        if (s->lines) {
+            event_source_lines(s, &e);
+            return 0;
+        }
     } else if (wire_reply_code_data(frame, &e.data)) {
         e.type = frame->type == WIRE_CODE_RESULT ? EVENT_RESULT : EVENT_DISPLAY;
     } else if (wire_reply_code_error(frame, &e.raised)) {
@@ -119,6 +163,7 @@ static int event_from_code(struct event_source *s, const struct wire_frame *fram
         e.type = EVENT_DONE;
         e.seq = 0;
         event_begin(s, e.done.execution_count);
+        event_source_last_lines(s);
     } else {
         return -EPROTO;
     }
@@ -164,9 +209,11 @@ static int event_from_process(struct event_source *s, const struct wire_frame *f
 static int event_from_watch(struct event_source *s, const struct wire_frame *frame)
 {
     struct event e = {.type = EVENT_WATCHING};
-    if (wire_reply_change(frame, &e.change))
+    if (wire_reply_change(frame, &e.change)) {
         e.type = EVENT_CHANGE;
-    else if (!wire_reply_is(frame, WIRE_OK))
+        e.watched = s->watched;
+    }
+    if (e.type == EVENT_WATCHING && !wire_reply_is(frame, WIRE_OK))
         return -EPROTO;
     s->emit(s, &e);
     return 0;
@@ -181,10 +228,13 @@ int event_source_feed(struct event_source *source, const struct wire_frame *fram
         [EVENTS_OF_WATCH] = event_from_watch,
     };
     int rv = takers[source->kind](source, frame);
-    return source->joined.failed ? -EPROTO : rv;
+    bool failed = source->joined.failed || source->partial[0].failed || source->partial[1].failed;
+    return failed ? -EPROTO : rv;
 }
 
 void event_source_done(struct event_source *source)
 {
     buf_done(&source->joined);
+    buf_done(&source->partial[0]);
+    buf_done(&source->partial[1]);
 }

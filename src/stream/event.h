@@ -39,7 +39,10 @@ struct event {
         uint32_t count;             /* EVENT_BEGUN */
         struct wire_code_data data; /* EVENT_RESULT, EVENT_DISPLAY */
         struct wire_code_error raised;
-        struct wire_changed change;
+        struct {
+            struct wire_changed change;
+            const char *watched; /* what the paths are below; NULL: the reader knows */
+        };
         struct wire_exit exit;
         struct wire_code_done done;
         const struct error *failure;
@@ -58,13 +61,19 @@ struct event_source {
     enum event_kind kind;
     bool text;      /* output is cut between characters; a terminal's never is */
     uint64_t after; /* output up to this number was told before and is not told again */
+    /* Of code: each event of output is one line, without its break; `emit` hears the last one with
+     * the end. A line longer than EVENT_LINE_MAX comes in pieces. */
+    bool lines;
+    const char *watched; /* of a watched directory: its path, for the events. Not owned */
     void (*emit)(struct event_source *source, const struct event *event);
     uint64_t seq; /* of the last output */
     bool begun;   /* of code: EVENT_BEGUN was told, if only when the run was over */
     struct event_tail tails[WIRE_STREAM_PTY];
     struct buf joined;
+    struct buf partial[2]; /* lines of stdout and stderr whose ends have not come */
 };
 
+#define EVENT_LINE_MAX 65536
 /* Numbers that a resumed stream asks for again: a character may have begun in one of them. */
 #define EVENT_LOOK_BACK 8
 /* What to ask the agent for so that the stream continues behind `after`, which may be WIRE_SEQ_NOW.

@@ -102,6 +102,9 @@ bool wire_reply_process(const struct wire_frame *frame, struct wire_process *ret
     ret->exit = (struct wire_exit){0};
     if (ret->ended)
         ret->exit = get_exit(&c);
+    bool sized = (ret->flags & WIRE_PROCESS_PTY) != 0 && c.left > 0;
+    ret->columns = sized ? cursor_u32(&c) : 0;
+    ret->rows = sized ? cursor_u32(&c) : 0;
     return frame->type == WIRE_PROCESS && cursor_end(&c);
 }
 

@@ -123,7 +123,8 @@ struct wire_process {
     int64_t started_ms;
     uint64_t first_seq, next_seq; /* of output that is kept, and of what comes */
     bool ended;
-    struct wire_exit exit; /* once it has ended */
+    struct wire_exit exit;  /* once it has ended */
+    uint32_t columns, rows; /* of a terminal; 0: an older agent does not say */
 };
 
 struct wire_output {

@@ -82,11 +82,16 @@ static uint32_t count_args(const struct wire_exec_params *p)
     return n;
 }
 
+static uint32_t exec_flags(const struct wire_exec_params *p, uint32_t n_args)
+{
+    return (n_args == 0 ? WIRE_EXEC_SHELL : 0) | (p->has_stdin ? WIRE_EXEC_STDIN : 0);
+}
+
 void wire_request_exec(struct buf *b, const struct wire_exec_params *p)
 {
     uint32_t n_args = count_args(p);
     size_t start = wire_begin(b, WIRE_EXEC);
-    (void)buf_u32(b, n_args == 0 ? WIRE_EXEC_SHELL : 0);
+    (void)buf_u32(b, exec_flags(p, n_args));
     (void)buf_u32(b, p->timeout_ms);
     put_str(b, p->cwd);
     put_str(b, p->user);
@@ -98,8 +103,7 @@ void wire_request_exec(struct buf *b, const struct wire_exec_params *p)
 void wire_request_start(struct buf *b, const struct wire_start_params *p)
 {
     uint32_t n_args = count_args(&p->run);
-    uint32_t flags = (n_args == 0 ? WIRE_EXEC_SHELL : 0) | (p->has_stdin ? WIRE_EXEC_STDIN : 0) |
-                     (p->has_terminal ? WIRE_PROCESS_PTY : 0);
+    uint32_t flags = exec_flags(&p->run, n_args) | (p->has_terminal ? WIRE_PROCESS_PTY : 0);
     size_t start = wire_begin(b, WIRE_PROCESS_START);
     (void)buf_u32(b, flags);
     (void)buf_u32(b, p->run.timeout_ms);

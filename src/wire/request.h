@@ -21,13 +21,13 @@ struct wire_exec_params {
     const char *cwd, *user;
     char *const *env;
     uint32_t timeout_ms; /* 0: none */
+    bool has_stdin;
 };
 
 /* A process; what runs in it is as of `run`, with its time-out. */
 struct wire_start_params {
     struct wire_exec_params run;
     const char *tag;
-    bool has_stdin;
     bool has_terminal;
     uint32_t columns, rows;
     uint32_t keep; /* bytes of output; 0: WIRE_PROCESS_RING */

@@ -57,6 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct event_source source = {.kind = (enum event_kind)(data[0] % (EVENTS_OF_WATCH + 1)),
                                   .text = (data[0] & 0x40) == 0,
                                   .after = data[0] >> 7,
+                                  .lines = (data[0] & 0x20) != 0,
                                   .emit = take};
     bool code = source.kind == EVENTS_OF_CODE;
     writers[0] = code ? &event_sse_code : &event_sse_command;

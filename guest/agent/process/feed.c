@@ -31,6 +31,10 @@ void feed_put_process(struct buf *out, const struct process *p)
     (void)buf_u32(out, p->state == PROCESS_ENDED);
     if (p->state == PROCESS_ENDED)
         feed_put_ending(out, p);
+    if (p->flags & WIRE_PROCESS_PTY) {
+        (void)buf_u32(out, p->columns);
+        (void)buf_u32(out, p->rows);
+    }
     wire_end(out, start);
 }
 

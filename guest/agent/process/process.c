@@ -73,6 +73,8 @@ static void process_ends_done(const struct process_ends *e)
 static int process_open_ends(struct process *p, const struct process_options *o,
                              struct process_ends *e)
 {
+    p->columns = o->columns != 0 ? o->columns : TERMINAL_COLUMNS;
+    p->rows = o->rows != 0 ? o->rows : TERMINAL_ROWS;
     if (o->flags & WIRE_PROCESS_PTY)
         return terminal_open(o->account, o->columns, o->rows, &p->out[0].source.fd, &p->in.fd,
                              &e->in);
@@ -365,6 +367,12 @@ int process_resize(struct process *p, uint16_t columns, uint16_t rows)
 {
     if (!p->alive || p->out[0].source.fd < 0)
         return -ESRCH;
-    return (p->flags & WIRE_PROCESS_PTY) ? terminal_resize(p->out[0].source.fd, columns, rows)
-                                         : -EINVAL;
+    if ((p->flags & WIRE_PROCESS_PTY) == 0)
+        return -EINVAL;
+    int rv = terminal_resize(p->out[0].source.fd, columns, rows);
+    if (rv == 0) {
+        p->columns = columns != 0 ? columns : TERMINAL_COLUMNS;
+        p->rows = rows != 0 ? rows : TERMINAL_ROWS;
+    }
+    return rv;
 }

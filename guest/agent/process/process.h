@@ -98,8 +98,9 @@ struct process {
     bool alive;  /* not reaped */
     bool pinned; /* somebody else decides how long it is kept, and how much of its output */
     bool limited;
-    uint32_t flags; /* WIRE_EXEC_*, WIRE_PROCESS_PTY */
-    char *tag;      /* owned, as the two below */
+    uint32_t flags;         /* WIRE_EXEC_*, WIRE_PROCESS_PTY */
+    uint16_t columns, rows; /* of its terminal, as last set from outside */
+    char *tag;              /* owned, as the two below */
     char *cwd;
     char **argv;                   /* one block */
     size_t details;                /* bytes of the three */

@@ -39,6 +39,10 @@ static void take_info(const struct wire_frame *f, struct info *ret)
     ret->ended = cursor_u32(&c);
     if (ret->ended)
         take_ending(&c, &ret->exit_code, &ret->signal, &ret->cause);
+    if (ret->flags & WIRE_PROCESS_PTY) {
+        ret->columns = cursor_u32(&c);
+        ret->rows = cursor_u32(&c);
+    }
     T_TRUE(cursor_end(&c));
 }
 

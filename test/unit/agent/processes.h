@@ -20,6 +20,7 @@ struct info {
     char tag[64], cwd[256], arg[256]; /* argv[0] */
     int exit_code;
     uint32_t signal, cause;
+    uint32_t columns, rows; /* of a terminal */
 };
 
 /* Starts it and waits for the answer. False: ERROR, with *ret_error. */

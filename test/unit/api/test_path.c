@@ -22,7 +22,9 @@ static void absolute_forms(void)
     struct arena arena = {0};
     struct error err;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        T_STR(api_path_absolute(&arena, cases[i][0], &err), cases[i][1]);
+        T_STR(api_path_absolute(&arena, API_PATH_HOME, cases[i][0], &err), cases[i][1]);
+    T_STR(api_path_absolute(&arena, "/workspace", "x/../y", &err), "/workspace/y");
+    T_STR(api_path_absolute(&arena, "/workspace", "/x", &err), "/x");
     arena_done(&arena);
 }
 
@@ -33,11 +35,11 @@ static void what_is_refused(void)
     char longest[API_PATH_MAX + 2];
     memset(longest, 'a', sizeof(longest));
     longest[API_PATH_MAX + 1] = '\0';
-    T_TRUE(api_path_absolute(&arena, "", &err) == NULL);
+    T_TRUE(api_path_absolute(&arena, API_PATH_HOME, "", &err) == NULL);
     T_EQ(err.code, ERROR_INVALID_PATH);
-    T_TRUE(api_path_absolute(&arena, longest, &err) == NULL);
+    T_TRUE(api_path_absolute(&arena, API_PATH_HOME, longest, &err) == NULL);
     longest[API_PATH_MAX] = '\0';
-    T_TRUE(api_path_absolute(&arena, longest, &err) != NULL);
+    T_TRUE(api_path_absolute(&arena, API_PATH_HOME, longest, &err) != NULL);
     arena_done(&arena);
 }
 

@@ -4,6 +4,7 @@
 #include "stream/event.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "t.h"
 
@@ -226,6 +227,37 @@ static void the_number_of_a_run(void)
     over(&s);
 }
 
+static void say(struct event_source *s, const char *what)
+{
+    struct buf b = {0};
+    (void)buf_u8(&b, 1);
+    (void)buf_u64(&b, 1);
+    wire_put_str(&b, what);
+    T_EQ(feed_buf(s, WIRE_CODE_STREAM, &b), 0);
+}
+
+/* However its output is cut, each event is one line. */
+static void lines_of_code(void)
+{
+    char longest[EVENT_LINE_MAX + 1];
+    struct event_source s = source_of(EVENTS_OF_CODE, 0);
+    s.lines = true;
+    say(&s, "a");
+    expect(&kinds, "");
+    say(&s, "b\r\n\nc\nd");
+    expect(&kinds, "ooo");
+    expect(&text[0], "abc");
+    memset(longest, 'x', EVENT_LINE_MAX);
+    longest[EVENT_LINE_MAX] = '\0';
+    say(&s, longest);
+    expect(&kinds, "oooo");
+    say(&s, "end");
+    T_EQ(feed(&s, WIRE_CODE_DONE, "\0\0\0\0\0\0\0\0", 8), 1);
+    expect(&kinds, "oooooD");
+    T_EQ(text[0].len, 3 + 1 + EVENT_LINE_MAX + 3);
+    over(&s);
+}
+
 static void a_watch(void)
 {
     struct buf b = {0};
@@ -243,4 +275,4 @@ static void a_watch(void)
 
 T_MAIN(T_CASE(a_command), T_CASE(every_cut), T_CASE(raw_output_is_not_cut), T_CASE(resumed),
        T_CASE(a_number_from_the_future), T_CASE(gaps), T_CASE(code), T_CASE(the_number_of_a_run),
-       T_CASE(a_watch))
+       T_CASE(lines_of_code), T_CASE(a_watch))

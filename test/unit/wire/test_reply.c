@@ -234,6 +234,18 @@ static void processes(void)
         put_process(2, i);
         check(WIRE_PROCESS, WIRE_PROCESS, decode_process);
     }
+    struct wire_process sized;
+    put_process(2, 0);
+    (void)buf_u32(&payload, 132);
+    (void)buf_u32(&payload, 43);
+    frame = (struct wire_frame){
+        .type = WIRE_PROCESS, .payload = payload.data, .len = (uint32_t)payload.len};
+    T_TRUE(wire_reply_process(&frame, &sized));
+    T_EQ(sized.columns, 132);
+    T_EQ(sized.rows, 43);
+    frame.len -= 4;
+    T_TRUE(!wire_reply_process(&frame, &sized));
+    buf_done(&payload);
     static const uint32_t wrong[] = {0, 1, 3, WIRE_MAX_LIST + 1, UINT32_MAX};
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
         put_process(wrong[i], 0);

@@ -264,15 +264,17 @@ static void searches(void)
 static void the_start_of_a_process(void)
 {
     struct buf b = {0};
-    wire_request_start(
-        &b, &(struct wire_start_params){
-                .run = {.command = "sh", .args = args, .cwd = "/tmp", .env = env, .timeout_ms = 5},
-                .tag = "t",
-                .has_stdin = true,
-                .has_terminal = true,
-                .columns = 80,
-                .rows = 24,
-                .keep = 9});
+    wire_request_start(&b, &(struct wire_start_params){.run = {.command = "sh",
+                                                               .args = args,
+                                                               .cwd = "/tmp",
+                                                               .env = env,
+                                                               .timeout_ms = 5,
+                                                               .has_stdin = true},
+                                                       .tag = "t",
+                                                       .has_terminal = true,
+                                                       .columns = 80,
+                                                       .rows = 24,
+                                                       .keep = 9});
     agent_parses(&b, WIRE_PROCESS_START);
     T_EQ(got.flags, WIRE_EXEC_STDIN | WIRE_PROCESS_PTY);
     T_EQ(got.timeout_ms, 5);
