@@ -48,7 +48,6 @@
     X(SANDBOX_FAILED, "sandbox_failed", 500, "The sandbox could not be started or died")           \
     X(STORAGE_FAILED, "storage_failed", 500, "The state could not be written")                     \
     X(NO_SPACE, "no_space", 500, "No space left in the sandbox or on the host")                    \
-    X(UNSUPPORTED, "unsupported", 501, "This server does not offer that")                          \
     X(NOT_IMPLEMENTED, "not_implemented", 501, "The method is not known")                          \
     X(UNSUPPORTED, "unsupported", 501, "Sandboxes of this kind cannot do this")                    \
     X(BAD_GATEWAY, "bad_gateway", 502, "Nothing answers on this port of the sandbox")              \
