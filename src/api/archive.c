@@ -62,8 +62,7 @@ static struct archive *archive_new(struct api_call *call)
     struct archive *a = NULL;
     if (path == NULL)
         error_set(&err, ERROR_INVALID_ARGUMENT, "Query parameter 'path' is required");
-    else if ((path = api_path(call, path, &err)) != NULL &&
-             (a = calloc(1, sizeof(*a))) == NULL)
+    else if ((path = api_path(call, path, &err)) != NULL && (a = calloc(1, sizeof(*a))) == NULL)
         error_set(&err, ERROR_INTERNAL, "Out of memory");
     if (a == NULL)
         api_fail(call, &err);
