@@ -20,19 +20,17 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "base/log.h"
 
+#define HOSTS        "/etc/hosts"
+#define HOSTS_OWN    "127.0.1.1" /* the address that Debian gives a machine's own name */
+#define HOSTS_MAX    16384       /* bytes */
 #define MACHINE_ID   "/etc/machine-id"
 #define BOOT_ID      "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_FILE "/run/corral.boot_id" /* what BOOT_ID shows */
 #define UUID_BYTES   16
 #define UUID_TEXT    40 /* with dashes, a newline and NUL */
-
-void identity_set_name(const char *hostname)
-{
-    if (getpid() == 1)
-        (void)!sethostname(hostname, strlen(hostname));
-}
 
 /* A UUID of version 4, as systemd and the kernel use. */
 static int make_uuid(const char *separator, char text[UUID_TEXT])
@@ -61,6 +59,40 @@ static int replace_text(const char *path, const char *text)
     if (pwrite(fd, text, len, 0) != (ssize_t)len || ftruncate(fd, (off_t)len) < 0)
         return -EIO;
     return 0;
+}
+
+/* The hosts file without an earlier name of this machine, and with the new one. -E2BIG for a file
+ * that is somebody's collection. */
+static int read_hosts(struct buf *text, const char *hostname)
+{
+    char old[HOSTS_MAX + 1];
+    cleanup_close int fd = open(HOSTS, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : pread(fd, old, sizeof(old), 0);
+    if (n < 0 || n > HOSTS_MAX)
+        return n < 0 ? -errno : -E2BIG;
+    old[n] = '\0';
+    for (const char *line = old; *line != '\0';) {
+        size_t len = strcspn(line, "\n");
+        if (strncmp(line, HOSTS_OWN " ", strlen(HOSTS_OWN " ")) != 0)
+            buf_printf(text, "%.*s\n", (int)len, line);
+        line += len + (line[len] == '\n');
+    }
+    buf_printf(text, HOSTS_OWN " %s\n", hostname);
+    return text->failed ? -ENOMEM : 0;
+}
+
+void identity_set_name(const char *hostname)
+{
+    cleanup_buf struct buf text = {0};
+    if (getpid() != 1)
+        return;
+    (void)!sethostname(hostname, strlen(hostname));
+    /* Programs look their own name up. Without a line it is a question to a name server. */
+    int rv = read_hosts(&text, hostname);
+    if (rv == 0)
+        rv = replace_text(HOSTS, buf_cstr(&text));
+    if (rv < 0)
+        log_warn("cannot write the own name to hosts, ignoring", "error=\"%s\"", strerror(-rv));
 }
 
 static void renew_machine_id(void)

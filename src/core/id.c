@@ -3,8 +3,12 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
+
+#define ID_HOST_NAME_DIGITS 8
 
 static const char id_base62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -76,4 +80,10 @@ bool id_equal(const void *a, const void *b, size_t len)
     for (size_t i = 0; i < len; i++)
         diff = (uint8_t)(diff | (x[i] ^ y[i]));
     return diff == 0;
+}
+
+void id_host_name(char out[ID_HOST_NAME_SIZE], const char *id)
+{
+    bool letter = strcspn(id, "abcdef") < ID_HOST_NAME_DIGITS;
+    (void)snprintf(out, ID_HOST_NAME_SIZE, "%s%.*s", letter ? "" : "s", ID_HOST_NAME_DIGITS, id);
 }

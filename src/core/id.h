@@ -22,6 +22,12 @@ int id_parse(char out[ID_SIZE], const char *s);
 /* `len` random characters of 0-9A-Za-z, each equally likely, and a NUL: `out` holds len + 1. */
 void id_token(char *out, size_t len);
 
+#define ID_HOST_NAME_SIZE 10
+
+/* The host name of a sandbox: the first 8 digits of its id. Where none of them is a letter an `s`
+ * stands before them: resolvers take a name of decimal digits for an address. */
+void id_host_name(char out[ID_HOST_NAME_SIZE], const char *id);
+
 /* Takes the same time wherever the bytes differ. */
 bool id_equal(const void *a, const void *b, size_t len);
 

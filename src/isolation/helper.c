@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "core/step.h"
 #include "isolation/oom.h"
 
 static void helper_advance(struct helper_runner *r);
@@ -98,6 +99,7 @@ static void helper_spawn(struct helper *run)
     oom_spawn_begin(run->runner->oom_score);
     int r = uv_spawn(loop, &run->process, &options);
     oom_spawn_end();
+    step_reach("helper", "started");
     base_close_p(&run->in_fd); /* the process has its own */
     run->in_fd = -1;
     if (r == 0)
@@ -193,6 +195,7 @@ static void helper_on_close(uv_handle_t *h)
     run->argv = NULL;
     run->text[run->text_len] = '\0';
     run->busy = false;
+    step_reach("helper", "ended");
     struct helper_runner *runner = run->runner;
     run->done(run);
     helper_advance(runner);

@@ -20,9 +20,9 @@ static uint64_t configure_wall_ns(void)
 static void configure_encode(const struct sandbox *sb, struct buf *request)
 {
     uint8_t seed[32];
-    char hostname[9];
+    char hostname[ID_HOST_NAME_SIZE];
     id_random(seed, sizeof(seed));
-    (void)snprintf(hostname, sizeof(hostname), "%.8s", sb->id);
+    id_host_name(hostname, sb->id);
     const struct wire_configure_params params = {.wall_ns = configure_wall_ns(),
                                                  .seed = seed,
                                                  .seed_len = sizeof(seed),

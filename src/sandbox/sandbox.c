@@ -21,6 +21,7 @@
 
 #include "base/log.h"
 #include "base/timefmt.h"
+#include "core/step.h"
 #include "sandbox/configure.h"
 #include "sandbox/connect.h"
 #include "sandbox/moves.h"
@@ -138,6 +139,7 @@ void sandbox_move(struct sandbox *sb, enum sandbox_phase next)
 {
     enum sandbox_phase old = sb->phase;
     assert((sandbox_phases[old].next & BIT(next)) != 0);
+    step_reach("sandbox", sandbox_phases[next].name);
     sb->phase = next;
     log_debug("sandbox phase", "sandbox=%s from=%s to=%s ms=%.1f", sb->id, sandbox_phases[old].name,
               sandbox_phases[next].name, (double)(uv_hrtime() - sb->born_ns) / 1e6);

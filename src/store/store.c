@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "core/file.h"
 #include "core/metrics.h"
+#include "core/step.h"
 #include "store/db.h"
 #include "store/state_lock.h"
 #include "store/waits.h"
@@ -270,6 +271,7 @@ static void store_gather(struct store *s)
 static void store_submit(struct store *s)
 {
     store_gather(s);
+    step_reach("store", "submitted");
     s->busy = true;
     (void)uv_queue_work(s->loop, &s->work, store_work, store_on_work);
 }
@@ -302,6 +304,7 @@ static void store_succeeded(struct store *s)
         log_info("state written again");
     s->retry_ms = 0;
     metrics_add(METRIC_STORE_COMMITS, 1);
+    step_reach("store", "committed");
     store_forget(&s->running.ops);
 }
 

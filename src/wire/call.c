@@ -10,6 +10,8 @@
 
 #include <errno.h>
 
+#include "core/step.h"
+
 static void call_opened(struct stream *s, int status);
 static void call_data(struct stream *s, const uint8_t *data, size_t len);
 static void call_ended(struct stream *s, int status);
@@ -96,6 +98,7 @@ static void call_opened(struct stream *s, int status)
     }
     size_t n = wire_greeting_print(greeting, WIRE_AGENT_PORT);
     call->state = AGENT_CALL_GREETING;
+    step_reach("call", "opened");
     (void)stream_write(s, greeting, n); /* a failure comes through `ended` */
     stream_read_start(s);
 }
@@ -286,6 +289,7 @@ void agent_call_close(struct agent_call *call)
     if (call->state == AGENT_CALL_CLOSING)
         return;
     call->state = AGENT_CALL_CLOSING;
+    step_reach("call", "closed");
     stream_close(&call->stream);
     uv_close((uv_handle_t *)&call->timer, call_timer_closed);
 }

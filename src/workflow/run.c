@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/timefmt.h"
+#include "core/step.h"
 #include "workflow/engine.h"
 #include "workflow/exec.h"
 
@@ -59,6 +60,7 @@ void wf_run_free(struct wf_run *run)
 static void run_move(struct wf_run *run, enum wf_run_status to)
 {
     assert(wf_run_may_move(run->status, to));
+    step_reach("workflow", wf_run_status_str(to));
     run->status = to;
     run->dirty = true;
     if (to == WF_RUN_RUNNING)

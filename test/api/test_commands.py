@@ -23,6 +23,10 @@ class CommandTest(SandboxTest):
 class Run(CommandTest):
     fields = {"env_vars": {"FROM_CREATE": "one", "BOTH": "create"}}
 
+    def test_a_machine_that_knows_its_name(self):
+        answer = self.run_command("getent hosts $(hostname)")
+        self.assertEqual(answer["stdout"].split(), ["127.0.1.1", self.run_command("hostname")["stdout"].strip()])
+
     def test_reference_example(self):
         answer = self.post("commands/run", {
             "command": "python", "args": ["-c", 'print("Hello from Python")'],

@@ -3,6 +3,7 @@
 #include "isolation/oci/config.h"
 
 #include "base/jsonw.h"
+#include "core/id.h"
 #include "isolation/cgroup.h"
 #include "isolation/oci/seccomp.h"
 #include "isolation/oom.h"
@@ -14,7 +15,6 @@
 #include <stdio.h>
 
 #define CPU_PERIOD_US 100000
-#define HOSTNAME_LEN  8 /* the first part of an id */
 #define OCI_VERSION   "1.0.2"
 #define SHM_OPTION    "size=65536k"
 
@@ -288,6 +288,7 @@ static void config_write_linux(struct jsonw *w, const struct oci_spec *spec,
 
 int oci_config_write(struct buf *out, const struct oci_spec *spec, const struct oci_host *host)
 {
+    char host_name[ID_HOST_NAME_SIZE];
     struct jsonw w = {.out = out};
     jsonw_object(&w);
     jsonw_key_str(&w, "ociVersion", OCI_VERSION);
@@ -298,7 +299,8 @@ int oci_config_write(struct buf *out, const struct oci_spec *spec, const struct 
     jsonw_key_bool(&w, "readonly", false);
     jsonw_object_end(&w);
     jsonw_key(&w, "hostname");
-    jsonw_strn(&w, spec->id, HOSTNAME_LEN);
+    id_host_name(host_name, spec->id);
+    jsonw_str(&w, host_name);
     config_write_mounts(&w, spec);
     config_write_linux(&w, spec, host);
     jsonw_object_end(&w);

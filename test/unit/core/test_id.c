@@ -28,6 +28,16 @@ static void ids_differ(void)
     }
 }
 
+/* A resolver would take digits alone for an address. */
+static void host_names_have_a_letter(void)
+{
+    char name[ID_HOST_NAME_SIZE];
+    id_host_name(name, "f01167c9-ec09-470f-8495-c7f2116512a5");
+    T_STR(name, "f01167c9");
+    id_host_name(name, "81963591-ec09-470f-8495-c7f2116512a5");
+    T_STR(name, "s81963591");
+}
+
 static void parse_lowers(void)
 {
     char id[ID_SIZE];
@@ -94,4 +104,5 @@ static void equal_compares_everything(void)
 }
 
 T_MAIN(T_CASE(makes_valid_ids), T_CASE(ids_differ), T_CASE(parse_lowers), T_CASE(parse_is_strict),
-       T_CASE(tokens_use_the_whole_alphabet), T_CASE(equal_compares_everything))
+       T_CASE(host_names_have_a_letter), T_CASE(tokens_use_the_whole_alphabet),
+       T_CASE(equal_compares_everything))

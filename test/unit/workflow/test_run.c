@@ -15,6 +15,7 @@ static void readers_see_what_is_on_disk(void)
     struct store *store = NULL;
     struct error err = {0};
     struct template_set templates = {0};
+    const struct recipe_places recipes = {.own = dir, .guest_dir = dir};
     struct wf_def def;
     struct wf_faults faults = {0};
     cleanup_buf struct buf text = {0};
@@ -22,7 +23,7 @@ static void readers_see_what_is_on_disk(void)
     T_TRUE(mkdtemp(dir) != NULL);
     T_EQ(uv_loop_init(&loop), 0);
     T_EQ(store_open(&store, &loop, dir, NULL, 1 << 20, &err), 0);
-    T_EQ(template_set_init(&templates, store, dir), 0);
+    T_EQ(template_set_init(&templates, store, dir, &recipes), 0);
     struct wf_engine e = {
         .loop = &loop, .store = store, .templates = &templates, .template_default = "none"};
     T_EQ(wf_engine_load(&e, &err), 0);

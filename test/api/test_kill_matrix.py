@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server is killed with SIGKILL at each named step of each operation (core/step.h), and started
+again. What it then says is the truth, and nothing is left in the end. A line per cell is printed."""
+import http.client
+import os
+import threading
+
+from corraltest import ApiTest, Server, not_emulated, wait_until
+
+SIZE = 1 << 20
+ENDED = {"failed", "terminated", "timed_out", "stopped"}
+
+
+class Stepped(Server):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.step = f"{self.dir}/step"
+
+    def command(self, *arguments):
+        return ["env", f"CORRAL_STEP_FILE={self.step}", *super().command(*arguments)]
+
+    def arm(self, step):
+        with open(self.step + ".new", "w", encoding="utf-8") as f:
+            f.write(step)
+        os.rename(self.step + ".new", self.step)
+
+
+@not_emulated("the steps are those of a server with sanitizers on this machine")
+class KillMatrix(ApiTest):
+    kind = Stepped
+    build = "asan"
+    options = ("--pool-size", "0")
+
+    def kill_at(self, step, act):
+        """Does `act` on a server that dies at `step`; what it returned, or None."""
+        got = []
+
+        def run():
+            try:
+                got.append(act())
+            except (OSError, http.client.HTTPException, AssertionError):
+                pass
+
+        self.server.note_ids()
+        self.server.arm(step)
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            wait_until(lambda: self.server.process.poll() is not None, 60, f"it dies at {step}")
+        finally:
+            os.unlink(self.server.step)
+        thread.join()
+        self.assertEqual(self.server.process.returncode, -9)
+        self.server.again()
+        self.api = self.server.client
+        return got[0] if got else None
+
+    def sandboxes(self):
+        return {s["sandbox_id"]: s["status"] for s in self.api.get("/sandboxes").json["sandboxes"]}
+
+    def alive(self):
+        return [box for box, status in self.sandboxes().items() if status not in ENDED]
+
+    def left(self):
+        own = f"process {self.server.process.pid} "
+        return [line for line in self.server.left() if not line.startswith(own)]
+
+    def end_all(self):
+        """Every sandbox that is listed as alive works; then all end and leave nothing."""
+        for box in self.alive():
+            self.assertEqual(self.api.run(box, "echo here")["stdout"], "here\n")
+            self.assertEqual(self.api.delete(f"/sandboxes/{box}").status, 200)
+        wait_until(lambda: not self.alive(), 30, "all have ended")
+        try:
+            wait_until(lambda: not self.left(), 30, "nothing is left")
+        except AssertionError:
+            self.fail(f"left over: {self.left()}")
+
+    def cells(self, name, steps, prepare, act, judge):
+        for step in steps:
+            with self.subTest(operation=name, step=step):
+                box = prepare()
+                outcome = judge(box, self.kill_at(step, lambda box=box: act(box)))
+                print(f"note matrix: {name} killed at {step}: {outcome}", flush=True)
+                self.end_all()
+
+    def box(self, **fields):
+        return self.api.create(timeout=3600, **fields)["sandbox_id"]
+
+    def test_create(self):
+        def judge(before, answer):
+            new = {b: s for b, s in self.sandboxes().items() if b not in before}
+            self.assertLessEqual(len(new), 1)
+            if answer is not None:  # what was promised is there
+                self.assertEqual(new.get(answer["sandbox_id"]), "running")
+            return ", ".join(new.values()) or "not listed"
+
+        self.cells("create", ("sandbox/starting", "sandbox/handshake", "call/opened",
+                              "sandbox/configuring", "sandbox/running", "store/submitted",
+                              "store/committed"),
+                   self.sandboxes, lambda _: self.api.create(timeout=3600), judge)
+
+    def test_run(self):
+        def judge(box, answer):
+            self.assertIsNone(answer)
+            self.assertEqual(self.sandboxes()[box], "running")
+            count = self.api.run(box, "cat /tmp/ran 2>/dev/null | wc -l")["stdout"].strip()
+            self.assertIn(count, ("0", "1"))
+            return f"the sandbox runs, the command ran {count} times"
+
+        self.cells("run", ("call/opened", "call/closed"), self.box,
+                   lambda box: self.api.run(box, "echo ran >> /tmp/ran"), judge)
+
+    def test_write(self):
+        def judge(box, answer):
+            self.assertIsNone(answer)
+            size = self.api.run(box, "stat -c %s /tmp/up 2>/dev/null || echo none")["stdout"].strip()
+            self.assertIn(size, ("none", str(SIZE)))
+            rest = self.api.run(box, "ls -A /tmp | grep -v -x up | wc -l")["stdout"].strip()
+            return f"the file has {size} bytes, {rest} others in its folder"
+
+        self.cells("write", ("call/opened", "call/closed"), self.box,
+                   lambda box: self.api.post(f"/sandboxes/{box}/files/write", {
+                       "path": "/tmp/up", "content": "x" * SIZE}),
+                   judge)
+
+    def test_kill(self):
+        def judge(box, answer):
+            if answer is not None and answer.status == 200:
+                wait_until(lambda: self.sandboxes()[box] in ENDED, 30, "it has ended")
+            return self.sandboxes()[box]
+
+        self.cells("kill", ("sandbox/stopping", "helper/started", "helper/ended", "sandbox/ended",
+                            "store/submitted", "store/committed"), self.box,
+                   lambda box: self.api.delete(f"/sandboxes/{box}"), judge)
+
+    def test_expiry(self):
+        def judge(box, _):
+            wait_until(lambda: self.sandboxes()[box] in ENDED, 30, "it has ended")
+            self.assertIn(self.sandboxes()[box], ("timed_out", "failed"))
+            return self.sandboxes()[box]
+
+        self.cells("expiry", ("sandbox/stopping", "helper/ended", "store/committed"), self.box,
+                   lambda box: self.api.post(f"/sandboxes/{box}/timeout", {"timeout": 1}), judge)
