@@ -69,6 +69,23 @@ int api_network_parse(struct api_call *call, struct buf *text, const char **ret,
     return rv;
 }
 
+int api_network_switch(struct api_call *call, bool internet, struct buf *text, const char **ret,
+                       struct error *err)
+{
+    struct network_policy policy;
+    struct jsonw w = {.out = text};
+    if (call->api->network == NULL && internet)
+        return error_set(err, ERROR_UNSUPPORTED, "This server gives sandboxes no network");
+    if (call->api->network == NULL)
+        return 0;
+    network_policy_init(&policy);
+    policy.otherwise = internet ? EGRESS_PUBLIC : EGRESS_DENY;
+    network_policy_print(&w, &policy, 0);
+    network_policy_done(&policy);
+    *ret = buf_cstr(text);
+    return *ret != NULL ? 0 : error_set(err, ERROR_INTERNAL, "Out of memory");
+}
+
 static void network_reply(struct api_call *call)
 {
     const struct sandbox *sb = call->sandbox;

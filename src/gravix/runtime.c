@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/network.h"
 #include "gravix/internal.h"
 
 #define RUNTIME_TEMPLATE "base-small"
@@ -145,7 +146,8 @@ static int runtime_label(struct api_call *call, const char *field, const char **
 /* What the server does not offer, and would be missed if it were ignored. */
 static int runtime_refuse(struct api_call *call, struct error *err)
 {
-    static const char *const fields[] = {"snapshot", "mounts"};
+    static const char *const fields[] = {"snapshot", "mounts", "network_policy_ids", "providers",
+                                         "agent_id"};
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
         const json *value = cJSON_GetObjectItemCaseSensitive(call->body, fields[i]);
         bool empty = value == NULL || cJSON_IsNull(value) ||
@@ -156,11 +158,26 @@ static int runtime_refuse(struct api_call *call, struct error *err)
     return 0;
 }
 
+/* `internet_access`: a client that says nothing gets what the server's option --egress says; what
+ * it says holds whatever that is. */
+static int runtime_internet(struct api_call *call, struct buf *text, const char **ret,
+                            struct error *err)
+{
+    bool access = false;
+    int rv = json_get_bool(call->body, "internet_access", false, &access, err);
+    const json *said = cJSON_GetObjectItemCaseSensitive(call->body, "internet_access");
+    if (rv < 0 || !cJSON_IsBool(said))
+        return rv;
+    return api_network_switch(call, access, text, ret, err);
+}
+
 static int runtime_parse(struct api_call *call, struct sandbox_params *p, char ***env,
-                         const struct template **t, struct error *err)
+                         struct buf *network, const struct template **t, struct error *err)
 {
     const char *name = NULL;
     int rv = runtime_refuse(call, err);
+    if (rv == 0)
+        rv = runtime_internet(call, network, &p->network, err);
     if (rv == 0)
         rv = runtime_label(call, "cloud", &p->provider, err);
     if (rv == 0)
@@ -186,9 +203,9 @@ void gravix_runtime_create(struct api_call *call)
     struct error err;
     struct sandbox_params params = {0};
     const struct template *template = NULL;
-    cleanup_buf struct buf metadata = {0};
+    cleanup_buf struct buf metadata = {0}, network = {0};
     cleanup_free char **env = NULL;
-    int rv = runtime_parse(call, &params, &env, &template, &err);
+    int rv = runtime_parse(call, &params, &env, &network, &template, &err);
     if (rv == 0)
         rv = api_sandbox_metadata(call, &metadata, &err);
     params.metadata = (const char *)metadata.data;

@@ -41,6 +41,27 @@ class TestGravix(ApiTest):
         listed = self.server.client.get("/runtime?limit=1&offset=0").json
         self.assertEqual(set(listed), {"runtimes", "total"})
 
+    def test_the_internet_only_as_asked_for(self):
+        create = self.server.client.post
+        for said, want in (({}, "public"), ({"internet_access": None}, "public"),
+                           ({"internet_access": True}, "public"),
+                           ({"internet_access": False}, "deny")):
+            made = create("/runtime", said).json["runtime_id"]
+            self.addCleanup(self.server.client.delete, f"/runtime/{made}")
+            policy = self.server.client.get(f"/sandboxes/{made}/network").json
+            self.assertEqual((policy["default"], policy["allow"]), (want, []), said)
+        self.assertEqual(create("/runtime", {"internet_access": "no"}).status, 400)
+
+    def test_what_a_create_cannot_do_is_refused(self):
+        for field, value in (("network_policy_ids", ["a"]), ("providers", ["a"]), ("agent_id", "a"),
+                             ("mounts", [{}]), ("snapshot", "a"), ("network_policy_ids", "a")):
+            answer = self.server.client.post("/runtime", {field: value})
+            self.assertEqual((answer.status, answer.json["code"]), (501, "unsupported"), field)
+            self.assertIn(field, answer.json["message"])
+        made = self.server.client.post("/runtime", {"network_policy_ids": [], "providers": None})
+        self.assertEqual(made.status, 201, made)
+        self.server.client.delete(f"/runtime/{made.json['runtime_id']}")
+
     def test_exact_keys_for_strict_clients(self):
         for method, path, body, keys in (
                 ("POST", "/files/write", {"path": "k", "content": ""},

@@ -124,6 +124,14 @@ class TestRuntimes(SdkTest):
         self.assertEqual([r.runtime_id for r in page.runtimes], [second.runtime_id])
         self.assertGreaterEqual(page.total, 2)
 
+    def test_without_the_internet(self):
+        runtime = self.make(internet_access=False)
+        self.assertEqual(self.server.client.get(f"/sandboxes/{runtime.runtime_id}/network")
+                         .json["default"], "deny")
+        error = self.refused(exceptions.GravixLayerServerError, self.sdk.runtime.create,
+                             network_policy_ids=["none"])
+        self.assertEqual((error.status, error.code), (501, "unsupported"))
+
     def test_connect_metrics_and_kill(self):
         runtime = self.make()
         self.assertEqual(self.sdk.runtime.connect(runtime.runtime_id)["status"], "running")
