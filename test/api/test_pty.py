@@ -90,6 +90,10 @@ class Requests(PtyTest):
 
     def test_hang_up(self):
         terminal = self.start()
+        ws = self.socket(terminal["pid"])
+        ws.send(BINARY, "echo re''ady\r")
+        ws.until("ready\r\n")  # before, a shell keeps the signal for later
+        ws.close()
         self.assert_json(self.api.post(self.path(terminal["pid"], "/signal"), {"signal": "HUP"}), 200)
         self.assertEqual(self.screen(terminal["pid"])[1]["exit_code"], 129)
 

@@ -12,7 +12,7 @@
 
 #include "t.h"
 
-#define CLIENT_WAIT_S 60 /* for an agent that hangs, not for a slow machine */
+#define CLIENT_WAIT_S 120 /* for an agent that hangs, not for a slow machine */
 
 static struct agent_proc *running;
 
@@ -327,6 +327,6 @@ void run_request(const struct agent_proc *a, struct buf *b, struct result *r)
 void run_shell(const struct agent_proc *a, const char *command, struct result *r)
 {
     struct buf b = {0};
-    put_shell(&b, command, 20000);
+    put_shell(&b, command, CLIENT_WAIT_S * 1000);
     run_request(a, &b, r);
 }

@@ -165,6 +165,7 @@ static void an_owner_misses_nothing_and_ends_it(void)
 
 static void input_comes_from_any_connection(void)
 {
+    struct client c;
     struct heard h;
     uint64_t id = start_shell(&agent, "cat; echo over", WIRE_EXEC_STDIN);
     T_EQ(type_into(&agent, id, "a\0b\n", 4, 0), 0);
@@ -176,8 +177,11 @@ static void input_comes_from_any_connection(void)
     heard_done(&h);
     T_EQ(type_into(&agent, id, "f\n", 2, 0) == 0, 0);
     T_EQ(forget_process(&agent, id), 0);
-    id = start_shell(&agent, "exec 0<&-; sleep 5", WIRE_EXEC_STDIN);
-    usleep(200000);
+    id = start_shell(&agent, "exec 0<&-; echo closed; sleep 300", WIRE_EXEC_STDIN);
+    attach(&c, &agent, id, 0, 0);
+    hear_text(&c, &h, "closed");
+    client_close(&c);
+    heard_done(&h);
     T_EQ(type_into(&agent, id, "x", 1, 0), WIRE_E_UNAVAILABLE);
     T_EQ(forget_process(&agent, id), 0);
     id = start_shell(&agent, "cat; sleep 5", 0);

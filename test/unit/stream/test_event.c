@@ -67,7 +67,7 @@ static int ended(struct event_source *s, enum wire_type type)
 
 static void expect(struct buf *b, const char *want)
 {
-    T_MEM(b->data, b->len, want, strlen(want));
+    T_STR(buf_cstr(b), want);
 }
 
 static void over(struct event_source *s)
@@ -253,7 +253,7 @@ static void lines_of_code(void)
     expect(&kinds, "oooo");
     say(&s, "end");
     T_EQ(feed(&s, WIRE_CODE_DONE, "\0\0\0\0\0\0\0\0", 8), 1);
-    expect(&kinds, "oooooD");
+    expect(&kinds, "ooooboD"); /* the number comes late of a bridge that tells it with the end */
     T_EQ(text[0].len, 3 + 1 + EVENT_LINE_MAX + 3);
     over(&s);
 }

@@ -156,7 +156,7 @@ static void start_ask_stop(void)
     struct traces before = traces_now();
     t_instance_start(&b, 1);
     T_STR(t_instance_ask(&b, "ping\n"), "pong 1");
-    T_STR(t_instance_ask(&b, "host\n"), "00000001");
+    T_STR(t_instance_ask(&b, "host\n"), "s00000001");
     T_TRUE(b.instance->handle.pid > 1);
     T_EQ(instance_stats(b.instance, &stats), 0);
     T_TRUE(stats.cpu_ns > 0 && stats.memory_bytes > 0);
