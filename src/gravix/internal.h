@@ -33,6 +33,8 @@ void gravix_runtime_get(struct api_call *call);
 void gravix_runtime_kill(struct api_call *call);
 void gravix_runtime_connect(struct api_call *call);
 void gravix_runtime_timeout(struct api_call *call);
+void gravix_runtime_pause(struct api_call *call);
+void gravix_runtime_resume(struct api_call *call);
 void gravix_template_get(struct api_call *call);
 void gravix_template_snapshot(struct api_call *call);
 void gravix_command_run(struct api_call *call);

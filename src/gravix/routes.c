@@ -9,6 +9,7 @@
 #define SNAP "/v1/agents/snapshots"
 #define SB   API_SANDBOX
 #define RUN  (SB | API_RUNNING)
+#define ASK  (RUN | API_STILL)
 #define BODY API_JSON
 #define DATA (API_JSON | API_CONTENT)
 #define UP   (RUN | API_STREAM)
@@ -18,25 +19,25 @@ const struct api_route gravix_routes[] = {
     {METHOD_GET, "/v1/agents/runtime", 0, SCOPE_READ, gravix_runtime_list},
     {METHOD_GET, RT, SB, SCOPE_READ, gravix_runtime_get},
     {METHOD_DELETE, RT, SB, SCOPE_RUN, gravix_runtime_kill},
-    {METHOD_POST, RT "/connect", RUN | BODY, SCOPE_READ, gravix_runtime_connect},
-    {METHOD_POST, RT "/timeout", RUN | BODY, SCOPE_RUN, gravix_runtime_timeout},
-    {METHOD_GET, RT "/metrics", RUN, SCOPE_READ, api_sandbox_metrics},
-    {METHOD_POST, RT "/pause", SB | BODY, SCOPE_RUN, gravix_unsupported},
-    {METHOD_POST, RT "/resume", SB | BODY, SCOPE_RUN, gravix_unsupported},
+    {METHOD_POST, RT "/connect", SB | API_LIVE | BODY, SCOPE_READ, gravix_runtime_connect},
+    {METHOD_POST, RT "/timeout", ASK | BODY, SCOPE_RUN, gravix_runtime_timeout},
+    {METHOD_GET, RT "/metrics", ASK, SCOPE_READ, api_sandbox_metrics},
+    {METHOD_POST, RT "/pause", SB | BODY, SCOPE_RUN, gravix_runtime_pause},
+    {METHOD_POST, RT "/resume", SB | BODY, SCOPE_RUN, gravix_runtime_resume},
     {METHOD_POST, RT "/fork", SB | BODY, SCOPE_RUN, gravix_unsupported},
     {METHOD_POST, RT "/ssh/enable", SB | BODY, SCOPE_RUN, gravix_unsupported},
     {METHOD_POST, RT "/ssh/disable", SB | BODY, SCOPE_RUN, gravix_unsupported},
     {METHOD_GET, RT "/ssh/status", SB, SCOPE_READ, gravix_unsupported},
 
     {METHOD_POST, RT "/commands/run", RUN | DATA, SCOPE_RUN, gravix_command_run},
-    {METHOD_GET, RT "/commands", RUN, SCOPE_READ, gravix_command_list},
-    {METHOD_GET, RT "/commands/:pid", RUN, SCOPE_READ, gravix_command_get},
+    {METHOD_GET, RT "/commands", ASK, SCOPE_READ, gravix_command_list},
+    {METHOD_GET, RT "/commands/:pid", ASK, SCOPE_READ, gravix_command_get},
     {METHOD_DELETE, RT "/commands/:pid", RUN, SCOPE_RUN, gravix_command_kill},
     {METHOD_GET, RT "/commands/:pid/stream", RUN, SCOPE_READ, gravix_command_stream},
 
     {METHOD_POST, RT "/code/run", RUN | DATA, SCOPE_RUN, gravix_code_run},
     {METHOD_POST, RT "/code/contexts", RUN | BODY, SCOPE_RUN, gravix_context_create},
-    {METHOD_GET, RT "/code/contexts/:context", RUN, SCOPE_READ, api_context_get},
+    {METHOD_GET, RT "/code/contexts/:context", ASK, SCOPE_READ, api_context_get},
     {METHOD_DELETE, RT "/code/contexts/:context", RUN, SCOPE_RUN, api_context_delete},
 
     {METHOD_POST, RT "/files/read", RUN | BODY, SCOPE_READ, gravix_file_read},
@@ -57,8 +58,8 @@ const struct api_route gravix_routes[] = {
     {METHOD_GET, RT "/download", RUN, SCOPE_READ, gravix_file_download},
 
     {METHOD_POST, RT "/pty", RUN | DATA, SCOPE_RUN, gravix_pty_create},
-    {METHOD_GET, RT "/pty", RUN, SCOPE_READ, gravix_pty_list},
-    {METHOD_GET, PTY, RUN, SCOPE_READ, gravix_pty_get},
+    {METHOD_GET, RT "/pty", ASK, SCOPE_READ, gravix_pty_list},
+    {METHOD_GET, PTY, ASK, SCOPE_READ, gravix_pty_get},
     {METHOD_DELETE, PTY, RUN, SCOPE_RUN, gravix_pty_kill},
     {METHOD_POST, PTY "/input", RUN | DATA | API_NUL, SCOPE_RUN, gravix_pty_input},
     {METHOD_POST, PTY "/resize", RUN | BODY, SCOPE_RUN, gravix_pty_resize},

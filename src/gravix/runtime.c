@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* runtime.c - sandboxes under the name of runtimes: create, list, get, connect, time-out, kill; and
- * what they start from. */
+/* runtime.c - sandboxes under the name of runtimes: create, list, get, connect, pause and resume,
+ * time-out, kill; and what they start from. */
 #include <stdio.h>
 #include <string.h>
 
 #include "api/network.h"
+#include "api/wake.h"
 #include "gravix/internal.h"
 
 #define RUNTIME_TEMPLATE "base-small"
@@ -12,12 +13,17 @@
 
 /* --- what a runtime is --- */
 
+static const char *runtime_status(const struct sandbox *sb)
+{
+    return sandbox_is_paused(sb) ? "paused" : sandbox_status_str(sb->status);
+}
+
 static void runtime_write(struct jsonw *w, const struct sandbox *sb)
 {
     const char *cloud = sb->owner.provider, *region = sb->owner.region;
     jsonw_object(w);
     jsonw_key_str(w, "runtime_id", sb->id);
-    jsonw_key_str(w, "status", sandbox_status_str(sb->status));
+    jsonw_key_str(w, "status", runtime_status(sb));
     jsonw_key_str(w, "template", sb->template_name);
     jsonw_key_str(w, "template_id", sb->template_id);
     jsonw_key_str(w, "cloud", cloud != NULL ? cloud : ""); /* of one that has ended it is dropped */
@@ -187,6 +193,8 @@ static int runtime_parse(struct api_call *call, struct sandbox_params *p, char *
     if (rv == 0)
         rv = runtime_timeout(call, &p->timeout_s, err);
     if (rv == 0)
+        rv = api_life_parse(call, &p->life, err);
+    if (rv == 0)
         rv = json_get_env(call->body, "env_vars", env, err);
     if (rv == 0)
         rv = api_check_list(*env, "env_vars", err);
@@ -227,17 +235,44 @@ void gravix_runtime_get(struct api_call *call)
     runtime_reply(call, 200, call->sandbox);
 }
 
-void gravix_runtime_connect(struct api_call *call)
+static void runtime_say(struct api_call *call, const char *message)
 {
     struct buf body = {0};
     struct jsonw w = {.out = &body};
     jsonw_object(&w);
     jsonw_key_str(&w, "runtime_id", call->sandbox->id);
-    jsonw_key_str(&w, "status", sandbox_status_str(call->sandbox->status));
+    jsonw_key_str(&w, "status", runtime_status(call->sandbox));
     jsonw_key_str(&w, "domain", call->api->config->domain);
-    jsonw_key_str(&w, "message", "Connected to runtime");
+    jsonw_key_str(&w, "message", message);
     jsonw_object_end(&w);
     api_reply(call, 200, &body);
+}
+
+/* One that is paused stays so. */
+void gravix_runtime_connect(struct api_call *call)
+{
+    runtime_say(call, "Connected to runtime");
+}
+
+static void runtime_paused(struct api_call *call)
+{
+    runtime_say(call, "Runtime paused");
+}
+
+void gravix_runtime_pause(struct api_call *call)
+{
+    api_sandbox_put_away(call, runtime_paused);
+}
+
+static void runtime_resumed(struct api_call *call)
+{
+    runtime_say(call, "Runtime resumed");
+}
+
+/* Its time-out begins anew, as it was created with. */
+void gravix_runtime_resume(struct api_call *call)
+{
+    api_sandbox_bring_back(call, 0, runtime_resumed);
 }
 
 static void runtime_killed(struct api_call *call)

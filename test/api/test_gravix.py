@@ -3,14 +3,18 @@
 clients themselves are in test/sdk."""
 import base64
 import json
+import unittest
 
-from corraltest import ApiTest, patience
+from corraltest import ISOLATION, ApiTest, patience
 
 ROOT = "/v1/agents/runtime"
+FROZEN = unittest.skipUnless(ISOLATION == "oci", "microVMs are not paused for clients")
 BREAKS = "a\u2028b\u2029c\u0085d"
 
 
 class TestGravix(ApiTest):
+    options = ("--auto-resume",)
+
     @classmethod
     def prepare(cls):
         answer = cls.server.client.post("/runtime", {"cloud": "aws", "region": "here"})
@@ -79,7 +83,7 @@ class TestGravix(ApiTest):
         for method, path, body, status, code in (
                 ("GET", "/commands/99999", None, 404, "process_not_found"),
                 ("POST", "/commands/run", {}, 400, "invalid_argument"),
-                ("POST", "/pause", None, 501, "unsupported"),
+                ("POST", "/fork", None, 501, "unsupported"),
                 ("GET", "/browser/1/status", None, 501, "unsupported"),
                 ("GET", "/nothing", None, 404, "not_found"),
                 ("PUT", "/timeout", None, 405, "method_not_allowed")):
@@ -90,6 +94,31 @@ class TestGravix(ApiTest):
         for path in ("", "/browser/1/status", "/nothing"):
             answer = self.server.connect("e2b_" + "0" * 40).get(self.path + path)
             self.assertEqual((answer.status, answer.json["code"]), (401, "unauthorized"))
+
+    @FROZEN
+    def test_questions_leave_a_paused_one_paused(self):
+        """On this server a request wakes it."""
+        path = f"/runtime/{self.server.client.post('/runtime', {}).json['runtime_id']}"
+        self.addCleanup(self.server.client.delete, path)
+        self.assertEqual(self.server.client.post(f"{path}/commands/run",
+                                                 {"command": "echo kept >kept"}).status, 200)
+        paused = self.server.client.post(f"{path}/pause")
+        self.assertEqual((paused.status, paused.json["status"]), (200, "paused"))
+        for method, action, body, status in (
+                ("GET", "", None, 200), ("POST", "/connect", None, 200),
+                ("GET", "/metrics", None, 409), ("GET", "/commands", None, 409),
+                ("GET", "/commands/7", None, 409), ("GET", "/pty", None, 409),
+                ("POST", "/timeout", {"timeout": 60}, 409), ("POST", "/pause", None, 409)):
+            answer = self.server.client.request(method, path + action, body)
+            self.assertEqual(answer.status, status, (action, answer))
+            if status == 409:
+                self.assertEqual(answer.json["code"], "sandbox_paused")
+            else:
+                self.assertEqual(answer.json["status"], "paused")
+        read = self.server.client.post(f"{path}/files/read", {"path": "kept"})
+        self.assertEqual((read.status, read.json["content"]), (200, "kept\n"))
+        self.assertEqual(self.server.client.get(path).json["status"], "running")
+        self.assertEqual(self.server.client.post(f"{path}/resume").status, 409)
 
     def test_a_time_out_is_a_result(self):
         said = self.call("POST", "/commands/run",

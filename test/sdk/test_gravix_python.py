@@ -149,12 +149,31 @@ class TestRuntimes(SdkTest):
         runtime = self.make()
         for call in (lambda: self.sdk.runtime.browser.list(runtime.runtime_id),
                      lambda: self.sdk.runtime.mounts.list(runtime.runtime_id),
-                     lambda: self.sdk.runtime.pause(runtime.runtime_id),
                      lambda: self.sdk.runtime.fork(runtime.runtime_id),
                      lambda: self.sdk.runtime.ssh_status(runtime.runtime_id),
                      self.sdk.snapshots.list):
             error = self.refused(exceptions.GravixLayerServerError, call)
             self.assertEqual((error.status, error.code), (501, "unsupported"))
+
+    def test_pause_and_resume(self):
+        runtime = self.make()
+        context = runtime.create_context()
+        runtime.run_code("kept = 41", context_id=context.context_id)
+        self.sdk.runtime.pause(runtime.runtime_id)
+        self.assertEqual(self.sdk.runtime.get(runtime.runtime_id).status, "paused")
+        self.assertFalse(runtime.is_alive())
+        error = self.refused(exceptions.GravixLayerBadRequestError, self.sdk.runtime.run_cmd,
+                             runtime.runtime_id, "true")
+        self.assertEqual((error.status, error.code), (409, "sandbox_paused"))
+        listed = {r.runtime_id: r.status for r in self.sdk.runtime.list().runtimes}
+        self.assertEqual(listed[runtime.runtime_id], "paused")
+        self.sdk.runtime.resume(runtime.runtime_id)
+        self.assertTrue(runtime.is_alive())
+        said = runtime.run_code("kept + 1", context_id=context.context_id)
+        self.assertEqual(said.text, "42")
+        self.sdk.runtime.pause(runtime.runtime_id)
+        self.sdk.runtime.kill(runtime.runtime_id)
+        self.assertEqual(self.sdk.runtime.get(runtime.runtime_id).status, "terminated")
 
     def test_asynchronous_client(self):
         async def flow():
