@@ -25,7 +25,7 @@ const char *gravix_directory(struct api_call *call, const char *cwd, struct erro
 
 /* --- run --- */
 
-static void command_reply_run(struct api_call *call, struct command *cmd)
+void gravix_command_reply(struct api_call *call, struct command *cmd)
 {
     struct buf body = {0};
     struct jsonw w = {.out = &body};
@@ -46,7 +46,7 @@ static void command_foreground(struct api_call *call, const struct wire_exec_par
     if (api_query_is_true(call, "stream"))
         api_feed_start(call, &feed, &request);
     else
-        command_start(call, &request, NULL, timeout_ms, command_reply_run);
+        command_start(call, &request, NULL, timeout_ms, gravix_command_reply);
 }
 
 static int command_take_started(struct ask *a, const struct wire_frame *frame)

@@ -13,6 +13,8 @@
 #define GRAVIX_TIMEOUT_S    300          /* of a run in the foreground that names none */
 #define GRAVIX_TIMEOUT_NAME "TimeoutError"
 
+struct command; /* api/command.h */
+
 extern const struct api_route gravix_routes[];
 extern const size_t gravix_route_count;
 
@@ -23,6 +25,8 @@ extern const struct event_writer gravix_speak_pty, gravix_speak_code, gravix_spe
 int gravix_take_success(struct ask *a, const struct wire_frame *frame);
 /* The directory that a field of the body names; in the arena. NULL with `err` filled. */
 const char *gravix_directory(struct api_call *call, const char *cwd, struct error *err);
+/* For command_start: output and end, however it ended. */
+void gravix_command_reply(struct api_call *call, struct command *cmd);
 
 /* --- handlers, by file --- */
 
@@ -55,6 +59,7 @@ void gravix_file_find(struct api_call *call);
 void gravix_file_watch(struct api_call *call);
 void gravix_file_upload(struct api_call *call);
 void gravix_file_download(struct api_call *call);
+void gravix_git(struct api_call *call);
 void gravix_pty_create(struct api_call *call);
 void gravix_pty_list(struct api_call *call);
 void gravix_pty_get(struct api_call *call);

@@ -5,6 +5,7 @@
 
 #define RT   "/v1/agents/runtime/:id"
 #define PTY  RT "/pty/:session"
+#define GIT  RT "/git/"
 #define TPL  "/v1/agents/template"
 #define SNAP "/v1/agents/snapshots"
 #define SB   API_SANDBOX
@@ -56,6 +57,18 @@ const struct api_route gravix_routes[] = {
     {METHOD_POST, RT "/files", UP, SCOPE_RUN, gravix_file_upload, api_upload_data, api_upload_end},
     {METHOD_POST, RT "/upload", UP, SCOPE_RUN, api_upload, api_upload_data, api_upload_end},
     {METHOD_GET, RT "/download", RUN, SCOPE_READ, gravix_file_download},
+
+    {METHOD_POST, GIT "clone", RUN | BODY, SCOPE_RUN, gravix_git},
+    {METHOD_POST, GIT "status", RUN | BODY, SCOPE_RUN, gravix_git},
+    {METHOD_POST, GIT "branches", RUN | BODY, SCOPE_RUN, gravix_git},
+    {METHOD_POST, GIT "checkout", RUN | BODY, SCOPE_RUN, gravix_git},
+    {METHOD_POST, GIT "pull", RUN | BODY, SCOPE_RUN, gravix_git},
+    {METHOD_POST, GIT "push", RUN | BODY, SCOPE_RUN, gravix_git},
+    {METHOD_POST, GIT "fetch", RUN | BODY, SCOPE_RUN, gravix_git},
+    {METHOD_POST, GIT "add", RUN | DATA, SCOPE_RUN, gravix_git},
+    {METHOD_POST, GIT "commit", RUN | DATA, SCOPE_RUN, gravix_git},
+    {METHOD_POST, GIT "branch/create", RUN | BODY, SCOPE_RUN, gravix_git},
+    {METHOD_POST, GIT "branch/delete", RUN | BODY, SCOPE_RUN, gravix_git},
 
     {METHOD_POST, RT "/pty", RUN | DATA, SCOPE_RUN, gravix_pty_create},
     {METHOD_GET, RT "/pty", ASK, SCOPE_READ, gravix_pty_list},

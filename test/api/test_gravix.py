@@ -178,3 +178,25 @@ class TestGravix(ApiTest):
         plain = self.call("POST", "/files/read", {"path": "plain"}).json
         self.assertEqual((plain["content"], "content_base64" in plain), ("text", False))
         self.assertEqual(self.call("GET", "/download?path=%2Fworkspace%2Fplain").body, b"text")
+
+    def test_git_refuses_what_would_be_an_option(self):
+        for call, body in (
+                ("clone", {"url": "file:///workspace/x", "path": "y"}),
+                ("clone", {"url": "/workspace/x", "path": "y"}),
+                ("clone", {"url": "ext::sh -c id", "path": "y"}),
+                ("clone", {"url": "--upload-pack=id", "path": "y"}),
+                ("clone", {"url": "http://a/x", "path": "y", "branch": "--bare"}),
+                ("clone", {"url": "http://a/x", "path": "y", "auth_token": "a\nhost=b"}),
+                ("clone", {"path": "y"}), ("status", {}), ("branches", {"scope": "x"}),
+                ("checkout", {"ref_name": "-f"}), ("checkout", {}),
+                ("fetch", {"remote": "--upload-pack=id"}), ("fetch", {"timeout_seconds": 901}),
+                ("push", {"refspec": "--force"}), ("push", {"username": "u"}),
+                ("commit", {}), ("branch/create", {"branch_name": "-D"}),
+                ("branch/delete", {"branch_name": ""})):
+            body = body if call in ("clone", "status") else {"repository_path": "/tmp", **body}
+            with self.subTest(call=call, body=body):
+                error = self.call("POST", f"/git/{call}", body, 400).json
+                self.assertEqual(error["code"], "invalid_argument")
+        failed = self.call("POST", "/git/status", {"repository_path": "/tmp"}).json
+        self.assertEqual((failed["success"], failed["exit_code"]), (False, 128))
+        self.assertIn("not a git repository", failed["stderr"])

@@ -441,6 +441,101 @@ class TestFiles(OneRuntime):
         self.assertIn(("remove", "/workspace/watched/other", None), seen)
 
 
+# A server of files that asks for a password, as git's simplest protocol needs it.
+GUARDED = """
+import base64, http.server, sys
+WANT = "Basic " + base64.b64encode(b"x-access-token:s3cret").decode()
+class Guarded(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        if self.headers.get("Authorization") == WANT:
+            return super().do_GET()
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", "Basic realm=x")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Guarded)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+class TestGit(OneRuntime):
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.git = cls.box.git
+        done = cls.box.run_cmd("git init -q --bare -b main bare.git && "
+                               "git clone -q bare.git first 2>/dev/null && cd first && "
+                               "git checkout -q -b main && echo 1 >one")
+        assert done.exit_code == 0, done
+
+    def done(self, result):
+        self.assertEqual((result.success, result.exit_code), (True, 0), result)
+        return result.stdout
+
+    def test_work_on_a_repository(self):
+        git, path = self.git, "/workspace/first"
+        self.assertIn("one", self.done(git.status(path)))
+        self.done(git.add(path, paths=["one"]))
+        self.done(git.commit(path, "the first; $(id) 'quoted'", author_name="A B",
+                             author_email="a@b.example"))
+        self.done(git.push(path, remote="origin", refspec="main"))
+        log = self.box.run_cmd("git -C bare.git log --format='%an %ae %cn %s' main").stdout
+        self.assertEqual(log, "A B a@b.example A B the first; $(id) 'quoted'\n")
+        self.done(git.create_branch(path, "side", start_point="main"))
+        self.done(git.checkout(path, "side"))
+        self.assertIn("* side", self.done(git.branch_list(path)))
+        self.assertIn("origin/main", self.done(git.branch_list(path, scope="remote")))
+        self.assertIn("remotes/origin/main", self.done(git.branch_list(path, scope="all")))
+        self.done(git.commit(path, "empty", author_name="A", author_email="a@b", allow_empty=True))
+        self.done(git.checkout(path, "main"))
+        refused = git.delete_branch(path, "side")
+        self.assertEqual((refused.success, refused.exit_code), (False, 1))
+        self.done(git.delete_branch(path, "side", force=True))
+        self.box.run_cmd("git clone -q -b main bare.git second && cd second && echo 2 >two && "
+                         "git add two && git -c user.name=a -c user.email=b commit -qm two && "
+                         "git push -q")
+        self.done(git.fetch(path, remote="origin"))
+        self.done(git.pull(path, remote="origin", branch="main"))
+        self.assertEqual(self.box.run_cmd("cat first/two").stdout, "2\n")
+        self.assertFalse(git.checkout(path, "one").success)
+
+    def test_a_token_is_seen_by_the_server_alone(self):
+        self.box.run_cmd("mkdir guarded && git init -q -b main guarded/source && cd guarded/source "
+                         "&& git -c user.name=a -c user.email=b commit -qm x --allow-empty && "
+                         "cd .. && git clone -q --bare source it.git && cd it.git && "
+                         "git update-server-info")
+        self.sdk.runtime.file.write(self.box_id, "guarded.py", GUARDED)
+        self.box.run_cmd("cd guarded && exec python3 ../guarded.py >../port", background=True)
+        port = wait_until(lambda: self.box.run_cmd("cat port").stdout.strip(), 30, "it listens")
+        url = f"http://127.0.0.1:{port}/it.git"
+        without = self.git.clone(url, "/workspace/none")
+        self.assertEqual((without.success, without.exit_code), (False, 128))
+        self.assertFalse(self.git.clone(url, "/workspace/wrong", auth_token="other").success)
+        self.done(self.git.clone(url, "/workspace/cloned", auth_token="s3cret", branch="main"))
+        self.done(self.git.fetch("/workspace/cloned", auth_token="s3cret"))
+        self.done(self.git.pull("/workspace/cloned", auth_token="s3cret"))
+        kept = self.box.run_cmd("grep -rl s3cret cloned ~/.git-credentials ~/.gitconfig")
+        self.assertEqual(kept.stdout, "")
+
+    def test_credentials_are_on_no_command_line(self):
+        """The hook of a push to a repository in the sandbox sees all that runs beside it."""
+        self.box.run_cmd("git init -q --bare hooked.git && git init -q -b main hooking && "
+                         "cd hooking && git remote add origin /workspace/hooked.git && "
+                         "git -c user.name=a -c user.email=b commit -qm x --allow-empty")
+        self.sdk.runtime.file.write(
+            self.box_id, "hooking/.git/hooks/pre-push",
+            "#!/bin/sh\nfor p in /proc/[0-9]*; do cat $p/cmdline $p/environ; done 2>/dev/null |"
+            " tr '\\0' '\\n' >/workspace/seen\n")
+        self.box.run_cmd("chmod 755 hooking/.git/hooks/pre-push")
+        self.done(self.git.push("/workspace/hooking", "origin", "main", username="somebody",
+                                password="hidden-word"))
+        seen = self.box.run_cmd("cat seen").stdout
+        self.assertIn("credential.helper", seen)
+        self.assertIn("GIT_TERMINAL_PROMPT", seen)
+        self.assertNotIn("hidden-word", seen)
+
+
 class TestTerminals(OneRuntime):
     def heard(self, handle, marker):
         text = b""
