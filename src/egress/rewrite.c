@@ -256,8 +256,10 @@ static bool rewrite_ends_here(const struct rewrite_head *h, const struct rewrite
         return false;
     if (rewrite_is(f->name, "expect"))
         return !rewrite_is(f->value, "100-continue");
+    /* "Close" is no field: the option of that name, which this hop may write, would end it at the
+     * next (RFC 9110, section 9.6). */
     if (transform_is_reserved(f->name.data, f->name.len) ||
-        rewrite_is(f->name, "proxy-authorization"))
+        rewrite_is(f->name, "proxy-authorization") || rewrite_is(f->name, "close"))
         return true;
     for (size_t i = 0; i < h->n_fields; i++) {
         struct span list = h->fields[i].value;
