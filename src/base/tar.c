@@ -266,7 +266,8 @@ static int tar_meta_record(struct tar_reader *r, const char *key, char *value, s
 /* The records of a pax header. Each is cut out of the text in place. */
 static int tar_take_records(struct tar_reader *r)
 {
-    char *p = (char *)r->text.data, *end = p + r->text.len;
+    char *p = (char *)r->text.data;
+    char *const end = r->text.len > 0 ? p + r->text.len : p; /* no text has no address to add to */
     while (p < end) {
         size_t digits = 0, len = 0;
         while (p + digits < end && p[digits] >= '0' && p[digits] <= '9' && digits < 6)

@@ -150,10 +150,12 @@ static int recipe_entry(struct recipe *r, struct recipe_text *t)
     if (n == 0 || !recipe_more(t) || *t->p != '=')
         return -EINVAL;
     t->p++;
-    if (!recipe_value(t, &value) || memchr(value.data, '\0', value.len) != NULL)
+    if (!recipe_value(t, &value))
         return -EINVAL;
     const char *text = buf_cstr(&value);
-    return text != NULL ? recipe_take(r, key, text) : -ENOMEM;
+    if (text == NULL)
+        return -ENOMEM;
+    return strlen(text) == value.len ? recipe_take(r, key, text) : -EINVAL;
 }
 
 int recipe_parse(struct recipe *ret, const char *text, size_t len, struct error *err)
