@@ -116,7 +116,7 @@ class Run(CommandTest):
     def test_concurrent_runs(self):
         """Each waits until all have begun."""
         meet = ("mkdir -p /tmp/meet; touch /tmp/meet/{0}; "
-                "until [ $(ls /tmp/meet | wc -l) = 8 ]; do sleep 0.1; done; echo {0}")
+                "until set -- /tmp/meet/*; [ $# = 8 ]; do sleep 0.2; done; echo {0}")
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             outs = list(pool.map(lambda n: self.run_command(meet.format(n))["stdout"], range(8)))
         self.assertEqual(outs, [f"{n}\n" for n in range(8)])
