@@ -98,6 +98,27 @@ static json *network_translate(const json *network, bool internet, struct error 
     return policy;
 }
 
+/* The policy, which is taken over, takes the place of the client's words in the body and leaves it
+ * again: a create whose template is built first reads its body twice. */
+static int network_parse_translated(struct api_call *call, json *policy, struct buf *text,
+                                    const char **ret, struct error *err)
+{
+    json *said = cJSON_DetachItemFromObjectCaseSensitive(call->body, "network");
+    int rv = -ENOMEM;
+    if (cJSON_AddItemToObject(call->body, "network", policy)) {
+        rv = api_network_parse(call, text, ret, err);
+        cJSON_DeleteItemFromObjectCaseSensitive(call->body, "network");
+    } else {
+        json_free_p(&policy);
+        error_set(err, ERROR_INTERNAL, "Out of memory");
+    }
+    if (said != NULL && !cJSON_AddItemToObject(call->body, "network", said)) {
+        json_free_p(&said);
+        return error_set(err, ERROR_INTERNAL, "Out of memory");
+    }
+    return rv;
+}
+
 int e2b_network_parse(struct api_call *call, struct buf *text, const char **ret, struct error *err)
 {
     const json *network = NULL;
@@ -110,9 +131,7 @@ int e2b_network_parse(struct api_call *call, struct buf *text, const char **ret,
     json *policy = network_translate(network, internet, err);
     if (policy == NULL)
         return -EINVAL;
-    cJSON_DeleteItemFromObjectCaseSensitive(call->body, "network");
-    cJSON_AddItemToObject(call->body, "network", policy);
-    return api_network_parse(call, text, ret, err);
+    return network_parse_translated(call, policy, text, ret, err);
 }
 
 void e2b_network_put(struct api_call *call)

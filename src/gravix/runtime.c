@@ -180,7 +180,7 @@ static int runtime_internet(struct api_call *call, struct buf *text, const char 
 static int runtime_parse(struct api_call *call, struct sandbox_params *p, char ***env,
                          struct buf *network, const struct template **t, struct error *err)
 {
-    const char *name = NULL;
+    const char *name = RUNTIME_TEMPLATE;
     int rv = runtime_refuse(call, err);
     if (rv == 0)
         rv = runtime_internet(call, network, &p->network, err);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Templates that are not built yet: how they are listed, built when they are asked for, and what is
 left of builds that fail or are killed."""
+import concurrent.futures
 import os
 import signal
 import subprocess
@@ -124,6 +125,25 @@ class Asked(TemplateTest):
         ran = self.api.run(answers[0].json["sandbox_id"], "echo $((6 * 7))")
         self.assertEqual(ran["stdout"], "42\n")
         self.assertEqual((self.template()["status"], self.template()["id"]), ("ready", known))
+
+    def test_what_a_create_says_of_the_network_holds_after_the_build(self):
+        """The same request is read again when the template is there."""
+        e2b = {"templateID": self.name, "network": {"allowOut": ["1.2.3.4"],
+                                                    "denyOut": ["0.0.0.0/0", "5.6.7.8"]}}
+        runtime = {"template": self.name, "internet_access": False}
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            made = [pool.submit(self.api.request, "POST", "/sandboxes", e2b,
+                                {"X-API-Key": self.api.key}, prefix=""),
+                    pool.submit(self.api.post, "/runtime", runtime)]
+            self.server.await_builds(self.name)
+            self.server.mark(self.name)
+            answers = [m.result() for m in made]
+        self.assertEqual([a.status for a in answers], [201, 201], answers)
+        policy = self.api.get(f"/sandboxes/{answers[0].json['sandboxID']}/network").json
+        self.assertEqual((policy["default"], policy["allow"], policy["deny"]),
+                         ("deny", ["1.2.3.4"], ["5.6.7.8"]))
+        policy = self.api.get(f"/sandboxes/{answers[1].json['runtime_id']}/network").json
+        self.assertEqual(policy["default"], "deny")
 
     def test_an_environment_is_creating_until_then(self):
         made = self.environment()
