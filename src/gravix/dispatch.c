@@ -49,8 +49,8 @@ static bool dispatch_is_below(const char *path, const char *prefix)
 /* What is asked of one runtime: the word behind its id. */
 static bool dispatch_runtime_lacks(const char *path)
 {
-    static const char *const families[] = {"/browser", "/desktop", "/display",
-                                           "/mounts",  "/ssh",     "/snapshots"};
+    static const char *const families[] = {"/browser",  "/desktop", "/display",  "/mounts",
+                                           "/services", "/ssh",     "/snapshots"};
     const char *id = path + strlen(DISPATCH_RUNTIME);
     const char *word = *id == '/' ? strchr(id + 1, '/') : NULL;
     for (size_t i = 0; word != NULL && i < ARRAY_SIZE(families); i++) {
