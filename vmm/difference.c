@@ -375,7 +375,7 @@ static int diff_read_checked(const struct diff *d, const struct mem *m, int fd, 
         if (rv < 0)
             return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv,
                                    "the difference cannot be read");
-        if (diff_sum(iov, n) != d->sum[group])
+        if (d->sum == NULL || diff_sum(iov, n) != d->sum[group])
             return diff_fault(err, "is damaged");
         off += len;
     }

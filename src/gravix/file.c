@@ -263,7 +263,7 @@ static void file_find_names(struct api_call *call, const char *glob)
 void gravix_file_find(struct api_call *call)
 {
     struct error err;
-    const char *pattern = NULL, *glob = NULL;
+    const char *pattern = "", *glob = "";
     int rv = json_get_str(call->body, "pattern", "", &pattern, &err);
     if (rv == 0)
         rv = json_get_str(call->body, "glob", "", &glob, &err);

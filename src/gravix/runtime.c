@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* runtime.c - sandboxes under the name of runtimes: create, list, get, connect, pause and resume,
  * time-out, kill; and what they start from. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,6 +63,7 @@ static const struct template *runtime_alias(const struct api_call *call, const c
         {"python-", "python-base-v1"},
         {"node-", "javascript-base-v1"},
     };
+    assert(name != NULL); /* a parameter of the path, or a default */
     size_t len = strlen(name), suffix = strlen("base-small");
     if (len < suffix || strcmp(name + len - suffix, "base-small") != 0)
         return NULL;
