@@ -13,7 +13,7 @@ walls() { # NAME PID
     check "$1: which is read-only" no "$(mkdir /proc/$2/root/new 2>/dev/null || echo no)"
     check "$1: the directory, too" no "$(touch /proc/$2/root/sandbox/new 2>/dev/null || echo no)"
     check "$1: no file of its starter" 0 "$(ls -l /proc/$2/fd | grep -c $R/suite)"
-    at_most "$1: no file beyond its disk and its memory" 268439552 \
+    at_most "$1: no file beyond its disk, its memory and a table" 272633856 \
         "$(sed -n 's/^Max file size *\([0-9]*\) .*/\1/p' /proc/$2/limits)"
     check "$1: no core dumps" 0 "$(sed -n 's/^Max core file size *\([0-9]*\) .*/\1/p' /proc/$2/limits)"
 }
