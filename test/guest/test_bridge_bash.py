@@ -18,7 +18,7 @@ class Bash(GuestTest):
     def test_output_is_live(self):
         run = wire.code_run("echo now; sleep 30", language="bash")
         with wire.Connection(self.socket, run, timeout=10) as connection:
-            self.assertEqual(connection.next()[1][2], "now\n")
+            self.assertEqual(connection.spoken()[1][2], "now\n")
         self.assertEqual(self.output("echo next"), "next\n")
 
     def test_the_exit_status_is_an_error(self):

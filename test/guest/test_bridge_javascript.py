@@ -58,7 +58,7 @@ class JavaScript(NodeTest):
     def test_output_is_live(self):
         run = wire.code_run("console.log('now'); while (true) {}", language="javascript")
         with wire.Connection(self.socket, run, timeout=10) as connection:
-            self.assertEqual(connection.next()[1][2], "now\n")
+            self.assertEqual(connection.spoken()[1][2], "now\n")
         self.assertEqual(self.js_value("1"), "1")
 
     def test_await_at_the_top(self):

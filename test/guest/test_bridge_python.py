@@ -25,7 +25,7 @@ class Runs(GuestTest):
     def test_output_is_live(self):
         code = "import time\nprint('now', flush=True)\ntime.sleep(30)"
         with wire.Connection(self.socket, wire.code_run(code), timeout=10) as connection:
-            kind, fields = connection.next()
+            kind, fields = connection.spoken()
         self.assertEqual((kind, fields[2]), (wire.STREAM, "now\n"))
         self.assertEqual(self.value("1"), "1")
 

@@ -102,6 +102,11 @@ class Connection:
         assert reserved == 0 and length <= 16 << 20
         return kind, decode(kind, self._read(length))
 
+    def spoken(self):
+        """The next frame but for the one that tells the number of the run."""
+        frame = self.next()
+        return self.next() if frame is not None and frame[0] == BEGUN else frame
+
     def all(self):
         frames = []
         while True:
