@@ -33,8 +33,9 @@ class Build(unittest.TestCase):
         path = f"{self.folder}/x.recipe"
         with open(path, "w", encoding="utf-8") as file:
             file.write(recipe)
-        # A shell's background job inherits an ignored SIGINT, but the builder must not ignore it.
-        return subprocess.Popen(["env", "--default-signal=INT", BUILD, path, self.out, *options],
+        # A shell's background job inherits an ignored SIGINT, what nohup starts an ignored SIGHUP, and
+        # a shell cannot trap what it has inherited so.
+        return subprocess.Popen(["env", "--default-signal=HUP,INT,TERM", BUILD, path, self.out, *options],
                                 stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
 
     def assert_clean(self):
