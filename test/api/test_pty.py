@@ -230,6 +230,8 @@ class Shell(SandboxTest):
         self.assertEqual(lines[0], "24 80")
         self.keys("sleep 1000", "Enter")
         self.shows("sleep 1000")
+        wait_until(lambda: "+" in self.run_command("ps -C sleep -o stat= || true")["stdout"], 20,
+                   "it is in the foreground")
         self.keys("C-c")
         self.keys("echo $?", "Enter")
         self.shows("130")
