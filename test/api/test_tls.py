@@ -112,6 +112,7 @@ def read_answer(s):
 @not_emulated("TLS ends before any sandbox, and ciphers are slow there")
 class HandshakeTest(ApiTest):
     kind = TlsServer
+    options = ("--pool-size", "0")  # a sandbox that starts has descriptors, too
 
     def alive(self):
         self.assertEqual(self.api.get("/health", prefix="").status, 200)
@@ -162,6 +163,7 @@ class HandshakeTest(ApiTest):
             s.unwrap()  # close_notify both ways, or it raises
 
     def test_client_that_vanishes(self):
+        wait_until(lambda: "corral-egress is ready" in self.server.log(), 20, "the server is up")
         before = self.server.descriptors()
         for cut in (0, 1, 5, 100):
             with socket.create_connection(("127.0.0.1", self.server.port)) as s:
