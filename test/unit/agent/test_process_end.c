@@ -73,7 +73,8 @@ static void keys_reach_the_foreground(void)
     T_EQ(type_into(&agent, id, "sleep 101.1\n", 12, 0), 0);
     await_foreground("sleep 101.1");
     T_EQ(signal_process(&agent, id, SIGINT, WIRE_SCOPE_GROUP), 0);
-    /* Before its prompt a shell may still change the terminal, and an end of input would be lost. */
+    /* Before its prompt a shell may still change the terminal, and an end of input would be lost.
+     */
     T_EQ(type_into(&agent, id, "echo u$?; PS1='la''st> '\n", 25, 0), 0);
     hear_text(&c, &h, "u130");
     hear_text(&c, &h, "last> ");
