@@ -460,6 +460,19 @@ const char *api_path(struct api_call *call, const char *path, struct error *err)
                        err);
 }
 
+const char *api_path_field(struct api_call *call, const char *field)
+{
+    struct error err;
+    const char *path = NULL;
+    if (json_need_str(call->body, field, &path, &err) == 0)
+        path = api_path(call, path, &err);
+    else
+        path = NULL;
+    if (path == NULL)
+        api_fail(call, &err);
+    return path;
+}
+
 bool api_query_is_true(struct api_call *call, const char *name)
 {
     const char *value = http_query(call->req, name);

@@ -148,6 +148,8 @@ void api_paging(struct api_call *call, unsigned int *limit, unsigned int *offset
 
 /* The absolute form of a client's path (api/path.h), in the arena. NULL with `err` filled. */
 const char *api_path(struct api_call *call, const char *path, struct error *err);
+/* The same of a field of the body that must be there. NULL: the request has its answer. */
+const char *api_path_field(struct api_call *call, const char *field);
 
 /* A parameter of the query that is "true" or "1". */
 bool api_query_is_true(struct api_call *call, const char *name);

@@ -15,20 +15,6 @@
 #include "wire/reply.h"
 #include "wire/request.h"
 
-/* A field that is a path; absolute, in the request's arena. NULL: the request has its answer. */
-static const char *tree_path(struct api_call *call, const char *field)
-{
-    struct error err;
-    const char *path = NULL;
-    if (json_need_str(call->body, field, &path, &err) == 0)
-        path = api_path(call, path, &err);
-    else
-        path = NULL;
-    if (path == NULL)
-        api_fail(call, &err);
-    return path;
-}
-
 /* --- answers --- */
 
 /* `text` is the message; the path is the request's. */
@@ -86,7 +72,7 @@ static int tree_take_entry(struct ask *a, const struct wire_frame *frame)
 void api_file_list(struct api_call *call)
 {
     struct buf request = {0};
-    const char *path = tree_path(call, "path");
+    const char *path = api_path_field(call, "path");
     if (path == NULL)
         return;
     wire_request_list(&request, path);
@@ -96,7 +82,7 @@ void api_file_list(struct api_call *call)
 void api_file_delete(struct api_call *call)
 {
     struct buf request = {0};
-    const char *path = tree_path(call, "path");
+    const char *path = api_path_field(call, "path");
     if (path == NULL)
         return;
     wire_request_remove(&request, path, WIRE_REMOVE_RECURSIVE);
@@ -107,7 +93,7 @@ void api_file_delete(struct api_call *call)
 void api_file_mkdir(struct api_call *call)
 {
     struct buf request = {0};
-    const char *path = tree_path(call, "path");
+    const char *path = api_path_field(call, "path");
     if (path == NULL)
         return;
     wire_request_mkdir(&request, path, 0, WIRE_MKDIR_PARENTS);
@@ -119,7 +105,7 @@ void api_file_mkdir(struct api_call *call)
 void api_file_info(struct api_call *call)
 {
     struct buf request = {0};
-    const char *path = tree_path(call, "path");
+    const char *path = api_path_field(call, "path");
     if (path == NULL)
         return;
     wire_request_info(&request, path);
@@ -148,8 +134,8 @@ static void tree_transfer(struct api_call *call, const char *text,
     struct error err;
     struct buf request = {0};
     uint32_t flags = 0;
-    const char *source = tree_path(call, "source");
-    const char *destination = source != NULL ? tree_path(call, "destination") : NULL;
+    const char *source = api_path_field(call, "source");
+    const char *destination = source != NULL ? api_path_field(call, "destination") : NULL;
     if (destination == NULL)
         return;
     if (tree_parse_to(call, &flags, &err) < 0) {
@@ -201,7 +187,7 @@ void api_file_chmod(struct api_call *call)
     struct error err;
     struct buf request = {0};
     uint32_t mode = 0, flags = 0;
-    const char *path = tree_path(call, "path");
+    const char *path = api_path_field(call, "path");
     if (path == NULL)
         return;
     int rv = tree_parse_mode(call, &mode, &err);
@@ -222,7 +208,7 @@ void api_file_chown(struct api_call *call)
     struct buf request = {0};
     const char *user = NULL, *group = NULL;
     uint32_t flags = 0;
-    const char *path = tree_path(call, "path");
+    const char *path = api_path_field(call, "path");
     if (path == NULL)
         return;
     int rv = json_get_str(call->body, "user", "", &user, &err);
@@ -250,7 +236,7 @@ void api_file_watch(struct api_call *call)
     struct buf request = {0};
     uint32_t flags = 0;
     const struct feed_params feed = {.kind = EVENTS_OF_WATCH, .writer = &event_sse_command};
-    const char *path = tree_path(call, "path");
+    const char *path = api_path_field(call, "path");
     if (path == NULL)
         return;
     if (tree_parse_recursive(call, &flags, &err) < 0) {

@@ -46,24 +46,9 @@ static int cli_list(struct cli *cli, int argc, char **argv, const char *path, co
 /* A DELETE for each word; `done` names what happened. All are tried. */
 static int cli_delete(struct cli *cli, int argc, char **argv, const char *prefix, const char *done)
 {
+    const struct cli_request request = {"DELETE", prefix, "", NULL};
     int rv = cli_parse(cli, &argc, argv, NULL, false);
-    if (rv == 0)
-        rv = cli_expect(argc, 1, CLI_MAX_LIST);
-    if (rv != 0)
-        return rv;
-    for (int i = 0; i < argc; i++) {
-        cleanup_json json *answer = NULL;
-        cleanup_free char *path = cli_path(prefix, argv[i], "");
-        int one = path != NULL ? cli_call(cli, "DELETE", path, NULL, &answer)
-                               : cli_error("out of memory");
-        if (one != 0)
-            rv = one;
-        else if (cli->raw)
-            cli_print_json(answer);
-        else
-            (void)printf("%s %s\n", done, argv[i]);
-    }
-    return rv;
+    return rv == 0 ? cli_each(cli, argc, argv, &request, done) : rv;
 }
 
 int cli_key_create(struct cli *cli, int argc, char **argv)

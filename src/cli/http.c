@@ -517,3 +517,24 @@ void cli_raw_close(struct cli_raw *raw)
         curl_easy_cleanup(raw->curl);
     free(raw);
 }
+
+int cli_each(struct cli *cli, int argc, char **argv, const struct cli_request *request,
+             const char *done)
+{
+    int rv = cli_expect(argc, 1, CLI_MAX_LIST);
+    if (rv != 0)
+        return rv;
+    for (int i = 0; i < argc; i++) {
+        cleanup_json json *answer = NULL;
+        cleanup_free char *path = cli_path(request->prefix, argv[i], request->suffix);
+        int one = path != NULL ? cli_call(cli, request->method, path, request->body, &answer)
+                               : cli_error("out of memory");
+        if (one != 0)
+            rv = one;
+        else if (cli->raw)
+            cli_print_json(answer);
+        else
+            (void)printf("%s %s\n", done, argv[i]);
+    }
+    return rv;
+}

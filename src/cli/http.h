@@ -60,6 +60,15 @@ void cli_raw_close(struct cli_raw *raw); /* NULL is fine */
 
 /* "<prefix>/<id><suffix>" with the id escaped; owned by the caller. NULL when memory ran out. */
 char *cli_path(const char *prefix, const char *id, const char *suffix);
+
+struct cli_request {
+    const char *method, *prefix, *suffix; /* prefix, word and suffix are the path */
+    const json *body;                     /* not owned; NULL: none */
+};
+
+/* The request for each word; `done` names what happened. All are tried. */
+int cli_each(struct cli *cli, int argc, char **argv, const struct cli_request *request,
+             const char *done);
 /* The path of a sandbox's route with `?path=`, both escaped. */
 char *cli_query_path(const char *id, const char *route, const char *path);
 

@@ -13,20 +13,6 @@
 #define FILE_FOUND_MAX 1000 /* names of one search, when the client names no number */
 #define FILE_DEPTH_MAX 1000
 
-/* A field that is a path; absolute, in the request's arena. NULL: the request has its answer. */
-static const char *file_path(struct api_call *call, const char *field)
-{
-    struct error err;
-    const char *path = NULL;
-    if (json_need_str(call->body, field, &path, &err) == 0)
-        path = api_path(call, path, &err);
-    else
-        path = NULL;
-    if (path == NULL)
-        api_fail(call, &err);
-    return path;
-}
-
 /* A flag of the body; false: the request has its answer. */
 static bool file_flag(struct api_call *call, const char *field, bool fallback, uint32_t bit,
                       uint32_t *flags)
@@ -96,7 +82,7 @@ static int file_take_entry(struct ask *a, const struct wire_frame *frame)
 void gravix_file_list(struct api_call *call)
 {
     struct buf request = {0};
-    const char *path = file_path(call, "path");
+    const char *path = api_path_field(call, "path");
     if (path == NULL)
         return;
     wire_request_list_tree(&request, path, 1);
@@ -107,7 +93,7 @@ void gravix_file_delete(struct api_call *call)
 {
     uint32_t flags = 0;
     struct buf request = {0};
-    const char *path = file_path(call, "path");
+    const char *path = api_path_field(call, "path");
     if (path == NULL || !file_flag(call, "recursive", false, WIRE_REMOVE_RECURSIVE, &flags))
         return;
     wire_request_remove(&request, path, flags);
@@ -119,7 +105,7 @@ void gravix_file_mkdir(struct api_call *call)
     struct error err;
     uint32_t flags = 0;
     struct buf request = {0};
-    const char *mode = NULL, *path = file_path(call, "path");
+    const char *mode = NULL, *path = api_path_field(call, "path");
     if (path == NULL || !file_flag(call, "recursive", true, WIRE_MKDIR_PARENTS, &flags))
         return;
     int rv = json_get_str(call->body, "mode", "", &mode, &err);
@@ -173,8 +159,8 @@ static void file_transfer(struct api_call *call, uint32_t recursive,
 {
     struct buf request = {0};
     uint32_t flags = WIRE_TO_PARENTS;
-    const char *source = file_path(call, "source");
-    const char *destination = source != NULL ? file_path(call, "destination") : NULL;
+    const char *source = api_path_field(call, "source");
+    const char *destination = source != NULL ? api_path_field(call, "destination") : NULL;
     if (destination == NULL || !file_flag(call, "overwrite", false, WIRE_TO_OVERWRITE, &flags) ||
         !file_flag(call, "recursive", false, recursive, &flags))
         return;
@@ -242,7 +228,7 @@ static void file_find_names(struct api_call *call, const char *glob)
     struct buf request = {0};
     struct ask_params ask = {.take = file_take_named, .array = "matches", .text = glob};
     int64_t depth = 0;
-    const char *path = file_path(call, "path");
+    const char *path = api_path_field(call, "path");
     if (path == NULL)
         return;
     call->params[1] = path;
@@ -281,7 +267,7 @@ void gravix_file_watch(struct api_call *call)
 {
     uint32_t flags = 0;
     struct buf request = {0};
-    const char *path = file_path(call, "path");
+    const char *path = api_path_field(call, "path");
     if (path == NULL || !file_flag(call, "recursive", false, WIRE_TREE_RECURSIVE, &flags))
         return;
     const struct feed_params feed = {
