@@ -34,6 +34,7 @@ struct server {
     struct apikeys *keys;
     struct tokens *tokens;
     struct secrets *secrets;
+    struct grant_key grants;
     struct ca ca; /* loaded when sandboxes have a network */
     struct template_set templates;
     struct template_builder builder;
@@ -86,7 +87,8 @@ static int server_open_state(struct server *s, struct error *err)
         rv = secrets_open(&s->secrets, s->store, c->state_dir, err);
     if (rv < 0)
         return rv;
-    rv = e2b_init(&s->e2b, s->store);
+    e2b_init(&s->e2b);
+    rv = grant_key_load(&s->grants, s->store);
     if (rv == 0)
         rv = store_commit(s->store);
     return rv < 0 ? error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot read the key of grants")
@@ -194,6 +196,7 @@ static int server_listen(struct server *s, struct error *err)
         .keys = s->keys,
         .secrets = s->secrets,
         .auth = {.keys = s->keys, .tokens = s->tokens},
+        .grants = s->grants,
         .templates = &s->templates,
         .sandboxes = s->sandboxes,
         .network = s->network,

@@ -11,6 +11,7 @@
 #define CORRAL_API_API_H
 
 #include "auth/auth.h"
+#include "auth/grant.h"
 #include "auth/throttle.h"
 #include "base/json.h"
 #include "base/jsonw.h"
@@ -36,6 +37,7 @@ struct api {
     struct apikeys *keys;
     struct secrets *secrets;
     struct auth auth;
+    struct grant_key grants; /* of tokens that are not kept */
     struct password_queue passwords;
     struct throttle throttle; /* of wrong passwords */
     struct throttle known;    /* addresses from which a user has signed in */
@@ -233,6 +235,7 @@ void api_context_list(struct api_call *call);
 void api_context_interrupt(struct api_call *call);
 void api_context_restart(struct api_call *call);
 void api_host_url(struct api_call *call);
+void api_host_token(struct api_call *call);
 void api_sandbox_metrics(struct api_call *call);
 void api_sandbox_lifecycle(struct api_call *call);
 void api_sandbox_pause(struct api_call *call);

@@ -24,11 +24,11 @@
 #include <strings.h>
 
 #include "api/api.h"
+#include "api/port_auth.h"
 #include "api/port_host.h"
 #include "api/port_path.h"
 #include "api/router.h"
 #include "api/wake.h"
-#include "base/num.h"
 #include "wire/call.h"
 #include "wire/reply.h"
 #include "wire/request.h"
@@ -76,29 +76,6 @@ static const struct agent_call_handler proxy_agent = {
 
 static const struct http_raw proxy_client = {.data = proxy_on_client_data,
                                              .ended = proxy_on_client_ended};
-
-void api_host_url(struct api_call *call)
-{
-    int64_t port;
-    const struct config *c = call->api->config;
-    struct buf body = {0}, url = {0};
-    struct jsonw w = {.out = &body};
-    if (num_parse(call->params[1], 1, 65535, &port) < 0) {
-        api_fail_code(call, ERROR_INVALID_ARGUMENT, "The port must be between 1 and 65535");
-        return;
-    }
-    uint16_t default_port = call->req->secure ? 443 : 80;
-    (void)buf_printf(&url, "http%s://%s-%d.%s", call->req->secure ? "s" : "", call->sandbox->id,
-                     (int)port, c->domain);
-    if (c->listen.port != default_port)
-        (void)buf_printf(&url, ":%u", c->listen.port);
-    jsonw_object(&w);
-    jsonw_key(&w, "url");
-    jsonw_strn(&w, (const char *)url.data, url.len);
-    jsonw_object_end(&w);
-    buf_done(&url);
-    api_reply(call, 200, &body);
-}
 
 static void proxy_maybe_free(struct proxy *p)
 {
@@ -152,24 +129,13 @@ static bool header_is_ours(const char *name, bool upgrade)
         "transfer-encoding", "content-length",           "expect", "x-forwarded-for",
         "x-forwarded-host",  "x-forwarded-proto",        "host",   "e2b-sandbox-id",
         "e2b-sandbox-port",  "e2b-traffic-access-token", "cookie", "x-forwarded-prefix",
+        PORT_AUTH_HEADER,
     };
     for (size_t i = 0; i < ARRAY_SIZE(always); i++) {
         if (strcasecmp(name, always[i]) == 0)
             return true;
     }
     return !upgrade && (strcasecmp(name, "connection") == 0 || strcasecmp(name, "upgrade") == 0);
-}
-
-/* Credentials of this server: whoever serves the port could use them in the client's name. What the
- * sandbox's own server asks for is passed on. */
-static bool header_is_credential(const struct api *api, const struct http_header *h)
-{
-    struct principal who;
-    struct error err;
-    if (strcasecmp(h->name.data, "authorization") == 0)
-        return auth_check(&api->auth, h->value.data, h->value.len, &who, &err) == 0;
-    return strcasecmp(h->name.data, "x-api-key") == 0 &&
-           apikey_verify(api->keys, h->value.data, h->value.len) != NULL;
 }
 
 /* The authority of a target in absolute form counts, whatever Host says (RFC 9112, section 3.2.2).
@@ -183,16 +149,26 @@ static const char *request_host(struct http_request *req)
     return arena_strndup(&req->arena, scheme + 3, strcspn(scheme + 3, "/?"));
 }
 
-static void write_target(struct buf *out, const struct http_request *req, const char *prefix)
+/* What the sandbox's server is asked for: the path behind a prefix, and the query without a token
+ * of ours. */
+static void write_target(struct buf *out, struct http_request *req, const char *prefix)
 {
-    if (prefix != NULL)
-        (void)buf_printf(out, "%s%s%s", req->path.data + strlen(prefix),
-                         req->query.len > 0 ? "?" : "", req->query.data);
-    else if (req->target.data[0] == '/' || req->path.data[0] != '/')
+    const char *query = port_auth_query(req);
+    bool whole = prefix == NULL && query == req->query.data && req->target.data[0] == '/';
+    if (whole || req->path.data[0] != '/') {
         (void)buf_append_str(out, req->target.data);
-    else
-        (void)buf_printf(out, "%s%s%s", req->path.data, req->query.len > 0 ? "?" : "",
-                         req->query.data);
+        return;
+    }
+    (void)buf_printf(out, "%s%s%s", req->path.data + (prefix != NULL ? strlen(prefix) : 0),
+                     query[0] != '\0' ? "?" : "", query);
+}
+
+/* Credentials of this server, which whoever serves the port could use in the client's name, and a
+ * page's URL that still has one in it. What the sandbox's own server asks for is passed on. */
+static bool header_is_secret(const struct api *api, const struct http_header *h)
+{
+    return port_auth_is_credential(api, h) || (strcasecmp(h->name.data, "referer") == 0 &&
+                                               strstr(h->value.data, PORT_AUTH_QUERY "=") != NULL);
 }
 
 /* All cookies but ours. */
@@ -221,7 +197,7 @@ static void write_head(struct proxy *p, const struct port_target *target)
     (void)buf_printf(out, " HTTP/1.1\r\nHost: %s\r\n", host != NULL ? host : "");
     for (unsigned int i = 0; i < req->n_headers; i++) {
         const struct http_header *h = &req->headers[i];
-        if (!header_is_ours(h->name.data, upgrade) && !header_is_credential(p->call->api, h))
+        if (!header_is_ours(h->name.data, upgrade) && !header_is_secret(p->call->api, h))
             (void)buf_printf(out, "%s: %s\r\n", h->name.data, h->value.data);
     }
     write_cookies(out, req);
@@ -277,6 +253,10 @@ static bool proxy_redirect(struct api_call *call, const struct port_target *targ
 static void proxy_start(struct api_call *call)
 {
     const struct port_target *target = call->state;
+    if (!port_auth_admit(call, target->id, target->port)) {
+        call->state = NULL;
+        return;
+    }
     struct sandbox *sb = sandbox_table_find(call->api->sandboxes, target->id);
     if (sb != NULL && sandbox_is_paused(sb)) {
         api_wake(call, sb, proxy_start);

@@ -98,13 +98,30 @@ bool port_path_of_cookies(const char *cookies, struct port_path *ret)
     return false;
 }
 
+bool port_path_next_token(const char **cookies, const char *id, uint16_t port,
+                          struct port_token *ret)
+{
+    struct port_text t;
+    char of[ID_SIZE];
+    uint16_t at;
+    while (port_path_next_cookie(cookies, &t)) {
+        if (port_text_take(&t, PORT_PATH_TOKEN) && port_text_id(&t, of) && strcmp(of, id) == 0 &&
+            port_text_take(&t, "-") && port_text_port(&t, &at) && at == port &&
+            port_text_take(&t, "=")) {
+            *ret = (struct port_token){t.at, t.left};
+            return true;
+        }
+    }
+    return false;
+}
+
 void port_path_strip(struct buf *out, const char *cookies)
 {
     struct port_text t;
     bool first = true;
     while (port_path_next_cookie(&cookies, &t)) {
         struct port_text name = t;
-        if (port_text_take(&name, PORT_PATH_COOKIE "="))
+        if (port_text_take(&name, PORT_PATH_COOKIE "=") || port_text_take(&name, PORT_PATH_TOKEN))
             continue;
         (void)buf_append_str(out, first ? "" : "; ");
         (void)buf_append(out, t.at, t.left);

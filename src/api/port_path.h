@@ -13,6 +13,9 @@
 #include "core/id.h"
 
 #define PORT_PATH_COOKIE "corral_port"
+#define PORT_PATH_TOKEN                                                                            \
+    "corral_token_" /* and <id>-<port>: the cookie with a token for the port                       \
+                     */
 
 struct port_path {
     char id[ID_SIZE];
@@ -27,7 +30,15 @@ bool port_path_parse(const char *path, size_t len, struct port_path *ret);
 bool port_path_of_referer(const char *referer, const char *host, struct port_path *ret);
 /* The cookie of a Cookie header; `prefix` is 0. */
 bool port_path_of_cookies(const char *cookies, struct port_path *ret);
-/* Appends the Cookie header's value without that cookie. */
+/* The text of a token, without a NUL behind it. */
+struct port_token {
+    const char *text;
+    size_t len;
+};
+/* The next cookie with a token for that port; `*cookies` is what follows it then. */
+bool port_path_next_token(const char **cookies, const char *id, uint16_t port,
+                          struct port_token *ret);
+/* Appends the Cookie header's value without those cookies. */
 void port_path_strip(struct buf *out, const char *cookies);
 
 #endif

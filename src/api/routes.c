@@ -25,6 +25,8 @@ const struct api_route api_routes[] = {
     {METHOD_POST, "/sandboxes/:id/timeout", ASK | BODY, SCOPE_RUN, api_sandbox_timeout},
     {METHOD_GET, "/sandboxes/:id/metrics", ASK, SCOPE_READ, api_sandbox_metrics},
     {METHOD_GET, "/sandboxes/:id/host/:port", SB | API_LIVE, SCOPE_READ, api_host_url},
+    {METHOD_POST, "/sandboxes/:id/host/:port/token", SB | API_LIVE | BODY, SCOPE_RUN,
+     api_host_token},
     {METHOD_POST, "/sandboxes/:id/commands/run", RUN | DATA, SCOPE_RUN, api_command_run},
     {METHOD_POST, "/sandboxes/:id/code/run", RUN | DATA, SCOPE_RUN, api_code_run},
     {METHOD_POST, "/sandboxes/:id/code/contexts", RUN | BODY, SCOPE_RUN, api_context_create},

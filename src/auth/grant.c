@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "core/id.h"
 
 int grant_key_load(struct grant_key *s, struct store *store)
@@ -45,4 +46,41 @@ bool grant_check(const struct grant_key *s, const char *purpose, const char *sub
     char token[GRANT_TOKEN_SIZE];
     grant_token(s, purpose, subject, token);
     return strlen(text) == GRANT_TOKEN_SIZE - 1 && id_equal(token, text, GRANT_TOKEN_SIZE - 1);
+}
+
+/* The end is a part of what the token is about. */
+static void grant_pass_subject(char out[256], const char *subject, int64_t end_s)
+{
+    (void)snprintf(out, 256, "%.200s:%lld", subject, (long long)end_s);
+}
+
+void grant_pass(const struct grant_key *s, const char *purpose, const char *subject, int64_t end_s,
+                char out[GRANT_PASS_SIZE])
+{
+    char about[256], token[GRANT_TOKEN_SIZE];
+    grant_pass_subject(about, subject, end_s);
+    grant_token(s, purpose, about, token);
+    (void)snprintf(out, GRANT_PASS_SIZE, "%lld.%s", (long long)end_s, token);
+}
+
+bool grant_pass_check(const struct grant_key *s, const char *purpose, const char *subject,
+                      const char *text, size_t len, int64_t now_s, int64_t *ret_end_s)
+{
+    char copy[GRANT_PASS_SIZE], about[256];
+    int64_t end_s;
+    if (len >= sizeof(copy))
+        return false;
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    char *token = strchr(copy, '.');
+    if (token == NULL)
+        return false;
+    *token++ = '\0';
+    if (num_parse(copy, 1, INT64_MAX, &end_s) < 0 || end_s <= now_s)
+        return false;
+    grant_pass_subject(about, subject, end_s);
+    if (!grant_check(s, purpose, about, token))
+        return false;
+    *ret_end_s = end_s;
+    return true;
 }

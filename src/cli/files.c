@@ -93,24 +93,46 @@ int cli_cat(struct cli *cli, int argc, char **argv)
     return route != NULL ? cli_transfer(cli, &t, NULL) : cli_error("out of memory");
 }
 
+/* What the server says of the port: its URL, and with a token when that needs one. */
+static int files_ask_url(struct cli *cli, const char *id, int64_t port, json *body, json **ret)
+{
+    char suffix[40];
+    (void)snprintf(suffix, sizeof(suffix), "/host/%lld", (long long)port);
+    cleanup_free char *route = cli_path(CLI_SANDBOXES, id, suffix);
+    (void)snprintf(suffix, sizeof(suffix), "/host/%lld/token", (long long)port);
+    cleanup_free char *token = cli_path(CLI_SANDBOXES, id, suffix);
+    if (route == NULL || token == NULL)
+        return cli_error("out of memory");
+    int rv = cli_call(cli, "GET", route, NULL, ret);
+    if (rv != 0 || !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(*ret, "token_required")))
+        return rv;
+    cJSON_Delete(*ret);
+    *ret = NULL;
+    return cli_call(cli, "POST", token, body, ret);
+}
+
 int cli_url(struct cli *cli, int argc, char **argv)
 {
-    char suffix[32];
     int64_t port = 0;
-    cleanup_json json *answer = NULL;
-    int rv = files_words(cli, &argc, argv, 2, 2);
+    const char *expires = NULL;
+    const struct cli_opt opts[] = {{"expires", CLI_TEXT, &expires}, {NULL, CLI_FLAG, NULL}};
+    cleanup_json json *answer = NULL, *body = cJSON_CreateObject();
+    int rv = cli_parse(cli, &argc, argv, opts, false);
+    if (rv == 0)
+        rv = cli_expect(argc, 2, 2);
+    if (rv == 0)
+        rv = cli_add_seconds(body, "expires_in", expires, 1);
     if (rv != 0)
         return rv;
     if (num_parse(argv[1], 1, 65535, &port) < 0) {
         (void)cli_error("'%s' is no port", argv[1]);
         return CLI_USAGE;
     }
-    (void)snprintf(suffix, sizeof(suffix), "/host/%d", (int)port);
-    cleanup_free char *route = cli_path(CLI_SANDBOXES, argv[0], suffix);
-    rv = route != NULL ? cli_call(cli, "GET", route, NULL, &answer) : cli_error("out of memory");
+    rv = files_ask_url(cli, argv[0], port, body, &answer);
+    const char *signed_url = cli_text(answer, "signed_url");
     if (rv == 0 && cli->raw)
         cli_print_json(answer);
     else if (rv == 0)
-        (void)puts(cli_text(answer, "url"));
+        (void)puts(signed_url[0] != '\0' ? signed_url : cli_text(answer, "url"));
     return rv;
 }

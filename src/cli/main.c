@@ -22,7 +22,7 @@ const struct cli_command cli_commands[] = {
      "Copy a file or a directory out of a sandbox, or into it", cli_cp},
     {"ls", "ID[:PATH]", "List a directory of a sandbox", cli_ls},
     {"cat", "ID:PATH", "Print a file of a sandbox", cli_cat},
-    {"url", "ID PORT", "Print the URL of a port in a sandbox", cli_url},
+    {"url", "[--expires S] ID PORT", "Print the URL of a port in a sandbox", cli_url},
     {"sandbox create", "[--template NAME] [--timeout S] [--env N=V] [--metadata N=V]",
      "Make a sandbox and print its id", cli_sandbox_create},
     {"sandbox list", "", "List sandboxes, newest first", cli_sandbox_list},

@@ -21,6 +21,9 @@
 enum config_unknown { CONFIG_UNKNOWN_IGNORE, CONFIG_UNKNOWN_REJECT };
 enum config_egress { CONFIG_EGRESS_PUBLIC, CONFIG_EGRESS_DENY, CONFIG_EGRESS_OFF };
 
+/* What port URLs need; AUTO: a token, unless only this machine can reach the server. */
+enum config_port_auth { CONFIG_PORT_AUTH_AUTO, CONFIG_PORT_AUTH_NONE, CONFIG_PORT_AUTH_TOKEN };
+
 /* Which templates the server builds without being asked; all but OFF: what clients ask for, too. */
 enum config_templates {
     CONFIG_TEMPLATES_OFF,
@@ -45,6 +48,7 @@ struct config {
     char *tls_key;     /* absolute; set when tls_cert is */
     char *cors;        /* origins with commas between them, "*", or "off" */
     char *domain;      /* port URLs are <id>-<port>.<domain> */
+    int port_auth;     /* enum config_port_auth */
     char *state_dir;   /* absolute */
     int isolation;     /* ISOLATION_AUTO, or the driver's place in isolation_types, from 1 */
     char *oci_runtime; /* name or path */

@@ -43,8 +43,7 @@ static struct sandbox *admit_sandbox(struct api_call *call, struct error *err)
 
 static bool admit_token(struct api_call *call, const char *purpose, const char *header)
 {
-    return grant_check(&call->api->e2b->grant_key, purpose, call->params[0],
-                       admit_header(call, header));
+    return grant_check(&call->api->grants, purpose, call->params[0], admit_header(call, header));
 }
 
 int e2b_admit_envd(struct api_call *call, struct error *err)
@@ -52,7 +51,7 @@ int e2b_admit_envd(struct api_call *call, struct error *err)
     if (admit_sandbox(call, err) == NULL)
         return -ENOENT;
     if (strcmp(call->route->pattern, "/health") == 0 ||
-        admit_token(call, E2B_TOKEN_ENVD, "X-Access-Token"))
+        admit_token(call, GRANT_ENVD, "X-Access-Token"))
         return 0;
     return error_set(err, ERROR_UNAUTHORIZED, "The access token is missing or wrong");
 }
@@ -69,7 +68,7 @@ static bool admit_signed(void *ctx, const struct sandbox *sb)
     char token[GRANT_TOKEN_SIZE];
     if (!admit_lives(sb))
         return false;
-    grant_token(&s->call->api->e2b->grant_key, E2B_TOKEN_ENVD, sb->id, token);
+    grant_token(&s->call->api->grants, GRANT_ENVD, sb->id, token);
     if (!signature_matches(s->url, token))
         return false;
     s->call->params[0] = arena_strndup(&s->call->req->arena, sb->id, strlen(sb->id));
@@ -83,7 +82,7 @@ static int admit_signature(struct api_call *call, const struct signed_url *url, 
     bool named = call->params[0] != NULL && call->params[0][0] != '\0';
     bool matches;
     if (named) {
-        grant_token(&call->api->e2b->grant_key, E2B_TOKEN_ENVD, call->params[0], token);
+        grant_token(&call->api->grants, GRANT_ENVD, call->params[0], token);
         matches = signature_matches(url, token);
     } else {
         matches = sandbox_table_search(call->api->sandboxes, admit_signed, &search);
@@ -113,13 +112,13 @@ int e2b_admit_code(struct api_call *call, struct error *err)
     if (admit_sandbox(call, err) == NULL)
         return -ENOENT;
     if (strcmp(call->route->pattern, "/health") == 0 ||
-        admit_token(call, E2B_TOKEN_TRAFFIC, "E2B-Traffic-Access-Token") ||
-        admit_token(call, E2B_TOKEN_ENVD, "X-Access-Token"))
+        admit_token(call, GRANT_TRAFFIC, "E2B-Traffic-Access-Token") ||
+        admit_token(call, GRANT_ENVD, "X-Access-Token"))
         return 0;
     return error_set(err, ERROR_UNAUTHORIZED, "The access token is missing or wrong");
 }
 
-/* The address of a port is its secret, as everywhere on this server. */
+/* What a port wants to see, it asks for itself (api/port_auth.h). */
 int e2b_admit_port(struct api_call *call, struct error *err)
 {
     return admit_sandbox(call, err) != NULL ? 0 : -ENOENT;

@@ -52,7 +52,7 @@ static void control_token(struct jsonw *w, const struct api_call *call, const ch
                           const char *purpose, const struct sandbox *sb)
 {
     char token[GRANT_TOKEN_SIZE];
-    grant_token(&call->api->e2b->grant_key, purpose, sb->id, token);
+    grant_token(&call->api->grants, purpose, sb->id, token);
     jsonw_key_str(w, key, token);
 }
 
@@ -93,8 +93,8 @@ static void control_reply_access(struct api_call *call, int status, const struct
     struct jsonw w = {.out = &body};
     jsonw_object(&w);
     control_names(&w, call, sb);
-    control_token(&w, call, "envdAccessToken", E2B_TOKEN_ENVD, sb);
-    control_token(&w, call, "trafficAccessToken", E2B_TOKEN_TRAFFIC, sb);
+    control_token(&w, call, "envdAccessToken", GRANT_ENVD, sb);
+    control_token(&w, call, "trafficAccessToken", GRANT_TRAFFIC, sb);
     jsonw_object_end(&w);
     api_reply(call, status, &body);
 }

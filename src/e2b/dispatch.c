@@ -13,10 +13,9 @@
 #include "e2b/address.h"
 #include "e2b/internal.h"
 
-int e2b_init(struct e2b *e, struct store *store)
+void e2b_init(struct e2b *e)
 {
     list_init(&e->watchers);
-    return grant_key_load(&e->grant_key, store);
 }
 
 static const char *dispatch_header(struct api_call *call, const char *name)

@@ -10,15 +10,12 @@
 #define CORRAL_E2B_E2B_H
 
 #include "api/api.h"
-#include "auth/grant.h"
 
 struct e2b {
-    struct grant_key grant_key; /* of the tokens of sandboxes */
-    struct list watchers;       /* struct watcher, of all sandboxes */
+    struct list watchers; /* struct watcher, of all sandboxes */
 };
 
-/* Reads the key of grants, or puts a new one into the store. */
-int e2b_init(struct e2b *e, struct store *store);
+void e2b_init(struct e2b *e);
 /* For api->dispatch. */
 bool e2b_dispatch(struct api_call *call);
 /* Closes what no request holds open. */

@@ -16,10 +16,6 @@
     "e2b."              /* what names of the attributes begin with that are a file's metadata */
 #define E2B_USER "user" /* whose files are meant unless a request names another's */
 
-/* Purposes of tokens. */
-#define E2B_TOKEN_ENVD    "envd"
-#define E2B_TOKEN_TRAFFIC "traffic"
-
 /* A request of one plane; `n` routes in the manner of the API's. */
 struct e2b_plane {
     const struct api_route *routes;

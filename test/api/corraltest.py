@@ -141,7 +141,7 @@ class Server:
 
     def start(self):
         arguments = self.command("--listen", f"{HOST.address}:{self.port}", "--isolation",
-                                 ISOLATION, "--rate-limit", "off", *self.options)
+                                 ISOLATION, "--rate-limit", "off", *HOST.options, *self.options)
         self.process = HOST.start(arguments, self.log_path)
         wait_until(self._answers, 60, "corrald answers /health")
         self.ready = True

@@ -68,6 +68,7 @@ def memory_areas(smaps):
 
 class LocalHost:
     address = "127.0.0.1"  # for servers to listen on
+    options = ()  # of every server
     client = "127.0.0.1"  # where they see the tests' connections come from
     at_once = 1000  # connections that may be made at the same time
 
@@ -158,6 +159,7 @@ class RigHost:
     the release build: sanitizers would make slow what is slow already."""
 
     address = "0.0.0.0"
+    options = ("--port-auth", "none")  # as on the loopback: the ports are forwarded from there
     client = "10.0.2.2"
     at_once = 8  # of many more, QEMU's port forwarding resets some
 

@@ -13,6 +13,19 @@ static void check(const struct port_path *p)
         abort();
 }
 
+static bool has_token(const char *cookies)
+{
+    struct port_token token;
+    bool found = false;
+    const char *end = cookies + strlen(cookies);
+    while (port_path_next_token(&cookies, "550e8400-e29b-41d4-a716-446655440000", 80, &token)) {
+        found = true;
+        if (token.text + token.len > end)
+            abort();
+    }
+    return found;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct port_path p, none;
@@ -31,8 +44,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (port_path_of_cookies(text, &p))
         check(&p);
     port_path_strip(&kept, text);
-    if (kept.len > 0 && buf_cstr(&kept) != NULL && port_path_of_cookies(buf_cstr(&kept), &none))
+    if (kept.len > 0 && buf_cstr(&kept) != NULL &&
+        (port_path_of_cookies(buf_cstr(&kept), &none) || has_token(buf_cstr(&kept))))
         abort();
+    (void)has_token(text);
     buf_done(&kept);
     free(text);
     return 0;

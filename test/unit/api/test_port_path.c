@@ -81,7 +81,20 @@ static void ours_is_stripped(void)
     strip("corral_port=x", "");
     strip(" a=b;;c=d ; ", "a=b; c=d");
     strip("corral_ports=1", "corral_ports=1");
+    strip("a=b; corral_token_" ID "-80=1.x; corral_token_=; c", "a=b; c");
+}
+
+static void tokens(void)
+{
+    const char *rest = "a; corral_token_" ID "-8=no; corral_token_" ID "-80=1.x ;corral_token_" ID
+                       "-80;corral_token_" ID "-80=";
+    struct port_token token;
+    T_TRUE(port_path_next_token(&rest, ID, 80, &token));
+    T_MEM(token.text, token.len, "1.x", 3);
+    T_TRUE(port_path_next_token(&rest, ID, 80, &token));
+    T_EQ(token.len, 0);
+    T_TRUE(!port_path_next_token(&rest, ID, 80, &token));
 }
 
 T_MAIN(T_CASE(paths), T_CASE(other_paths), T_CASE(referers), T_CASE(cookies),
-       T_CASE(ours_is_stripped))
+       T_CASE(ours_is_stripped), T_CASE(tokens))

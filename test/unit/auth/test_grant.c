@@ -45,4 +45,35 @@ static void tokens(void)
     T_TRUE(!grant_check(&s, "envd", "a", token));
 }
 
-T_MAIN(T_CASE(lasts), T_CASE(tokens))
+static bool passes(const struct grant_key *s, const char *subject, const char *text, int64_t now_s)
+{
+    int64_t end_s = 0;
+    bool ok = grant_pass_check(s, "port", subject, text, strlen(text), now_s, &end_s);
+    T_EQ(end_s, ok ? 1000 : 0);
+    return ok;
+}
+
+static void passes_end(void)
+{
+    const struct grant_key s = {{1}}, other = {{2}};
+    char pass[GRANT_PASS_SIZE], longer[GRANT_PASS_SIZE], token[GRANT_TOKEN_SIZE];
+    grant_pass(&s, "port", "a-80", 1000, pass);
+    T_TRUE(passes(&s, "a-80", pass, 0));
+    T_TRUE(passes(&s, "a-80", pass, 999));
+    T_TRUE(!passes(&s, "a-80", pass, 1000));
+    T_TRUE(!passes(&s, "a-81", pass, 0));
+    T_TRUE(!passes(&other, "a-80", pass, 0));
+    (void)snprintf(longer, sizeof(longer), "2000%s", strchr(pass, '.'));
+    T_TRUE(!passes(&s, "a-80", longer, 0));
+    grant_token(&s, "port", "a-80", token);
+    T_TRUE(!passes(&s, "a-80", token, 0));
+    for (size_t len = 0; len < strlen(pass); len++) {
+        memcpy(longer, pass, len);
+        longer[len] = '\0';
+        T_TRUE(!passes(&s, "a-80", longer, 0));
+    }
+    T_TRUE(!passes(&s, "a-80", "99999999999999999999.0", 0));
+    T_TRUE(!passes(&s, "a-80", "-1.0", 0));
+}
+
+T_MAIN(T_CASE(lasts), T_CASE(tokens), T_CASE(passes_end))
