@@ -22,9 +22,10 @@
 #define CTL_VSOCK_NAME        "vsock.sock"
 #define CTL_STATE_NAME        "state"
 #define CTL_MEMORY_NAME       "memory"
-#define CTL_OVERLAY_NAME      "overlay"      /* of the disk, where the VM had one */
-#define CTL_BASE_NAME         "base"         /* the memory file that `memory` is a difference to */
-#define CTL_WORKSET_NAME      "workset"      /* from the restore on */
+#define CTL_OVERLAY_NAME      "overlay" /* of the disk, where the VM had one */
+#define CTL_BASE_NAME         "base"    /* the memory file that `memory` is a difference to */
+#define CTL_DISK_NAME         "disk"    /* below the overlay; for who starts a VM, see --disk */
+#define CTL_WORKSET_NAME      "workset" /* from the restore on */
 #define CTL_WORKSET_CODE_NAME "workset-code" /* from CTL_PREFETCH on */
 
 enum ctl_type {

@@ -46,6 +46,7 @@
     X(HEADERS_TOO_LARGE, "headers_too_large", 431, "The header section exceeds its limit")         \
     X(INTERNAL, "internal", 500, "The server failed")                                              \
     X(SANDBOX_FAILED, "sandbox_failed", 500, "The sandbox could not be started or died")           \
+    X(SNAPSHOT_UNUSABLE, "snapshot_unusable", 500, "What it would start from cannot be restored")  \
     X(STORAGE_FAILED, "storage_failed", 500, "The state could not be written")                     \
     X(NO_SPACE, "no_space", 500, "No space left in the sandbox or on the host")                    \
     X(NOT_IMPLEMENTED, "not_implemented", 501, "The method is not known")                          \

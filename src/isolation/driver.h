@@ -37,9 +37,13 @@ struct instance_spec {
 
     /* For microVMs alone, which need neither rootfs nor guest_dir. */
     const char *template_dir; /* STATE/templates/NAME, absolute: disk, kernel and snapshot are in
-                                 its kvm/. NULL only for an adoption */
-    const char *snapshot_dir; /* restore this one, whatever the sizes above; NULL: the template's
-                                 when it fits, otherwise a cold boot */
+                                 its kvm/. Not needed for an adoption, nor by one that starts from
+                                 a snapshot with a disk of its own */
+    const char *snapshot_dir; /* restore this one, as instance_snapshot has made it, whatever the
+                                 sizes above; NULL: the template's when it fits, otherwise a cold
+                                 boot. It must stay until `started` */
+    bool stored;              /* what instance_store has left in `dir` is there and stays: the start
+                                 is from it, unless there is a snapshot_dir */
     bool cold;                /* boot, whatever snapshot there is */
     bool record;              /* instance_workset will be called */
     bool network;             /* its flows go to the socket `egress` of the driver */
@@ -82,6 +86,9 @@ enum isolation_ability {
     /* pause keeps processes and memory as they are, without processor time, for as long as the
      * host runs. A paused instance is adopted like any other. */
     ISOLATION_FREEZES = 2,
+    /* An instance can be put away: files are left of it, no process and no memory, and another
+     * instance goes on from them, also after a restart of the host. See instance_store. */
+    ISOLATION_STORES = 4,
 };
 
 struct isolation_ops {
@@ -103,6 +110,9 @@ struct isolation_ops {
     int (*pause)(struct instance *instance, instance_done done);
     int (*resume)(struct instance *instance, instance_done done);
     int (*snapshot)(struct instance *instance, const char *dir, instance_done done);
+    int (*store)(struct instance *instance, instance_done done);
+    void (*put_away)(struct instance *instance);
+    void (*forget_stored)(struct instance *instance);
     int (*workset)(struct instance *instance, const char *path, instance_done done);
     void (*expect_code)(struct instance *instance);
     /* Removes what instances of an earlier server left behind and nobody adopts: every id in the
@@ -134,6 +144,7 @@ struct instance {
     const struct instance_events *events;
     void *ctx; /* handed to the events */
     struct instance_handle handle;
+    uint64_t stored_bytes; /* on the disk: what instance_store has written */
 };
 
 /* A driver does blocking work in a process of its own: this program, started again with one of the
@@ -204,12 +215,39 @@ static inline int instance_resume(struct instance *instance, instance_done done)
 }
 
 /* Makes the directory `dir` (absolute; its parent exists, it does not) with the files state, memory
- * and overlay, all of one moment, and base, when memory is a difference to it (vmm_ctl.h). The
- * guest runs on afterwards. A failure leaves no directory. */
+ * and overlay, all of one moment, and base, when memory is a difference to it (vmm_ctl.h). Beside
+ * them are disk, below the overlay, and the template's working sets. So the directory is all that a
+ * new instance needs (`snapshot_dir`), whatever becomes of the template: base and disk are hard
+ * links, where the file system allows. The guest runs on afterwards. A failure leaves no directory.
+ */
 static inline int instance_snapshot(struct instance *instance, const char *dir, instance_done done)
 {
     const struct isolation_ops *ops = instance->driver->ops;
     return ops->snapshot != NULL ? ops->snapshot(instance, dir, done) : -EOPNOTSUPP;
+}
+
+/* With ISOLATION_STORES: writes the instance to files below its `dir`. When `done` comes with 0
+ * they are on the disk, and the instance stands still. Either it is put away then, or
+ * instance_resume makes it run on, and the files are worth nothing any more
+ * (instance_forget_stored). A failure leaves it running, and no files. */
+static inline int instance_store(struct instance *instance, instance_done done)
+{
+    const struct isolation_ops *ops = instance->driver->ops;
+    return ops->store != NULL ? ops->store(instance, done) : -EOPNOTSUPP;
+}
+
+/* instance_stop, but what instance_store has written stays. In any state, even of an instance that
+ * was never started: then it removes what an earlier server has left beside the files. */
+static inline void instance_put_away(struct instance *instance)
+{
+    instance->driver->ops->put_away(instance);
+}
+
+/* Of one that runs: what it was started from, or stored into, is not needed any more. */
+static inline void instance_forget_stored(struct instance *instance)
+{
+    if (instance->driver->ops->forget_stored != NULL)
+        instance->driver->ops->forget_stored(instance);
 }
 
 /* Writes the pages that the guest has touched since its restore to the file at `path`, which must

@@ -130,17 +130,22 @@ void reaper_forget(struct reaper_member *m)
     list_del(&m->link);
 }
 
+bool reaper_owes(const struct reaper *r, const char *id)
+{
+    list_for_each (it, &r->entries) {
+        if (strcmp(list_entry(it, struct reaper_entry, link)->id, id) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool reaper_has(const struct reaper *r, const char *id)
 {
     list_for_each (it, &r->members) {
         if (strcmp(list_entry(it, struct reaper_member, link)->id, id) == 0)
             return true;
     }
-    list_for_each (it, &r->entries) {
-        if (strcmp(list_entry(it, struct reaper_entry, link)->id, id) == 0)
-            return true;
-    }
-    return false;
+    return reaper_owes(r, id);
 }
 
 void reaper_take(struct reaper *r, const char *id, char **argv)

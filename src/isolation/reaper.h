@@ -26,6 +26,9 @@ void reaper_watch(struct reaper *r);
 /* Looks at once. */
 void reaper_look(struct reaper *r);
 
+/* Whether what is left of this id is still to be cleaned. */
+bool reaper_owes(const struct reaper *r, const char *id);
+
 /* An instance of this id exists, and is left alone until reaper_forget. `link` is embedded in the
  * instance, `id` belongs to it. */
 struct reaper_member {

@@ -109,8 +109,17 @@ static int maker_step_boot(struct maker *m)
     return maker_boot(m, false);
 }
 
+/* The template has the disk; a copy of the template shall not have it twice. */
+static void maker_drop_disk(const struct maker *m)
+{
+    char path[MAKER_PATH_SIZE + 16];
+    (void)snprintf(path, sizeof(path), "%s/" CTL_DISK_NAME, m->partial);
+    (void)unlink(path);
+}
+
 static int maker_step_restore(struct maker *m)
 {
+    maker_drop_disk(m);
     return maker_boot(m, true);
 }
 

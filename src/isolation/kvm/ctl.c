@@ -159,7 +159,8 @@ static void ctl_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m)
     kvm_ctl_reply reply = ctl_take_oldest(c);
     ctl_watch_oldest(c);
     if (m->type == CTL_ERROR)
-        (void)error_set(&err, ERROR_SANDBOX_FAILED, "%s", m->text);
+        (void)error_set(&err, m->error == -ENOSPC ? ERROR_NO_SPACE : ERROR_SANDBOX_FAILED, "%s",
+                        m->text);
     reply(c, m->type == CTL_ERROR ? NULL : m, &err);
 }
 

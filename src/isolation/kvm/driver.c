@@ -37,7 +37,7 @@ static const struct isolation_ops kvm_ops = {
     .name = "kvm",
     .egress = KVM_EGRESS,
     .images = true,
-    .abilities = ISOLATION_RESTS,
+    .abilities = ISOLATION_RESTS | ISOLATION_STORES,
     .create = kvm_instance_create,
     .start = kvm_instance_start,
     .adopt = kvm_instance_adopt,
@@ -47,6 +47,9 @@ static const struct isolation_ops kvm_ops = {
     .pause = kvm_op_pause,
     .resume = kvm_op_resume,
     .snapshot = kvm_op_snapshot,
+    .store = kvm_op_store,
+    .put_away = kvm_instance_put_away,
+    .forget_stored = kvm_instance_forget_stored,
     .workset = kvm_op_workset,
     .expect_code = kvm_op_expect_code,
     .sweep = kvm_sweep,
@@ -211,7 +214,7 @@ static void kvm_sweep_one(void *ctx, const char *parent, const char *id)
     struct error err = {0};
     char path[PATH_MAX], quoted[256];
     (void)snprintf(path, sizeof(path), "%s/%s/%s", d->state_dir, parent, id);
-    if (kvm_clean(id, path, &d->cgroups, &err) < 0)
+    if (kvm_clean(id, path, &d->cgroups, false, &err) < 0)
         log_warn("left-over sandbox not fully removed", "sandbox=%s error=%s", id,
                  log_quote(quoted, sizeof(quoted), err.message));
     else
@@ -234,8 +237,12 @@ static char **kvm_cleaner(struct isolation_driver *base, const char *place, cons
     char path[PATH_MAX];
     if (strcmp(place, BUILDS_DIR) == 0 && kvm_is_being_built(d, id))
         return NULL;
+    /* No instance has one that is put away. Those of nobody are the sweep's. */
+    (void)snprintf(path, sizeof(path), "%s/%s/%s/" KVM_STORED_NAME, d->state_dir, place, id);
+    if (access(path, F_OK) == 0)
+        return NULL;
     (void)snprintf(path, sizeof(path), "%s/%s/%s", d->state_dir, place, id);
-    return kvm_clean_argv(id, path);
+    return kvm_clean_argv(id, path, false);
 }
 
 static void kvm_sweep(struct isolation_driver *base, bool (*keep)(void *ctx, const char *id),

@@ -182,6 +182,13 @@ void kvm_instance_stop(struct instance *instance)
     }
 }
 
+void kvm_instance_put_away(struct instance *instance)
+{
+    struct kvm_instance *o = container_of(instance, struct kvm_instance, base);
+    o->keep = true;
+    kvm_instance_stop(instance);
+}
+
 void kvm_instance_end(struct kvm_instance *o)
 {
     o->state = KVM_ENDING;
@@ -192,7 +199,7 @@ void kvm_instance_end(struct kvm_instance *o)
 static char **kvm_instance_cleaner(const struct ending *e)
 {
     const struct kvm_instance *o = container_of(e, struct kvm_instance, ending);
-    return kvm_clean_argv(o->launch.id, o->launch.dir);
+    return kvm_clean_argv(o->launch.id, o->launch.dir, o->keep);
 }
 
 static void kvm_instance_close(struct ending *e)

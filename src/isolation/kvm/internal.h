@@ -53,6 +53,7 @@ struct kvm_op {
     bool made;                /* and it is there */
     int fds[CTL_MAX_FDS + 1]; /* owned: those of requests, then the overlay's copy; -1 */
     bool paused;              /* and has to be resumed */
+    bool store;               /* no snapshot without all that a start needs */
     bool difference;          /* the snapshot needs its base */
     int status;
     struct error err;
@@ -67,6 +68,9 @@ struct kvm_instance {
     struct list waiting; /* for a place to start in */
     bool starting;       /* has one */
     bool adopted;
+    bool keep;       /* its end leaves the snapshot that it was put away into */
+    bool forgetting; /* the snapshot, on the pool */
+    uv_work_t forget;
     struct helper launcher;
     int handover_fd;      /* owned; corral-vmm sends a pidfd of the VM's process here; -1: none */
     struct ending ending; /* counts all handles and pool work of the instance */
@@ -97,6 +101,7 @@ void kvm_instance_prepare(struct kvm_instance *o);
 struct instance *kvm_instance_create(struct isolation_driver *d, const struct instance_spec *spec,
                                      const struct instance_events *events, void *ctx);
 void kvm_instance_stop(struct instance *instance);
+void kvm_instance_put_away(struct instance *instance);
 /* It does not run, and `started` says why. */
 void kvm_instance_fail(struct kvm_instance *o, const struct error *err);
 /* Nothing but its process is at work for it: the rest is done by ending.c. */
@@ -109,11 +114,20 @@ void kvm_instance_on_lost(struct kvm_ctl *c, const struct error *err);
 int kvm_op_pause(struct instance *instance, instance_done done);
 int kvm_op_resume(struct instance *instance, instance_done done);
 int kvm_op_snapshot(struct instance *instance, const char *dir, instance_done done);
+int kvm_op_store(struct instance *instance, instance_done done);
 int kvm_op_workset(struct instance *instance, const char *path, instance_done done);
 void kvm_op_expect_code(struct instance *instance);
 /* The instance is being stopped: `done` does not come any more. */
 void kvm_op_cancel(struct kvm_instance *o);
 void kvm_op_free(struct kvm_instance *o);
+
+/* stored.c */
+/* On the pool: room for a new snapshot, whose path comes back. 0 or a negative errno. */
+int kvm_stored_begin(const struct kvm_instance *o);
+/* Puts the new snapshot in the place of the stored one, for good, and counts its bytes. Of
+ * its files those that were written here are on the disk already. */
+int kvm_stored_place(struct kvm_instance *o);
+void kvm_instance_forget_stored(struct instance *instance);
 
 /* stats.c */
 /* Asks the VMM for the disk's counters; the next kvm_instance_stats has them. */

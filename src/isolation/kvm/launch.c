@@ -40,6 +40,7 @@ int kvm_launch_init(struct kvm_launch *l, const struct instance_spec *spec)
                              .disk_mb = spec->disk_mb,
                              .cold = spec->cold,
                              .record = spec->record,
+                             .stored = spec->stored,
                              .lock_fd = -1};
     int rv = launch_copy(&l->id, spec->id);
     if (rv == 0)
@@ -101,29 +102,64 @@ static bool snapshot_fits(const struct kvm_launch *l, const char *dir)
 /* True, and its directory in `dir`, when there is a snapshot to restore. */
 static bool launch_snapshot(const struct kvm_launch *l, char dir[PATH_MAX])
 {
-    if (l->cold)
-        return false;
     if (l->snapshot_dir != NULL)
         return snprintf(dir, PATH_MAX, "%s", l->snapshot_dir) < PATH_MAX;
-    return snprintf(dir, PATH_MAX, "%s/kvm/snapshot", l->template_dir) < PATH_MAX &&
+    if (l->stored)
+        return snprintf(dir, PATH_MAX, "%s/" KVM_STORED_NAME, l->dir) < PATH_MAX;
+    return !l->cold && snprintf(dir, PATH_MAX, "%s/kvm/snapshot", l->template_dir) < PATH_MAX &&
            snapshot_fits(l, dir);
 }
 
-/* The complete memory file below the snapshot. One that cannot be had is missed when this VM is put
- * away, and not now. */
-static void launch_link_base(const struct kvm_launch *l, const char *snapshot)
+int kvm_launch_link(const char *from, const char *to)
 {
-    static const char *const names[] = {KVM_BASE_NAME, CTL_MEMORY_NAME};
-    char from[PATH_MAX], to[PATH_MAX];
-    (void)snprintf(to, sizeof(to), "%s/" KVM_BASE_NAME, l->dir);
+    char real[PATH_MAX];
+    if (realpath(from, real) == NULL)
+        return -errno;
+    /* Another file system, or too many links of one file. */
+    return link(real, to) == 0 || symlink(real, to) == 0 ? 0 : -errno;
+}
+
+/* The first of the files in `from` that is there becomes `name` of the sandbox's directory. */
+static bool launch_keep(const struct kvm_launch *l, const char *name, const char *from,
+                        const char *const *files)
+{
+    char path[PATH_MAX], to[PATH_MAX];
+    (void)snprintf(to, sizeof(to), "%s/%s", l->dir, name);
     (void)unlink(to);
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (snprintf(from, sizeof(from), "%s/%s", snapshot, names[i]) >= (int)sizeof(from))
-            return;
-        /* Another file system, or too many links of one file. */
-        if (link(from, to) == 0 || (errno != ENOENT && symlink(from, to) == 0))
-            return;
+    for (; *files != NULL; files++) {
+        if (snprintf(path, sizeof(path), "%s/%s", from, *files) < (int)sizeof(path) &&
+            kvm_launch_link(path, to) == 0)
+            return true;
     }
+    return false;
+}
+
+/* What a snapshot of this VM will need. A file that cannot be had is missed when the VM is put
+ * away, and not now: the complete memory file below the snapshot, and the working sets, which are
+ * advice.
+ */
+static void launch_keep_snapshot(const struct kvm_launch *l, const char *snapshot)
+{
+    static const char *const base[] = {KVM_BASE_NAME, CTL_MEMORY_NAME, NULL};
+    static const char *const soon[] = {CTL_WORKSET_NAME, NULL};
+    static const char *const code[] = {CTL_WORKSET_CODE_NAME, NULL};
+    (void)launch_keep(l, KVM_BASE_NAME, snapshot, base);
+    (void)launch_keep(l, CTL_WORKSET_NAME, snapshot, soon);
+    (void)launch_keep(l, CTL_WORKSET_CODE_NAME, snapshot, code);
+}
+
+/* The image below the overlay: that of the snapshot, or else the template's. */
+static void launch_keep_disk(const struct kvm_launch *l, const char *snapshot, char path[PATH_MAX])
+{
+    static const char *const own[] = {KVM_DISK_NAME, NULL};
+    static const char *const image[] = {"kvm/disk.img", NULL};
+    bool kept = kvm_launch_must_restore(l) && launch_keep(l, KVM_DISK_NAME, snapshot, own);
+    kept = kept ||
+           (l->template_dir != NULL && launch_keep(l, KVM_DISK_NAME, l->template_dir, image));
+    if (kept || l->template_dir == NULL)
+        (void)snprintf(path, PATH_MAX, "%s/" KVM_DISK_NAME, l->dir);
+    else
+        (void)snprintf(path, PATH_MAX, "%s/kvm/disk.img", l->template_dir);
 }
 
 /* An argument vector in the making; `failed` once memory ran out. */
@@ -167,20 +203,21 @@ static void launch_boot(const struct kvm_launch *l, struct launch_args *a)
 
 static int launch_argv(struct kvm_launch *l, const char *cgroup_dirs, struct error *err)
 {
-    char snapshot[PATH_MAX];
+    char snapshot[PATH_MAX], disk[PATH_MAX];
     struct launch_args a = {.argv = calloc(LAUNCH_ARGS, sizeof(*a.argv))};
     if (a.argv == NULL)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, -ENOMEM, "arguments");
     launch_arg(&a, "%s", l->vmm);
     launch_arg(&a, "--detach");
     launch_arg(&a, "--handover");
-    launch_option(&a, "dir", "%s", l->dir);
-    launch_option(&a, "disk", "%s/kvm/disk.img", l->template_dir);
-    launch_option(&a, "overlay", "%s/" KVM_OVERLAY_NAME, l->dir);
     l->restored = launch_snapshot(l, snapshot);
+    launch_keep_disk(l, snapshot, disk);
+    launch_option(&a, "dir", "%s", l->dir);
+    launch_option(&a, "disk", "%s", disk);
+    launch_option(&a, "overlay", "%s/" KVM_OVERLAY_NAME, l->dir);
     if (l->restored) {
         launch_option(&a, "restore", "%s", snapshot);
-        launch_link_base(l, snapshot);
+        launch_keep_snapshot(l, snapshot);
     } else {
         launch_boot(l, &a);
     }
@@ -206,7 +243,7 @@ static int launch_argv(struct kvm_launch *l, const char *cgroup_dirs, struct err
 int kvm_launch_prepare(struct kvm_launch *l, struct error *err)
 {
     cleanup_free char *cgroup_dirs = NULL;
-    if (l->template_dir == NULL)
+    if (l->template_dir == NULL && !kvm_launch_must_restore(l))
         return error_set(err, ERROR_SANDBOX_FAILED, "no template is named");
     int rv = launch_directory(l, err);
     if (rv == 0 && l->cgroups != NULL)

@@ -35,6 +35,7 @@ struct kvm_op_step {
     unsigned int timeout_ms;
     unsigned int fds;
     bool always;
+    bool undo; /* after a failure alone */
     bool last;
 };
 
@@ -45,9 +46,15 @@ static void op_on_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const st
 
 /* Steps on files. */
 
+static enum error_code op_code(int status)
+{
+    return status == -ENOSPC ? ERROR_NO_SPACE : ERROR_SANDBOX_FAILED;
+}
+
 static int op_errno(struct kvm_instance *o, const char *what)
 {
-    return error_set_errno(&o->op.err, ERROR_SANDBOX_FAILED, -errno, "%s", what);
+    int status = -errno;
+    return error_set_errno(&o->op.err, op_code(status), status, "%s", what);
 }
 
 static int op_path(const struct kvm_instance *o, const char *name, char path[PATH_MAX])
@@ -92,23 +99,51 @@ static int work_copy_overlay(struct kvm_instance *o)
         return op_errno(o, path);
     int rv = op_create(o, KVM_OVERLAY_NAME, &o->op.fds[OP_OVERLAY]);
     if (rv == 0 && (rv = sparse_copy(from, o->op.fds[OP_OVERLAY])) < 0)
-        return error_set_errno(&o->op.err, ERROR_SANDBOX_FAILED, rv, "%s", path);
+        return error_set_errno(&o->op.err, op_code(rv), rv, "%s", path);
     return rv;
 }
 
-/* The memory file that a difference is one to. What the link names is followed: a link to a link
- * would end with this sandbox. */
-static int work_link_base(struct kvm_instance *o)
+static int op_link(struct kvm_instance *o, const char *name, bool needed)
 {
-    char from[PATH_MAX], real[PATH_MAX], to[PATH_MAX];
-    if (!o->op.difference)
-        return 0;
-    (void)snprintf(from, sizeof(from), "%s/" KVM_BASE_NAME, o->launch.dir);
-    if (op_path(o, KVM_BASE_NAME, to) < 0)
+    char from[PATH_MAX], to[PATH_MAX];
+    (void)snprintf(from, sizeof(from), "%s/%s", o->launch.dir, name);
+    if (op_path(o, name, to) < 0)
         return -ENAMETOOLONG;
-    if (realpath(from, real) == NULL)
-        return op_errno(o, from);
-    return link(real, to) == 0 || symlink(real, to) == 0 ? 0 : op_errno(o, to);
+    int rv = kvm_launch_link(from, to);
+    if (rv == 0 || (rv == -ENOENT && !needed))
+        return 0;
+    return error_set_errno(&o->op.err, ERROR_SANDBOX_FAILED, rv, "%s", from);
+}
+
+/* What a start needs beside the files that were written. */
+static int work_link_files(struct kvm_instance *o)
+{
+    int rv = o->op.difference ? op_link(o, KVM_BASE_NAME, true) : 0;
+    if (rv == 0)
+        rv = op_link(o, KVM_DISK_NAME, o->op.store);
+    if (rv == 0)
+        rv = op_link(o, CTL_WORKSET_NAME, false);
+    return rv == 0 ? op_link(o, CTL_WORKSET_CODE_NAME, false) : rv;
+}
+
+/* Nobody writes to the overlay any more: it gets another name instead of a copy. */
+static int work_link_overlay(struct kvm_instance *o)
+{
+    char path[PATH_MAX];
+    int rv = op_link(o, KVM_OVERLAY_NAME, true);
+    if (rv == 0)
+        rv = op_path(o, KVM_OVERLAY_NAME, path);
+    if (rv < 0)
+        return rv;
+    o->op.fds[OP_OVERLAY] = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return o->op.fds[OP_OVERLAY] < 0 ? op_errno(o, path) : 0;
+}
+
+static int work_begin_store(struct kvm_instance *o)
+{
+    int rv = kvm_stored_begin(o);
+    return rv < 0 ? error_set_errno(&o->op.err, ERROR_SANDBOX_FAILED, rv, "%s", o->op.path)
+                  : work_open_snapshot(o);
 }
 
 static void op_close_files(struct kvm_op *op)
@@ -119,15 +154,28 @@ static void op_close_files(struct kvm_op *op)
     }
 }
 
+static int op_sync(struct kvm_instance *o)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(o->op.fds); i++) {
+        if (o->op.fds[i] >= 0 && fsync(o->op.fds[i]) < 0)
+            return op_errno(o, o->op.path);
+    }
+    return 0;
+}
+
+static int work_place_store(struct kvm_instance *o)
+{
+    int rv = op_sync(o);
+    if (rv == 0 && (rv = kvm_stored_place(o)) < 0)
+        (void)error_set_errno(&o->op.err, op_code(rv), rv, "%s", o->op.path);
+    return rv;
+}
+
 /* Makes the files survive a power failure, or removes them after a failed step. */
 static int work_finish(struct kvm_instance *o)
 {
     struct kvm_op *op = &o->op;
-    int rv = op->status;
-    for (size_t i = 0; rv == 0 && i < ARRAY_SIZE(op->fds); i++) {
-        if (op->fds[i] >= 0 && fsync(op->fds[i]) < 0)
-            rv = op_errno(o, op->path);
-    }
+    int rv = op->status == 0 ? op_sync(o) : op->status;
     op_close_files(op);
     if (rv < 0 && op->made && unlink(op->path) < 0)
         (void)rmtree(op->path);
@@ -150,7 +198,19 @@ static const struct kvm_op_step op_steps_snapshot[] = {
     {.request = CTL_DIFF, .timeout_ms = OP_SNAPSHOT_MS, .fds = 2},
     {.work = work_copy_overlay},
     {.request = CTL_RESUME, .timeout_ms = OP_TIMEOUT_MS, .always = true},
-    {.work = work_link_base},
+    {.work = work_link_files},
+    {.work = work_finish, .always = true, .last = true},
+};
+
+/* The guest stands still from the request on. */
+static const struct kvm_op_step op_steps_store[] = {
+    {.work = work_begin_store},
+    {.request = CTL_PAUSE, .timeout_ms = OP_TIMEOUT_MS},
+    {.request = CTL_DIFF, .timeout_ms = OP_SNAPSHOT_MS, .fds = 2},
+    {.work = work_link_overlay},
+    {.work = work_link_files},
+    {.work = work_place_store},
+    {.request = CTL_RESUME, .timeout_ms = OP_TIMEOUT_MS, .undo = true},
     {.work = work_finish, .always = true, .last = true},
 };
 
@@ -168,7 +228,8 @@ static int op_start(struct instance *instance, const struct kvm_op_step *steps, 
         return -EINVAL;
     if (o->op.step != NULL)
         return -EBUSY;
-    o->op = (struct kvm_op){.step = steps, .done = done, .fds = {-1, -1, -1}};
+    o->op = (struct kvm_op){
+        .step = steps, .done = done, .fds = {-1, -1, -1}, .store = steps == op_steps_store};
     if (path != NULL && (o->op.path = strdup(path)) == NULL) {
         o->op.step = NULL;
         return -ENOMEM;
@@ -197,6 +258,14 @@ int kvm_op_resume(struct instance *instance, instance_done done)
 int kvm_op_snapshot(struct instance *instance, const char *dir, instance_done done)
 {
     return op_start(instance, op_steps_snapshot, dir, done);
+}
+
+int kvm_op_store(struct instance *instance, instance_done done)
+{
+    char path[PATH_MAX];
+    const struct kvm_instance *o = container_of(instance, struct kvm_instance, base);
+    (void)snprintf(path, sizeof(path), "%s/" KVM_STORED_NEW, o->launch.dir);
+    return op_start(instance, op_steps_store, path, done);
 }
 
 int kvm_op_workset(struct instance *instance, const char *path, instance_done done)
@@ -251,7 +320,7 @@ static void op_result(struct kvm_instance *o, int status)
 static void op_next(struct kvm_instance *o)
 {
     struct kvm_op *op = &o->op;
-    while (op->status < 0 && !op->step->always && !op->step->last)
+    while (op->status < 0 ? !op->step->always && !op->step->undo : op->step->undo)
         op->step++;
     const struct kvm_op_step *step = op->step;
     if (step->request == CTL_RESUME && op->status < 0 && !op->paused) {

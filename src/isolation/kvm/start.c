@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "isolation/kvm/internal.h"
 #include "isolation/proc.h"
+#include "isolation/reaper.h"
 
 /* Far more than a real machine needs: an emulated one is 25 times slower. */
 #define LAUNCH_TIMEOUT_MS  60000
@@ -41,6 +42,9 @@ int kvm_instance_start(struct instance *instance)
     struct kvm_instance *o = container_of(instance, struct kvm_instance, base);
     struct kvm_driver *d = kvm_instance_driver(o);
     assert(o->state == KVM_NEW);
+    /* A cleaner of the one before would end this one as well. */
+    if (o->launch.stored && reaper_owes(d->base.reaper, o->launch.id))
+        return -EBUSY;
     o->launch.uid = kvm_driver_take_uid(d);
     if (d->uids && o->launch.uid == 0)
         return -EAGAIN;
@@ -171,7 +175,7 @@ static void start_on_launched(struct helper *run)
     /* corral-vmm looks at the snapshot before it leaves, so that an unfit one (made on another CPU,
      * damaged) costs one more launch and not the sandbox. One that the caller has named is not
      * replaced by a boot. */
-    if (pidfd < 0 && o->launch.restored && o->launch.snapshot_dir == NULL &&
+    if (pidfd < 0 && o->launch.restored && !kvm_launch_must_restore(&o->launch) &&
         run->end == HELPER_EXITED) {
         log_warn("the snapshot cannot be used, booting", "sandbox=%s reason=%s", o->launch.id,
                  log_quote(quoted, sizeof(quoted), err.message));
@@ -182,6 +186,8 @@ static void start_on_launched(struct helper *run)
         return;
     }
     if (pidfd < 0) {
+        if (kvm_launch_must_restore(&o->launch) && run->end == HELPER_EXITED)
+            err.code = ERROR_SNAPSHOT_UNUSABLE;
         kvm_instance_fail(o, &err);
         return;
     }
@@ -263,6 +269,7 @@ static void start_on_hello(struct kvm_ctl *c, enum ctl_state state)
         if (state == CTL_STATE_PAUSED)
             (void)kvm_ctl_request(c, CTL_RESUME, NULL, 0, RESUME_TIMEOUT_MS, start_on_resumed);
         start_run(o);
+        kvm_instance_forget_stored(&o->base);
         return;
     }
     /* The VM runs. A sandbox is of use only when its agent listens, which takes a boot or, after a

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fake_vmm.c - stands for corral-vmm in test_instance.c: its options, sockets and faults. Which
- * fault is the name of the template's directory. While it runs, SIGUSR1 makes its guest panic and
- * SIGUSR2 makes it talk nonsense.
+ * fault is the name of the template's directory, or what the disk image says. While it runs,
+ * SIGUSR1 makes its guest panic and SIGUSR2 makes it talk nonsense.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -230,7 +230,13 @@ static void options(int argc, char **argv)
     if (name != NULL) {
         name[strcspn(name + 1, "/") + 1] = '\0';
         mode = name + strlen("/mode-");
+        return;
     }
+    static char text[32];
+    int fd = open(template_dir, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0)
+        mode = text;
+    (void)close(fd);
 }
 
 static void enter_cgroups(void)

@@ -4,6 +4,7 @@
 #include "isolation/kvm/driver.h"
 #include "isolation/kvm/internal.h"
 #include "isolation/proc.h"
+#include "isolation/reaper.h"
 #include "isolation/rmtree.h"
 
 #include <errno.h>
@@ -358,6 +359,135 @@ static void a_difference_keeps_its_base(void)
     traces_equal(before);
 }
 
+/* Of what it was put away into, nothing but its files. */
+static void only_stored(const struct t_instance *b)
+{
+    char path[256];
+    T_EQ(count_entries(b->dir, ""), 2 + 1); /* the dots are counted, too */
+    (void)snprintf(path, sizeof(path), "%s/stored", b->dir);
+    T_EQ(count_entries(path, ""), 2 + 4);
+    T_EQ(count_entries(path, "state") + count_entries(path, "memory") +
+             count_entries(path, "overlay") + count_entries(path, "disk"),
+         4);
+}
+
+/* Another instance goes on from the files, with nothing else of the template. */
+static void again(struct t_instance *b)
+{
+    t_instance_new(b, 1,
+                   (struct instance_spec){.stored = true,
+                                          .rootfs = "/",
+                                          .guest_dir = "/",
+                                          .vcpus = 1,
+                                          .memory_mb = 64,
+                                          .disk_mb = 64});
+}
+
+static void put_away(struct t_instance *b)
+{
+    instance_put_away(b->instance);
+    run_until(&b->stopped);
+    only_stored(b);
+}
+
+static void make_template(const char *mode)
+{
+    char command[512];
+    (void)snprintf(command, sizeof(command),
+                   "mkdir -p %s/mode-put/kvm && printf %s >%s/mode-put/kvm/disk.img", state_dir,
+                   mode, state_dir);
+    T_EQ(system(command), 0);
+}
+
+static void it_is_put_away_and_goes_on(void)
+{
+    struct traces before = traces_now();
+    struct t_instance b;
+    char stored[256];
+    make_template("good");
+    t_instance_run(&b, 1, "put");
+    (void)snprintf(stored, sizeof(stored), "%s/stored", b.dir);
+    wait_op(&b, instance_store(b.instance, on_done));
+    T_STR(b.error, "");
+    T_TRUE(b.instance->stored_bytes >= 8192);
+    T_TRUE(access(stored, F_OK) == 0);
+    /* It may go on instead, and the files are of no use. */
+    wait_op(&b, instance_resume(b.instance, on_done));
+    instance_forget_stored(b.instance);
+    T_TRUE(access(stored, F_OK) < 0);
+    wait_op(&b, instance_store(b.instance, on_done));
+    T_STR(b.error, "");
+    put_away(&b);
+    struct traces away = traces_now();
+    T_EQ(away.processes, before.processes);
+    T_EQ(away.cgroups, before.cgroups);
+    reaper_look(driver->reaper); /* no instance has it, and yet it is nobody's leftover */
+    T_TRUE(!reaper_owes(driver->reaper, b.id));
+    for (int i = 0; i < 3; i++) {
+        again(&b);
+        if (i > 0) { /* a start is given up, or was never made */
+            T_EQ(instance_start(b.instance), 0);
+            run_until(&b.started);
+            T_STR(b.error, "");
+        }
+        put_away(&b);
+    }
+    again(&b);
+    T_EQ(instance_start(b.instance), 0);
+    run_until(&b.started);
+    instance_forget_stored(b.instance);
+    wait_op(&b, instance_store(b.instance, on_done));
+    T_STR(b.error, "");
+    t_instance_stop(&b);
+    traces_equal(before);
+}
+
+static void what_is_stored_may_be_unusable(void)
+{
+    struct traces before = traces_now();
+    struct t_instance b;
+    make_template("refuse-restore");
+    t_instance_run(&b, 1, "put");
+    wait_op(&b, instance_store(b.instance, on_done));
+    T_STR(b.error, "");
+    put_away(&b);
+    again(&b);
+    T_EQ(instance_start(b.instance), 0);
+    run_until(&b.started);
+    T_STR(b.error, "it is of another processor");
+    put_away(&b); /* and it stays */
+    again(&b);
+    t_instance_stop(&b);
+    traces_equal(before);
+}
+
+static void a_store_that_fails_leaves_nothing(void)
+{
+    static const char *const modes[] = {"error-reply", "bad-reply", "die-in-snapshot"};
+    struct traces before = traces_now();
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+        struct t_instance b;
+        make_template(modes[i]);
+        t_instance_run(&b, 1, "put");
+        wait_op(&b, instance_store(b.instance, on_done));
+        T_TRUE(b.done_status < 0);
+        T_EQ(count_entries(b.dir, "stored"), 0);
+        if (i > 0)
+            run_until(&b.exited);
+        else
+            wait_op(&b, instance_pause(b.instance, on_done)); /* it runs */
+        t_instance_stop(&b);
+    }
+    /* Without its disk nothing could go on. */
+    struct t_instance b;
+    t_instance_run(&b, 1, "good");
+    wait_op(&b, instance_store(b.instance, on_done));
+    T_EQ(b.done_status, -ENOENT);
+    T_EQ(count_entries(b.dir, "stored"), 0);
+    t_instance_stop(&b);
+    traces_equal(before);
+}
+
 static void operations_fail(void)
 {
     static const struct {
@@ -557,6 +687,8 @@ static void tear_down(void)
 T_MAIN(T_CASE(set_up), T_CASE(refuses), T_CASE(starts_and_stops),
        T_CASE(the_process_is_the_one_handed_over), T_CASE(start_fails), T_CASE(late_agents),
        T_CASE(stops_in_every_state), T_CASE(ends_are_told), T_CASE(boots_without_snapshot),
-       T_CASE(operations), T_CASE(a_difference_keeps_its_base), T_CASE(operations_fail),
-       T_CASE(late_figures_end_nothing), T_CASE(stop_during_operation), T_CASE(adoption),
-       T_CASE(sweeping), T_CASE(sweeping_builds), T_CASE(many_at_once), T_CASE(tear_down))
+       T_CASE(operations), T_CASE(a_difference_keeps_its_base), T_CASE(it_is_put_away_and_goes_on),
+       T_CASE(what_is_stored_may_be_unusable), T_CASE(a_store_that_fails_leaves_nothing),
+       T_CASE(operations_fail), T_CASE(late_figures_end_nothing), T_CASE(stop_during_operation),
+       T_CASE(adoption), T_CASE(sweeping), T_CASE(sweeping_builds), T_CASE(many_at_once),
+       T_CASE(tear_down))
