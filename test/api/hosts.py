@@ -71,6 +71,7 @@ class LocalHost:
     options = ()  # of every server
     client = "127.0.0.1"  # where they see the tests' connections come from
     at_once = 1000  # connections that may be made at the same time
+    egress = f"{BUILDS['release']}/src/egress/corral-egress"
 
     def program(self, build):
         return f"{BUILDS[build]}/src/corrald"
@@ -162,6 +163,7 @@ class RigHost:
     options = ("--port-auth", "none")  # as on the loopback: the ports are forwarded from there
     client = "10.0.2.2"
     at_once = 8  # of many more, QEMU's port forwarding resets some
+    egress = "/corral/src/egress/corral-egress"
 
     def __init__(self, path):
         self.machine = Machine(path)

@@ -4,40 +4,57 @@ import os
 import sys
 
 import corraltest
-from hosts import BUILDS, TOP
+from hosts import HOST, RIG, TOP
 
 sys.path.insert(0, f"{TOP}/test/egress")
 
 import internet
+from wan import Wan
+
+# The emulated host joins the internet: busybox's own `ip`.
+JOIN = f"""
+ip link set eth1 down
+echo 0 >/proc/sys/net/ipv6/conf/eth1/accept_dad
+ip link set eth1 up
+ip addr flush dev eth1
+ip addr add {internet.HOST}/24 dev eth1
+ip addr add 2606:2800::2/64 dev eth1
+ip route add default via {internet.GATEWAY}
+ip -6 route add default via 2606:2800::1
+"""
+
+
+def attach(net):
+    """Makes the emulated host the one that is on the internet `net`."""
+    wan = Wan(HOST.machine, internet.inside(net.net), "eth0")
+    net.endings.append(wan.close)
+    HOST.machine.check(JOIN)
 
 
 class NetServer(corraltest.Server):
-    """`net` is the internet. The program given to the server enters the host's namespace and runs
-    the real one: always the release build, because a sanitizer does not live behind its walls."""
+    """`net` is the internet. The program given to the server runs the real one, on this machine in
+    the host's namespace: always the release build, because a sanitizer does not live behind its
+    walls."""
 
     def __init__(self, options=(), build=None):
-        self.net = internet.Internet()
+        self.net = internet.Internet(attach if RIG else None)
         self.net.names.zone.update({
             "web.example": [internet.WEB], "www.web.example": [internet.WEB],
             "dead.example": [internet.DEAD], "private.example": ["10.1.2.3"],
             "meta.example": ["169.254.169.254"], "empty.example": []})
         super().__init__(options, build)
-        program = f"{self.dir}/egress"
+        program, enter = f"{self.dir}/egress", f"ip netns exec {self.net.host} "
         with open(program, "w", encoding="utf-8") as f:
-            f.write(f"#!/bin/sh\nexec ip netns exec {self.net.host} "
-                    f"{BUILDS['release']}/src/egress/corral-egress "
+            f.write(f"#!/bin/sh\nexec {'' if RIG else enter}{HOST.egress} "
                     f"--resolver {internet.NAMES}:53 \"$@\"\n")
         os.chmod(program, 0o755)
-        self.options += ["--egress-program", program]
+        self.options += ["--egress-program", HOST.place(program)]
 
     def egress(self):
         """The pid of the server's corral-egress; None when there is none."""
-        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children",
-                  encoding="ascii") as f:
-            for pid in f.read().split():
-                with open(f"/proc/{pid}/cmdline", "rb") as line:
-                    if b"corral-egress" in line.read():
-                        return int(pid)
+        for pid in self.proc(f"task/{self.process.pid}/children").split():
+            if b"corral-egress" in HOST.read(f"/proc/{pid}/cmdline"):
+                return int(pid)
         return None
 
     def close(self):

@@ -188,6 +188,12 @@ class TimeOut(CommandTest):
             wait_until(lambda: self.running(marker), 10, "the command runs")
         self.gone(marker)
 
+    def test_sudo_asks_for_nothing(self):
+        if "containers have no user ids of their own" in self.server.log():
+            self.skipTest("without ids of its own a container has no root of its own")
+        answer = self.api.run(self.box, "sudo id -u; sudo sh -c 'touch /etc/ours'; stat -c %U /etc/ours")
+        self.assertEqual(answer["stdout"], "0\nroot\n", answer)
+
     def test_the_sandbox_goes_on(self):
         self.post("commands/run", {"command": "sleep 60", "timeout": 200})
         self.assertEqual(self.run_command("echo still here")["stdout"], "still here\n")

@@ -18,7 +18,7 @@ import unittest
 
 import test_network
 from corraltest import wait_until
-from hosts import TOP, patience
+from hosts import HOST, TOP, patience
 
 sys.path.insert(0, f"{TOP}/test/egress")
 
@@ -398,8 +398,7 @@ class Abuse(InternetTest):
 
     @staticmethod
     def resident(pid):
-        with open(f"/proc/{pid}/statm", encoding="ascii") as f:
-            return int(f.read().split()[1]) * 4096
+        return int(HOST.read(f"/proc/{pid}/statm").split()[1]) * 4096
 
     def test_bytes_each_way_with_their_digest(self):
         total = 1 << (30 if HEAVY else 26)

@@ -28,6 +28,10 @@ def ip(*words):
     subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
 
 
+def remove(namespace):
+    subprocess.run(["ip", "netns", "del", namespace], check=False)
+
+
 @contextlib.contextmanager
 def inside(name):
     """Sockets made in here belong to the namespace `name`."""
@@ -146,22 +150,19 @@ def talker(conn):
 
 
 class Internet:
-    def __init__(self):
+    """`attach` makes the host that is on this internet, given the namespace `net`, whose device to it
+    is then called eth0; the default is a second namespace."""
+
+    def __init__(self, attach=None):
         tag = f"{os.getpid()}"
         self.net, self.host = f"corral-net-{tag}", f"corral-host-{tag}"
         self.endings = []
         ip("netns", "add", self.net)
-        ip("netns", "add", self.host)
-        ip("-n", self.net, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns",
-           self.host)
-        for name, addresses in ((self.net, (f"{GATEWAY}/24", f"{NAMES}/24", "2606:2800::1/64")),
-                                (self.host, (f"{HOST}/24", "2606:2800::2/64"))):
-            for address in addresses:
-                self.address(name, address, "eth0")
-            ip("-n", name, "link", "set", "lo", "up")
-            ip("-n", name, "link", "set", "eth0", "up")
-        ip("-n", self.host, "route", "add", "default", "via", GATEWAY)
-        ip("-n", self.host, "-6", "route", "add", "default", "via", "2606:2800::1")
+        (attach or self.second)(self)
+        for address in (f"{GATEWAY}/24", f"{NAMES}/24", "2606:2800::1/64"):
+            self.address(self.net, address, "eth0")
+        for device in ("lo", "eth0"):
+            ip("-n", self.net, "link", "set", device, "up")
         for address in (f"{WEB}/32", f"{WEB6}/128", "10.1.2.3/32", "169.254.169.254/32",
                         "100.100.100.200/32", "168.63.129.16/32", "203.0.113.7/32"):
             self.address(self.net, address, "lo")
@@ -171,6 +172,18 @@ class Internet:
         ports = {7: echo, 9: sink, 19: source, 80: echo, 443: echo, 25: echo, 13: talker,
                  1001: self.reset_after, 1002: self.wait_for_reset, 1003: self.never_reads}
         self.servers = {port: self.serve(WEB, port, run) for port, run in ports.items()}
+
+    def second(self, _):
+        ip("netns", "add", self.host)
+        ip("-n", self.net, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns",
+           self.host)
+        for address in (f"{HOST}/24", "2606:2800::2/64"):
+            self.address(self.host, address, "eth0")
+        for device in ("lo", "eth0"):
+            ip("-n", self.host, "link", "set", device, "up")
+        ip("-n", self.host, "route", "add", "default", "via", GATEWAY)
+        ip("-n", self.host, "-6", "route", "add", "default", "via", "2606:2800::1")
+        self.endings.append(lambda: remove(self.host))
 
     def address(self, name, address, device):
         extra = ["nodad"] if ":" in address else []
@@ -207,5 +220,6 @@ class Internet:
 
     def close(self):
         self.slow.set()
-        for name in (self.net, self.host):
-            subprocess.run(["ip", "netns", "del", name], check=False)
+        for end in self.endings:
+            end()
+        remove(self.net)

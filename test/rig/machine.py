@@ -60,7 +60,11 @@ class Machine:
             "-kernel", kernel, "-initrd", initrd,
             "-append", f"console=ttyS0 panic=-1 mitigations=off rig.mounts={mounts}",
             "-netdev", f"user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:{JOB_PORT}",
-            "-device", "virtio-net-pci,netdev=n,romfile="]
+            "-device", "virtio-net-pci,netdev=n,romfile=",
+            # A second network, which Wan connects.
+            "-netdev", f"dgram,id=wan,local.type=unix,local.path={self.path}/wan"
+                       f",remote.type=unix,remote.path={self.path}/wan.far",
+            "-device", "virtio-net-pci,netdev=wan,romfile="]
         for i, drive in enumerate(drives):
             access = "" if drive.writable else ",readonly=on"
             arguments += ["-drive", f"file={drive.path},if=none,id=d{i},format=raw,cache=unsafe"

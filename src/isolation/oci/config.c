@@ -135,7 +135,8 @@ static void config_write_args(struct jsonw *w, const struct oci_spec *spec)
                       SIZE_MAX);
 }
 
-static void config_write_process(struct jsonw *w, const struct oci_spec *spec)
+static void config_write_process(struct jsonw *w, const struct oci_spec *spec,
+                                 const struct oci_host *host)
 {
     static const char *const sets[] = {"bounding", "effective", "permitted"};
     jsonw_key(w, "process");
@@ -152,7 +153,9 @@ static void config_write_process(struct jsonw *w, const struct oci_spec *spec)
                            "HOME=/root", "LANG=C.UTF-8"),
                       SIZE_MAX);
     jsonw_key_str(w, "cwd", "/");
-    jsonw_key_bool(w, "noNewPrivileges", true);
+    /* Root of a user namespace is nobody outside, and the API starts commands as root, too: sudo
+     * gains what the sandbox has anyway. Without the namespace its root is the host's. */
+    jsonw_key_bool(w, "noNewPrivileges", host->users == NULL);
     jsonw_key_int(w, "oomScoreAdj", OOM_SCORE_AGENT);
     jsonw_key(w, "capabilities");
     jsonw_object(w);
@@ -292,7 +295,7 @@ int oci_config_write(struct buf *out, const struct oci_spec *spec, const struct 
     struct jsonw w = {.out = out};
     jsonw_object(&w);
     jsonw_key_str(&w, "ociVersion", OCI_VERSION);
-    config_write_process(&w, spec);
+    config_write_process(&w, spec, host);
     jsonw_key(&w, "root");
     jsonw_object(&w);
     jsonw_key_str(&w, "path", host->rootfs->path);

@@ -73,9 +73,11 @@ static int rootfs_lower(const struct oci_spec *spec, int dir, int users, struct 
 
 /* Descriptors stand for the layers: a path may contain the commas and colons of the option syntax.
  * Nothing in the upper layer outlives the sandbox, so nobody needs it to reach the disk
- * ("volatile"): a sandbox cannot burden the host with fsync. */
-static int rootfs_overlay(int lower, int dir, const char *target, struct error *err)
+ * ("volatile"): a sandbox cannot burden the host with fsync. Programs like sudo work where the
+ * sandbox's root is nobody outside (`own_root`). */
+static int rootfs_overlay(int lower, int dir, const char *target, bool own_root, struct error *err)
 {
+    const unsigned long flags = own_root ? MS_NODEV : MS_NODEV | MS_NOSUID;
     static const char *const extras[] = {",volatile,redirect_dir=on", ",redirect_dir=on", ""};
     char options[256];
     for (size_t i = 0; i < ARRAY_SIZE(extras); i++) {
@@ -83,7 +85,7 @@ static int rootfs_overlay(int lower, int dir, const char *target, struct error *
                        "lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d/disk/upper,"
                        "workdir=/proc/self/fd/%d/disk/work%s",
                        lower, dir, dir, extras[i]);
-        if (mount("corral", target, "overlay", MS_NODEV | MS_NOSUID, options) == 0)
+        if (mount("corral", target, "overlay", flags, options) == 0)
             return 0;
         if (errno != EINVAL)
             break;
@@ -143,7 +145,7 @@ static int rootfs_mount_layers(const struct oci_spec *spec, int dir, int users,
     if (lower < 0)
         return lower;
     int r = rootfs_upper(dir, users >= 0 ? spec->uid : 0, err);
-    return r < 0 ? r : rootfs_overlay(lower, dir, ret->path, err);
+    return r < 0 ? r : rootfs_overlay(lower, dir, ret->path, users >= 0, err);
 }
 
 int oci_rootfs_mount(const struct oci_spec *spec, int users, struct oci_rootfs *ret,

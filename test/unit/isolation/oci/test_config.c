@@ -156,6 +156,10 @@ static void walls(void)
     T_STR(at(j, "mounts.5.destination")->valuestring, OCI_AGENT_DIR);
     T_STR(at(j, "mounts.5.source")->valuestring, "/g");
     T_STR(at(j, "mounts.5.options.1")->valuestring, "ro");
+    const struct oci_rootfs rootfs = {.minor = -1};
+    const struct oci_host own = {.rootfs = &rootfs, .users = "/proc/1/ns/user"};
+    cleanup_json json *k = config_on(&own); /* its root is nobody outside: sudo may work */
+    T_TRUE(cJSON_IsFalse(at(k, "process.noNewPrivileges")));
 }
 
 /* Default deny, and nothing in the list twice or that must not be there. */

@@ -191,7 +191,8 @@ static void walls(void)
     T_STR(t_instance_ask(&b, "try sysctl\n"), want);
     T_STR(t_instance_ask(&b, "try setuid\n"), "setuid 0");
     T_STR(t_instance_ask(&b, "try file\n"), "file 0");
-    T_STR(t_instance_ask(&b, "line /proc/self/status:NoNewPrivs\n"), "NoNewPrivs:\t1");
+    (void)snprintf(want, sizeof(want), "NoNewPrivs:\t%d", users ? 0 : 1);
+    T_STR(t_instance_ask(&b, "line /proc/self/status:NoNewPrivs\n"), want);
     T_STR(t_instance_ask(&b, "line /proc/self/status:CapBnd\n"), "CapBnd:\t00000000000004fb");
     T_STR(t_instance_ask(&b, "line /proc/self/status:CapInh\n"), "CapInh:\t0000000000000000");
     T_STR(t_instance_ask(&b, "line /proc/self/status:Seccomp\n"), "Seccomp:\t2");
