@@ -19,8 +19,8 @@ ip link set eth1 up
 ip addr flush dev eth1
 ip addr add {internet.HOST}/24 dev eth1
 ip addr add 2606:2800::2/64 dev eth1
-ip route add default via {internet.GATEWAY}
-ip -6 route add default via 2606:2800::1
+ip route replace default via {internet.GATEWAY} dev eth1
+ip -6 route replace default via 2606:2800::1 dev eth1
 """
 
 

@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import struct
+import subprocess
 import threading
 
 TUNSETIFF = 0x400454ca
@@ -25,6 +26,8 @@ class Wan:
             self.tap = os.open("/dev/net/tun", os.O_RDWR)
             fcntl.ioctl(self.tap, TUNSETIFF, struct.pack("16sH22x", device.encode(),
                                                          IFF_TAP | IFF_NO_PI))
+            # A descriptor of an interface that is down fails.
+            subprocess.run(["ip", "link", "set", device, "up"], check=True)
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         if os.path.exists(self.far):
             os.unlink(self.far)
