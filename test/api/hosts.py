@@ -28,6 +28,7 @@ SLOW = int(os.environ.get("CORRAL_TEST_SLOW", "30" if RIG else "1"))
 LONGEST = 300  # seconds; nothing that still works takes longer, even there
 BUILDS = {"release": os.environ.get("CORRAL_BUILD", f"{TOP}/build"),
           "asan": os.environ.get("CORRAL_BUILD_ASAN", f"{TOP}/build-test")}
+CORRAL = os.path.abspath(f"{BUILDS['release']}/src/cli/corral")  # the client, which runs here
 TEMPLATES = os.environ.get("CORRAL_TEST_TEMPLATES", "/var/cache/corral-test/templates")
 
 

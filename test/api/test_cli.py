@@ -6,12 +6,10 @@ import subprocess
 import tempfile
 import unittest
 
-from corraltest import HOST, SandboxTest, not_emulated
+from corraltest import SandboxTest
+from hosts import CORRAL, patience
 
-CLIENT = os.path.join(os.path.dirname(HOST.program("release")), "cli", "corral")
 
-
-@not_emulated("the client is a program of this machine")
 class Client(SandboxTest):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="corral-cli-")
@@ -21,8 +19,8 @@ class Client(SandboxTest):
     def corral(self, *arguments, status=0, stdin=b""):
         environment = {**os.environ, "CORRAL_URL": f"http://127.0.0.1:{self.server.port}",
                        "CORRAL_API_KEY": self.server.key}
-        done = subprocess.run([CLIENT, *arguments], env=environment, input=stdin, cwd=self.dir,
-                              capture_output=True, timeout=120, check=False)
+        done = subprocess.run([CORRAL, *arguments], env=environment, input=stdin, cwd=self.dir,
+                              capture_output=True, timeout=patience(120), check=False)
         self.assertEqual(done.returncode, status, (arguments, done.stderr.decode()))
         return done.stdout.decode() if status == 0 else done.stderr.decode()
 
@@ -123,7 +121,7 @@ class Client(SandboxTest):
         self.assertIn("corral sandbox kill ID...", self.corral("sandbox", "--help"))
 
     def complete(self, *words):
-        script = (f'PATH={os.path.dirname(CLIENT)}:$PATH; . <(corral completion bash); '
+        script = (f'PATH={os.path.dirname(CORRAL)}:$PATH; . <(corral completion bash); '
                   f'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _corral; '
                   f'printf "%s\\n" "${{COMPREPLY[@]}}"')
         environment = {**os.environ, "CORRAL_URL": f"http://127.0.0.1:{self.server.port}",
@@ -143,7 +141,7 @@ class Client(SandboxTest):
         self.assertEqual(self.complete("corral", "completion", "z"), ["zsh"])
         if shutil.which("zsh"):
             done = subprocess.run(["zsh", "-fc", f"autoload -U compinit && compinit -u -D; "
-                                   f". <({CLIENT} completion zsh); whence _corral"],
+                                   f". <({CORRAL} completion zsh); whence _corral"],
                                   capture_output=True, timeout=60, check=False)
             self.assertEqual(done.returncode, 0, done.stderr)
 

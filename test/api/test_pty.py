@@ -9,11 +9,10 @@ import subprocess
 import time
 import unittest
 
-from corraltest import SandboxTest, not_emulated, wait_until
+from corraltest import SandboxTest, wait_until
+from hosts import CORRAL, patience
 from streams import Stream
 from sockets import BINARY, CLOSE, PING, PONG, TEXT, WebSocket
-
-CORRAL = os.path.join(os.environ.get("CORRAL_BUILD", "build"), "src", "cli", "corral")
 
 
 class PtyTest(SandboxTest):
@@ -187,7 +186,6 @@ class Sockets(PtyTest):
         ws.close()
 
 
-@not_emulated("the client and tmux run beside the server")
 @unittest.skipUnless(shutil.which("tmux"), "tmux is not installed")
 class Shell(SandboxTest):
     """A person at `corral shell`: tmux is the terminal, and its screen is what the person sees."""
@@ -207,7 +205,7 @@ class Shell(SandboxTest):
         words = [w for pair in environment.items() for w in ("-e", "=".join(pair))]
         self.tmux("new-session", "-d", "-x", str(columns), "-y", str(rows), *words, "bash", "--norc")
         self.tmux("set", "-g", "status", "off")
-        self.keys(f"PS1='local> '; clear; {os.path.abspath(CORRAL)} shell {' '.join(arguments)}", "Enter")
+        self.keys(f"PS1='local> '; clear; {CORRAL} shell {' '.join(arguments)}", "Enter")
 
     def keys(self, *keys):
         self.tmux("send-keys", *keys)
@@ -292,7 +290,6 @@ class Shell(SandboxTest):
         self.has_lines("icanon")
 
 
-@not_emulated("the client runs beside the server")
 class Run(SandboxTest):
     """`corral run` is like running it here."""
 
@@ -311,13 +308,13 @@ class Run(SandboxTest):
             print(f"# {time.monotonic() - began:.3f} s: {line!r}")
             self.assertEqual(line, f"{number}\n".encode())
             self.run_command(f"touch /tmp/run{number}")
-        self.assertEqual(process.communicate(timeout=60), (b"", b""))
+        self.assertEqual(process.communicate(timeout=patience(60)), (b"", b""))
         self.assertEqual(process.returncode, 0)
 
     def test_input_output_and_status(self):
         data = os.urandom(300000)
         process = self.corral("--", "cat; echo err >&2; exit 3", stdin=subprocess.PIPE)
-        self.assertEqual(process.communicate(data, timeout=60), (data, b"err\n"))
+        self.assertEqual(process.communicate(data, timeout=patience(60)), (data, b"err\n"))
         self.assertEqual(process.returncode, 3)
 
     def test_a_dialogue(self):
@@ -326,15 +323,15 @@ class Run(SandboxTest):
             process.stdin.write(word + b"\n")
             process.stdin.flush()
             self.assertEqual(process.stdout.readline(), b"got " + word + b"\n")
-        process.communicate(timeout=60)
+        process.communicate(timeout=patience(60))
         self.assertEqual(process.returncode, 0)
 
     def test_timeout_and_not_found(self):
         process = self.corral("--timeout", "1", "--", "sleep 1000", stdin=subprocess.DEVNULL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=patience(60))
         self.assertEqual(process.returncode, 124)
         process = self.corral("--", "no-such-program", "x", stdin=subprocess.DEVNULL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=patience(60))
         self.assertEqual(process.returncode, 127)
 
     def test_a_killed_client_ends_its_command(self):
