@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "api/api.h"
+#include "auth/bundle.h"
 #include "auth/ca.h"
 #include "auth/secret.h"
 #include "base/log.h"
@@ -35,6 +36,7 @@ struct server {
     struct tokens *tokens;
     struct secrets *secrets;
     struct grant_key grants;
+    struct bundles *bundles;
     struct ca ca; /* loaded when sandboxes have a network */
     struct template_set templates;
     struct template_builder builder;
@@ -85,6 +87,8 @@ static int server_open_state(struct server *s, struct error *err)
         rv = tokens_load(&s->tokens, s->store, err);
     if (rv == 0)
         rv = secrets_open(&s->secrets, s->store, c->state_dir, err);
+    if (rv == 0)
+        rv = bundles_open(&s->bundles, s->store, s->secrets, err);
     if (rv < 0)
         return rv;
     e2b_init(&s->e2b);
@@ -195,6 +199,7 @@ static int server_listen(struct server *s, struct error *err)
         .store = s->store,
         .keys = s->keys,
         .secrets = s->secrets,
+        .bundles = s->bundles,
         .auth = {.keys = s->keys, .tokens = s->tokens},
         .grants = s->grants,
         .templates = &s->templates,

@@ -36,6 +36,7 @@ struct api {
     struct store *store;
     struct apikeys *keys;
     struct secrets *secrets;
+    struct bundles *bundles;
     struct auth auth;
     struct grant_key grants; /* of tokens that are not kept */
     struct password_queue passwords;

@@ -21,6 +21,7 @@
 #include "api/code_watch.h"
 #include "api/feed.h"
 #include "api/op.h"
+#include "api/ties.h"
 #include "sandbox/oom.h"
 #include "wire/reply.h"
 #include "wire/request.h"
@@ -69,7 +70,7 @@ int code_run_parse(struct api_call *call, int64_t default_s, struct code_run_arg
     if (rv == 0)
         rv = json_get_int(call->body, "timeout", 0, 0, max, &a->timeout_s, err);
     if (rv == 0)
-        rv = json_get_env(call->body, "environment", &a->env, err);
+        rv = api_environment(call, call->body, "environment", &a->env, err);
     if (rv == 0)
         rv = api_check_list(a->env, "environment", err);
     if (rv == 0)

@@ -19,6 +19,7 @@
 
 #include "api/feed.h"
 #include "api/op.h"
+#include "api/ties.h"
 #include "sandbox/oom.h"
 
 #define COMMAND_TIMEOUT_MS 30000 /* when the client names none */
@@ -63,7 +64,7 @@ int command_parse(struct api_call *call, int64_t default_ms, struct command_args
     if (rv == 0)
         rv = api_check_list(a->args, "args", err);
     if (rv == 0)
-        rv = json_get_env(call->body, "environment", &a->env, err);
+        rv = api_environment(call, call->body, "environment", &a->env, err);
     if (rv == 0)
         rv = api_check_list(a->env, "environment", err);
     if (rv == 0 && a->timeout_ms == 0)

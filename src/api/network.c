@@ -7,6 +7,7 @@
 
 #include "api/network.h"
 #include "api/op.h"
+#include "api/ties.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
@@ -172,6 +173,11 @@ void api_network_put(struct api_call *call)
     struct error err;
     if (!network_exists(call))
         return;
+    if (api_has_policies(call->sandbox)) {
+        api_fail_code(call, ERROR_CONFLICT,
+                      "Network policies with names are attached to the sandbox; detach them first");
+        return;
+    }
     int rv = network_policy_read(call->body, &policy, &err);
     if (rv == 0)
         rv = network_transforms_check(&policy.transforms, call->api->secrets,

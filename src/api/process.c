@@ -15,6 +15,7 @@
 
 #include "api/ask.h"
 #include "api/feed.h"
+#include "api/ties.h"
 #include "base/base64.h"
 #include "base/num.h"
 #include "stream/describe.h"
@@ -108,7 +109,7 @@ static int process_parse_common(struct api_call *call, struct process_args *a, s
     if (rv == 0)
         rv = json_get_str_list(call->body, "args", &a->args, err);
     if (rv == 0)
-        rv = json_get_env(call->body, "environment", &a->env, err);
+        rv = api_environment(call, call->body, "environment", &a->env, err);
     if (rv == 0 && strlen(p->tag) > WIRE_MAX_TAG)
         rv = error_set(err, ERROR_INVALID_ARGUMENT, "Field 'tag' exceeds %u bytes", WIRE_MAX_TAG);
     p->run.args = a->args;

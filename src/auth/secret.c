@@ -342,6 +342,36 @@ int secret_fill(struct secrets *s, const char *account, const char *text, struct
     return rv;
 }
 
+int secret_lock(struct secrets *s, const char *whose, const char *name, const char *value,
+                struct buf *out)
+{
+    struct secret_record r = {.len = 0};
+    if (strlen(whose) >= PRINCIPAL_NAME_SIZE || strlen(name) >= PRINCIPAL_NAME_SIZE ||
+        strlen(value) > SECRET_MAX_VALUE)
+        return -EINVAL;
+    struct secret_place place = secret_place(whose, name);
+    int rv = secret_seal(s, &place, value, &r);
+    if (rv == 0)
+        secret_encode(out, &r);
+    return rv == 0 && out->failed ? -ENOMEM : rv;
+}
+
+int secret_unlock(struct secrets *s, const char *whose, const char *name, const void *locked,
+                  size_t len, struct buf *out)
+{
+    struct secret_record r;
+    if (strlen(whose) >= PRINCIPAL_NAME_SIZE || strlen(name) >= PRINCIPAL_NAME_SIZE)
+        return -EINVAL;
+    struct secret_place place = secret_place(whose, name);
+    int rv = secret_decode(&r, locked, len);
+    if (rv == 0)
+        rv = secret_unseal(s, &place, &r);
+    if (rv == 0)
+        rv = buf_append(out, r.bytes, r.len);
+    explicit_bzero(&r, sizeof(r));
+    return rv;
+}
+
 bool secret_is_in(const char *text, const char *name)
 {
     char found[PRINCIPAL_NAME_SIZE];

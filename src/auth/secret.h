@@ -5,7 +5,7 @@
  * A value is encrypted at rest with AES-256-GCM. The key is made at the first start and kept in
  * STATE/secret.key, mode 0600; account and name are authenticated with the value, so that a value
  * cannot be moved to another place in the state. A value leaves the server in a policy for
- * corral-egress and nowhere else.
+ * corral-egress and nowhere else. (Values that others keep with this key, below, are theirs.)
  *
  * What is put counts once the store has committed it: the caller flushes, then calls
  * secrets_changed.
@@ -51,5 +51,12 @@ void secret_wipe(struct buf *b);
 size_t secret_room(const char *text);
 /* Whether the text refers to the secret. */
 bool secret_is_in(const char *text, const char *name);
+
+/* A value that somebody else keeps, encrypted by the same key and bound to two names of at most 64
+ * bytes; it may hold any bytes but NUL. 0 or a negative errno, and nothing is appended then. */
+int secret_lock(struct secrets *s, const char *whose, const char *name, const char *value,
+                struct buf *out);
+int secret_unlock(struct secrets *s, const char *whose, const char *name, const void *locked,
+                  size_t len, struct buf *out);
 
 #endif

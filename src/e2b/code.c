@@ -10,6 +10,7 @@
 #include "api/ask.h"
 #include "api/context.h"
 #include "api/feed.h"
+#include "api/ties.h"
 #include "e2b/internal.h"
 #include "stream/describe.h"
 #include "stream/tell.h"
@@ -27,7 +28,7 @@ static int code_parse(struct api_call *call, struct code_args *a, struct error *
     if (rv == 0)
         rv = json_get_str(call->body, "language", NULL, &a->language, err);
     if (rv == 0)
-        rv = json_get_env(call->body, "env_vars", &a->env, err);
+        rv = api_environment(call, call->body, "env_vars", &a->env, err);
     if (rv == 0 && a->context != NULL && a->language != NULL)
         rv = error_set(err, ERROR_INVALID_ARGUMENT,
                        "Only one of context_id and language can be provided");

@@ -14,6 +14,7 @@
 #include "api/ask.h"
 #include "api/feed.h"
 #include "api/process.h"
+#include "api/ties.h"
 #include "base/base64.h"
 #include "base/num.h"
 #include "e2b/internal.h"
@@ -121,7 +122,7 @@ static int process_read_start(struct api_call *call, struct process_args *a, str
     if (rv == 0)
         rv = json_get_str_list(process, "args", &a->args, err);
     if (rv == 0)
-        rv = json_get_env(process, "envs", &a->env, err);
+        rv = api_environment(call, process, "envs", &a->env, err);
     if (rv == 0)
         rv = json_get_str(call->body, "tag", "", &p->tag, err);
     if (rv == 0)

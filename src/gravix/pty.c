@@ -6,6 +6,7 @@
 
 #include "api/feed.h"
 #include "api/process.h"
+#include "api/ties.h"
 #include "base/base64.h"
 #include "base/num.h"
 #include "gravix/internal.h"
@@ -103,7 +104,7 @@ static int pty_parse(struct api_call *call, struct wire_start_params *p, char **
         rv = api_check_list(*args, "args", err);
     process_add_terminal_type(call->body);
     if (rv == 0)
-        rv = json_get_env(call->body, "environment", env, err);
+        rv = api_environment(call, call->body, "environment", env, err);
     if (rv == 0)
         rv = api_check_list(*env, "environment", err);
     if (rv < 0)

@@ -8,6 +8,8 @@
 #define GIT  RT "/git/"
 #define TPL  "/v1/agents/template"
 #define SNAP "/v1/agents/snapshots"
+#define POL  "/v1/network-policies"
+#define IDP  "/v1/identity/providers"
 #define SB   API_SANDBOX
 #define RUN  (SB | API_RUNNING)
 #define ASK  (RUN | API_STILL)
@@ -86,6 +88,33 @@ const struct api_route gravix_routes[] = {
     {METHOD_GET, TPL "/:id/snapshot", 0, SCOPE_READ, gravix_template_snapshot},
     {METHOD_POST, SNAP, BODY, SCOPE_RUN, gravix_unsupported},
     {METHOD_GET, SNAP, 0, SCOPE_READ, gravix_unsupported},
+
+    {METHOD_POST, POL, BODY, SCOPE_RUN, gravix_bundle_create},
+    {METHOD_GET, POL, 0, SCOPE_READ, gravix_bundle_list},
+    {METHOD_GET, POL "/:id", 0, SCOPE_READ, gravix_bundle_get},
+    {METHOD_PATCH, POL "/:id", BODY, SCOPE_RUN, gravix_bundle_update},
+    {METHOD_DELETE, POL "/:id", 0, SCOPE_RUN, gravix_bundle_delete},
+    {METHOD_POST, POL "/:id/rules", BODY, SCOPE_RUN, gravix_bundle_add},
+    {METHOD_GET, POL "/:id/rules", 0, SCOPE_READ, gravix_bundle_entries},
+    {METHOD_PATCH, POL "/:id/rules/:rule", BODY, SCOPE_RUN, gravix_bundle_change},
+    {METHOD_DELETE, POL "/:id/rules/:rule", 0, SCOPE_RUN, gravix_bundle_remove},
+    {METHOD_POST, POL "/:id/attach", BODY, SCOPE_RUN, gravix_bundle_attach},
+    {METHOD_DELETE, POL "/:id/attach/:runtime", 0, SCOPE_RUN, gravix_bundle_detach},
+    {METHOD_GET, POL "/runtimes/:runtime", 0, SCOPE_READ, gravix_bundle_of_runtime},
+
+    {METHOD_POST, IDP, DATA, SCOPE_RUN, gravix_bundle_create},
+    {METHOD_GET, IDP, 0, SCOPE_READ, gravix_bundle_list},
+    {METHOD_GET, IDP "/:id", 0, SCOPE_READ, gravix_bundle_get},
+    {METHOD_PATCH, IDP "/:id", BODY, SCOPE_RUN, gravix_bundle_update},
+    {METHOD_DELETE, IDP "/:id", 0, SCOPE_RUN, gravix_bundle_delete},
+    {METHOD_POST, IDP "/:id/secrets", BODY, SCOPE_RUN, gravix_bundle_add},
+    {METHOD_GET, IDP "/:id/secrets", 0, SCOPE_READ, gravix_bundle_entries},
+    {METHOD_PATCH, IDP "/:id/secrets/:secret", BODY, SCOPE_RUN, gravix_bundle_change},
+    {METHOD_DELETE, IDP "/:id/secrets/:secret", 0, SCOPE_RUN, gravix_bundle_remove},
+    {METHOD_POST, IDP "/:id/attach", BODY, SCOPE_RUN, gravix_bundle_attach},
+    {METHOD_DELETE, IDP "/:id/attach/:runtime", 0, SCOPE_RUN, gravix_bundle_detach},
+    {METHOD_GET, "/v1/identity/runtimes/:runtime/providers", 0, SCOPE_READ,
+     gravix_bundle_of_runtime},
 };
 
 const size_t gravix_route_count = ARRAY_SIZE(gravix_routes);

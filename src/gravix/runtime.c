@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/network.h"
+#include "api/ties.h"
 #include "api/wake.h"
 #include "gravix/internal.h"
 
@@ -154,8 +155,7 @@ static int runtime_label(struct api_call *call, const char *field, const char **
 /* What the server does not offer, and would be missed if it were ignored. */
 static int runtime_refuse(struct api_call *call, struct error *err)
 {
-    static const char *const fields[] = {"snapshot", "mounts", "network_policy_ids", "providers",
-                                         "agent_id"};
+    static const char *const fields[] = {"snapshot", "mounts", "agent_id"};
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
         const json *value = cJSON_GetObjectItemCaseSensitive(call->body, fields[i]);
         bool empty = value == NULL || cJSON_IsNull(value) ||
@@ -179,13 +179,32 @@ static int runtime_internet(struct api_call *call, struct buf *text, const char 
     return api_network_switch(call, access, text, ret, err);
 }
 
-static int runtime_parse(struct api_call *call, struct sandbox_params *p, char ***env,
-                         struct buf *network, const struct template **t, struct error *err)
+/* The texts that the parameters point to. */
+struct runtime_texts {
+    struct buf metadata, network;
+    struct ties_texts ties;
+    char **env;
+};
+
+static void runtime_texts_done(struct runtime_texts *t)
+{
+    buf_done(&t->metadata);
+    buf_done(&t->network);
+    buf_done(&t->ties.ties);
+    buf_done(&t->ties.network);
+    free(t->env);
+}
+
+static int runtime_parse(struct api_call *call, struct sandbox_params *p, struct runtime_texts *x,
+                         const struct template **t, struct error *err)
 {
     const char *name = RUNTIME_TEMPLATE;
     int rv = runtime_refuse(call, err);
     if (rv == 0)
-        rv = runtime_internet(call, network, &p->network, err);
+        rv = runtime_internet(call, &x->network, &p->network, err);
+    p->account = call->principal.account;
+    if (rv == 0)
+        rv = api_ties_parse(call, "network_policy_ids", "providers", p, &x->ties, err);
     if (rv == 0)
         rv = runtime_label(call, "cloud", &p->provider, err);
     if (rv == 0)
@@ -197,32 +216,39 @@ static int runtime_parse(struct api_call *call, struct sandbox_params *p, char *
     if (rv == 0)
         rv = api_life_parse(call, &p->life, err);
     if (rv == 0)
-        rv = json_get_env(call->body, "env_vars", env, err);
+        rv = json_get_env(call->body, "env_vars", &x->env, err);
     if (rv == 0)
-        rv = api_check_list(*env, "env_vars", err);
+        rv = api_check_list(x->env, "env_vars", err);
+    if (rv == 0)
+        rv = api_sandbox_metadata(call, &x->metadata, err);
     if (rv < 0)
         return rv;
-    p->account = call->principal.account;
-    p->env = *env;
+    p->env = x->env;
+    p->metadata = (const char *)x->metadata.data;
     *t = runtime_template(call, name, err);
     return *t != NULL ? 0 : -EINVAL;
+}
+
+/* A policy may have changed while the sandbox was on its way. */
+static void runtime_created(struct api_call *call, int status, const struct sandbox *sb)
+{
+    struct sandbox *found = sandbox_table_find(call->api->sandboxes, sb->id);
+    if (found != NULL && sandbox_is_running(found) && api_has_policies(found))
+        api_ties_apply(call->api, found);
+    runtime_reply(call, status, sb);
 }
 
 void gravix_runtime_create(struct api_call *call)
 {
     struct error err;
     struct sandbox_params params = {0};
+    struct runtime_texts texts = {.env = NULL};
     const struct template *template = NULL;
-    cleanup_buf struct buf metadata = {0}, network = {0};
-    cleanup_free char **env = NULL;
-    int rv = runtime_parse(call, &params, &env, &network, &template, &err);
-    if (rv == 0)
-        rv = api_sandbox_metadata(call, &metadata, &err);
-    params.metadata = (const char *)metadata.data;
-    if (rv < 0)
+    if (runtime_parse(call, &params, &texts, &template, &err) < 0)
         api_fail(call, &err);
     else if (api_template_ready(call, template, gravix_runtime_create))
-        api_sandbox_start(call, template, &params, runtime_reply);
+        api_sandbox_start(call, template, &params, runtime_created);
+    runtime_texts_done(&texts);
 }
 
 /* --- one of them, and all --- */

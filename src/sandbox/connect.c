@@ -51,3 +51,10 @@ int sandbox_set_network(struct sandbox *sb, struct network_policy *policy)
     sb->events->changed(sb);
     return 0;
 }
+
+void sandbox_set_ties(struct sandbox *sb, char *ties)
+{
+    free(sb->owner.ties);
+    sb->owner.ties = ties;
+    sb->events->changed(sb);
+}

@@ -60,6 +60,7 @@ void sandbox_table_slim(struct sandbox *sb)
     free(TAKE_PTR(sb->owner.metadata));
     free(TAKE_PTR(sb->owner.provider));
     free(TAKE_PTR(sb->owner.region));
+    free(TAKE_PTR(sb->owner.ties));
 }
 
 /* Waits for the last records of what has ended since the last flush. */

@@ -41,13 +41,15 @@ int sandbox_owner_init(struct sandbox_owner *o, const struct sandbox_params *par
         .request_hash = params->request_hash,
         .name = copy_or_null(params->name),
         .network = copy_or_null(params->network),
+        .ties = copy_or_null(params->ties),
         .timeout_s = params->timeout_s,
         .life = params->life,
         .env = sandbox_env_copy(params->env),
     };
     bool lost = (params->idempotency_key != NULL && o->idempotency_key == NULL) ||
                 (params->name != NULL && o->name == NULL) ||
-                (params->network != NULL && o->network == NULL);
+                (params->network != NULL && o->network == NULL) ||
+                (params->ties != NULL && o->ties == NULL);
     if (o->account != NULL && o->provider != NULL && o->region != NULL && o->metadata != NULL &&
         o->env != NULL && !lost)
         return 0;
@@ -64,6 +66,7 @@ void sandbox_owner_done(struct sandbox_owner *o)
     free(o->idempotency_key);
     free(o->name);
     free(o->network);
+    free(o->ties);
     free((void *)o->env);
     *o = (struct sandbox_owner){0};
 }

@@ -30,6 +30,7 @@ struct sandbox_params {
     const char *idempotency_key; /* NULL: none */
     uint64_t request_hash;       /* of the request that the key stands for */
     const char *network;         /* its policy, JSON text; NULL: what the server has */
+    const char *ties;            /* JSON text as below; NULL: none */
     const char *name;            /* of an environment; NULL: none. Recorded while it is created */
     unsigned int vcpus, memory_mb, disk_mb; /* 0: what the template says */
 };
@@ -43,6 +44,7 @@ struct sandbox_owner {
     uint64_t request_hash;
     char *name;    /* NULL: none */
     char *network; /* its policy, JSON text as network_policy_print has it; NULL: the server's */
+    char *ties;    /* to what else the account has: JSON text of api/ties.h; NULL: none */
     unsigned int timeout_s; /* or SANDBOX_NO_TIMEOUT */
     struct sandbox_life life;
     char *const *env; /* one allocation; dropped once the agent has it */

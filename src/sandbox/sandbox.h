@@ -238,8 +238,10 @@ void sandbox_check_expiry(struct sandbox *sb);
 void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds);
 
 /* Replaces its network policy, which is taken over, in the record and for its flows; only while it
- * runs. 0 or -ENOMEM. */
+ * runs or is paused. 0 or -ENOMEM. */
 int sandbox_set_network(struct sandbox *sb, struct network_policy *policy);
+/* Replaces its ties in the record; takes over the text, NULL for none. */
+void sandbox_set_ties(struct sandbox *sb, char *ties);
 
 /* Tells the driver that code is about to run, once: a restored
  * sandbox then reads the memory of its kernels from disk ahead of it. */

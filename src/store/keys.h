@@ -19,7 +19,8 @@
     X(RUNS, "runs", "workflow id, NUL, run id")                                                    \
     X(SIGNKEYS, "signkeys", "key id, 8 characters")                                                \
     X(STEPS, "steps", "run id, NUL, number of the step (u32)")                                     \
-    X(SECRETS, "secrets", "account, NUL, name of the secret")
+    X(SECRETS, "secrets", "account, NUL, name of the secret")                                      \
+    X(BUNDLES, "bundles", "kind (u8), account, NUL, bundle id")
 
 enum store_table {
 #define X(name, file, key) STORE_##name,

@@ -57,10 +57,14 @@ class TestGravix(ApiTest):
         self.assertEqual(create("/runtime", {"internet_access": "no"}).status, 400)
 
     def test_what_a_create_cannot_do_is_refused(self):
-        for field, value in (("network_policy_ids", ["a"]), ("providers", ["a"]), ("agent_id", "a"),
-                             ("mounts", [{}]), ("snapshot", "a"), ("network_policy_ids", "a")):
+        for field, value, status, code in (
+                ("agent_id", "a", 501, "unsupported"), ("mounts", [{}], 501, "unsupported"),
+                ("snapshot", "a", 501, "unsupported"),
+                ("network_policy_ids", ["a"], 404, "not_found"),
+                ("providers", [7], 404, "not_found"),
+                ("network_policy_ids", "a", 400, "invalid_argument")):
             answer = self.server.client.post("/runtime", {field: value})
-            self.assertEqual((answer.status, answer.json["code"]), (501, "unsupported"), field)
+            self.assertEqual((answer.status, answer.json["code"]), (status, code), field)
             self.assertIn(field, answer.json["message"])
         made = self.server.client.post("/runtime", {"network_policy_ids": [], "providers": None})
         self.assertEqual(made.status, 201, made)

@@ -128,9 +128,9 @@ class TestRuntimes(SdkTest):
         runtime = self.make(internet_access=False)
         self.assertEqual(self.server.client.get(f"/sandboxes/{runtime.runtime_id}/network")
                          .json["default"], "deny")
-        error = self.refused(exceptions.GravixLayerServerError, self.sdk.runtime.create,
+        error = self.refused(exceptions.GravixLayerBadRequestError, self.sdk.runtime.create,
                              network_policy_ids=["none"])
-        self.assertEqual((error.status, error.code), (501, "unsupported"))
+        self.assertEqual((error.status, error.code), (404, "not_found"))
 
     def test_connect_metrics_and_kill(self):
         runtime = self.make()
