@@ -30,6 +30,7 @@
 
 #include "base/log.h"
 #include "base/timefmt.h"
+#include "core/step.h"
 #include "sandbox/moves.h"
 
 /* Of one pause, in time order. */
@@ -87,6 +88,7 @@ static void pause_on_stopped(void *ctx, int status, const struct error *err)
         pause_failed(sb, err);
         return;
     }
+    step_reach("pause", "frozen");
     error_set(&paused, ERROR_SANDBOX_PAUSED, "The sandbox was paused");
     agent_target_fail(&sb->target, &paused);
     pause_measure(sb);
@@ -251,6 +253,7 @@ static void resume_on_started(void *ctx, int status, const struct error *err)
     struct sandbox *sb = ctx;
     if (sb->phase != SANDBOX_RESUMING)
         return;
+    step_reach("pause", status < 0 ? "stays" : "thawed");
     if (status < 0)
         resume_failed(sb, err);
     else

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "core/step.h"
 
 #define BUILDER_LOG          4096 /* bytes of the last lines */
 #define BUILDER_TRIES        3
@@ -141,6 +142,7 @@ static void builder_start(struct builder_job *j, struct template *t)
                  t->build.asked_ns != 0 ? "yes" : "no");
     int rv = builder_spawn(j, t->build.asked_ns == 0 &&
                                   strcmp(t->name, b->config->template_default) != 0);
+    step_reach("template", "building");
     if (rv < 0)
         log_error("the template cannot be built", "template=%s error=\"%s\"", t->name,
                   uv_strerror(rv));
@@ -245,6 +247,7 @@ static void builder_on_done(struct template_job *job, bool ok)
     struct builder_job *j = container_of(job, struct builder_job, job);
     struct template_builder *b = j->builder;
     bool stopped = b->stopped;
+    step_reach("template", ok ? "built" : "failed");
     j->t->build.running = false;
     j->t->build.phase[0] = '\0';
     /* A successful build sends SIGHUP, which may arrive before or after this. The templates are

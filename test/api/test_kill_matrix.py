@@ -6,6 +6,8 @@ import os
 import threading
 
 from corraltest import ApiTest, Server, not_emulated, wait_until
+from recipes import RecipeServer
+from workflows import WORKFLOWS, command
 
 SIZE = 1 << 20
 ENDED = {"failed", "terminated", "timed_out", "stopped"}
@@ -25,8 +27,19 @@ class Stepped(Server):
         os.rename(self.step + ".new", self.step)
 
 
-@not_emulated("the steps are those of a server with sanitizers on this machine")
-class KillMatrix(ApiTest):
+class SteppedRecipes(RecipeServer, Stepped):
+    """Both: the templates of its own are built within seconds."""
+
+    names = ("matrix-building", "matrix-built")
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        for name in self.names:
+            self.add(name)
+            self.mark(name)
+
+
+class Matrix(ApiTest):
     kind = Stepped
     build = "asan"
     options = ("--pool-size", "0")
@@ -87,6 +100,19 @@ class KillMatrix(ApiTest):
     def box(self, **fields):
         return self.api.create(timeout=3600, **fields)["sandbox_id"]
 
+    def promised(self, name, steps, prepare, act, judge):
+        """As `cells`; `steps` says of each step which outcomes it may have."""
+        def look(box, answer):
+            outcome = judge(box, answer)
+            self.assertIn(outcome, steps[step])
+            return outcome
+
+        for step in steps:
+            self.cells(name, (step,), prepare, act, look)
+
+
+@not_emulated("the steps are those of a server with sanitizers on this machine")
+class KillMatrix(Matrix):
     def test_create(self):
         def judge(before, answer):
             new = {b: s for b, s in self.sandboxes().items() if b not in before}
@@ -142,3 +168,109 @@ class KillMatrix(ApiTest):
 
         self.cells("expiry", ("sandbox/stopping", "helper/ended", "store/committed"), self.box,
                    lambda box: self.api.post(f"/sandboxes/{box}/timeout", {"timeout": 1}), judge)
+
+    def paused(self, box):
+        return self.api.get(f"/sandboxes/{box}/lifecycle").json["state"]
+
+    def wakes(self, box):
+        """What it is, `paused` or `running`; afterwards it runs, and so does its process."""
+        state = self.paused(box)
+        if state == "paused":
+            self.assertEqual(self.api.post(f"/sandboxes/{box}/resume").status, 200)
+        listed = self.api.get(f"/sandboxes/{box}/processes").json["processes"]
+        self.assertEqual([p["status"] for p in listed], ["running"])
+        return state
+
+    def box_with_a_process(self):
+        box = self.box()
+        answer = self.api.post(f"/sandboxes/{box}/processes", {"command": "sleep 1000"})
+        self.assertEqual(answer.status, 201, answer)
+        return box
+
+    def test_pause(self):
+        def judge(box, answer):
+            if answer is not None and answer.status == 200:
+                self.assertEqual(self.paused(box), "paused")
+            return self.wakes(box)
+
+        either = {"running", "paused"}
+        self.promised("pause", {"sandbox/pausing": {"running"}, "pause/frozen": {"running"},
+                                "store/submitted": either, "store/committed": {"paused"},
+                                "sandbox/paused": {"paused"}},
+                      self.box_with_a_process,
+                      lambda box: self.api.post(f"/sandboxes/{box}/pause"), judge)
+
+    def test_resume(self):
+        def prepare():
+            box = self.box_with_a_process()
+            self.assertEqual(self.api.post(f"/sandboxes/{box}/pause").status, 200)
+            return box
+
+        def judge(box, answer):
+            if answer is not None and answer.status == 200:
+                self.assertEqual(self.paused(box), "running")
+            return self.wakes(box)
+
+        either = {"running", "paused"}
+        self.promised("resume", {"sandbox/resuming": {"paused"}, "pause/thawed": {"paused"},
+                                 "call/opened": {"paused"}, "store/submitted": either,
+                                 "store/committed": {"running"}, "sandbox/running": {"running"}},
+                      prepare, lambda box: self.api.post(f"/sandboxes/{box}/resume"), judge)
+
+    def flow(self, path, body=None, method="POST"):
+        return self.api.request(method, f"{WORKFLOWS}{path}", body, prefix="")
+
+    def test_workflow(self):
+        def prepare():
+            steps = [command("a", "echo ran >> /tmp/log"), command("b", "wc -l < /tmp/log", "a")]
+            return self.flow("", {"name": "matrix", "steps": steps}).json["workflow_id"]
+
+        def act(name):
+            answer = self.flow(f"/{name}/start")
+            # The server is killed on the way, whenever it comes to the step.
+            self.is_over(name, answer.json["run_id"])
+            return answer
+
+        def judge(name, _):
+            runs = self.flow(f"/{name}/runs", method="GET").json["runs"]
+            self.assertLessEqual(len(runs), 1)
+            over = [wait_until(lambda run=run: self.is_over(name, run["run_id"]), 60, "it is over")
+                    for run in runs]
+            self.assertEqual(self.flow(f"/{name}", method="DELETE").status, 200)
+            outputs = {s["name"]: s["output"]["stdout"] for run in over for s in run["steps"]}
+            if over:  # the second step hears that the first ran once
+                self.assertEqual(outputs["b"], "1\n")
+            return over[0]["status"] if over else "not listed"
+
+        done = {"completed"}
+        self.promised("workflow", {"store/submitted": {"not listed"} | done, "store/committed": done,
+                                   "workflow/running": {"not listed"}, "sandbox/running": done,
+                                   "call/opened": done, "call/closed": done,
+                                   "workflow/completed": done}, prepare, act, judge)
+
+    def is_over(self, name, run):
+        got = self.flow(f"/{name}/status?run_id={run}", method="GET").json
+        return got["status"] not in ("pending", "running") and got
+
+
+@not_emulated("there is nothing to build templates with")
+class Builds(Matrix):
+    kind = SteppedRecipes
+    options = ("--templates", "asked")
+
+    def test_template(self):
+        names = list(self.server.names)
+
+        def judge(name, answer):
+            self.assertIsNone(answer)
+            self.server.assert_idle(name, partial=self.partial(name))
+            status = self.api.get(f"/templates/{name}").json["status"]
+            box = self.box(template=name)
+            self.assertEqual(self.api.run(box, "echo here")["stdout"], "here\n")
+            return status
+
+        self.promised("template", {"template/building": {"not_built"}, "template/built": {"ready"}},
+                      lambda: names.pop(0), lambda name: self.box(template=name), judge)
+
+    def partial(self, name):
+        return f"{name}.partial" in os.listdir(f"{self.server.state}/templates")
