@@ -435,13 +435,13 @@ static int cow_check_map(const struct disk_cow *c, int fd)
     off_t end = (off_t)(COW_MAP_OFFSET + c->map_len);
     off_t pos = lseek(fd, COW_MAP_OFFSET, SEEK_DATA);
     while (pos >= 0 && pos < end) {
-        off_t stop = MIN(lseek(fd, pos, SEEK_HOLE), end);
+        off_t hole = lseek(fd, pos, SEEK_HOLE), stop = MIN(hole, end);
         for (; pos < stop; pos++) {
             uint8_t v = c->map[(size_t)pos - COW_MAP_OFFSET];
             if ((v & v >> 1 & 0x55) != 0)
                 return -EINVAL;
         }
-        pos = lseek(fd, pos, SEEK_DATA);
+        pos = pos < end ? lseek(fd, pos, SEEK_DATA) : end;
     }
     return 0;
 }

@@ -41,6 +41,8 @@ struct disk_worker {
     struct disk *disk; /* not owned */
     pthread_t thread;
     bool running;
+    void (*begin)(void *ctx); /* the thread's first call */
+    void *ctx;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t work, idle;
     struct list todo, done;

@@ -25,6 +25,7 @@
 #include <sys/syscall.h>
 
 #define ISOLATE_FILES 1280u
+#define ISOLATE_CAPS  64u
 #define ISOLATE_DIR   "sandbox" /* in the new root */
 #define ISOLATE_MOUNT (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 #define ISOLATE_NAMESPACES                                                                         \
@@ -162,8 +163,11 @@ int isolate_identity(uid_t uid, gid_t gid, struct error *err)
     if (gid != 0 && (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0))
         return isolate_failed(err, "the group cannot be changed");
     /* The bounding set needs the rights that the change of user takes away. */
-    for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* refused where there is nothing to drop */
+    for (unsigned long cap = 0; cap < ISOLATE_CAPS; cap++) {
+        /* Refused to one without the right to; the first number that names none ends it. */
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+            break;
+    }
     if (uid != 0 && setresuid(uid, uid, uid) < 0)
         return isolate_failed(err, "the user cannot be changed");
     /* An ordinary user keeps its id, and would keep all capabilities of its user namespace. */

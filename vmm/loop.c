@@ -55,6 +55,12 @@ int loop_add(struct loop *l, struct loop_source *s, uint32_t events)
     return epoll_ctl(l->epfd, EPOLL_CTL_ADD, s->fd, &ev) < 0 ? -errno : 0;
 }
 
+int loop_change(struct loop *l, struct loop_source *s, uint32_t events)
+{
+    struct epoll_event ev = {.events = events, .data.ptr = s};
+    return epoll_ctl(l->epfd, EPOLL_CTL_MOD, s->fd, &ev) < 0 ? -errno : 0;
+}
+
 void loop_del(struct loop *l, struct loop_source *s)
 {
     if (s->fd >= 0)

@@ -47,6 +47,8 @@ uint64_t loop_now(void); /* monotonic ns */
 
 /* Watches s->fd for EPOLLIN | EPOLLOUT | ... (`events` may contain EPOLLET). */
 int loop_add(struct loop *l, struct loop_source *s, uint32_t events);
+/* Watches for other events; one that is there already comes with the next turn. */
+int loop_change(struct loop *l, struct loop_source *s, uint32_t events);
 void loop_del(struct loop *l, struct loop_source *s);
 
 static inline void loop_timer_init(struct loop_timer *t, void (*fire)(struct loop_timer *))

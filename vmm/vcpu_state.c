@@ -15,6 +15,8 @@
 #include "vcpu.h"
 
 #define VCPU_MAX_MSRS    256u
+#define VCPU_DR6_MADE    0xffff0ff0u
+#define VCPU_DR7_MADE    0x400u
 #define MSR_HYPERV_FIRST 0x40000000u
 #define MSR_HYPERV_LAST  0x400001ffu
 #define MSR_TSC          0x10u
@@ -68,11 +70,18 @@ static int vcpu_save_part(int fd, const struct vcpu_part *p, struct buf *out)
     return 0;
 }
 
+/* What a vCPU has that was just made; nearly every guest has nothing else. */
+static bool vcpu_as_made(const struct vcpu_part *p, const union vcpu_any *any)
+{
+    static const struct kvm_debugregs made = {.dr6 = VCPU_DR6_MADE, .dr7 = VCPU_DR7_MADE};
+    return p->set == KVM_SET_DEBUGREGS && memcmp(&any->debugregs, &made, sizeof(made)) == 0;
+}
+
 static int vcpu_load_part(int fd, const struct vcpu_part *p, struct cursor *c)
 {
     union vcpu_any any;
     int rv = state_get_blob(c, &any, p->size);
-    if (rv < 0)
+    if (rv < 0 || vcpu_as_made(p, &any))
         return rv;
     return ioctl(fd, p->set, &any) < 0 ? -errno : 0;
 }

@@ -69,15 +69,27 @@ static void balloon_inflate(struct virtio_balloon *b, const struct virtq_chain *
     }
 }
 
-/* The reported pages are the request's buffers themselves, already checked to be guest memory. */
+/* The reported pages are the request's buffers themselves, already checked to be guest memory.
+ * Linux names one block after the other, most often downwards: neighbours go in one call, and are
+ * one piece of the mapping. */
 static void balloon_report(struct virtio_balloon *b, const struct virtq_chain *c)
 {
     const struct iovec *iov = virtq_in(c);
     if (b->poison != 0)
         return; /* the guest wants a pattern back, which only its own pages hold */
-    for (size_t i = 0; i < c->n_in; i++) {
-        if (mem_zap(b->dev.mem, iov[i].iov_base, iov[i].iov_len) == 0)
-            b->reclaimed += iov[i].iov_len;
+    for (size_t i = 0; i < c->n_in;) {
+        uint8_t *start = iov[i].iov_base, *end = start + iov[i].iov_len;
+        for (i++; i < c->n_in; i++) {
+            uint8_t *next = iov[i].iov_base;
+            if (next == end)
+                end += iov[i].iov_len;
+            else if (next + iov[i].iov_len == start)
+                start = next;
+            else
+                break;
+        }
+        if (mem_zap(b->dev.mem, start, (uint64_t)(end - start)) == 0)
+            b->reclaimed += (uint64_t)(end - start);
     }
 }
 

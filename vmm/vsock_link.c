@@ -13,7 +13,9 @@
  * end of the loop's turn, as an event for it may be in the same batch.
  *
  * A socket is watched once, edge-triggered: `readable` and `writable` remember that it may have
- * more, until a call says EAGAIN. So a connection costs one epoll_ctl in its life.
+ * more, until a call says EAGAIN. Room is watched for only from the first time that there was none:
+ * otherwise each answer would wake the loop once more, when its client takes it. So most
+ * connections cost one epoll_ctl in their lives, and the others two.
  */
 #include "vsock_link.h"
 
@@ -25,6 +27,7 @@
 #include "iov.h"
 
 #define LINK_GREETING 24u /* bytes: "CONNECT 4294967295\n" and some slack */
+#define LINK_EVENTS   (EPOLLIN | EPOLLRDHUP | EPOLLET)
 #define NS_PER_MS     1000000ull
 
 static void link_socket_ready(struct loop_source *s, uint32_t events);
@@ -49,7 +52,8 @@ struct vsock_link *vsock_link_new(struct vsock_mux *m, int fd, enum vsock_state 
         return NULL;
     c->mux = m;
     c->socket = (struct loop_source){.fd = fd, .ready = link_socket_ready};
-    if (loop_add(m->loop, &c->socket, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
+    c->writable = true;
+    if (loop_add(m->loop, &c->socket, LINK_EVENTS) < 0) {
         free(c);
         return NULL;
     }
@@ -208,6 +212,15 @@ void vsock_link_connected(struct vsock_link *c)
 
 /* Bytes from the guest on their way to the host client. */
 
+/* The socket is full. Room that came before it is watched for is an event, too. */
+static void link_stall(struct vsock_link *c)
+{
+    c->writable = false;
+    if (!c->stalled && loop_change(c->mux->loop, &c->socket, LINK_EVENTS | EPOLLOUT) < 0)
+        vsock_link_reset(c);
+    c->stalled = true;
+}
+
 static ssize_t link_send(const struct vsock_link *c, const struct iovec *iov, size_t n)
 {
     struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = n};
@@ -236,7 +249,7 @@ static void link_flush(struct vsock_link *c)
     while (c->writable && (n = vsock_conn_stored(&c->vsock, iov)) > 0) {
         ssize_t sent = link_send(c, iov, n);
         if (sent == -EAGAIN) {
-            c->writable = false;
+            link_stall(c);
         } else if (sent < 0) {
             vsock_link_reset(c);
             return;
@@ -244,6 +257,8 @@ static void link_flush(struct vsock_link *c)
             vsock_conn_forwarded(&c->vsock, (uint32_t)sent, true);
         }
     }
+    if (c->vsock.state == VSOCK_DEAD)
+        return;
     link_widen(c);
     if (c->vsock.state != VSOCK_DRAINING)
         vsock_link_apply_peer_shut(c);
@@ -276,9 +291,11 @@ void vsock_link_payload(struct vsock_link *c, const struct iovec *iov, size_t n,
             return;
         }
         sent = rv < 0 ? 0 : (uint32_t)rv;
-        if (sent < len)
-            c->writable = false;
         vsock_conn_forwarded(&c->vsock, sent, false);
+        if (sent < len)
+            link_stall(c);
+        if (c->vsock.state == VSOCK_DEAD)
+            return;
     }
     if (sent < len && vsock_conn_store(&c->vsock, iov, n, sent, len - sent) < 0)
         vsock_link_reset(c);

@@ -17,6 +17,7 @@ struct vsock_link {
     struct loop_timer timeout;
     struct loop_later reaped;
     bool readable, writable, hung_up;
+    bool stalled;      /* has been full: room in the socket is an event */
     bool asked_credit; /* once per stall */
 };
 

@@ -173,6 +173,31 @@ static void reported_pages_are_given_back(void)
     T_EQ(*(uint8_t *)ring_at(0x9fffff), 0);
 }
 
+/* Blocks side by side in any order, one apart from them, and one that is none. */
+static void reported_neighbours_are_all_given_back(void)
+{
+    static struct virtio_balloon b;
+    ring_setup();
+    virtio_balloon_init(&b, &ring_mem, &ring_irq);
+    t = (struct virtio_mmio){.dev = &b.dev};
+    ring_start(&t, r, 3, VIRTIO_F_BIT(5));
+    memset(ring_at(0x400000), 9, 4 << 20);
+    const struct ring_desc part[] = {{0x600000, 0x100000, VRING_DESC_F_WRITE, 0},
+                                     {0x500000, 0x100000, VRING_DESC_F_WRITE, 0},
+                                     {0x700000, 0x080000, VRING_DESC_F_WRITE, 0},
+                                     {0x400000, 0x010000, VRING_DESC_F_WRITE, 0}};
+    ring_post(&r[2], part, 4);
+    ring_reg(&t, VIRTIO_MMIO_QUEUE_NOTIFY, 2);
+    T_EQ(ring_done(&r[2], NULL), 0);
+    T_EQ(b.reclaimed, 0x290000);
+    static const uint32_t gone[] = {0x400000, 0x40ffff, 0x500000, 0x6fffff, 0x77ffff};
+    static const uint32_t kept[] = {0x410000, 0x4fffff, 0x780000, 0x7fffff};
+    for (size_t i = 0; i < ARRAY_SIZE(gone); i++)
+        T_EQ(*(uint8_t *)ring_at(gone[i]), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+        T_EQ(*(uint8_t *)ring_at(kept[i]), 9);
+}
+
 static void the_balloon_ignores_wild_page_numbers(void)
 {
     static struct virtio_balloon b;
@@ -221,5 +246,5 @@ static void state_survives_and_lies_do_not(void)
 T_MAIN(T_CASE(identifies_itself), T_CASE(status_takes_no_short_cut), T_CASE(queues_are_frozen),
        T_CASE(a_bad_queue_does_not_become_ready), T_CASE(entropy_comes), T_CASE(entropy_is_capped),
        T_CASE(a_hostile_chain_breaks_only_until_reset), T_CASE(a_long_queue_takes_several_turns),
-       T_CASE(reported_pages_are_given_back), T_CASE(the_balloon_ignores_wild_page_numbers),
-       T_CASE(state_survives_and_lies_do_not))
+       T_CASE(reported_pages_are_given_back), T_CASE(reported_neighbours_are_all_given_back),
+       T_CASE(the_balloon_ignores_wild_page_numbers), T_CASE(state_survives_and_lies_do_not))
