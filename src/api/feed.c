@@ -150,6 +150,7 @@ static void feed_on_timer(uv_timer_t *timer)
         return;
     }
     if (quiet >= due && http_reply_writable(f->op.call->req)) {
+        sandbox_check(f->op.call->sandbox); /* whether anybody is left who could say something */
         f->writer->keepalive(&f->out);
         feed_flush(f);
     }

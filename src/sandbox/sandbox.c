@@ -368,6 +368,12 @@ static void sandbox_ask_alive(struct sandbox *sb)
     sandbox_op(sb, &request, AGENT_CONNECT_TIMEOUT_MS);
 }
 
+void sandbox_check(struct sandbox *sb)
+{
+    if (sb->phase == SANDBOX_RUNNING && sb->unanswered == 0 && !sb->op_active)
+        sandbox_ask_alive(sb);
+}
+
 void sandbox_suspect(struct sandbox *sb)
 {
     if (sb->phase != SANDBOX_RUNNING || sb->unanswered > 0)

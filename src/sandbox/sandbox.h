@@ -262,6 +262,8 @@ static inline void sandbox_heard_bridge(struct sandbox *sb)
 /* An operation has failed as if the agent hung: asks it, and ends the sandbox when it owes
  * SANDBOX_UNANSWERED answers. Only questions of clients lead here, so an idle sandbox sleeps. */
 void sandbox_suspect(struct sandbox *sb);
+/* The same for a client that hears nothing, which is usual: a warm-up is not disturbed. */
+void sandbox_check(struct sandbox *sb);
 /* What is wrong with a running sandbox, or why it failed; "" when nothing is known. */
 const char *sandbox_trouble(const struct sandbox *sb);
 

@@ -46,8 +46,12 @@ PROGRAM = textwrap.dedent(r'''
         return f"a socket of family {number}"
 
     def ptrace(pid):
-        rv = libc.ptrace(16, pid, 0, 0)  # PTRACE_ATTACH
-        return None if rv < 0 else f"attached to {pid}"
+        if libc.ptrace(16, pid, 0, 0) < 0:  # PTRACE_ATTACH
+            return None
+        # Whoever exits at once may leave even PID 1 stopped for good, which ends the own sandbox.
+        os.waitpid(pid, 0x40000000)
+        libc.ptrace(17, pid, 0, 0)
+        return f"attached to {pid}"
 
     def device(kind, major, minor):
         path = f"/tmp/attack-node-{major}-{minor}"

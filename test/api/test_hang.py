@@ -6,6 +6,7 @@ import time
 import unittest
 
 from corraltest import ISOLATION, SandboxTest, not_emulated, wait_until
+from streams import Stream
 
 
 @not_emulated("processes of a container are stopped from this host")
@@ -58,7 +59,12 @@ class Hang(SandboxTest):
         self.assertEqual(self.api.run(box, "echo a")["stdout"], "a\n")
 
     def test_a_stopped_agent(self):
-        box = self.create()
+        box, heard = self.create(), self.create()
+        stream = Stream(self.api, "POST", f"/sandboxes/{heard}/commands/run?stream=true",
+                        {"command": "echo up; sleep 1000", "timeout": 3600000}, timeout=200)
+        events = stream.events()
+        self.assertEqual(next(events)[2]["type"], "stdout")
+        self.stop(heard, b"corral-agent")
         self.stop(box, b"corral-agent")
         begun = time.monotonic()
         answer = self.api.post(f"/sandboxes/{box}/commands/run", {"command": "true", "timeout": 5000})
@@ -70,3 +76,6 @@ class Hang(SandboxTest):
                    "the sandbox is ended")
         print(f"note a stopped agent is ended after {time.monotonic() - begun:.0f} s")
         self.assertIn("agent", self.reason(box))
+        # Who only listens learns of it, too.
+        self.assertEqual([e["type"] for _, _, e in events][-1], "error")
+        self.assertEqual(self.api.get(f"/sandboxes/{heard}").json["status"], "failed")
