@@ -15,16 +15,17 @@
 
 struct kvm_probe_result {
     uint64_t instructions; /* of the guest; 0 when the loop was not reached */
-    uint64_t elapsed_ns;
-    uint64_t rate; /* instructions a second */
+    uint64_t elapsed_ns;   /* of CPU time */
+    uint64_t rate;         /* instructions a second */
 };
 
 /* 0 when usable. Otherwise a negative errno and `err` says why: absent (-ENOENT), no permission
  * (-EACCES), a missing capability (-EOPNOTSUPP), too slow (-ERANGE, with the measured rate), hangs
  * (-ETIMEDOUT). *ret is filled either way.
  *
- * Blocks for up to a second and a half, usually a few milliseconds: to be called before the loop
- * runs. A child process does the work, so that a KVM that hangs costs no more than this. */
+ * Blocks for a second and a half where KVM hangs or is slow, usually for a few milliseconds: to be
+ * called before the loop runs. A child process does the work, so that a KVM that hangs costs no
+ * more than this. */
 int kvm_probe(struct kvm_probe_result *ret, struct error *err);
 
 #endif
