@@ -244,8 +244,11 @@ class Policy(NetworkTest):
 
     def test_the_pool_has_no_network_before_its_claim(self):
         """A sandbox of the pool has no socket; a claimed one has."""
+        folder, socket = ("", "vsock.sock_1025") if corraltest.ISOLATION == "kvm" else (
+            "/net", "egress.sock")
+
         def sockets():
-            return {name: "egress.sock" in HOST.list(f"{self.server.state}/sandboxes/{name}/net")
+            return {name: socket in HOST.list(f"{self.server.state}/sandboxes/{name}{folder}")
                     for name in self.server.directories()}
         wait_until(lambda: False in sockets().values(), 60, "a sandbox in the pool")
         self.assertTrue(sockets()[self.shared])
