@@ -163,7 +163,7 @@ class RigHost:
     address = "0.0.0.0"
     options = ("--port-auth", "none")  # as on the loopback: the ports are forwarded from there
     client = "10.0.2.2"
-    at_once = 8  # of many more, QEMU's port forwarding resets some
+    at_once = 4  # of many more, QEMU's port forwarding resets some
     egress = "/corral/src/egress/corral-egress"
 
     def __init__(self, path):
