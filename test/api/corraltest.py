@@ -249,29 +249,9 @@ class Server:
         return faults
 
 
-def data_of(path):
-    """What a file holds but for its holes, which are most of a sandbox's disk."""
-    with open(path, "rb") as file:
-        at, size = 0, os.fstat(file.fileno()).st_size
-        while at < size:
-            try:
-                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError:
-                return
-            end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
-            yield os.pread(file.fileno(), min(end - at, 1 << 26), at)
-            at = min(end, at + (1 << 26))
-
-
 def files_with(folder, text):
-    """The regular files below a folder in which the text occurs."""
-    found = []
-    for root, _, names in os.walk(folder):
-        for path in (os.path.join(root, name) for name in names):
-            if os.path.isfile(path) and not os.path.islink(path):
-                if any(text.encode() in data for data in data_of(path)):
-                    found.append(path)
-    return found
+    """The regular files below a folder of the server's machine in which the text occurs."""
+    return HOST.files_with(folder, text)
 
 
 def processes_with(words):

@@ -67,6 +67,20 @@ def memory_areas(smaps):
     return found
 
 
+def data_of(path):
+    """What a file holds but for its holes, which are most of a sandbox's disk."""
+    with open(path, "rb") as file:
+        at, size = 0, os.fstat(file.fileno()).st_size
+        while at < size:
+            try:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                return
+            end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            yield os.pread(file.fileno(), min(end - at, 1 << 26), at)
+            at = min(end, at + (1 << 26))
+
+
 class LocalHost:
     address = "127.0.0.1"  # for servers to listen on
     options = ()  # of every server
@@ -155,6 +169,15 @@ class LocalHost:
     def cgroups(self):
         return [folder for folder, _, _ in os.walk("/sys/fs/cgroup")]
 
+    def files_with(self, folder, text):
+        found = []
+        for root, _, names in os.walk(folder):
+            for path in (os.path.join(root, name) for name in names):
+                if os.path.isfile(path) and not os.path.islink(path):
+                    if any(text.encode() in data for data in data_of(path)):
+                        found.append(path)
+        return found
+
 
 class RigHost:
     """State directories are on the machine's own disk; ports are forwarded one by one. Programs are
@@ -233,6 +256,11 @@ class RigHost:
 
     def cgroups(self):
         return self.machine.check("find /sys/fs/cgroup -type d").splitlines()
+
+    def files_with(self, folder, text):
+        """But for disks, whose holes would be read byte by byte."""
+        return self.machine.check(f"find {shlex.quote(folder)} -type f -size -262144k -exec "
+                                  f"grep -lF -e {shlex.quote(text)} {{}} + || true").splitlines()
 
 
 HOST = RigHost(RIG) if RIG else LocalHost()

@@ -8,6 +8,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 import routes
 from accounts import ENVIRONMENTS, AccountTest, Person
+from corraltest import HOST
 
 SOME_ID = "550e8400-e29b-41d4-a716-446655440000"
 
@@ -46,7 +47,8 @@ class Roles(AccountTest):
         for method, pattern, _, scope in self.table:
             with self.subTest(route=f"{method} {pattern}"):
                 answer = self.nobody.request(method, re.sub(r":\w+", SOME_ID, pattern), b"")
-                if scope is None:
+                # The loopback alone may ask for metrics like that.
+                if scope is None and (pattern != "/metrics" or HOST.client == "127.0.0.1"):
                     self.assertNotEqual(answer.status, 401)
                 else:
                     self.assert_error(answer, 401, "unauthorized")

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Secrets: names come out, values never do, accounts do not see each other."""
-import os
-import stat
-
 from accounts import AccountTest
-from corraltest import files_with
+from corraltest import HOST, files_with
 
 VALUE = "tok-5b1f9c7a-very-secret"
 
@@ -60,6 +57,6 @@ class Secrets(AccountTest):
         self.assertEqual(self.put("HIDDEN", VALUE).status, 200)
         state = self.server.state
         self.assertEqual(files_with(state, VALUE), [])
-        mode = os.stat(f"{state}/secret.key")
-        self.assertEqual((stat.S_IMODE(mode.st_mode), mode.st_size), (0o600, 32))
+        key = f"{state}/secret.key"
+        self.assertEqual((HOST.mode(key), len(HOST.read(key))), (0o600, 32))
         self.assertEqual(self.ours.request("DELETE", "/v1/agents/secrets/HIDDEN").status, 200)
