@@ -28,6 +28,7 @@
 #include "api/port_host.h"
 #include "api/port_path.h"
 #include "api/router.h"
+#include "api/service.h"
 #include "api/wake.h"
 #include "wire/call.h"
 #include "wire/reply.h"
@@ -41,6 +42,7 @@ struct port_target {
     char id[ID_SIZE];
     uint16_t port;
     bool by_path;       /* on the API's own origin, which pages of all sandboxes share */
+    bool service;       /* as service.h has it */
     const char *prefix; /* of the path, which the sandbox's server does not see; NULL: none */
 };
 
@@ -125,11 +127,24 @@ static void proxy_fail(struct proxy *p, const struct error *err)
 static bool header_is_ours(const char *name, bool upgrade)
 {
     static const char *const always[] = {
-        "keep-alive",        "proxy-connection",         "te",     "trailer",
-        "transfer-encoding", "content-length",           "expect", "x-forwarded-for",
-        "x-forwarded-host",  "x-forwarded-proto",        "host",   "e2b-sandbox-id",
-        "e2b-sandbox-port",  "e2b-traffic-access-token", "cookie", "x-forwarded-prefix",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "content-length",
+        "expect",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "host",
+        "e2b-sandbox-id",
+        "e2b-sandbox-port",
+        "e2b-traffic-access-token",
+        "cookie",
+        "x-forwarded-prefix",
         PORT_AUTH_HEADER,
+        SERVICE_HEADER,
     };
     for (size_t i = 0; i < ARRAY_SIZE(always); i++) {
         if (strcasecmp(name, always[i]) == 0)
@@ -231,8 +246,10 @@ static char *proxy_cookie(const struct http_request *req, const struct port_targ
         strstr(accept->data, "text/html") == NULL)
         return NULL;
     return asprintf(&line,
-                    "Set-Cookie: " PORT_PATH_COOKIE "=%s-%u; Path=/; HttpOnly; SameSite=Lax%s\r\n",
-                    target->id, target->port, req->secure ? "; Secure" : "") < 0
+                    "Set-Cookie: " PORT_PATH_COOKIE
+                    "=%s-%u%s; Path=/; HttpOnly; SameSite=Lax%s\r\n",
+                    target->id, target->port, target->service ? "-service" : "",
+                    req->secure ? "; Secure" : "") < 0
                ? NULL
                : line;
 }
@@ -253,7 +270,7 @@ static bool proxy_redirect(struct api_call *call, const struct port_target *targ
 static void proxy_start(struct api_call *call)
 {
     const struct port_target *target = call->state;
-    if (!port_auth_admit(call, target->id, target->port)) {
+    if (!port_auth_admit(call, target->id, target->port, target->service)) {
         call->state = NULL;
         return;
     }
@@ -488,6 +505,7 @@ static const struct api_route *port_route_by_path(struct api_call *call, const s
     if (route == NULL)
         return NULL;
     target->by_path = true;
+    target->service = to->service;
     if (to->prefix > 0)
         target->prefix = arena_strndup(&req->arena, req->path.data, to->prefix);
     return route;
@@ -523,8 +541,17 @@ const struct api_route *api_port_route(struct api_call *call)
     char id[ID_SIZE];
     uint16_t port;
     struct port_path path;
-    if (host != NULL && port_host_parse(host, call->api->config->domain, id, &port))
-        return api_port_route_to(call, id, port);
+    const size_t mark = strlen(PORT_HOST_SERVICE);
+    bool service = host != NULL && strncasecmp(host, PORT_HOST_SERVICE, mark) == 0;
+    if (service)
+        host += mark;
+    if (host != NULL && port_host_parse(host, call->api->config->domain, id, &port)) {
+        const struct api_route *route = api_port_route_to(call, id, port);
+        struct port_target *target = call->state;
+        if (route != NULL)
+            target->service = service;
+        return route;
+    }
     if (port_path_parse(call->req->path.data, call->req->path.len, &path))
         return port_route_by_path(call, &path);
     return port_route_of_page(call);

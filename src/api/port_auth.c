@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "api/port_path.h"
+#include "api/service.h"
 #include "base/timefmt.h"
 #include "core/metrics.h"
 
@@ -15,6 +16,8 @@ struct port_visit {
     struct api_call *call;
     const char *id;
     uint16_t port;
+    const char *purpose, *header; /* of tokens, and where a program shows one */
+    char subject[SERVICE_SUBJECT_SIZE];
     int64_t end_s; /* of the token that was found */
 };
 
@@ -39,15 +42,13 @@ void port_auth_token(const struct api *api, const char *id, uint16_t port, int64
 
 static bool visit_check(struct port_visit *v, const char *text, size_t len)
 {
-    char subject[ID_SIZE + 8];
-    port_auth_subject(v->id, v->port, subject);
-    return grant_pass_check(&v->call->api->grants, GRANT_PORT, subject, text, len,
+    return grant_pass_check(&v->call->api->grants, v->purpose, v->subject, text, len,
                             time_now_ms() / 1000, &v->end_s);
 }
 
 static bool visit_has_header(struct port_visit *v)
 {
-    const struct http_str *token = http_header(v->call->req, PORT_AUTH_HEADER);
+    const struct http_str *token = http_header(v->call->req, v->header);
     return token != NULL && visit_check(v, token->data, token->len);
 }
 
@@ -158,18 +159,17 @@ static bool visit_moves_to_cookie(struct port_visit *v)
 {
     struct http_request *req = v->call->req;
     const struct http_str *accept = http_header(req, "Accept");
-    char subject[ID_SIZE + 8], token[GRANT_PASS_SIZE];
+    char token[GRANT_PASS_SIZE];
     if (req->method != METHOD_GET || accept == NULL || strstr(accept->data, "text/html") == NULL)
         return false;
-    port_auth_subject(v->id, v->port, subject);
-    port_auth_token(v->call->api, v->id, v->port, v->end_s, token);
+    grant_pass(&v->call->api->grants, v->purpose, v->subject, v->end_s, token);
     const char *query = port_auth_query(req);
     const char *to = arena_printf(&req->arena, "%s%s%s%s",
                                   strncmp(req->path.data, "//", 2) == 0 ? "/." : "", req->path.data,
                                   query[0] != '\0' ? "?" : "", query);
     const char *cookie = arena_printf(
-        &req->arena, PORT_PATH_TOKEN "%s=%s; Path=/; Max-Age=%lld; HttpOnly; SameSite=Lax%s",
-        subject, token, (long long)(v->end_s - time_now_ms() / 1000),
+        &req->arena, PORT_PATH_TOKEN "%s-%u=%s; Path=/; Max-Age=%lld; HttpOnly; SameSite=Lax%s",
+        v->id, v->port, token, (long long)(v->end_s - time_now_ms() / 1000),
         req->secure ? "; Secure" : "");
     if (to == NULL || cookie == NULL)
         return false;
@@ -181,11 +181,39 @@ static bool visit_moves_to_cookie(struct port_visit *v)
     return true;
 }
 
-bool port_auth_admit(struct api_call *call, const char *id, uint16_t port)
+/* A service that is open to nobody has no token that would fit. */
+static bool visit_admit_service(struct port_visit *v)
 {
-    struct port_visit v = {.call = call, .id = id, .port = port};
+    struct api_service service;
+    const struct sandbox *sb = sandbox_table_find(v->call->api->sandboxes, v->id);
+    bool open = sb != NULL && api_service_find(sb, v->port, &service);
+    if (open && service.is_public)
+        return true;
+    if (open) {
+        v->purpose = GRANT_SERVICE;
+        v->header = SERVICE_HEADER;
+        api_service_subject(v->id, &service, v->subject);
+        if (visit_has_query(v))
+            return !visit_moves_to_cookie(v);
+        if (visit_has_header(v) || visit_has_cookie(v))
+            return true;
+    }
+    metrics_add(METRIC_AUTH_FAILED, 1);
+    api_fail_code(v->call, ERROR_UNAUTHORIZED,
+                  "The service is not open, or its token, in the header '" SERVICE_HEADER
+                  "' or the parameter '" PORT_AUTH_QUERY "', is missing or wrong");
+    return false;
+}
+
+bool port_auth_admit(struct api_call *call, const char *id, uint16_t port, bool service)
+{
+    struct port_visit v = {
+        .call = call, .id = id, .port = port, .purpose = GRANT_PORT, .header = PORT_AUTH_HEADER};
+    if (service)
+        return visit_admit_service(&v);
     if (!port_auth_needed(call->api->config))
         return true;
+    port_auth_subject(id, port, v.subject);
     if (visit_has_query(&v))
         return !visit_moves_to_cookie(&v);
     if (visit_has_header(&v) || visit_has_cookie(&v) || visit_is_of_traffic(&v) ||

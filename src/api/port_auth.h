@@ -24,8 +24,9 @@ bool port_auth_needed(const struct config *c);
 /* A token for that port until `end_s`, in seconds since 1970. */
 void port_auth_token(const struct api *api, const char *id, uint16_t port, int64_t end_s,
                      char out[GRANT_PASS_SIZE]);
-/* False: the request may not, or is sent elsewhere, and has its answer. */
-bool port_auth_admit(struct api_call *call, const char *id, uint16_t port);
+/* False: the request may not, or is sent elsewhere, and has its answer. A service has tokens of its
+ * own, which it needs whatever the option says. */
+bool port_auth_admit(struct api_call *call, const char *id, uint16_t port, bool service);
 
 /* The request's query without tokens: its own text when there is none, else in the arena; "" when
  * memory ran out. */

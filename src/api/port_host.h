@@ -11,4 +11,7 @@
 bool port_host_parse(const char *host, const char *domain, char ret_id[ID_SIZE],
                      uint16_t *ret_port);
 
+/* In front of such a name: that of a service (service.h). */
+#define PORT_HOST_SERVICE "service-"
+
 #endif

@@ -8,6 +8,10 @@
 #define PORT_PATH_AGENTS    "/v1/agents"
 #define PORT_PATH_SANDBOXES "/sandboxes/"
 #define PORT_PATH_PORTS     "/ports/"
+#define PORT_PATH_RUNTIME   "/v1/agents/runtime/"
+#define PORT_PATH_SERVICES  "/services/"
+#define PORT_PATH_WEB       "/web"
+#define PORT_PATH_SERVICE   "-service" /* behind the port in the cookie */
 
 /* A text that is read from its beginning. */
 struct port_text {
@@ -54,9 +58,15 @@ static bool port_text_port(struct port_text *t, uint16_t *ret)
 bool port_path_parse(const char *path, size_t len, struct port_path *ret)
 {
     struct port_text t = {path, len};
-    (void)port_text_take(&t, PORT_PATH_AGENTS);
-    if (!port_text_take(&t, PORT_PATH_SANDBOXES) || !port_text_id(&t, ret->id) ||
-        !port_text_take(&t, PORT_PATH_PORTS) || !port_text_port(&t, &ret->port) ||
+    ret->service = port_text_take(&t, PORT_PATH_RUNTIME);
+    if (!ret->service) {
+        (void)port_text_take(&t, PORT_PATH_AGENTS);
+        if (!port_text_take(&t, PORT_PATH_SANDBOXES))
+            return false;
+    }
+    if (!port_text_id(&t, ret->id) ||
+        !port_text_take(&t, ret->service ? PORT_PATH_SERVICES : PORT_PATH_PORTS) ||
+        !port_text_port(&t, &ret->port) || (ret->service && !port_text_take(&t, PORT_PATH_WEB)) ||
         (t.left > 0 && t.at[0] != '/'))
         return false;
     ret->prefix = (size_t)(t.at - path);
@@ -90,9 +100,11 @@ bool port_path_of_cookies(const char *cookies, struct port_path *ret)
     struct port_text t;
     while (port_path_next_cookie(&cookies, &t)) {
         if (port_text_take(&t, PORT_PATH_COOKIE "=") && port_text_id(&t, ret->id) &&
-            port_text_take(&t, "-") && port_text_port(&t, &ret->port) && t.left == 0) {
+            port_text_take(&t, "-") && port_text_port(&t, &ret->port)) {
+            ret->service = port_text_take(&t, PORT_PATH_SERVICE);
             ret->prefix = 0;
-            return true;
+            if (t.left == 0)
+                return true;
         }
     }
     return false;

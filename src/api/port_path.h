@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * port_path.h - the path form of port URLs, for clients that do not resolve the names of the host
- * form: /v1/agents/sandboxes/<id>/ports/<port>/... A page under such a path may ask for absolute
+ * form: /v1/agents/sandboxes/<id>/ports/<port>/..., and that of services (service.h):
+ * /v1/agents/runtime/<id>/services/<port>/web/... A page under such a path may ask for absolute
  * paths; then its Referer, or a cookie that it was given, tells where they lead. Pure.
  */
 #ifndef CORRAL_API_PORT_PATH_H
@@ -20,6 +21,7 @@
 struct port_path {
     char id[ID_SIZE];
     uint16_t port;
+    bool service;
     size_t prefix; /* bytes of the path before what the sandbox's server sees; from there it begins
                       with a slash, or is empty */
 };

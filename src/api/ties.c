@@ -17,7 +17,7 @@ static const char *const ties_fields[] = {
 /* --- the text --- */
 
 /* An empty object when there is nothing, or what cannot be read. NULL: out of memory. */
-static json *ties_read(const struct sandbox *sb)
+json *api_ties_read(const struct sandbox *sb)
 {
     const char *text = sb->owner.ties != NULL ? sb->owner.ties : "{}";
     json *ties = json_parse_object(text, strlen(text), NULL);
@@ -51,7 +51,7 @@ bool api_is_tied(const struct sandbox *sb, enum bundle_kind kind, const char *id
 {
     if (sb->owner.ties == NULL)
         return false;
-    cleanup_json json *ties = ties_read(sb);
+    cleanup_json json *ties = api_ties_read(sb);
     return ties_find(cJSON_GetObjectItemCaseSensitive(ties, ties_fields[kind]), id) >= 0;
 }
 
@@ -59,7 +59,7 @@ bool api_has_policies(const struct sandbox *sb)
 {
     if (sb->owner.ties == NULL)
         return false;
-    cleanup_json json *ties = ties_read(sb);
+    cleanup_json json *ties = api_ties_read(sb);
     return cJSON_GetArraySize(ties_list(ties, BUNDLE_POLICY)) > 0;
 }
 
@@ -205,14 +205,16 @@ static const char *ties_own_network(const json *ties)
 
 /* --- a sandbox's ties change --- */
 
-/* Keeps the text; one without any id is none. */
-static int ties_write(struct sandbox *sb, const json *ties)
+/* A text without any element is none. */
+int api_ties_write(struct sandbox *sb, const json *ties)
 {
     struct buf text = {0};
+    const json *list = NULL;
     bool empty = true;
-    for (size_t i = BUNDLE_POLICY; i <= BUNDLE_PROVIDER; i++)
-        empty = empty &&
-                cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(ties, ties_fields[i])) == 0;
+    cJSON_ArrayForEach(list, ties)
+    {
+        empty = empty && cJSON_GetArraySize(list) == 0;
+    }
     if (!empty && (json_print(&text, ties) < 0 || buf_cstr(&text) == NULL)) {
         buf_done(&text);
         return -ENOMEM;
@@ -244,7 +246,7 @@ static int ties_set_network(struct api *api, struct sandbox *sb, json *ties, str
 static int ties_change(struct api *api, struct sandbox *sb, const struct bundle *b, bool tie,
                        struct error *err)
 {
-    cleanup_json json *ties = ties_read(sb);
+    cleanup_json json *ties = api_ties_read(sb);
     json *list = ties_list(ties, b->kind);
     int at = ties_find(list, b->id);
     if (list == NULL)
@@ -267,7 +269,7 @@ static int ties_change(struct api *api, struct sandbox *sb, const struct bundle 
         return error_set(err, ERROR_INTERNAL, "Out of memory");
     if (policy && ties_set_network(api, sb, ties, err) < 0)
         return -EINVAL;
-    return ties_write(sb, ties) < 0 ? error_set(err, ERROR_INTERNAL, "Out of memory") : 0;
+    return api_ties_write(sb, ties) < 0 ? error_set(err, ERROR_INTERNAL, "Out of memory") : 0;
 }
 
 int api_tie(struct api *api, struct sandbox *sb, const struct bundle *b, struct error *err)
@@ -299,7 +301,7 @@ static void ties_deny(struct sandbox *sb, const struct error *err)
 void api_ties_apply(struct api *api, struct sandbox *sb)
 {
     struct error err;
-    cleanup_json json *ties = ties_read(sb);
+    cleanup_json json *ties = api_ties_read(sb);
     if (ties_set_network(api, sb, ties, &err) < 0)
         ties_deny(sb, &err);
 }
@@ -462,7 +464,7 @@ int api_environment(struct api_call *call, const json *from, const char *field, 
     int rv = json_get_object(from, field, &said, err);
     if (rv < 0 || call->sandbox == NULL || call->sandbox->owner.ties == NULL)
         return rv < 0 ? rv : json_get_env(from, field, ret, err);
-    cleanup_json json *ties = ties_read(call->sandbox);
+    cleanup_json json *ties = api_ties_read(call->sandbox);
     cleanup_json json *holder = cJSON_CreateObject();
     json *all = said != NULL ? cJSON_Duplicate(said, true) : cJSON_CreateObject();
     if (all == NULL || !cJSON_AddItemToObject(holder, field, all)) {

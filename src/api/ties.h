@@ -3,7 +3,7 @@
  * ties.h - what a sandbox is tied to of what its account has beside it: network policies, which say
  * together what it may reach, and providers, whose variables each run in it gets.
  *
- *   {"policies": [ID...], "providers": [ID...], "network": TEXT}
+ *   {"policies": [ID...], "providers": [ID...], "network": TEXT, "services": [SERVICE...]}
  *
  * is kept in the sandbox's record. Its own network policy, that of its create, is in `network`
  * while policies are tied to it; what holds then, for corral-egress and in the record's network, is
@@ -17,6 +17,11 @@
 #include "auth/bundle.h"
 
 #define TIES_MAX 16 /* of one kind and sandbox */
+
+/* The text of a sandbox, for what else stands in it (service.h): an object that the caller
+ * releases, NULL without memory; and that object back, into the record: 0 or -ENOMEM. */
+json *api_ties_read(const struct sandbox *sb);
+int api_ties_write(struct sandbox *sb, const json *ties);
 
 /* The texts that a create's parameters point to. */
 struct ties_texts {

@@ -18,6 +18,7 @@
 #define GRANT_ENVD    "envd"    /* about a sandbox: files and processes of it */
 #define GRANT_TRAFFIC "traffic" /* about a sandbox: its ports */
 #define GRANT_PORT    "port"    /* about "<sandbox>-<port>": that port; these end */
+#define GRANT_SERVICE "service" /* about "<sandbox>-<port>-<mark>": api/service.h; these end */
 
 struct grant_key {
     uint8_t bytes[GRANT_KEY_SIZE];

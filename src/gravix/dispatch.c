@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "api/port_path.h"
 #include "api/router.h"
 #include "gravix/internal.h"
 
@@ -49,8 +50,8 @@ static bool dispatch_is_below(const char *path, const char *prefix)
 /* What is asked of one runtime: the word behind its id. */
 static bool dispatch_runtime_lacks(const char *path)
 {
-    static const char *const families[] = {"/browser",  "/desktop", "/display",  "/mounts",
-                                           "/services", "/ssh",     "/snapshots"};
+    static const char *const families[] = {"/browser", "/desktop", "/display",
+                                           "/mounts",  "/ssh",     "/snapshots"};
     const char *id = path + strlen(DISPATCH_RUNTIME);
     const char *word = *id == '/' ? strchr(id + 1, '/') : NULL;
     for (size_t i = 0; word != NULL && i < ARRAY_SIZE(families); i++) {
@@ -105,7 +106,8 @@ bool gravix_dispatch(struct api_call *call)
 {
     struct router_match match;
     const char *path = call->req->path.data;
-    if (strncmp(path, "/v1/", 4) != 0)
+    struct port_path port;
+    if (strncmp(path, "/v1/", 4) != 0 || port_path_parse(path, call->req->path.len, &port))
         return false;
     enum router_result result = router_match(gravix_routes, gravix_route_count, call->req->method,
                                              call->req->path, &match);

@@ -32,6 +32,10 @@ const struct api_route gravix_routes[] = {
     {METHOD_POST, RT "/ssh/disable", SB | BODY, SCOPE_RUN, gravix_unsupported},
     {METHOD_GET, RT "/ssh/status", SB, SCOPE_READ, gravix_unsupported},
 
+    {METHOD_POST, RT "/services", SB | API_LIVE | BODY, SCOPE_RUN, gravix_service_open},
+    {METHOD_GET, RT "/services", SB | API_LIVE, SCOPE_RUN, gravix_service_list},
+    {METHOD_DELETE, RT "/services/:port", SB | API_LIVE, SCOPE_RUN, gravix_service_revoke},
+
     {METHOD_POST, RT "/commands/run", RUN | DATA, SCOPE_RUN, gravix_command_run},
     {METHOD_GET, RT "/commands", ASK, SCOPE_READ, gravix_command_list},
     {METHOD_GET, RT "/commands/:pid", ASK, SCOPE_READ, gravix_command_get},

@@ -89,7 +89,8 @@ class TestGravix(ApiTest):
                 ("POST", "/commands/run", {}, 400, "invalid_argument"),
                 ("POST", "/fork", None, 501, "unsupported"),
                 ("GET", "/browser/1/status", None, 501, "unsupported"),
-                ("POST", "/services", {"port": 80}, 501, "unsupported"),
+                ("POST", "/services", {"port": 0}, 400, "invalid_argument"),
+                ("DELETE", "/services/80", None, 404, "not_found"),
                 ("GET", "/nothing", None, 404, "not_found"),
                 ("PUT", "/timeout", None, 405, "method_not_allowed")):
             with self.subTest(path):

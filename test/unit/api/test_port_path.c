@@ -27,6 +27,23 @@ static void paths(void)
     T_EQ(p.prefix, strlen(PATH "65535"));
 }
 
+static void services(void)
+{
+    T_TRUE(parses(PATH "80/"));
+    T_TRUE(!p.service);
+    T_TRUE(parses("/v1/agents/runtime/" ID "/services/80/web/a"));
+    T_TRUE(p.service);
+    T_EQ(p.prefix, strlen("/v1/agents/runtime/" ID "/services/80/web"));
+    T_TRUE(!parses("/v1/agents/runtime/" ID "/services/80"));
+    T_TRUE(!parses("/v1/agents/runtime/" ID "/services/80/webs"));
+    T_TRUE(!parses("/v1/agents/runtime/" ID "/ports/80/web/"));
+    T_TRUE(!parses("/runtime/" ID "/services/80/web/"));
+    T_TRUE(!parses("/sandboxes/" ID "/services/80/web/"));
+    T_TRUE(port_path_of_cookies("corral_port=" ID "-80-service", &p));
+    T_TRUE(p.service);
+    T_TRUE(!port_path_of_cookies("corral_port=" ID "-80-services", &p));
+}
+
 static void other_paths(void)
 {
     static const char *const bad[] = {
@@ -96,5 +113,5 @@ static void tokens(void)
     T_TRUE(!port_path_next_token(&rest, ID, 80, &token));
 }
 
-T_MAIN(T_CASE(paths), T_CASE(other_paths), T_CASE(referers), T_CASE(cookies),
+T_MAIN(T_CASE(paths), T_CASE(services), T_CASE(other_paths), T_CASE(referers), T_CASE(cookies),
        T_CASE(ours_is_stripped), T_CASE(tokens))
