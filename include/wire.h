@@ -216,6 +216,11 @@ enum wire_type {
 };
 
 #define WIRE_CONFIGURE_OFFLINE 0x1u /* the sandbox loses its network interface */
+#define WIRE_CONFIGURE_KEEP                                                                        \
+    0x2u /* it wakes up as what it was: the variables, its ids and the generators of kernels stay, \
+            and the entropy is for the guest's kernel */
+#define WIRE_CONFIGURE_RESEED                                                                      \
+    0x4u /* with KEEP: it was this before, so kernels' generators change */
 
 #define WIRE_EXEC_SHELL 0x1u /* argv has one element, a command line for `bash -c` (or sh) */
 #define WIRE_EXEC_STDIN 0x2u /* stdin is fed by STDIN frames; otherwise it is /dev/null */

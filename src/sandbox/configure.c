@@ -16,6 +16,15 @@ static uint64_t configure_wall_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* It wakes up: what it is it knows. */
+static void configure_encode_wake(const struct sandbox *sb, struct wire_configure_params *params)
+{
+    params->hostname = "";
+    params->env = NULL;
+    params->keep = true;
+    params->reseed = sb->resume_from != NULL;
+}
+
 /* Entropy is fresh for each sandbox: clones of one snapshot would otherwise draw the same. */
 static void configure_encode(const struct sandbox *sb, struct buf *request)
 {
@@ -23,12 +32,14 @@ static void configure_encode(const struct sandbox *sb, struct buf *request)
     char hostname[ID_HOST_NAME_SIZE];
     id_random(seed, sizeof(seed));
     id_host_name(hostname, sb->id);
-    const struct wire_configure_params params = {.wall_ns = configure_wall_ns(),
-                                                 .seed = seed,
-                                                 .seed_len = sizeof(seed),
-                                                 .hostname = hostname,
-                                                 .env = sb->owner.env,
-                                                 .offline = sandbox_network(sb) == NULL};
+    struct wire_configure_params params = {.wall_ns = configure_wall_ns(),
+                                           .seed = seed,
+                                           .seed_len = sizeof(seed),
+                                           .hostname = hostname,
+                                           .env = sb->owner.env,
+                                           .offline = sandbox_network(sb) == NULL};
+    if (sb->resuming)
+        configure_encode_wake(sb, &params);
     wire_request_configure(request, &params);
 }
 

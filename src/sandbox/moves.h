@@ -8,6 +8,10 @@
 
 /* --- sandbox.c --- */
 
+/* An instance for it, which is not started; `t` is NULL when it needs no template. NULL: out of
+ * memory. */
+struct instance *sandbox_instance(struct sandbox *sb, const struct template *t);
+
 void sandbox_move(struct sandbox *sb, enum sandbox_phase next);
 /* Asks the agent whether it is there; the phase HANDSHAKE. */
 void sandbox_handshake(struct sandbox *sb);
@@ -22,8 +26,14 @@ void sandbox_maybe_ended(struct sandbox *sb);
 
 /* The agent of one that resumes has answered. */
 void sandbox_resumed(struct sandbox *sb);
-/* The instance of a paused record is adopted. */
+/* The instance of a paused record is adopted, or what was left of it beside its files is gone. */
 void sandbox_stays_paused(struct sandbox *sb);
+/* While it resumes, something of it has failed or ended. True: it stays paused, or will be. */
+bool sandbox_back_to_paused(struct sandbox *sb, const struct error *err);
+/* Its instance has ended by itself, and no harm is done: it is on the disk. */
+bool sandbox_outlives_instance(const struct sandbox *sb);
+/* The instance that was put away is gone. */
+void sandbox_is_put_away(struct sandbox *sb);
 /* In PAUSING: PAUSED when nothing is under way any more. */
 void sandbox_maybe_paused(struct sandbox *sb);
 /* Its end has begun: nothing of a pause or of a resumption comes back. */

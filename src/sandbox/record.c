@@ -10,8 +10,8 @@
 
 /* 2: idempotency key and request hash; 3: name and time of creation; 4: the start of the host;
  * 5: network policy, bytes from the network and to it; 6: what becomes of it in time, its pause;
- * 7: its ties */
-#define SANDBOX_RECORD 7
+ * 7: its ties; 8: it is stored */
+#define SANDBOX_RECORD 8
 
 void sandbox_record_encode(struct buf *out, const struct sandbox *sb)
 {
@@ -48,6 +48,7 @@ void sandbox_record_encode(struct buf *out, const struct sandbox *sb)
     record_i64(out, sb->paused_ms);
     (void)buf_u64(out, sb->disk_bytes);
     record_str(out, sb->owner.ties);
+    (void)buf_u8(out, sb->stored);
 }
 
 /* A record of before has no time-out to resume with, and none that was paused. */
@@ -113,6 +114,8 @@ int sandbox_record_decode(struct sandbox *sb, const void *key, size_t keylen, co
         record_decode_pause(sb, &c);
     if (version >= 7)
         sb->owner.ties = record_get_str(&c);
+    if (version >= 8)
+        sb->stored = cursor_u8(&c) != 0 && status == SANDBOX_STATUS_STOPPED;
     sb->handle.paused = status == SANDBOX_STATUS_STOPPED;
     sb->status = (enum sandbox_status)status;
     if (record_end(&c) < 0 || status >= SANDBOX_STATUS_COUNT || sb->template_name == NULL ||

@@ -30,6 +30,14 @@ static bool table_is_of_another_start(const struct sandbox *sb)
     return sb->boot_id[0] != '\0' && strcmp(sb->boot_id, sandbox_boot_id()) != 0;
 }
 
+/* Files outlive a host. What has the time of its start does not. */
+static bool table_outlives_host(struct sandbox *sb)
+{
+    if (sb->stored)
+        sb->timeout_boot_ms = 0;
+    return sb->stored;
+}
+
 /* Runs or is paused. */
 static bool table_lives(const struct sandbox *sb)
 {
@@ -52,8 +60,10 @@ static int table_load_record(void *ctx, const void *key, size_t keylen, const vo
     sb->record_bytes = vallen;
     if (sb->status == SANDBOX_STATUS_CREATING)
         table_lost(sb, "The server ended while the sandbox was being created");
-    else if (table_lives(sb) && table_is_of_another_start(sb))
+    else if (table_lives(sb) && table_is_of_another_start(sb) && !table_outlives_host(sb))
         table_lost(sb, "The host was restarted");
+    else if (sb->stored && (t->host.driver->ops->abilities & ISOLATION_STORES) == 0)
+        table_lost(sb, "The server runs sandboxes of another kind");
     int64_t ago = time_now_ms() - sb->ended_ms;
     sb->ended_boot_ms = time_boot_ms() - MIN(MAX(ago, (int64_t)0), t->limits.retention_ms);
     bool lives = table_lives(sb);

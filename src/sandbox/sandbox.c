@@ -63,16 +63,18 @@ static const struct {
     [SANDBOX_ADOPTING] = {"adopting",
                           BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_PAUSED) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_HANDSHAKE] = {"handshake", BIT(SANDBOX_WARMING) | BIT(SANDBOX_READY) |
-                                            BIT(SANDBOX_RUNNING) | BIT(SANDBOX_STOPPING)},
+                                            BIT(SANDBOX_CONFIGURING) | BIT(SANDBOX_RUNNING) |
+                                            BIT(SANDBOX_PAUSING) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_WARMING] = {"warming", BIT(SANDBOX_READY) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_READY] = {"ready", BIT(SANDBOX_CONFIGURING) | BIT(SANDBOX_STOPPING)},
-    [SANDBOX_CONFIGURING] = {"configuring", BIT(SANDBOX_RUNNING) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_CONFIGURING] = {"configuring",
+                             BIT(SANDBOX_RUNNING) | BIT(SANDBOX_PAUSING) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_RUNNING] = {"running", BIT(SANDBOX_PAUSING) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_PAUSING] = {"pausing",
                          BIT(SANDBOX_PAUSED) | BIT(SANDBOX_RUNNING) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_PAUSED] = {"paused", BIT(SANDBOX_RESUMING) | BIT(SANDBOX_STOPPING)},
-    [SANDBOX_RESUMING] = {"resuming",
-                          BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_PAUSED) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_RESUMING] = {"resuming", BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_PAUSED) |
+                                          BIT(SANDBOX_PAUSING) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_STOPPING] = {"stopping", BIT(SANDBOX_ENDED)},
     [SANDBOX_ENDED] = {"ended", 0},
 };
@@ -131,6 +133,7 @@ void sandbox_free(struct sandbox *sb)
     free(sb->reason);
     free(sb->dir);
     free(sb->socket_path);
+    free(sb->resume_from);
     network_tenant_done(&sb->net);
     free(sb);
 }
@@ -162,16 +165,17 @@ static int sandbox_place(struct sandbox *sb, const struct sandbox_host *host)
     return 0;
 }
 
-/* `t` is NULL for an instance that already runs. */
-static struct instance *sandbox_instance(struct sandbox *sb, const struct sandbox_host *host,
-                                         const struct template *t)
+struct instance *sandbox_instance(struct sandbox *sb, const struct template *t)
 {
+    const struct sandbox_host *host = sb->host;
     const struct instance_spec spec = {
         .id = sb->id,
         .dir = sb->dir,
         .rootfs = t != NULL ? t->rootfs : "/",
         .guest_dir = host->guest_dir,
         .template_dir = t != NULL ? t->dir : NULL,
+        .snapshot_dir = sb->resume_from,
+        .stored = sb->stored,
         .cold = t != NULL && t->kvm != TEMPLATE_KVM_WARM,
         .vcpus = sb->vcpus,
         .memory_mb = sb->memory_mb,
@@ -189,7 +193,7 @@ int sandbox_start(struct sandbox *sb, const struct sandbox_host *host, const str
         return rv;
     if (mkdir(sb->dir, 0700) < 0)
         return -errno;
-    sb->instance = sandbox_instance(sb, host, t);
+    sb->instance = sandbox_instance(sb, t);
     rv = sb->instance != NULL ? instance_start(sb->instance) : -ENOMEM;
     if (sb->instance == NULL) {
         (void)rmdir(sb->dir);
@@ -207,9 +211,20 @@ void sandbox_adopt(struct sandbox *sb, const struct sandbox_host *host)
     sb->claimed = true;
     sandbox_move(sb, SANDBOX_ADOPTING);
     if (sandbox_place(sb, host) == 0)
-        sb->instance = sandbox_instance(sb, host, NULL);
-    if (sb->instance == NULL || instance_adopt(sb->instance, &sb->handle) < 0)
+        sb->instance = sandbox_instance(sb, NULL);
+    if (sb->instance != NULL && sb->stored) {
+        sb->keeping = true; /* whatever an earlier server has left beside the files goes */
+        instance_put_away(sb->instance);
+    } else if (sb->instance == NULL || instance_adopt(sb->instance, &sb->handle) < 0) {
         sandbox_end(sb, SANDBOX_STATUS_FAILED, "The sandbox could not be adopted", NULL);
+    }
+}
+
+/* The end of one that cannot do without what has failed. */
+static void sandbox_fail(struct sandbox *sb, const struct error *err)
+{
+    if (!sandbox_back_to_paused(sb, err))
+        sandbox_end(sb, SANDBOX_STATUS_FAILED, err->message, NULL);
 }
 
 /* The operations of the start, each answered by one frame. Their result is acted on in
@@ -219,8 +234,10 @@ static void sandbox_op(struct sandbox *sb, struct buf *request, uint64_t timeout
     sb->op_status = agent_call_start(&sb->op, &sb->target, &sandbox_op_handler, request,
                                      timeout_ms);
     sb->op_active = sb->op_status == 0;
-    if (!sb->op_active)
-        sandbox_end(sb, SANDBOX_STATUS_FAILED, "The agent cannot be called", NULL);
+    if (!sb->op_active) {
+        error_set(&sb->op_error, ERROR_SANDBOX_FAILED, "The agent cannot be called");
+        sandbox_fail(sb, &sb->op_error);
+    }
 }
 
 void sandbox_handshake(struct sandbox *sb)
@@ -258,7 +275,8 @@ void sandbox_warm_kernels(struct sandbox *sb)
 static void sandbox_claimed(struct sandbox *sb)
 {
     sandbox_move(sb, SANDBOX_CONFIGURING);
-    sandbox_connect(sb);
+    if (sb->net.network == NULL)
+        sandbox_connect(sb);
 }
 
 /* The request is empty: sandbox_configure_opened sends it once the connection is open. A clock that
@@ -287,10 +305,12 @@ static void sandbox_on_instance_started(void *ctx, int status, const struct erro
     if (sb->phase == SANDBOX_STOPPING)
         return;
     if (status < 0) {
-        sandbox_end(sb, SANDBOX_STATUS_FAILED, err->message, NULL);
+        sandbox_fail(sb, err);
         return;
     }
     sb->handle = sb->instance->handle;
+    if (sb->phase == SANDBOX_RESUMING && sb->net.network == NULL)
+        sandbox_connect(sb);
     if (sb->phase == SANDBOX_ADOPTING && sb->status == SANDBOX_STATUS_STOPPED)
         sandbox_stays_paused(sb);
     else
@@ -345,6 +365,7 @@ void sandbox_runs(struct sandbox *sb)
         sandbox_connect(sb);
     free((void *)sb->owner.env);
     sb->owner.env = NULL;
+    free(TAKE_PTR(sb->resume_from));
     sb->resuming = false;
     sb->status = SANDBOX_STATUS_RUNNING;
     sb->target.used_ms = uv_now(sb->target.loop);
@@ -421,12 +442,14 @@ static void sandbox_on_op_closed(struct agent_call *call)
     case SANDBOX_HANDSHAKE:
     case SANDBOX_CONFIGURING:
         if (failed)
-            sandbox_end(sb, SANDBOX_STATUS_FAILED, sb->op_error.message, NULL);
+            sandbox_fail(sb, &sb->op_error);
         else if (sb->clock_late && sb->trust != SANDBOX_TRUST_ASKED &&
                  sb->clock_tries < SANDBOX_CLOCK_TRIES)
             sandbox_configure(sb); /* sends the clock once more */
         else if (sb->phase == SANDBOX_CONFIGURING && sb->trust == SANDBOX_TRUST_OWED)
             sandbox_ask_trust(sb);
+        else if (sb->resuming && sb->stored && sb->phase == SANDBOX_HANDSHAKE)
+            sandbox_configure(sb);
         else if (sb->resuming)
             sandbox_resumed(sb);
         else if (sb->phase == SANDBOX_CONFIGURING || sb->adopted)
@@ -481,7 +504,23 @@ void sandbox_claim(struct sandbox *sb, struct sandbox_owner *owner, struct sandb
 
 static void sandbox_on_instance_exited(void *ctx, const char *reason)
 {
-    sandbox_end(ctx, SANDBOX_STATUS_FAILED, reason, NULL);
+    struct sandbox *sb = ctx;
+    struct error err;
+    if (sandbox_outlives_instance(sb))
+        return;
+    error_set(&err, ERROR_SANDBOX_FAILED, "%s", reason);
+    sandbox_fail(sb, &err);
+}
+
+/* Files are all that is left of it, and go the same way as an instance. */
+static void sandbox_discard(struct sandbox *sb)
+{
+    if (sb->stored && sb->instance == NULL)
+        sb->instance = sandbox_instance(sb, NULL);
+    if (sb->instance != NULL)
+        instance_stop(sb->instance);
+    else
+        sandbox_maybe_ended(sb);
 }
 
 void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *reason,
@@ -518,17 +557,21 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
     network_detach(&sb->net);
     agent_target_fail(&sb->target, &err);
     sandbox_stop_expiry(sb);
-    if (sb->instance != NULL)
-        instance_stop(sb->instance);
-    else
-        sandbox_maybe_ended(sb);
+    sandbox_discard(sb);
 }
 
 static void sandbox_on_instance_stopped(void *ctx)
 {
     struct sandbox *sb = ctx;
+    bool kept = sb->keeping;
     sb->instance = NULL;
-    sandbox_maybe_ended(sb);
+    sb->keeping = false;
+    if (sb->phase != SANDBOX_STOPPING)
+        sandbox_is_put_away(sb);
+    else if (kept)
+        sandbox_discard(sb); /* its end came in between */
+    else
+        sandbox_maybe_ended(sb);
 }
 
 /* Calls of clients failed when STOPPING began, and each leaves the target when it has closed. They

@@ -8,10 +8,11 @@
  *                                           ▼
  *                                       STOPPING ─▶ ENDED
  *
- *   RUNNING ─▶ PAUSING ─▶ PAUSED ─▶ RESUMING ─▶ HANDSHAKE ─▶ RUNNING
- *      ▲          │         ▲  ▲       │
- *      └──────────┘         │  └───────┘
- *                        ADOPTING
+ *   RUNNING ─▶ PAUSING ─▶ PAUSED ─▶ RESUMING ─▶ HANDSHAKE ─▶ CONFIGURING ─▶ RUNNING
+ *      ▲         │  ▲       ▲  ▲       │              │           │   ▲          ▲
+ *      └─────────┘  │       │  └───────┘              └───────────┼───┴──────────┘
+ *                   │    ADOPTING                                 │
+ *                   └── a stored one, on a failure ◀── RESUMING, HANDSHAKE, CONFIGURING
  *
  * phase        waits for                              bounded by          then
  * NEW          its template's build, if it is claimed the builder         STARTING
@@ -24,7 +25,8 @@
  * CONFIGURING  the agent's answer to CONFIGURE, and to SANDBOX_HANDSHAKE_MS RUNNING
  *              TRUST where requests are changed        each
  * RUNNING      a kill, the expiry, its own end        timeout_at          STOPPING, or PAUSING
- * PAUSING      the driver, then the record on disk    the driver          PAUSED, else RUNNING
+ * PAUSING      the driver, then the record on disk;   the driver          PAUSED, else RUNNING
+ *              of a stored one the instance's end
  * PAUSED       a resume, a kill, the expiry           timeout_at          RESUMING, STOPPING
  * RESUMING     the driver                             the driver          HANDSHAKE, else PAUSED
  * STOPPING     the driver's `stopped`, open calls     the driver          ENDED
@@ -135,6 +137,7 @@ struct sandbox {
     int64_t timeout_boot_ms;
     int64_t paused_ms;     /* wall clock; 0: it is not paused */
     uint64_t disk_bytes;   /* what it holds on the host's disk while it is paused */
+    bool stored;           /* it is paused, and its instance is files in `dir` */
     char boot_id[ID_SIZE]; /* the start of the host that timeout_boot_ms and `handle` belong to */
     unsigned int vcpus, memory_mb, disk_mb;
     struct instance_handle handle; /* of the instance, for adoption */
@@ -177,6 +180,10 @@ struct sandbox {
     bool resuming;            /* from RESUMING to RUNNING */
     bool resume_wanted;       /* as soon as it is paused */
     unsigned int resume_s;    /* its time-out then; 0: that of its creation */
+    char *resume_from;        /* owned; the snapshot to resume from; NULL: where it was paused */
+    bool resume_again;        /* when it cannot be resumed from there */
+    bool resume_failed;       /* in PAUSING: why is in pause_error */
+    bool keeping;             /* the instance is being put away: its end keeps the files */
     bool measuring;           /* its directory, on the pool */
     bool committed;           /* in PAUSING: the record is on disk */
     struct store_wait commit;

@@ -244,6 +244,18 @@ int sandbox_table_resume(struct sandbox *sb, unsigned int seconds, struct sandbo
     return rv;
 }
 
+int sandbox_table_rollback(struct sandbox *sb, const char *dir, struct sandbox_wait *w,
+                           struct error *err)
+{
+    struct sandbox_table *t = sb->table;
+    int rv = 0;
+    if (t->stopping)
+        return error_set(err, ERROR_UNAVAILABLE, "The server is stopping");
+    if (sb->phase == SANDBOX_PAUSED)
+        rv = table_admit(t, sb->memory_mb, sb->owner.account, err);
+    return rv == 0 ? sandbox_rollback(sb, dir, w, err) : rv;
+}
+
 struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct template *tpl,
                                      const struct sandbox_params *params, struct sandbox_wait *w,
                                      struct error *err)

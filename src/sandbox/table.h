@@ -78,6 +78,9 @@ bool sandbox_table_can_pause(const struct sandbox_table *t);
 int sandbox_table_pause(struct sandbox *sb, struct sandbox_wait *w, struct error *err);
 int sandbox_table_resume(struct sandbox *sb, unsigned int seconds, struct sandbox_wait *w,
                          struct error *err);
+/* Rolls it back to a snapshot of its own, as sandbox_rollback does, when the limits allow it. */
+int sandbox_table_rollback(struct sandbox *sb, const char *dir, struct sandbox_wait *w,
+                           struct error *err);
 /* Resumes one that is paused and may be woken up by any request; the others get their error. */
 int sandbox_table_wake(struct sandbox *sb, struct sandbox_wait *w, struct error *err);
 

@@ -54,6 +54,8 @@ struct wire_configure_params {
     const char *hostname;
     char *const *env;
     bool offline; /* without a network interface */
+    bool keep;    /* it wakes up, and goes on as what it was */
+    bool reseed;  /* with `keep`: but not with the same random numbers */
 };
 
 struct wire_find_params {

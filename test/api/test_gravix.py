@@ -5,10 +5,9 @@ import base64
 import json
 import unittest
 
-from corraltest import ISOLATION, ApiTest, patience
+from corraltest import ApiTest, patience
 
 ROOT = "/v1/agents/runtime"
-FROZEN = unittest.skipUnless(ISOLATION == "oci", "microVMs are not paused for clients")
 BREAKS = "a\u2028b\u2029c\u0085d"
 
 
@@ -101,7 +100,6 @@ class TestGravix(ApiTest):
             answer = self.server.connect("e2b_" + "0" * 40).get(self.path + path)
             self.assertEqual((answer.status, answer.json["code"]), (401, "unauthorized"))
 
-    @FROZEN
     def test_questions_leave_a_paused_one_paused(self):
         """On this server a request wakes it."""
         path = f"/runtime/{self.server.client.post('/runtime', {}).json['runtime_id']}"

@@ -3,6 +3,9 @@
  * configure.c - CONFIGURE gives a sandbox its clock, entropy, identity and variables, at its
  * creation and after each restore from a snapshot. CLOCK sets the clock alone.
  *
+ * A clone becomes another machine. A sandbox that wakes up (KEEP) goes on as the one it was: what
+ * its programs know of it stays, and nobody else has drawn its random numbers.
+ *
  * A step that the agent has no right to is skipped: in a container the runtime sets the clock and
  * the host name. The order matters. The jump of the clock makes generators that watch the time
  * (OpenSSL's) ask the kernel for a new seed, and every number that the kernel gives after it got
@@ -87,9 +90,20 @@ static void configure_bridge(struct conn *c, bool reseed)
         configure_answered(c, BRIDGE_AGREED);
 }
 
+/* What a clone does not share with its origin. */
+static void configure_clone(struct agent *a, struct request *req)
+{
+    if (req->entropy.len > 0)
+        identity_renew();
+    free(a->env);
+    a->env = TAKE_PTR(req->env);
+}
+
 static void configure_start(struct conn *c, struct request *req)
 {
     struct agent *a = c->agent;
+    bool keep = (req->flags & WIRE_CONFIGURE_KEEP) != 0;
+    bool reseed = !keep || (req->flags & WIRE_CONFIGURE_RESEED) != 0;
     struct configure *k = calloc(1, sizeof(*k));
     if (k == NULL) {
         conn_errno(c, -ENOMEM, "cannot configure");
@@ -98,17 +112,18 @@ static void configure_start(struct conn *c, struct request *req)
     c->op_state = k;
     if (configure_clock(req->wall_ns))
         k->clock_set_at = loop_now();
-    if (req->entropy.len > 0) {
+    if (req->entropy.len > 0)
         configure_entropy(req->entropy);
-        identity_renew();
-    }
+    if (!keep)
+        configure_clone(a, req);
     if (req->hostname[0] != '\0')
         identity_set_name(req->hostname);
     if ((req->flags & WIRE_CONFIGURE_OFFLINE) != 0)
         net_stop();
-    free(a->env);
-    a->env = TAKE_PTR(req->env);
-    configure_bridge(c, req->entropy.len > 0);
+    if (reseed)
+        configure_bridge(c, req->entropy.len > 0);
+    else
+        configure_answered(c, BRIDGE_AGREED);
 }
 
 static void configure_stop(struct conn *c)

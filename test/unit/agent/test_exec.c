@@ -93,7 +93,7 @@ static void enters_the_directory(void)
     result_done(&r);
 }
 
-static void configure(const char *const *env)
+static void configure_with(uint32_t flags, const char *const *env)
 {
     struct buf b = {0};
     struct result r;
@@ -102,11 +102,36 @@ static void configure(const char *const *env)
     wire_put_str(&b, "entropy");
     wire_put_str(&b, "");
     wire_put_list(&b, env);
-    buf_u32(&b, 0);
+    buf_u32(&b, flags);
     wire_end(&b, start);
     run_request(&agent, &b, &r);
     T_TRUE(r.ok);
     result_done(&r);
+}
+
+static void configure(const char *const *env)
+{
+    configure_with(0, env);
+}
+
+static void one_that_wakes_up_keeps_its_environment(void)
+{
+    static const uint32_t flags[] = {WIRE_CONFIGURE_KEEP,
+                                     WIRE_CONFIGURE_KEEP | WIRE_CONFIGURE_RESEED};
+    const char *const configured[] = {"A=kept", NULL};
+    const char *const argv[] = {"echo $A", NULL};
+    struct buf b = {0};
+    struct result r;
+    configure(configured);
+    for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+        configure_with(flags[i], NULL);
+        put_exec(&b, &(struct exec_request){.flags = WIRE_EXEC_SHELL, .argv = argv});
+        run_request(&agent, &b, &r);
+        T_EQ(r.out.len, 5);
+        T_EQ(memcmp(r.out.data, "kept\n", 5), 0);
+        result_done(&r);
+    }
+    configure(NULL);
 }
 
 static void merges_the_environment(void)
@@ -398,9 +423,10 @@ static void drops_its_rights(void)
 T_MAIN(T_CASE(starts), T_CASE(runs_argv_without_a_shell), T_CASE(runs_a_shell_string),
        T_CASE(reports_a_missing_command_as_a_shell_does),
        T_CASE(runs_a_script_without_interpreter_line), T_CASE(enters_the_directory),
-       T_CASE(merges_the_environment), T_CASE(output_is_complete_before_exit),
-       T_CASE(a_time_out_kills_grandchildren), T_CASE(a_lost_client_kills_the_group),
-       T_CASE(a_background_child_lives_on), T_CASE(feeds_stdin), T_CASE(has_empty_stdin_otherwise),
-       T_CASE(delivers_signals), T_CASE(runs_many_at_once), T_CASE(inherits_nothing_of_the_agent),
+       T_CASE(one_that_wakes_up_keeps_its_environment), T_CASE(merges_the_environment),
+       T_CASE(output_is_complete_before_exit), T_CASE(a_time_out_kills_grandchildren),
+       T_CASE(a_lost_client_kills_the_group), T_CASE(a_background_child_lives_on),
+       T_CASE(feeds_stdin), T_CASE(has_empty_stdin_otherwise), T_CASE(delivers_signals),
+       T_CASE(runs_many_at_once), T_CASE(inherits_nothing_of_the_agent),
        T_CASE(leaks_no_descriptor), T_CASE(rejects_bad_requests), T_CASE(stops),
        T_CASE(drops_its_rights))

@@ -4,7 +4,12 @@
 #include "sandbox/pause.h"
 
 #include <errno.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
+#include "base/timefmt.h"
+#include "base/wire_codec.h"
+#include "sandbox/moves.h"
 #include "t_loop.h"
 
 static uv_loop_t loop;
@@ -14,6 +19,9 @@ static struct sandbox *sb;
 static instance_done driver_done; /* owed */
 static void (*store_done)(struct store_wait *w, int status);
 static int pauses, resumes, stops, changes, refuse, told, quota;
+static int stores, aways, forgets, creates, starts; /* of one that stores */
+static struct instance_spec spec;                   /* of the last create; `from` is its snapshot */
+static char from[64];
 static enum error_code told_code;
 static struct sandbox_wait wait;
 static const struct error broken = {.code = ERROR_SANDBOX_FAILED, .message = "it does not answer"};
@@ -37,6 +45,49 @@ static void fake_stop(struct instance *i)
     stops++;
 }
 
+static int fake_store(struct instance *i, instance_done done)
+{
+    stores++;
+    driver_done = done;
+    i->stored_bytes = 5000;
+    return refuse;
+}
+
+static void fake_put_away(struct instance *i)
+{
+    aways++;
+}
+
+static void fake_forget_stored(struct instance *i)
+{
+    forgets++;
+}
+
+static struct instance *fake_create(struct isolation_driver *d, const struct instance_spec *s,
+                                    const struct instance_events *e, void *ctx)
+{
+    creates++;
+    spec = *s;
+    (void)snprintf(from, sizeof(from), "%s", s->snapshot_dir != NULL ? s->snapshot_dir : "");
+    instance = (struct instance){.driver = d, .events = e, .ctx = ctx};
+    return &instance;
+}
+
+static int fake_start(struct instance *i)
+{
+    starts++;
+    return refuse;
+}
+
+static const struct isolation_ops ops_store = {.name = "store",
+                                               .abilities = ISOLATION_STORES,
+                                               .create = fake_create,
+                                               .start = fake_start,
+                                               .stop = fake_stop,
+                                               .resume = fake_resume,
+                                               .store = fake_store,
+                                               .put_away = fake_put_away,
+                                               .forget_stored = fake_forget_stored};
 static const struct isolation_ops ops = {.name = "fake",
                                          .abilities = ISOLATION_FREEZES,
                                          .stop = fake_stop,
@@ -83,6 +134,7 @@ static void set_up(const struct isolation_ops *use)
     driver = (struct isolation_driver){.ops = use, .loop = &loop};
     instance = (struct instance){.driver = &driver};
     pauses = resumes = stops = changes = refuse = told = quota = 0;
+    stores = aways = forgets = creates = starts = 0;
     store_done = NULL;
     wait = (struct sandbox_wait){.done = on_told};
     list_init(&wait.node);
@@ -303,8 +355,302 @@ static void without_traffic_it_pauses(void)
     tear_down();
 }
 
+/* --- one that is stored: its instance ends, and another goes on --- */
+
+static void ended(void)
+{
+    sb->instance->events->stopped(sb);
+}
+
+/* It runs, as one that fake_create has made. */
+static void set_up_store(void)
+{
+    set_up(&ops_store);
+    T_TRUE(sandbox_instance(sb, NULL) == &instance);
+    creates = 0;
+}
+
+static void store(void)
+{
+    struct error err;
+    T_EQ(sandbox_pause(sb, &wait, &err), 0);
+    driver_done(sb, 0, NULL);
+    T_TRUE(store_done != NULL);
+    T_EQ(sb->disk_bytes, 5000);
+    commit(0);
+    T_EQ(sb->phase, SANDBOX_PAUSING); /* until nothing is left */
+    T_EQ(aways, 1);
+    T_EQ(told, 0);
+    ended();
+    T_EQ(sb->phase, SANDBOX_PAUSED);
+    T_TRUE(sb->stored && sb->instance == NULL);
+    T_EQ(told, 1);
+    T_EQ(told_code, ERROR_NONE);
+    told = aways = 0;
+}
+
+/* Whatever has ended the sandbox, its files go as well. */
+static void tear_down_store(void)
+{
+    if (sb->phase < SANDBOX_STOPPING)
+        sandbox_end(sb, SANDBOX_STATUS_TERMINATED, NULL, NULL);
+    T_EQ(stops, 1);
+    ended();
+    T_UNTIL(&loop, sb->phase == SANDBOX_ENDED);
+    T_TRUE(sb->instance == NULL);
+    sandbox_free(sb);
+    t_loop_close(&loop);
+}
+
+static void one_that_is_stored_leaves_no_instance(void)
+{
+    set_up_store();
+    store();
+    tear_down_store();
+    T_EQ(creates, 1); /* the end of the files is that of an instance */
+    T_TRUE(spec.stored);
+}
+
+static void one_that_cannot_be_stored_runs_on(void)
+{
+    struct error err;
+    set_up_store();
+    T_EQ(sandbox_pause(sb, &wait, &err), 0);
+    driver_done(sb, -ENOSPC, &broken);
+    T_EQ(sb->phase, SANDBOX_RUNNING);
+    T_EQ(told, 1);
+    T_EQ(sandbox_pause(sb, &wait, &err), 0);
+    driver_done(sb, 0, NULL);
+    commit(-ENOSPC);
+    T_EQ(resumes, 1);
+    T_EQ(aways, 0);
+    driver_done(sb, 0, NULL);
+    T_EQ(sb->phase, SANDBOX_RUNNING);
+    T_TRUE(!sb->stored);
+    T_EQ(forgets, 1);
+    tear_down_store();
+}
+
+static void an_instance_that_ends_in_a_pause(void)
+{
+    struct error err;
+    set_up_store(); /* before its files are complete */
+    T_EQ(sandbox_pause(sb, &wait, &err), 0);
+    instance.events->exited(sb, "the VMM was killed");
+    T_EQ(sb->status, SANDBOX_STATUS_FAILED);
+    T_STR(sb->reason, "the VMM was killed");
+    tear_down_store();
+    set_up_store(); /* and after */
+    T_EQ(sandbox_pause(sb, &wait, &err), 0);
+    driver_done(sb, 0, NULL);
+    instance.events->exited(sb, "the VMM was killed");
+    T_EQ(sb->phase, SANDBOX_PAUSING);
+    commit(0);
+    ended();
+    T_EQ(sb->phase, SANDBOX_PAUSED);
+    tear_down_store();
+}
+
+static void its_end_while_it_is_put_away(void)
+{
+    struct error err;
+    set_up_store();
+    T_EQ(sandbox_pause(sb, &wait, &err), 0);
+    driver_done(sb, 0, NULL);
+    commit(0);
+    sandbox_end(sb, SANDBOX_STATUS_TERMINATED, NULL, NULL);
+    T_EQ(told_code, ERROR_INVALID_STATE);
+    ended(); /* that of the first instance, which has kept the files */
+    T_EQ(creates, 1);
+    T_EQ(stops, 2);
+    stops = 1;
+    tear_down_store();
+}
+
+static void a_failed_resumption_ends_what_it_started(void)
+{
+    set_up_store();
+    store();
+    for (int i = 0; i < 4; i++) {
+        creates = starts = told = 0;
+        sandbox_resume(sb, 0, &wait);
+        T_EQ(sb->phase, SANDBOX_RESUMING);
+        T_TRUE(spec.stored && from[0] == '\0');
+        if (i == 0)
+            instance.events->started(sb, -EIO, &broken);
+        else if (i == 1)
+            instance.events->exited(sb, broken.message);
+        else
+            instance.events->started(sb, 0, NULL); /* and no agent is there */
+        if (i == 3)
+            instance.events->exited(sb, broken.message);
+        T_UNTIL(&loop, aways == i + 1);
+        T_EQ(sb->phase, SANDBOX_PAUSING);
+        T_EQ(told, 0);
+        T_UNTIL(&loop, !sb->op_active);
+        ended();
+        T_EQ(sb->phase, SANDBOX_PAUSED);
+        T_EQ(told, 1);
+        T_EQ(told_code, i < 2 || i == 3 ? ERROR_SANDBOX_FAILED : told_code);
+        T_TRUE(told_code != ERROR_NONE && sb->stored);
+        T_EQ(sb->status, SANDBOX_STATUS_STOPPED);
+    }
+    refuse = -EAGAIN; /* it cannot even be started */
+    sandbox_resume(sb, 0, &wait);
+    ended();
+    T_EQ(sb->phase, SANDBOX_PAUSED);
+    tear_down_store();
+}
+
+/* --- with an agent --- */
+
+static int listener = -1, peer = -1;
+static char agent_dir[64];
+
+static void listen_for(void)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    (void)snprintf(agent_dir, sizeof(agent_dir), "/tmp/corral-pause-XXXXXX");
+    T_TRUE(mkdtemp(agent_dir) != NULL);
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/sock", agent_dir);
+    listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    T_EQ(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    T_EQ(listen(listener, 8), 0);
+    free(sb->socket_path);
+    sb->socket_path = strdup(addr.sun_path);
+    agent_target_init(&sb->target, &loop, sb->socket_path);
+}
+
+static void listen_no_more(void)
+{
+    (void)close(listener);
+    (void)unlink(sb->socket_path);
+    (void)rmdir(agent_dir);
+}
+
+static bool accepted(void)
+{
+    peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    return peer >= 0;
+}
+
+/* Takes the request, which must be of that type, and answers; returns what is behind its header. */
+static struct buf serve(enum wire_type type, enum wire_type answer, const void *payload, size_t len)
+{
+    uint8_t text[1024];
+    struct buf b = {0}, got = {0};
+    ssize_t n = -1;
+    T_UNTIL(&loop, accepted());
+    T_UNTIL(&loop, recv(peer, text, sizeof(text), 0) > 0); /* the greeting */
+    T_EQ(send(peer, "OK 1\n", 5, 0), 5);
+    T_UNTIL(&loop, (n = recv(peer, text, sizeof(text), 0)) >= (ssize_t)WIRE_HEADER_SIZE);
+    T_EQ(text[4], type);
+    T_EQ(buf_append(&got, text + WIRE_HEADER_SIZE, (size_t)n - WIRE_HEADER_SIZE), 0);
+    T_EQ(wire_put_frame(&b, answer, payload, len), 0);
+    T_EQ(send(peer, b.data, b.len, 0), (ssize_t)b.len);
+    T_UNTIL(&loop, recv(peer, text, 1, 0) == 0);
+    (void)close(peer);
+    buf_done(&b);
+    return got;
+}
+
+/* The flags of its CONFIGURE: no host name, no variables, those bytes are the last. */
+static uint32_t serve_resume(void)
+{
+    instance.events->started(sb, 0, NULL);
+    T_EQ(sb->phase, SANDBOX_HANDSHAKE);
+    cleanup_buf struct buf ping = serve(WIRE_PING, WIRE_PONG, "\1\0\0\0\0\0\0\0\0\0\0\0", 12);
+    cleanup_buf struct buf b = serve(WIRE_CONFIGURE, WIRE_CONFIGURED, "\0\0\0\0\0\0\0\0", 8);
+    struct cursor c = cursor_on(b.data, b.len);
+    T_TRUE(cursor_u64(&c) > 0);
+    T_EQ(wire_get_span(&c).len, 32);
+    T_EQ(cursor_u32(&c), 0);
+    T_EQ(cursor_u32(&c), 0);
+    uint32_t flags = cursor_u32(&c);
+    T_TRUE(cursor_end(&c));
+    T_UNTIL(&loop, store_done != NULL);
+    T_EQ(sb->status, SANDBOX_STATUS_RUNNING);
+    T_EQ(sb->phase, SANDBOX_CONFIGURING);
+    T_EQ(forgets, 0); /* until the record is on disk */
+    return flags;
+}
+
+static void it_wakes_up_as_what_it_was(void)
+{
+    set_up_store();
+    store();
+    listen_for();
+    sandbox_resume(sb, 0, &wait);
+    T_EQ(serve_resume() & WIRE_CONFIGURE_KEEP, WIRE_CONFIGURE_KEEP);
+    commit(-EIO); /* then it is where it was, and what was started ends */
+    T_EQ(sb->phase, SANDBOX_PAUSING);
+    T_EQ(sb->status, SANDBOX_STATUS_STOPPED);
+    ended();
+    T_EQ(told_code, ERROR_STORAGE_FAILED);
+    T_TRUE(sb->stored);
+    sandbox_resume(sb, 0, &wait);
+    T_EQ(serve_resume() & WIRE_CONFIGURE_RESEED, 0);
+    commit(0);
+    T_EQ(sb->phase, SANDBOX_RUNNING);
+    T_EQ(forgets, 1);
+    T_TRUE(!sb->stored && !sandbox_is_paused(sb));
+    T_EQ(told_code, ERROR_NONE);
+    listen_no_more();
+    tear_down_store();
+}
+
+static void a_rollback_is_a_pause_and_another_start(void)
+{
+    struct error err;
+    set_up_store();
+    listen_for();
+    sandbox_set_timeout(sb, 50);
+    T_EQ(sandbox_rollback(sb, "/snapshot", &wait, &err), 0);
+    T_TRUE(sandbox_rollback(sb, "/other", &wait, &err) < 0);
+    T_EQ(err.code, ERROR_CONFLICT);
+    driver_done(sb, 0, NULL);
+    commit(0);
+    ended();
+    T_EQ(sb->phase, SANDBOX_RESUMING);
+    T_STR(from, "/snapshot");
+    T_TRUE(serve_resume() & WIRE_CONFIGURE_RESEED);
+    commit(0);
+    T_EQ(sb->phase, SANDBOX_RUNNING);
+    T_TRUE(sb->timeout_at_ms <= time_now_ms() + 50000);
+    T_EQ(told, 1);
+    T_EQ(forgets, 1);
+    /* One that cannot be: it runs on where it was. */
+    told = forgets = 0;
+    T_EQ(sandbox_rollback(sb, "/broken", &wait, &err), 0);
+    driver_done(sb, 0, NULL);
+    commit(0);
+    ended();
+    instance.events->started(sb, -EIO, &broken);
+    ended();
+    T_EQ(told, 1);
+    T_EQ(told_code, ERROR_SANDBOX_FAILED);
+    T_EQ(sb->phase, SANDBOX_RESUMING);
+    T_STR(from, "");
+    T_EQ(serve_resume() & WIRE_CONFIGURE_RESEED, 0);
+    commit(0);
+    T_EQ(sb->phase, SANDBOX_RUNNING);
+    /* One whose pause fails runs on as well. */
+    told = 0;
+    T_EQ(sandbox_rollback(sb, "/snapshot", &wait, &err), 0);
+    driver_done(sb, -ENOSPC, &broken);
+    T_EQ(sb->phase, SANDBOX_RUNNING);
+    T_EQ(told, 1);
+    T_EQ(told_code, ERROR_SANDBOX_FAILED);
+    listen_no_more();
+    tear_down_store();
+}
+
 T_MAIN(T_CASE(it_is_paused_when_its_record_is_on_disk), T_CASE(a_driver_that_cannot_says_so),
        T_CASE(one_that_cannot_be_paused_runs_on), T_CASE(one_whose_record_is_lost_runs_on),
        T_CASE(one_that_cannot_be_resumed_stays_paused),
        T_CASE(a_resume_in_the_midst_of_a_pause_follows_it), T_CASE(an_end_in_between_is_final),
-       T_CASE(its_time_out_pauses_it_or_ends_it), T_CASE(without_traffic_it_pauses))
+       T_CASE(its_time_out_pauses_it_or_ends_it), T_CASE(without_traffic_it_pauses),
+       T_CASE(one_that_is_stored_leaves_no_instance), T_CASE(one_that_cannot_be_stored_runs_on),
+       T_CASE(an_instance_that_ends_in_a_pause), T_CASE(its_end_while_it_is_put_away),
+       T_CASE(a_failed_resumption_ends_what_it_started), T_CASE(it_wakes_up_as_what_it_was),
+       T_CASE(a_rollback_is_a_pause_and_another_start))

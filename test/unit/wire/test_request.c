@@ -114,6 +114,11 @@ static void the_start_of_a_sandbox(void)
     T_EQ(got.flags, WIRE_CONFIGURE_OFFLINE);
     expect_env(got.env);
     over();
+    wire_request_configure(
+        &b, &(struct wire_configure_params){.hostname = "", .keep = true, .reseed = true});
+    agent_parses(&b, WIRE_CONFIGURE);
+    T_EQ(got.flags, WIRE_CONFIGURE_KEEP | WIRE_CONFIGURE_RESEED);
+    over();
     wire_request_clock(&b, 5);
     agent_parses(&b, WIRE_CLOCK);
     T_EQ(got.wall_ns, 5);
