@@ -324,7 +324,7 @@ class Abuse(InternetTest):
     @classmethod
     def prepare(cls):
         super().prepare()
-        cls.other = cls.api.create()["sandbox_id"]
+        cls.other = cls.api.create(timeout=3600)["sandbox_id"]
 
     def unharmed(self):
         """Another sandbox's flow works meanwhile."""

@@ -4,6 +4,7 @@ A namespace of the suite's own plays the internet."""
 import json
 import os
 import re
+import time
 import unittest
 
 import corraltest
@@ -37,7 +38,7 @@ class NetworkTest(corraltest.ApiTest):
     @classmethod
     def prepare(cls):
         cls.net = cls.server.net
-        cls.shared = cls.api.create()["sandbox_id"]
+        cls.shared = cls.api.create(timeout=3600)["sandbox_id"]
 
     def python(self, code, sandbox=None, **fields):
         answer = self.api.run(sandbox or self.shared, "python3", args=["-c", CONNECT + code],
@@ -128,6 +129,39 @@ class Flows(NetworkTest):
             "s = socket.socket(socket.AF_UNIX)\n"
             "try: s.connect('/opt/corral-net/egress.sock'); print('open')\n"
             "except OSError as e: print(errno.errorcode[e.errno])"), "EACCES")
+
+    def test_idle_nobody_wakes_up(self):
+        """A flow stands open meanwhile. In a microVM, the guest's own kernel and programs may have
+        timers: of its process only the threads count that are not the guest's processor."""
+        sandbox = self.create()
+        self.api.run(sandbox, "sh", args=["-c", "python3 -c \"" + (
+            "import socket, time; s = socket.create_connection(('web.example', 7))\n"
+            "open('/tmp/up', 'w').close(); s.recv(1)") +
+            "\" >/dev/null 2>&1 & while [ ! -e /tmp/up ]; do sleep 0.05; done"])
+        pids = [self.server.egress(), next(
+            pid for pid, text in HOST.processes() if sandbox in text
+            and re.match(r"\S*corral-(agent|vmm) ", text))]
+
+        def quiet_outside():
+            before = [self.switches(pid) for pid in pids]
+            time.sleep(2)
+            return before == [self.switches(pid) for pid in pids]
+        wait_until(quiet_outside, 30, "two seconds in which none of them runs")
+        read = "cat /proc/1/task/*/status | grep ^voluntary"
+
+        def quiet_inside():
+            return self.api.run(sandbox, "sh", args=[
+                "-c", f"a=$({read}); sleep 2; b=$({read}); [ -n \"$a\" ] && [ \"$a\" = \"$b\" ]; echo $?"
+            ])["stdout"] == "0\n"
+        wait_until(quiet_inside, 30, "two seconds in which the agent does not run")
+
+    @staticmethod
+    def switches(pid):
+        """How often each thread that is not a processor of a guest has gone to sleep."""
+        found = {task: HOST.read(f"/proc/{pid}/task/{task}/status").decode()
+                 for task in HOST.list(f"/proc/{pid}/task")}
+        return {task: re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.M)[1]
+                for task, text in found.items() if not text.startswith("Name:\tvcpu")}
 
     def test_counters_of_the_server(self):
         self.connect("web.example", 7)
@@ -302,7 +336,7 @@ class Own(corraltest.ApiTest):
 
     @classmethod
     def prepare(cls):
-        cls.shared = cls.api.create()["sandbox_id"]
+        cls.shared = cls.api.create(timeout=3600)["sandbox_id"]
 
     def test_to_the_server_and_no_further(self):
         text = self.python("import urllib.request as r\n"

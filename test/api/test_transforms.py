@@ -60,7 +60,7 @@ class Transforms(test_network.NetworkTest):
         cls.plain = Web()
         cls.listeners = [cls.net.serve(API, 443, cls.web), cls.net.serve(API, 80, cls.plain)]
         cls.secret("KEY", VALUE)
-        cls.shared = cls.api.create(network=cls.policy())["sandbox_id"]
+        cls.shared = cls.api.create(timeout=3600, network=cls.policy())["sandbox_id"]
 
     @classmethod
     def tearDownClass(cls):
