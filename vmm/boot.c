@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * boot.c - loads a bzImage the way its own boot loader would (Documentation/arch/x86/boot.rst).
+ * boot.c - loads a bzImage the way its own boot loader would (Documentation/arch/x86/boot.rst), or
+ * the uncompressed kernel (boot_elf.h), which is entered in the same way.
  *
  * The 64-bit entry point skips the kernel's real-mode part: the vCPU starts in long mode with the
  * first 4 GiB mapped one to one, flat segments, and the address of boot_params in RSI. No byte of
  * real mode code runs, and no firmware is needed.
  *
  * The files are trusted no more than a guest: every length is checked against guest memory before
- * a byte is copied. The kernel unpacks itself, so it needs room for both of its forms
- * (init_size), and an initramfs must stay clear of that room, or it is overwritten before it is
- * read.
+ * a byte is copied. A bzImage unpacks itself, so it needs room for both of its forms (init_size),
+ * and an initramfs must stay clear of that room, or it is overwritten before it is read.
  */
 #include "boot.h"
 
@@ -18,20 +18,25 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "boot_elf.h"
 #include "disk.h"
 #include "layout.h"
 
 #define BOOT_MAGIC         0x53726448u /* "HdrS" */
-#define BOOT_MIN_PROTOCOL  0x020cu     /* the first with a 64-bit entry point */
+#define BOOT_FLAG          0xaa55u
+#define BOOT_MIN_PROTOCOL  0x020cu /* the first with a 64-bit entry point */
 #define BOOT_SECTOR        512u
 #define BOOT_ENTRY64       0x200u
 #define BOOT_E820_RAM      1u
 #define BOOT_E820_RESERVED 2u
 #define BOOT_1M            0x100000ull
 
+#define BOOT_ALIGNMENT 0x1000000u
+
 struct boot_image {
     struct setup_header hdr;
-    uint64_t payload_offset, payload_len;
+    uint64_t entry; /* address of the first instruction */
+    uint64_t end;   /* first byte behind everything that the kernel needs */
 };
 
 static int boot_file_size(int fd, uint64_t *ret)
@@ -51,7 +56,80 @@ static int boot_read(int fd, void *dst, uint64_t off, uint64_t len)
     return disk_fd_read(fd, &iov, 1, off, len);
 }
 
-static int boot_read_header(int fd, struct boot_image *img, struct error *err)
+static int boot_unreadable(struct error *err, int rv)
+{
+    return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the kernel image cannot be read");
+}
+
+static int boot_read_header(const uint8_t sector[2 * BOOT_SECTOR], struct setup_header *ret,
+                            struct error *err)
+{
+    /* The header ends where the jump over it leads to. */
+    size_t len = 0x202u + sector[0x201] - offsetof(struct boot_params, hdr);
+    memcpy(ret, sector + offsetof(struct boot_params, hdr), MIN(len, sizeof(*ret)));
+    if (ret->boot_flag != BOOT_FLAG || ret->header != BOOT_MAGIC)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the kernel image is not a bzImage");
+    if (ret->version < BOOT_MIN_PROTOCOL || (ret->xloadflags & XLF_KERNEL_64) == 0)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the kernel has no 64-bit entry point");
+    return 0;
+}
+
+/* The first byte behind what the kernel needs while it unpacks itself. */
+static uint64_t boot_kernel_end(const struct setup_header *hdr, uint64_t payload_len)
+{
+    uint64_t loaded = LAYOUT_KERNEL + payload_len;
+    uint64_t base = MAX(hdr->pref_address, (uint64_t)LAYOUT_KERNEL), unpacked;
+    if (__builtin_add_overflow(base, hdr->init_size, &unpacked))
+        return UINT64_MAX;
+    return MAX(loaded, unpacked);
+}
+
+static int boot_load_bzimage(const struct mem *mem, int fd, uint64_t size,
+                             const uint8_t sector[2 * BOOT_SECTOR], struct boot_image *img,
+                             struct error *err)
+{
+    int rv = boot_read_header(sector, &img->hdr, err);
+    if (rv < 0)
+        return rv;
+    uint64_t sects = img->hdr.setup_sects != 0 ? img->hdr.setup_sects : 4;
+    uint64_t offset = (sects + 1) * BOOT_SECTOR;
+    if (offset + BOOT_ENTRY64 >= size)
+        return error_set(err, ERROR_INVALID_ARGUMENT, "the kernel image is cut short");
+    img->end = boot_kernel_end(&img->hdr, size - offset);
+    void *dst = mem_at(mem, LAYOUT_KERNEL, img->end - LAYOUT_KERNEL);
+    if (dst == NULL) {
+        (void)error_set(err, ERROR_INVALID_ARGUMENT, "the kernel does not fit into memory");
+        return -EFBIG;
+    }
+    img->entry = LAYOUT_KERNEL + BOOT_ENTRY64;
+    rv = boot_read(fd, dst, offset, size - offset);
+    return rv < 0 ? boot_unreadable(err, rv) : 0;
+}
+
+/* It brings no header: what one would say of any kernel that is entered like this. */
+static int boot_load_elf(const struct mem *mem, int fd, uint64_t size, struct boot_image *img,
+                         struct error *err)
+{
+    struct boot_elf elf;
+    int rv = boot_elf_load(mem, fd, size, &elf, err);
+    if (rv < 0)
+        return rv;
+    img->entry = elf.entry;
+    img->end = elf.end;
+    img->hdr = (struct setup_header){
+        .boot_flag = BOOT_FLAG,
+        .header = BOOT_MAGIC,
+        .version = BOOT_MIN_PROTOCOL,
+        .loadflags = LOADED_HIGH,
+        .kernel_alignment = BOOT_ALIGNMENT,
+        .initrd_addr_max = INT32_MAX,
+        .cmdline_size = LAYOUT_CMDLINE_MAX - 1,
+    };
+    return 0;
+}
+
+static int boot_load_kernel(const struct mem *mem, int fd, struct boot_image *img,
+                            struct error *err)
 {
     uint8_t sector[2 * BOOT_SECTOR];
     uint64_t size = 0;
@@ -61,30 +139,9 @@ static int boot_read_header(int fd, struct boot_image *img, struct error *err)
     if (rv == 0)
         rv = boot_read(fd, sector, 0, sizeof(sector));
     if (rv != 0)
-        return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the kernel image cannot be read");
-    /* The header ends where the jump over it leads to. */
-    size_t len = 0x202u + sector[0x201] - offsetof(struct boot_params, hdr);
-    memcpy(&img->hdr, sector + offsetof(struct boot_params, hdr), MIN(len, sizeof(img->hdr)));
-    if (img->hdr.boot_flag != 0xaa55 || img->hdr.header != BOOT_MAGIC)
-        return error_set(err, ERROR_INVALID_ARGUMENT, "the kernel image is not a bzImage");
-    if (img->hdr.version < BOOT_MIN_PROTOCOL || (img->hdr.xloadflags & XLF_KERNEL_64) == 0)
-        return error_set(err, ERROR_INVALID_ARGUMENT, "the kernel has no 64-bit entry point");
-    uint64_t sects = img->hdr.setup_sects != 0 ? img->hdr.setup_sects : 4;
-    img->payload_offset = (sects + 1) * BOOT_SECTOR;
-    if (img->payload_offset + BOOT_ENTRY64 >= size)
-        return error_set(err, ERROR_INVALID_ARGUMENT, "the kernel image is cut short");
-    img->payload_len = size - img->payload_offset;
-    return 0;
-}
-
-/* The first byte behind everything the kernel needs while it unpacks itself. */
-static uint64_t boot_kernel_end(const struct boot_image *img)
-{
-    uint64_t loaded = LAYOUT_KERNEL + img->payload_len;
-    uint64_t base = MAX(img->hdr.pref_address, (uint64_t)LAYOUT_KERNEL), unpacked;
-    if (__builtin_add_overflow(base, img->hdr.init_size, &unpacked))
-        return UINT64_MAX;
-    return MAX(loaded, unpacked);
+        return boot_unreadable(err, rv);
+    return boot_elf_is(sector) ? boot_load_elf(mem, fd, size, img, err)
+                               : boot_load_bzimage(mem, fd, size, sector, img, err);
 }
 
 static int boot_load_initrd(const struct mem *mem, int fd, const struct boot_image *img,
@@ -98,7 +155,7 @@ static int boot_load_initrd(const struct mem *mem, int fd, const struct boot_ima
     top = MIN(top, (uint64_t)img->hdr.initrd_addr_max + 1);
     uint64_t start = size < top ? (top - size) & ~(uint64_t)(MEM_PAGE - 1) : 0;
     void *dst = mem_at(mem, start, size);
-    if (start < boot_kernel_end(img) || dst == NULL) {
+    if (start < img->end || dst == NULL) {
         (void)error_set(err, ERROR_INVALID_ARGUMENT, "the initramfs does not fit into memory");
         return -EFBIG;
     }
@@ -152,19 +209,11 @@ int boot_load(const struct mem *mem, int kernel_fd, int initrd_fd, const char *c
     struct boot_params *bp = mem_at(mem, LAYOUT_BOOT_PARAMS, sizeof(*bp));
     char *cmd = mem_at(mem, LAYOUT_CMDLINE, LAYOUT_CMDLINE_MAX);
     size_t cmd_len = strlen(cmdline);
-    int rv = boot_read_header(kernel_fd, &img, err);
+    int rv = boot_load_kernel(mem, kernel_fd, &img, err);
     if (rv < 0)
         return rv;
     if (cmd_len >= MIN(LAYOUT_CMDLINE_MAX, img.hdr.cmdline_size))
         return error_set(err, ERROR_INVALID_ARGUMENT, "the kernel command line is too long");
-    void *dst = mem_at(mem, LAYOUT_KERNEL, boot_kernel_end(&img) - LAYOUT_KERNEL);
-    if (dst == NULL) {
-        (void)error_set(err, ERROR_INVALID_ARGUMENT, "the kernel does not fit into memory");
-        return -EFBIG;
-    }
-    rv = boot_read(kernel_fd, dst, img.payload_offset, img.payload_len);
-    if (rv < 0)
-        return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "the kernel image cannot be read");
     /* The protocol demands zeros in everything that the loader does not set. */
     memset(bp, 0, sizeof(*bp));
     bp->hdr = img.hdr;
@@ -179,7 +228,7 @@ int boot_load(const struct mem *mem, int kernel_fd, int initrd_fd, const char *c
     if (rv < 0)
         return rv;
     boot_tables(mem, ret);
-    ret->rip = LAYOUT_KERNEL + BOOT_ENTRY64;
+    ret->rip = img.entry;
     ret->rsi = LAYOUT_BOOT_PARAMS;
     return 0;
 }

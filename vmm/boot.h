@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * boot.h - puts a Linux kernel (bzImage, 64-bit boot protocol) and its initramfs into guest memory
- * and describes the machine to it: memory map, command line, where the ACPI tables are.
+ * boot.h - puts a Linux kernel (bzImage by the 64-bit boot protocol, or vmlinux) and its initramfs
+ * into fresh guest memory and describes the machine to it: memory map, command line, where the ACPI
+ * tables are.
  */
 #ifndef CORRAL_VMM_BOOT_H
 #define CORRAL_VMM_BOOT_H

@@ -39,7 +39,7 @@ static const struct {
     const char *help;
 } option_table[] = {
     {"dir", OPT_STR, OPT(dir), 0, "the sandbox's directory: control and vsock sockets (required)"},
-    {"kernel", OPT_STR, OPT(kernel), 0, "bzImage to boot"},
+    {"kernel", OPT_STR, OPT(kernel), 0, "bzImage or vmlinux to boot"},
     {"initrd", OPT_STR, OPT(initrd), 0, "its initramfs"},
     {"cmdline", OPT_STR, OPT(cmdline), 0, "its command line"},
     {"restore", OPT_STR, OPT(restore), 0, "directory of a snapshot to restore instead"},

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "core/file.h"
@@ -184,11 +185,19 @@ static void PRINTF_LIKE(2, 3) launch_arg(struct launch_args *a, const char *fmt,
 
 #define launch_option(a, name, ...) (launch_arg(a, "--%s", name), launch_arg(a, __VA_ARGS__))
 
+/* Uncompressed where there is such a file: unpacking costs each boot time and memory. */
+static const char *launch_kernel(const struct kvm_launch *l)
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof(path), "%s/kvm/vmlinux", l->template_dir);
+    return access(path, R_OK) == 0 ? "vmlinux" : "vmlinuz";
+}
+
 static void launch_boot(const struct kvm_launch *l, struct launch_args *a)
 {
     char path[PATH_MAX];
     cleanup_buf struct buf cmdline = {0};
-    launch_option(a, "kernel", "%s/kvm/vmlinuz", l->template_dir);
+    launch_option(a, "kernel", "%s/kvm/%s", l->template_dir, launch_kernel(l));
     launch_option(a, "initrd", "%s/kvm/initrd", l->template_dir);
     launch_option(a, "memory", "%u", l->memory_mb);
     launch_option(a, "vcpus", "%u", l->vcpus);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * launch.h - what one microVM is made from, and how corral-vmm is called for it. A template has
- * a directory kvm/ with disk.img, vmlinuz, initrd, perhaps cmdline, and perhaps snapshot/.
+ * a directory kvm/ with disk.img, vmlinuz or vmlinux, initrd, perhaps cmdline and snapshot/.
  */
 #ifndef CORRAL_ISOLATION_KVM_LAUNCH_H
 #define CORRAL_ISOLATION_KVM_LAUNCH_H

@@ -23,6 +23,15 @@ sleep 3
 set -- $($R/vmctl $T/a stats)
 check "free memory comes back" 1 $([ "$7" -gt 67108864 ] && echo 1 || echo "$7")
 
+# The same kernel, uncompressed.
+if [ -e $R/vmlinux-$K ]; then
+    echo "# cold boot, uncompressed: $(boot n --kernel $R/vmlinux-$K --overlay $T/n/overlay)"
+    check "an uncompressed kernel" pong "$(ask n ping)"
+    check "it has all cpus" "$(cpus)" "$(ask n "cat /sys/devices/system/cpu/online")"
+    check "and ends" "exited 2 the guest powered off" \
+        "$($R/vmctl $T/n ends poweroff | head -n 1)"
+fi
+
 # A snapshot with a connection open.
 $R/vmctl $T/a ask keep >/dev/null 2>&1 &
 sleep 0.5

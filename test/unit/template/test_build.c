@@ -106,6 +106,28 @@ static void what_is_up_to_date_stays(void)
     T_EQ(sh("test ! -e $R/t/kvm/snapshot && grep -q later $R/t/kvm/kvm.json"), 0);
 }
 
+/* A bzImage: the header, a payload of xz at the second sector and 100 bytes, and its size. */
+static void a_kernel_is_unpacked(void)
+{
+    T_EQ(sh("cd $R && { printf '\\177ELF' && head -c 9996 /dev/zero && echo the end; } >elf &&"
+            "xz -c --check=crc32 elf >payload && s=$(stat -c %s payload) &&"
+            "le() { printf \"\\\\$(printf %o $(($1 % 256)))\\\\$(printf %o $(($1 / "
+            "256)))\\\\0\\\\0\"; } &&"
+            "{ head -c 497 /dev/zero && printf '\\1' && head -c 16 /dev/zero && printf HdrS &&"
+            "  head -c 66 /dev/zero && le 100 && le $((s + 4)) && head -c 532 /dev/zero &&"
+            "  cat payload && le 10008; } >k/trixie/vmlinuz &&"
+            "$B $R/t --kernels $R/k 2>$R/log || { cat $R/log; exit 1; }"),
+         0);
+    T_EQ(sh("cmp $R/t/kvm/vmlinux $R/elf && cmp $R/t/kvm/vmlinuz $R/k/trixie/vmlinuz &&"
+            "test $(du -k $R/t/kvm/vmlinux | cut -f1) -lt 12"),
+         0);
+    /* One that cannot be unpacked takes the place of both. */
+    T_EQ(sh("head -c 1200 $R/k/trixie/vmlinuz >$R/short && mv $R/short $R/k/trixie/vmlinuz &&"
+            "$B $R/t --kernels $R/k 2>$R/log && grep -q 'stays compressed: .*cut short' $R/log &&"
+            "test ! -e $R/t/kvm/vmlinux && cmp $R/t/kvm/vmlinuz $R/k/trixie/vmlinuz"),
+         0);
+}
+
 static void what_cannot_be_made_leaves_nothing(void)
 {
     T_TRUE(sh("$B $R/nothing 2>/dev/null") != 0);
@@ -124,4 +146,4 @@ static void what_cannot_be_made_leaves_nothing(void)
 
 T_MAIN(T_CASE(set_up), T_CASE(images_are_made), T_CASE(the_disk_is_a_sparse_ext4_of_the_root),
        T_CASE(the_initramfs_has_init_modules_and_the_guest_tree), T_CASE(what_is_up_to_date_stays),
-       T_CASE(what_cannot_be_made_leaves_nothing))
+       T_CASE(a_kernel_is_unpacked), T_CASE(what_cannot_be_made_leaves_nothing))

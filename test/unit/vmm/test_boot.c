@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a kernel finds in memory before its first instruction: itself, its parameters, ACPI. */
 #include <asm/bootparam.h>
+#include <elf.h>
 #include <errno.h>
 #include <sys/mman.h>
 
@@ -77,6 +78,106 @@ static void loads_kernel_and_initramfs(void)
     uint64_t *pdpt = mem_at(&mem, pml4[0] & ~0xfffull, 4096);
     uint64_t *pd = mem_at(&mem, pdpt[3] & ~0xfffull, 4096);
     T_EQ(pd[511], 0xffe00083ll);
+}
+
+/* A vmlinux with a segment of code at 16 MiB and one that is mostly a hole behind it. */
+struct elf_file {
+    Elf64_Ehdr h;
+    Elf64_Phdr p[3];
+};
+
+static struct elf_file good_elf(void)
+{
+    return (struct elf_file){
+        .h = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+              .e_type = ET_EXEC,
+              .e_machine = EM_X86_64,
+              .e_entry = 0x1000100,
+              .e_phoff = offsetof(struct elf_file, p),
+              .e_phentsize = sizeof(Elf64_Phdr),
+              .e_phnum = 3},
+        .p = {{.p_type = PT_LOAD,
+               .p_offset = 4096,
+               .p_paddr = 0x1000000,
+               .p_filesz = 8192,
+               .p_memsz = 8192},
+              {.p_type = PT_LOAD,
+               .p_offset = 1 << 20,
+               .p_paddr = 0x1200000,
+               .p_filesz = 1 << 20,
+               .p_memsz = 4 << 20},
+              {.p_type = PT_NOTE, .p_offset = UINT64_MAX, .p_filesz = UINT64_MAX}},
+    };
+}
+
+static int elf_of(const struct elf_file *e)
+{
+    static const uint8_t code[8192] = {[0] = 0x90, [8191] = 0xf4};
+    int fd = memfd_create("vmlinux", MFD_CLOEXEC);
+    T_EQ(pwrite(fd, e, sizeof(*e), 0), sizeof(*e));
+    T_EQ(pwrite(fd, code, sizeof(code), 4096), sizeof(code));
+    T_EQ(pwrite(fd, "D", 1, (2 << 20) - 1), 1);
+    return fd;
+}
+
+static void loads_an_uncompressed_kernel(void)
+{
+    struct boot_entry e;
+    struct elf_file elf = good_elf();
+    mem_done(&mem);
+    setup();
+    T_EQ(boot_load(&mem, elf_of(&elf), file_of(100000), "quiet", &e, NULL), 0);
+    T_EQ(e.rip, 0x1000100);
+    T_EQ(mem.base[0x1000000], 0x90);
+    T_EQ(mem.base[0x1001fff], 0xf4);
+    T_EQ(mem.base[0x1002000], 0);
+    T_EQ(mem.base[0x12fffff], 'D');
+    struct boot_params *bp = mem_at(&mem, e.rsi, sizeof(*bp));
+    T_EQ(bp->hdr.boot_flag, 0xaa55);
+    T_EQ(bp->hdr.type_of_loader, 0xff);
+    T_STR((char *)mem.base + bp->hdr.cmd_line_ptr, "quiet");
+    T_EQ(mem.base[bp->hdr.ramdisk_image], 'I');
+    T_TRUE(bp->hdr.ramdisk_image >= 0x1600000);
+    T_EQ(bp->e820_entries, 3);
+}
+
+static void expect_elf(const struct elf_file *elf, int initrd, int rv, const char *message)
+{
+    struct boot_entry e;
+    struct error err = {0};
+    T_EQ(boot_load(&mem, elf_of(elf), initrd, "", &e, &err), rv);
+    T_STR(err.message, message);
+}
+
+static void refuses_a_crooked_elf(void)
+{
+    static const char *const none = "the kernel image is no 64-bit Linux";
+    static const char *const cut = "the kernel image is cut short";
+    static const char *const large = "the kernel does not fit into memory";
+    struct elf_file elf = good_elf();
+    setup();
+#define REFUSED(change, rv, message)                                                               \
+    elf = good_elf(), (change), expect_elf(&elf, -1, (rv), (message))
+    REFUSED(elf.h.e_ident[EI_CLASS] = ELFCLASS32, -EINVAL, none);
+    REFUSED(elf.h.e_machine = EM_386, -EINVAL, none);
+    REFUSED(elf.h.e_type = ET_DYN, -EINVAL, none);
+    REFUSED(elf.h.e_phentsize = 32, -EINVAL, none);
+    REFUSED(elf.h.e_phnum = 17, -EINVAL, none);
+    REFUSED(elf.h.e_phnum = 0, -EINVAL, none);
+    REFUSED(elf.h.e_phoff = UINT64_MAX - 8, -EINVAL, cut);
+    REFUSED(elf.h.e_phoff = (2 << 20) - 8, -EINVAL, cut);
+    REFUSED(elf.p[0].p_offset = UINT64_MAX - 100, -EINVAL, cut);
+    REFUSED(elf.p[1].p_filesz = (1 << 20) + 1, -EINVAL, cut);
+    REFUSED(elf.p[0].p_memsz = 4096, -EINVAL, cut);
+    REFUSED(elf.p[0].p_paddr = 0x7000, -EFBIG, large); /* the boot parameters' place */
+    REFUSED(elf.p[0].p_paddr = UINT64_MAX - 4095, -EFBIG, large);
+    REFUSED(elf.p[0].p_paddr = 0x100000000, -EFBIG, large);
+    REFUSED(elf.p[1].p_memsz = MEM_SIZE, -EFBIG, large);
+    REFUSED(elf.h.e_entry = 0x1002000, -EINVAL, "the kernel has no entry point");
+#undef REFUSED
+    elf = good_elf();
+    expect_elf(&elf, file_of(MEM_SIZE - 0x1500000), -EFBIG,
+               "the initramfs does not fit into memory");
 }
 
 static void refuses_what_is_no_kernel(void)
@@ -226,6 +327,7 @@ static void a_disassembler_agrees(void)
     free(text);
 }
 
-T_MAIN(T_CASE(loads_kernel_and_initramfs), T_CASE(refuses_what_is_no_kernel),
+T_MAIN(T_CASE(loads_kernel_and_initramfs), T_CASE(loads_an_uncompressed_kernel),
+       T_CASE(refuses_a_crooked_elf), T_CASE(refuses_what_is_no_kernel),
        T_CASE(refuses_what_does_not_fit), T_CASE(tables_are_well_formed),
        T_CASE(a_disassembler_agrees))
