@@ -3,8 +3,8 @@
  * boot_elf.c - loads the segments of a vmlinux where they want to be.
  *
  * A bzImage is this file, compressed, behind code that unpacks it. Unpacking in the guest costs a
- * tenth of a boot or more, and memory for both forms. What is lost is the random place that this code gives
- * the kernel; clones of one snapshot share its place either way.
+ * tenth of a boot or more, and memory for both forms. What is lost is the random place that this
+ * code gives the kernel; clones of one snapshot share its place either way.
  *
  * The entry point is that of the 64-bit boot protocol in both forms. The file is trusted no more
  * than a guest: segments stay above the low memory that describes the machine, and within RAM.

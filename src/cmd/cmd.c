@@ -3,12 +3,14 @@
 
 #include <string.h>
 
+#include "cmd/doctor.h"
 #include "cmd/key.h"
 #include "cmd/probe.h"
 #include "cmd/template.h"
 #include "cmd/user.h"
 
 const struct cmd cmd_table[] = {
+    {"doctor", "", "Tell what of this machine makes sandboxes slower or weaker", doctor_cmd},
     {"key", "create [--name TEXT] [--account NAME] [--role ROLE] | list | revoke ID",
      "Create, list and revoke API keys", key_cmd},
     {"probe", "", "Tell whether this machine can run microVMs", probe_cmd},

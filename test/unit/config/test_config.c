@@ -301,7 +301,7 @@ static void commands_are_documented(void)
                 T_FAIL("%s has no '%s'", CORRALD_MAN_PAGE, item + 1);
         }
     }
-    T_EQ(forms, 13);
+    T_EQ(forms, 14);
 }
 
 static int run(const char *line)
