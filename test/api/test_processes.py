@@ -5,7 +5,7 @@ import base64
 import concurrent.futures
 import time
 
-from corraltest import SandboxTest, wait_until
+from corraltest import HOST, SandboxTest, wait_until
 from streams import Stream, joined
 
 KEYS = {"id", "pid", "tag", "argv", "cwd", "shell", "stdin", "pty", "status", "started_at",
@@ -232,7 +232,7 @@ class Lives(ProcessTest):
 
     def test_many_short_processes(self):
         """Each tells its own number, whole, and none is left."""
-        count, width = 300, 50
+        count, width = 300, min(50, HOST.at_once)
 
         def one(number):
             process = self.start(f"echo {number}")
