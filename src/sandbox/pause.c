@@ -86,7 +86,8 @@ int sandbox_pause(struct sandbox *sb, struct sandbox_wait *w, struct error *err)
     int rv = pause_stores(sb) ? instance_store(sb->instance, pause_on_stopped)
                               : instance_pause(sb->instance, pause_on_stopped);
     if (rv < 0)
-        return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "The sandbox cannot be paused");
+        return error_set_errno(err, rv == -EBUSY ? ERROR_CONFLICT : ERROR_SANDBOX_FAILED, rv,
+                               "The sandbox cannot be paused");
     if (w != NULL)
         list_add_tail(&sb->pause_waits, &w->node);
     sandbox_move(sb, SANDBOX_PAUSING);

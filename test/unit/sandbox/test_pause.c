@@ -214,7 +214,11 @@ static void a_driver_that_cannot_says_so(void)
     set_up(&ops);
     refuse = -EINVAL;
     T_TRUE(sandbox_pause(sb, NULL, &err) < 0);
+    T_EQ(err.code, ERROR_SANDBOX_FAILED);
     T_EQ(sb->phase, SANDBOX_RUNNING);
+    refuse = -EBUSY; /* a snapshot is being taken */
+    T_TRUE(sandbox_pause(sb, NULL, &err) < 0);
+    T_EQ(err.code, ERROR_CONFLICT);
     tear_down();
 }
 
