@@ -14,16 +14,11 @@
 
 #include "api/op.h"
 #include "api/path.h"
-#include "base/num.h"
+#include "api/range.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
 #define DOWNLOAD_STALL_MS 60000 /* for the first frame */
-
-struct range {
-    bool wanted, suffix;
-    uint64_t first, last; /* last: UINT64_MAX for "to the end"; suffix: first is the count */
-};
 
 struct download {
     struct api_op op;
@@ -39,43 +34,6 @@ static void download_writable(struct http_request *req);
 
 static const struct api_op_ops download_ops = {.frame = download_frame,
                                                .release = download_release};
-
-/* Reads one number of a range and moves *p behind it. */
-static bool range_number(const char **p, uint64_t *ret)
-{
-    char digits[20];
-    size_t n = strspn(*p, "0123456789");
-    int64_t value;
-    if (n == 0 || n >= sizeof(digits))
-        return false;
-    memcpy(digits, *p, n);
-    digits[n] = '\0';
-    *p += n;
-    if (num_parse(digits, 0, INT64_MAX, &value) < 0)
-        return false;
-    *ret = (uint64_t)value;
-    return true;
-}
-
-/* One range of bytes (RFC 9110, section 14.1.2). A header that asks for several or is malformed is
- * ignored, as the RFC allows: the whole file is sent. */
-static struct range parse_range(const struct http_str *header)
-{
-    struct range none = {.last = UINT64_MAX}, r = {.wanted = true, .last = UINT64_MAX};
-    if (header == NULL || strncmp(header->data, "bytes=", 6) != 0)
-        return none;
-    const char *p = header->data + 6;
-    if (*p == '-') {
-        p++;
-        r.suffix = true;
-        return range_number(&p, &r.first) && *p == '\0' ? r : none;
-    }
-    if (!range_number(&p, &r.first) || *p++ != '-')
-        return none;
-    if (*p != '\0' && (!range_number(&p, &r.last) || *p != '\0' || r.last < r.first))
-        return none;
-    return r;
-}
 
 static void encode_read(struct buf *request, const struct download *d)
 {
@@ -109,7 +67,8 @@ void api_download_from(struct api_call *call, const char *path)
         return;
     }
     d->path = path;
-    d->range = parse_range(http_header(call->req, "Range"));
+    const struct http_str *range = http_header(call->req, "Range");
+    d->range = range_parse(range != NULL ? range->data : NULL);
     encode_read(&request, d);
     api_op_start(&d->op, call, &download_ops, &request, DOWNLOAD_STALL_MS);
 }
@@ -137,25 +96,11 @@ void api_add_disposition(struct http_request *req, const char *name)
         (void)http_add_header(req, "Content-Disposition", (char *)value.data);
 }
 
-/* Fits the range to a file of `size` bytes; false when it lies outside. */
-static bool range_resolve(struct range *r, uint64_t size)
-{
-    if (r->suffix) {
-        if (r->first == 0 || size == 0)
-            return false;
-        r->first = size - MIN(r->first, size);
-    }
-    if (r->first >= size)
-        return !r->wanted;
-    r->last = MIN(r->last, size - 1);
-    return true;
-}
-
 static void download_begin(struct download *d, uint64_t size)
 {
     struct http_request *req = d->op.call->req;
     char text[80];
-    if (!range_resolve(&d->range, size)) {
+    if (!range_fit(&d->range, size)) {
         (void)snprintf(text, sizeof(text), "bytes */%" PRIu64, size);
         (void)http_add_header(req, "Content-Range", text);
         api_fail_code(api_op_close(&d->op), ERROR_RANGE_INVALID, "The range lies outside the file");

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -11,6 +13,8 @@
 #include "base/num.h"
 
 #define STATE_LOCK_PAUSE 10000 /* microseconds */
+#define STATE_LOCK_TRIES 5     /* while its holder lives */
+#define STATE_LOCK_GONE  1000  /* while it does not */
 
 /* The id written by the holder; 0 when it cannot be read. */
 static int64_t state_lock_holder(int fd)
@@ -36,15 +40,25 @@ static int state_lock_busy(const char *state_dir, int fd, struct error *err)
     return -EBUSY;
 }
 
+static bool state_lock_is_held(int fd)
+{
+    int64_t pid = state_lock_holder(fd);
+    return pid == 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH;
+}
+
 /* state_lock_owner() of another process holds a shared lock for a moment: a second try tells it
- * from a server. */
+ * from a server. And a server that is killed may have been about to start a program: its child has
+ * the lock until it calls exec or dies of its parent's end, which on a busy machine takes a while.
+ */
 static int state_lock_take(int fd)
 {
-    for (int tries = 5;; tries--) {
+    for (int tries = 0;; tries++) {
         if (flock(fd, LOCK_EX | LOCK_NB) == 0)
             return 0;
-        if (errno != EWOULDBLOCK || tries == 0)
+        if (errno != EWOULDBLOCK)
             return -errno;
+        if (tries >= (state_lock_is_held(fd) ? STATE_LOCK_TRIES : STATE_LOCK_GONE))
+            return -EWOULDBLOCK;
         (void)usleep(STATE_LOCK_PAUSE);
     }
 }
