@@ -24,7 +24,7 @@ class Tokens(AccountTest):
         cls.api.run(cls.box, "python3 server.py 8080 > server.log 2>&1 &")
         cls.signed = cls.api.post(f"/sandboxes/{cls.box}/host/8080/token").json
         cls.token = cls.signed["token"]
-        wait_until(lambda: cls.visit(headers={TOKEN: cls.token}).status == 200, 20, "it answers")
+        wait_until(lambda: cls.visit(headers={TOKEN: cls.token}).status == 200, 60, "it answers")
 
     @classmethod
     def host(cls, port=8080):
