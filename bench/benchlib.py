@@ -16,11 +16,14 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, f"{TOP}/test/api")
 
 import corraltest  # noqa: E402
+from hosts import HOST, RIG  # noqa: E402
 
 SECONDS = float(os.environ.get("CORRAL_BENCH_SECONDS", "3"))
 ROUNDS = 3
 TEMPLATE = "python-base-v1"
 ROOTFS = f"{corraltest.TEMPLATES}/{TEMPLATE}/rootfs"
+
+TICK = 1000 / os.sysconf("SC_CLK_TCK")
 
 free_port = corraltest.free_port
 
@@ -64,6 +67,22 @@ def timed(function, count, warm=3):
         function()
         values.append((time.perf_counter() - started) * 1000)
     return Samples(values)
+
+
+def processor():
+    """Milliseconds of processor time that the emulated host has taken since its start."""
+    with open(f"/proc/{HOST.machine.pid()}/stat", encoding="utf-8") as file:
+        fields = file.read().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK
+
+
+def taken(job):
+    """(cost, duration, result) of job(), in milliseconds: the duration by our clock; the cost is
+    processor time in the emulated host, and the duration on a real one."""
+    clock, before = time.perf_counter(), processor() if RIG else 0
+    result = job()
+    after, duration = processor() if RIG else 0, (time.perf_counter() - clock) * 1000
+    return after - before if RIG else duration, duration, result
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ import traceback
 import benchlib
 
 # `e2b` needs packages of another registry, so it runs when it is named.
-PROGRAMS = ("http", "command", "code", "create", "stream", "transfer", "memory", "burst", "e2b")
+PROGRAMS = ("http", "command", "code", "create", "stream", "transfer", "memory", "burst", "network",
+            "e2b")
 
 
 def main(names):

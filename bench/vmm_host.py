@@ -10,14 +10,13 @@ import contextlib
 import os
 import time
 
-from benchlib import corraltest
+from benchlib import corraltest, taken
 from corraltest import HOST, patience
 from hosts import RIG, memory_areas
 
 STEP = os.environ["BENCH_STEP"]
 VMCTL = os.environ["BENCH_VMCTL"]
 VMM = HOST.program("release").replace("src/corrald", "vmm/corral-vmm")
-TICK = 1000 / os.sysconf("SC_CLK_TCK")
 QUIET = 0.1  # share of a processor that a machine takes where nothing goes on
 SETTLE_SECONDS = 60
 KINDS = ("PSS", "anonymous", "private")
@@ -34,22 +33,6 @@ def shell(script, text=""):
     if done.returncode != 0:
         raise RuntimeError(f"{script}: status {done.returncode}: {done.stderr[-1000:]}")
     return done.stdout
-
-
-def processor():
-    """Milliseconds of processor time that the emulated host has taken since its start."""
-    with open(f"/proc/{HOST.machine.pid()}/stat", encoding="utf-8") as file:
-        fields = file.read().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) * TICK
-
-
-def taken(job):
-    """(cost, duration, result) of job(), in milliseconds: the duration by our clock; the cost is
-    processor time in the emulated host, and the duration on a real one."""
-    clock, before = time.perf_counter(), processor() if RIG else 0
-    result = job()
-    after, duration = processor() if RIG else 0, (time.perf_counter() - clock) * 1000
-    return after - before if RIG else duration, duration, result
 
 
 def step(name):
