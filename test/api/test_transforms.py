@@ -107,6 +107,26 @@ class Transforms(test_network.NetworkTest):
             " | tr '\\0' '\\n' | grep -c '[s]3cr3t-9f3c'"])
         self.assertEqual(inside["stdout"].strip(), "0", inside)
 
+    @unittest.skipUnless(corraltest.ISOLATION == "kvm", "the memory of a container is the host's")
+    def test_the_memory_of_a_guest_does_not_hold_it(self):
+        """Nor one of its halves. What the guest does know is found."""
+        sandbox = self.create(timeout=3600, network=self.policy())
+        known, half = f"known-{os.urandom(8).hex()}", len(VALUE) // 2
+        self.api.code(sandbox, f"known = {known!r}")
+        for method in ("GET", "POST"):
+            self.web.heads.clear()
+            code, _, err = self.curl("-X", method, sandbox=sandbox)
+            self.assertEqual(code, 0, err)
+            self.assertIn(VALUE, self.web.heads[0])
+        self.assert_json(self.api.post(f"/sandboxes/{sandbox}/pause"), 200)
+        memory = f"{self.server.state}/sandboxes/{sandbox}/stored/memory"
+        # Most of it is zeros, and the rest has no lines.
+        search = ("tr -s '\\0' '\\n' <\"$1\" | LC_ALL=C grep -o -F -e \"$2\" -e \"$3\" -e \"$4\""
+                  " | sort -u")
+        done = HOST.run(["sh", "-c", search, "sh", memory, known, VALUE[:half], VALUE[half:]],
+                        timeout=300)
+        self.assertEqual(done.stdout.split(), [known], done)
+
     def test_programs_believe_the_authority(self):
         """Each makes a request with the secret, or fails in its handshake."""
         for line in ("python3 -c \"import urllib.request as r; r.urlopen('https://api.example/')\"",
