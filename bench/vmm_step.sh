@@ -34,6 +34,9 @@ microvm)
         -serial stdio -kernel $R/vmlinuz-$K -initrd $R/guest-$K.gz -append "$line"
     ;;
 boot) boot m --overlay $T/m/overlay --cmdline "$line" | milliseconds ;;
+vmlinux)
+    boot m --kernel $R/vmlinux-$K --overlay $T/m/overlay --cmdline "$line" | milliseconds
+    ;;
 restore) clone m | milliseconds ;;
 # In one process without a jail, so that strace sees all of it.
 figures)
