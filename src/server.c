@@ -22,6 +22,7 @@
 #include "isolation/oom.h"
 #include "isolation/open.h"
 #include "network/network.h"
+#include "snapshot/set.h"
 #include "template/builder.h"
 
 #define SERVER_KEY_MAX  256   /* bytes of admin.key */
@@ -42,6 +43,7 @@ struct server {
     struct template_builder builder;
     struct isolation_driver *driver;
     struct network *network; /* NULL: sandboxes have none */
+    struct snapshots *snapshots;
     struct sandbox_table *sandboxes;
     struct api api;
     struct e2b e2b;
@@ -168,8 +170,12 @@ static int server_open_sandboxes(struct server *s, struct error *err)
         .pool_size = (unsigned int)c->pool_size,
         .retention_ms = c->retention * 1000,
     };
-    s->sandboxes = sandbox_table_new(&s->loop, s->store, &s->templates, &host, &limits);
-    return s->sandboxes != NULL ? 0 : error_set(err, ERROR_INTERNAL, "Out of memory");
+    s->snapshots = snapshots_new(&s->loop, s->store, c->state_dir, (unsigned int)c->max_snapshots);
+    if (s->snapshots != NULL)
+        s->sandboxes = sandbox_table_new(&s->loop, s->store, &s->templates, s->snapshots, &host,
+                                         &limits);
+    return s->sandboxes != NULL ? snapshots_load(s->snapshots, err)
+                                : error_set(err, ERROR_INTERNAL, "Out of memory");
 }
 
 /* The first surface that knows the request takes it. */
@@ -203,6 +209,7 @@ static int server_listen(struct server *s, struct error *err)
         .auth = {.keys = s->keys, .tokens = s->tokens},
         .grants = s->grants,
         .templates = &s->templates,
+        .snapshots = s->snapshots,
         .sandboxes = s->sandboxes,
         .network = s->network,
         .isolation = s->driver->ops->name,

@@ -46,6 +46,7 @@ struct api {
     unsigned int max_key;     /* of one key */
     struct wf_engine workflows;
     struct template_set *templates;
+    struct snapshots *snapshots;
     struct sandbox_table *sandboxes;
     struct network *network; /* NULL: sandboxes have none */
     struct ratelimit *ratelimit;
@@ -216,6 +217,8 @@ int api_sandbox_metadata(struct api_call *call, struct buf *text, struct error *
 int api_sandbox_usage(struct sandbox *sb, struct instance_stats *stats, double *cpu,
                       struct error *err);
 
+/* A sandbox as an object. */
+void api_sandbox_write(struct jsonw *w, const struct sandbox *sb);
 /* A template as an object. */
 void api_template_write(struct jsonw *w, const struct template *t);
 /* The metadata of a sandbox as an object. */
@@ -242,6 +245,11 @@ void api_sandbox_lifecycle(struct api_call *call);
 void api_sandbox_pause(struct api_call *call);
 void api_sandbox_resume(struct api_call *call);
 void api_sandbox_paused(struct api_call *call);
+void api_sandbox_fork(struct api_call *call);
+void api_snapshot_create(struct api_call *call);
+void api_snapshot_list(struct api_call *call);
+void api_snapshot_get(struct api_call *call);
+void api_snapshot_delete(struct api_call *call);
 void api_process_start(struct api_call *call);
 void api_process_list(struct api_call *call);
 void api_process_get(struct api_call *call);

@@ -8,10 +8,12 @@
  * it instead of refusing, as part of its time-out.
  */
 #include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "api/api.h"
+#include "sandbox/capture.h"
 #include "sandbox/environment_id.h"
 #include "workflow/exec.h"
 
@@ -79,13 +81,11 @@ static int parse_environment(struct api_call *call, struct sandbox_params *p,
         rv = api_sandbox_time(call, config->timeout_default, &p->timeout_s, err);
     if (rv < 0)
         return rv;
-    *template = template_find(call->api->templates, name);
-    if (*template == NULL)
-        return error_set(err, ERROR_TEMPLATE_NOT_FOUND, "Template '%.100s' not found", name);
     p->account = call->principal.account;
     p->provider = p->region = "local";
     p->metadata = "{}";
-    return 0;
+    *template = sandbox_capture_named(call->api->sandboxes, name, p, err);
+    return *template != NULL ? 0 : -EINVAL;
 }
 
 struct created {

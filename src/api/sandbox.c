@@ -5,12 +5,14 @@
  * A create is answered when the sandbox runs and its record is on disk. The client may be gone by
  * then: its sandbox is ended unless an Idempotency-Key lets the client come back for it.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "api/api.h"
 #include "api/network.h"
 #include "api/wake.h"
+#include "sandbox/capture.h"
 
 #define SANDBOX_MAX_METADATA 16384 /* bytes of JSON text */
 #define SANDBOX_MAX_LABEL    256   /* bytes of provider and region */
@@ -24,7 +26,7 @@ void api_sandbox_write_metadata(struct jsonw *w, const struct sandbox *sb)
         jsonw_raw(w, "{}", 2); /* the disk cannot be read, which its own errors tell */
 }
 
-static void write_sandbox(struct jsonw *w, const struct sandbox *sb)
+void api_sandbox_write(struct jsonw *w, const struct sandbox *sb)
 {
     jsonw_object(w);
     jsonw_key_str(w, "sandbox_id", sb->id);
@@ -45,7 +47,7 @@ static void reply_sandbox(struct api_call *call, int status, const struct sandbo
 {
     struct buf body = {0};
     struct jsonw w = {.out = &body};
-    write_sandbox(&w, sb);
+    api_sandbox_write(&w, sb);
     api_reply(call, status, &body);
 }
 
@@ -138,9 +140,9 @@ static int parse_create(struct api_call *call, struct sandbox_params *p,
         rv = api_life_parse(call, &p->life, err);
     if (rv < 0)
         return rv;
-    *template = template_find(call->api->templates, name);
+    *template = sandbox_capture_named(call->api->sandboxes, name, p, err);
     if (*template == NULL)
-        return error_set(err, ERROR_TEMPLATE_NOT_FOUND, "Template '%.100s' not found", name);
+        return -EINVAL;
     rv = api_sandbox_size(call, *template, p, err);
     p->env = *env;
     p->metadata = (const char *)metadata->data;
@@ -238,7 +240,7 @@ static void create_committed(struct api_call *call)
 
 void api_sandbox_list(struct api_call *call)
 {
-    api_list_sandboxes(call, "sandboxes", write_sandbox);
+    api_list_sandboxes(call, "sandboxes", api_sandbox_write);
 }
 
 void api_sandbox_get(struct api_call *call)

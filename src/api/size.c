@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* size.c - how large a client may make a sandbox. Less than the template says is always allowed
  * down to what starts at all; more, up to the server's options. A disk does not get smaller than
- * the image that it begins as. */
+ * the image that it begins as. What begins with a snapshot has its disk, and with the memory of a
+ * microVM its processors and its memory. */
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "api/api.h"
+#include "snapshot/set.h"
 
 #define SIZE_MIN_MEMORY_MB 256
 #define SIZE_VM_CPUS       8 /* as many as corral-vmm can start */
@@ -39,6 +41,27 @@ static int size_take(struct api_call *call, const char *field, int64_t min, int6
     return rv;
 }
 
+/* What is not given, or cannot be another, is as the snapshot has it. */
+static int size_keep(unsigned int *n, unsigned int of_snapshot, bool fixed, const char *field,
+                     struct error *err)
+{
+    if (fixed && *n != 0 && *n != of_snapshot)
+        return error_set(err, ERROR_INVALID_ARGUMENT,
+                         "Field '%s' must be %u, which is what the snapshot has", field,
+                         of_snapshot);
+    *n = *n != 0 ? *n : of_snapshot;
+    return 0;
+}
+
+static int size_of_snapshot(const struct snapshot *sn, struct sandbox_params *p, struct error *err)
+{
+    bool memory = sn->kind == SNAPSHOT_MEMORY;
+    int rv = size_keep(&p->vcpus, sn->vcpus, memory, "cpu_count", err);
+    if (rv == 0)
+        rv = size_keep(&p->memory_mb, sn->memory_mb, memory, "memory_mb", err);
+    return rv == 0 ? size_keep(&p->disk_mb, sn->disk_mb, true, "disk_mb", err) : rv;
+}
+
 int api_sandbox_size(struct api_call *call, const struct template *t, struct sandbox_params *p,
                      struct error *err)
 {
@@ -58,5 +81,5 @@ int api_sandbox_size(struct api_call *call, const struct template *t, struct san
     if (rv == 0)
         rv = size_take(call, "disk_mb", t->disk_mb, MAX(disk, (int64_t)t->disk_mb),
                        "max-sandbox-disk", &p->disk_mb, err);
-    return rv;
+    return rv == 0 && p->snapshot != NULL ? size_of_snapshot(p->snapshot, p, err) : rv;
 }

@@ -30,6 +30,7 @@
     X(PROCESS_NOT_FOUND, "process_not_found", 404, "No such process in the sandbox")               \
     X(KEY_NOT_FOUND, "key_not_found", 404, "No such API key")                                      \
     X(SECRET_NOT_FOUND, "secret_not_found", 404, "No such secret")                                 \
+    X(SNAPSHOT_NOT_FOUND, "snapshot_not_found", 404, "No such snapshot")                           \
     X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "The route has no such method")               \
     X(TIMEOUT, "timeout", 408, "The operation took longer than its time-out")                      \
     X(REQUEST_TIMEOUT, "request_timeout", 408, "The request did not arrive in time")               \

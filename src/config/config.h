@@ -83,6 +83,7 @@ struct config {
     int64_t idle_pause;            /* s without traffic; 0: never */
     int64_t pause_expiry;          /* s one may stay paused */
     int64_t max_paused;            /* of one account */
+    int64_t max_snapshots;         /* likewise */
     struct rate_limits rate_limit; /* of a key that has none of its own */
     int64_t max_address;           /* connections of one address; 0: half of all */
     int64_t max_key;               /* requests of one key side by side; 0: half of all */

@@ -101,6 +101,8 @@ const struct config_option config_table[] = {
      .max = 100000, .help = "Live sandboxes of one account"},
     {"max-paused", CONFIG_INT, "Limits", AT(max_paused), .fallback = "100", .min = 0, .max = 100000,
      .help = "Paused sandboxes of one account"},
+    {"max-snapshots", CONFIG_INT, "Limits", AT(max_snapshots), .fallback = "100", .min = 0,
+     .max = 100000, .help = "Snapshots of one account"},
     {"max-memory", CONFIG_SIZE, "Limits", AT(max_memory), .fallback = "0", .min = 0,
      .max = 1024 * GIBI * 64, .help = "Memory that live sandboxes may add up to, or 0 for any"},
     {"max-cpus", CONFIG_INT, "Limits", AT(max_cpus), .fallback = "0", .min = 0, .max = 1024,

@@ -5,11 +5,13 @@
  * A sandbox is what the API's own clients know, under other names. What has ended is not found.
  * What is paused is found, and only a connect brings it back: that of old clients is /resume.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/snapshot.h"
 #include "api/wake.h"
 #include "base/num.h"
 #include "base/timefmt.h"
@@ -86,23 +88,27 @@ static void control_details(struct jsonw *w, const struct api_call *call, const 
     jsonw_object_end(w);
 }
 
+void e2b_write_access(struct jsonw *w, const struct api_call *call, const struct sandbox *sb)
+{
+    jsonw_object(w);
+    control_names(w, call, sb);
+    control_token(w, call, "envdAccessToken", GRANT_ENVD, sb);
+    control_token(w, call, "trafficAccessToken", GRANT_TRAFFIC, sb);
+    jsonw_object_end(w);
+}
+
 /* The answer of a create, and of all that gives a client access to a sandbox. */
 static void control_reply_access(struct api_call *call, int status, const struct sandbox *sb)
 {
     struct buf body = {0};
     struct jsonw w = {.out = &body};
-    jsonw_object(&w);
-    control_names(&w, call, sb);
-    control_token(&w, call, "envdAccessToken", GRANT_ENVD, sb);
-    control_token(&w, call, "trafficAccessToken", GRANT_TRAFFIC, sb);
-    jsonw_object_end(&w);
+    e2b_write_access(&w, call, sb);
     api_reply(call, status, &body);
 }
 
 /* --- create --- */
 
-static int control_timeout(struct api_call *call, const char *field, unsigned int *ret,
-                           struct error *err)
+int e2b_timeout(struct api_call *call, const char *field, unsigned int *ret, struct error *err)
 {
     int64_t seconds = 0;
     int rv = json_get_int(call->body, field, CONTROL_TIMEOUT_S, 0, CONTROL_TIMEOUT_MAX, &seconds,
@@ -143,7 +149,7 @@ static int control_parse_create(struct api_call *call, struct sandbox_params *p,
     const char *name = NULL;
     int rv = json_need_str(call->body, "templateID", &name, err);
     if (rv == 0)
-        rv = control_timeout(call, "timeout", &p->timeout_s, err);
+        rv = e2b_timeout(call, "timeout", &p->timeout_s, err);
     if (rv == 0 && p->timeout_s == 0)
         p->timeout_s = CONTROL_TIMEOUT_S;
     if (rv == 0)
@@ -158,10 +164,10 @@ static int control_parse_create(struct api_call *call, struct sandbox_params *p,
         rv = e2b_network_parse(call, network, &p->network, err);
     if (rv < 0)
         return rv;
-    *t = template_find(call->api->templates, control_template_name(name));
-    if (*t == NULL)
-        return error_set(err, ERROR_TEMPLATE_NOT_FOUND, "Template '%.100s' not found", name);
     p->account = call->principal.account;
+    *t = sandbox_capture_named(call->api->sandboxes, control_template_name(name), p, err);
+    if (*t == NULL)
+        return -EINVAL;
     p->provider = "e2b";
     p->region = "";
     p->env = *env;
@@ -208,7 +214,7 @@ static void control_lengthen(struct api_call *call, const char *field, bool shor
 {
     struct error err;
     unsigned int seconds = 0;
-    if (control_timeout(call, field, &seconds, &err) < 0) {
+    if (e2b_timeout(call, field, &seconds, &err) < 0) {
         api_fail(call, &err);
         return;
     }
@@ -229,7 +235,7 @@ static void control_connect(struct api_call *call)
     unsigned int seconds = 0;
     if (!sandbox_is_paused(call->sandbox))
         control_lengthen(call, "timeout", false, control_connected);
-    else if (control_timeout(call, "timeout", &seconds, &err) < 0)
+    else if (e2b_timeout(call, "timeout", &seconds, &err) < 0)
         api_fail(call, &err);
     else
         api_sandbox_bring_back(call, seconds, control_resumed);
@@ -447,8 +453,10 @@ static const struct api_route control_routes[] = {
     {METHOD_GET, "/v2/sandboxes/:id/logs", ONE, SCOPE_READ, e2b_logs},
     {METHOD_PUT, "/sandboxes/:id/network", ONE | BODY, SCOPE_RUN, e2b_network_put},
     {METHOD_POST, "/sandboxes/:id/pause", ANY, SCOPE_RUN, control_pause},
-    {METHOD_POST, "/sandboxes/:id/snapshots", ONE, SCOPE_RUN, e2b_unsupported},
-    {METHOD_POST, "/sandboxes/:id/fork", ONE, SCOPE_RUN, e2b_unsupported},
+    {METHOD_POST, "/sandboxes/:id/snapshots", ONE | BODY, SCOPE_RUN, e2b_snapshot_create},
+    {METHOD_POST, "/sandboxes/:id/fork", ONE | BODY, SCOPE_RUN, e2b_fork},
+    {METHOD_GET, "/snapshots", 0, SCOPE_READ, e2b_snapshot_list},
+    {METHOD_DELETE, "/templates/:id", 0, SCOPE_RUN, e2b_snapshot_delete},
     {METHOD_GET, "/templates/aliases/:alias", 0, SCOPE_READ, control_alias},
 };
 

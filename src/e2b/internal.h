@@ -64,6 +64,20 @@ const char *e2b_user(struct api_call *call);
 /* For `then` of api_step: OK is answered with an empty object. */
 void e2b_step_done(struct api_call *call, const struct wire_frame *frame, const struct error *err);
 
+/* --- control.c --- */
+
+/* The object that gives a client access to a sandbox. */
+void e2b_write_access(struct jsonw *w, const struct api_call *call, const struct sandbox *sb);
+/* A field of the body, in seconds, as a create has it. */
+int e2b_timeout(struct api_call *call, const char *field, unsigned int *ret, struct error *err);
+
+/* --- snapshots.c --- */
+
+void e2b_snapshot_create(struct api_call *call);
+void e2b_snapshot_list(struct api_call *call);
+void e2b_snapshot_delete(struct api_call *call);
+void e2b_fork(struct api_call *call);
+
 /* --- network.c --- */
 
 /* As api_network_parse. */

@@ -34,14 +34,15 @@ struct instance_spec {
     unsigned int memory_mb;
     unsigned int disk_mb;
     unsigned int pids_max;
+    const char *snapshot_dir; /* begins as this one, as instance_snapshot has made it. A microVM
+                                 then has its sizes, whatever those above are. It must stay until
+                                 `started`. NULL: as the template says, which for a microVM is a
+                                 snapshot, too, when that fits, otherwise a cold boot */
 
     /* For microVMs alone, which need neither rootfs nor guest_dir. */
     const char *template_dir; /* STATE/templates/NAME, absolute: disk, kernel and snapshot are in
                                  its kvm/. Not needed for an adoption, nor by one that starts from
                                  a snapshot with a disk of its own */
-    const char *snapshot_dir; /* restore this one, as instance_snapshot has made it, whatever the
-                                 sizes above; NULL: the template's when it fits, otherwise a cold
-                                 boot. It must stay until `started` */
     bool stored;              /* what instance_store has left in `dir` is there and stays: the start
                                  is from it, unless there is a snapshot_dir */
     bool cold;                /* boot, whatever snapshot there is */
@@ -89,6 +90,9 @@ enum isolation_ability {
     /* An instance can be put away: files are left of it, no process and no memory, and another
      * instance goes on from them, also after a restart of the host. See instance_store. */
     ISOLATION_STORES = 4,
+    /* A snapshot is the disk alone, or all of a moment: the disk, and memory with its processes. */
+    ISOLATION_KEEPS_DISKS = 8,
+    ISOLATION_KEEPS_MEMORY = 16,
 };
 
 struct isolation_ops {
@@ -214,12 +218,13 @@ static inline int instance_resume(struct instance *instance, instance_done done)
     return ops->resume != NULL ? ops->resume(instance, done) : -EOPNOTSUPP;
 }
 
-/* Makes the directory `dir` (absolute; its parent exists, it does not) with the files state, memory
- * and overlay, all of one moment, and base, when memory is a difference to it (vmm_ctl.h). Beside
- * them are disk, below the overlay, and the template's working sets. So the directory is all that a
- * new instance needs (`snapshot_dir`), whatever becomes of the template: base and disk are hard
- * links, where the file system allows. The guest runs on afterwards. A failure leaves no directory.
- */
+/* Makes the directory `dir` (absolute; its parent exists, it does not) for `snapshot_dir`. Of a
+ * container it has the disk. Of a microVM it has the files state, memory and overlay, all of one
+ * moment, and base, when memory is a difference to it (vmm_ctl.h). Beside them are disk, below the
+ * overlay, and the template's working sets. So the directory is all that a new instance needs,
+ * whatever becomes of the template: base and disk are hard links, where the file system allows.
+ * The instance stands still meanwhile and runs on afterwards. A failure leaves no directory, but
+ * for one of a process that was killed. -EINVAL also for a container that is paused. */
 static inline int instance_snapshot(struct instance *instance, const char *dir, instance_done done)
 {
     const struct isolation_ops *ops = instance->driver->ops;

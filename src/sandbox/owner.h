@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct snapshot;
+
 #define SANDBOX_NO_TIMEOUT UINT_MAX /* it lives until somebody ends it */
 
 /* What becomes of it when nobody looks after it. */
@@ -33,6 +35,7 @@ struct sandbox_params {
     const char *ties;            /* JSON text as below; NULL: none */
     const char *name;            /* of an environment; NULL: none. Recorded while it is created */
     unsigned int vcpus, memory_mb, disk_mb; /* 0: what the template says */
+    const struct snapshot *snapshot;        /* what it begins with; NULL: the template alone */
 };
 
 /* The copy. */

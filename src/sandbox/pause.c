@@ -83,6 +83,8 @@ int sandbox_pause(struct sandbox *sb, struct sandbox_wait *w, struct error *err)
 {
     if (!sandbox_can_pause(sb->instance->driver))
         return error_set(err, ERROR_UNSUPPORTED, "Sandboxes of this server cannot be paused");
+    if (sb->capture != NULL)
+        return error_set(err, ERROR_CONFLICT, "A snapshot of the sandbox is being made");
     int rv = pause_stores(sb) ? instance_store(sb->instance, pause_on_stopped)
                               : instance_pause(sb->instance, pause_on_stopped);
     if (rv < 0)

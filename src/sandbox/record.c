@@ -10,8 +10,8 @@
 
 /* 2: idempotency key and request hash; 3: name and time of creation; 4: the start of the host;
  * 5: network policy, bytes from the network and to it; 6: what becomes of it in time, its pause;
- * 7: its ties; 8: it is stored */
-#define SANDBOX_RECORD 8
+ * 7: its ties; 8: it is stored; 9: the template's time, the snapshot that it began with */
+#define SANDBOX_RECORD 9
 
 void sandbox_record_encode(struct buf *out, const struct sandbox *sb)
 {
@@ -49,6 +49,8 @@ void sandbox_record_encode(struct buf *out, const struct sandbox *sb)
     (void)buf_u64(out, sb->disk_bytes);
     record_str(out, sb->owner.ties);
     (void)buf_u8(out, sb->stored);
+    record_i64(out, sb->template_ms);
+    record_str(out, sb->snapshot_id);
 }
 
 /* A record of before has no time-out to resume with, and none that was paused. */
@@ -60,6 +62,14 @@ static void record_decode_pause(struct sandbox *sb, struct cursor *c)
     sb->owner.life.idle_s = cursor_u32(c);
     sb->paused_ms = record_get_i64(c);
     sb->disk_bytes = cursor_u64(c);
+}
+
+static void record_decode_origin(struct sandbox *sb, struct cursor *c, int version)
+{
+    if (version < 9)
+        return;
+    sb->template_ms = record_get_i64(c);
+    record_get_text(c, sb->snapshot_id, sizeof(sb->snapshot_id));
 }
 
 int sandbox_record_decode(struct sandbox *sb, const void *key, size_t keylen, const void *val,
@@ -116,6 +126,7 @@ int sandbox_record_decode(struct sandbox *sb, const void *key, size_t keylen, co
         sb->owner.ties = record_get_str(&c);
     if (version >= 8)
         sb->stored = cursor_u8(&c) != 0 && status == SANDBOX_STATUS_STOPPED;
+    record_decode_origin(sb, &c, version);
     sb->handle.paused = status == SANDBOX_STATUS_STOPPED;
     sb->status = (enum sandbox_status)status;
     if (record_end(&c) < 0 || status >= SANDBOX_STATUS_COUNT || sb->template_name == NULL ||

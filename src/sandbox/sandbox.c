@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/timefmt.h"
 #include "core/step.h"
+#include "sandbox/capture.h"
 #include "sandbox/configure.h"
 #include "sandbox/connect.h"
 #include "sandbox/moves.h"
@@ -132,6 +133,7 @@ void sandbox_free(struct sandbox *sb)
     sandbox_owner_done(&sb->owner);
     free(sb->reason);
     free(sb->dir);
+    free(sb->snapshot_dir);
     free(sb->socket_path);
     free(sb->resume_from);
     network_tenant_done(&sb->net);
@@ -174,9 +176,9 @@ struct instance *sandbox_instance(struct sandbox *sb, const struct template *t)
         .rootfs = t != NULL ? t->rootfs : "/",
         .guest_dir = host->guest_dir,
         .template_dir = t != NULL ? t->dir : NULL,
-        .snapshot_dir = sb->resume_from,
+        .snapshot_dir = sb->resume_from != NULL ? sb->resume_from : sb->snapshot_dir,
         .stored = sb->stored,
-        .cold = t != NULL && t->kvm != TEMPLATE_KVM_WARM,
+        .cold = t != NULL && t->kvm != TEMPLATE_KVM_WARM && sb->snapshot_dir == NULL,
         .vcpus = sb->vcpus,
         .memory_mb = sb->memory_mb,
         .disk_mb = sb->disk_mb,
@@ -193,7 +195,9 @@ int sandbox_start(struct sandbox *sb, const struct sandbox_host *host, const str
         return rv;
     if (mkdir(sb->dir, 0700) < 0)
         return -errno;
+    sb->template_ms = t->updated_ms;
     sb->instance = sandbox_instance(sb, t);
+    free(TAKE_PTR(sb->snapshot_dir)); /* a later instance goes on from what this one leaves */
     rv = sb->instance != NULL ? instance_start(sb->instance) : -ENOMEM;
     if (sb->instance == NULL) {
         (void)rmdir(sb->dir);
@@ -397,7 +401,8 @@ void sandbox_check(struct sandbox *sb)
 
 void sandbox_suspect(struct sandbox *sb)
 {
-    if (sb->phase != SANDBOX_RUNNING || sb->unanswered > 0)
+    /* While a snapshot is made of it, it stands still. */
+    if (sb->phase != SANDBOX_RUNNING || sb->unanswered > 0 || sb->capture != NULL)
         return;
     if (!sb->op_active) {
         sandbox_ask_alive(sb);
@@ -410,7 +415,7 @@ void sandbox_suspect(struct sandbox *sb)
 /* While it runs, a question of sandbox_ask_alive or a warm-up is over. */
 static void sandbox_questioned(struct sandbox *sb, bool failed)
 {
-    if (!failed)
+    if (!failed || sb->capture != NULL)
         sb->unanswered = 0;
     else if (sb->unanswered < SANDBOX_UNANSWERED)
         sandbox_ask_alive(sb);
@@ -565,6 +570,7 @@ static void sandbox_on_instance_stopped(void *ctx)
     struct sandbox *sb = ctx;
     bool kept = sb->keeping;
     sb->instance = NULL;
+    sandbox_capture_lost(sb);
     sb->keeping = false;
     if (sb->phase != SANDBOX_STOPPING)
         sandbox_is_put_away(sb);

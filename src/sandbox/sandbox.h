@@ -99,6 +99,7 @@ enum sandbox_status {
 };
 
 struct sandbox;
+struct sandbox_capture;
 
 const char *sandbox_status_str(enum sandbox_status status);
 
@@ -126,6 +127,8 @@ struct sandbox {
     /* Stored. */
     char id[ID_SIZE];
     char template_id[ID_SIZE];
+    int64_t template_ms;        /* updated_ms of the template when it was started; 0: not known */
+    char snapshot_id[ID_SIZE];  /* of what it began with; "": the template alone */
     char *template_name;        /* owned, as are the strings below */
     struct sandbox_owner owner; /* empty until claimed */
     char *reason;               /* of a failure, for the log and the operator; NULL */
@@ -158,6 +161,8 @@ struct sandbox {
     enum sandbox_resting rest;         /* in READY; see rest.h */
     void (*awake)(struct sandbox *sb); /* what follows */
     char *dir;                         /* owned; the instance's directory */
+    char *snapshot_dir;                /* owned; of snapshot_id, until it is started */
+    struct sandbox_capture *capture;   /* see capture.h; NULL: none */
     char *socket_path;
     struct instance *instance; /* NULL before start and after `stopped` */
     int64_t ended_boot_ms;     /* ended_ms on the clock of the host's start */

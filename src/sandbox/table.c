@@ -20,6 +20,7 @@
 #include "core/metrics.h"
 #include "sandbox/pause.h"
 #include "sandbox/record.h"
+#include "snapshot/set.h"
 
 #define TABLE_WARM_MAX 2 /* sandboxes whose kernels are started ahead at once */
 
@@ -41,7 +42,7 @@ const struct sandbox_events sandbox_table_events = {
 };
 
 struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
-                                        struct template_set *templates,
+                                        struct template_set *templates, struct snapshots *snapshots,
                                         const struct sandbox_host *host,
                                         const struct sandbox_limits *limits)
 {
@@ -52,6 +53,7 @@ struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
     t->store = store;
     t->host = *host;
     t->templates = templates;
+    t->snapshots = snapshots;
     t->limits = *limits;
     t->pool = pool_new(loop, &t->host, templates, limits->pool_size, table_pool_empty, t);
     if (t->pool == NULL) {
@@ -132,10 +134,10 @@ static int table_admit(struct sandbox_table *t, uint64_t memory_mb, const char *
     return 0;
 }
 
-/* Whether a sandbox of the template is as large as it should be: those of the pool are. */
+/* Whether a sandbox of the template is as it should be: those of the pool are. */
 static bool table_fits(const struct template *tpl, const struct sandbox_params *p)
 {
-    return (p->vcpus == 0 || p->vcpus == tpl->vcpus) &&
+    return p->snapshot == NULL && (p->vcpus == 0 || p->vcpus == tpl->vcpus) &&
            (p->memory_mb == 0 || p->memory_mb == tpl->memory_mb) &&
            (p->disk_mb == 0 || p->disk_mb == tpl->disk_mb);
 }
@@ -145,6 +147,16 @@ static void table_resize(struct sandbox *sb, const struct sandbox_params *p)
     sb->vcpus = p->vcpus != 0 ? p->vcpus : sb->vcpus;
     sb->memory_mb = p->memory_mb != 0 ? p->memory_mb : sb->memory_mb;
     sb->disk_mb = p->disk_mb != 0 ? p->disk_mb : sb->disk_mb;
+}
+
+/* Its files stay while it starts: sandbox_capture_delete. */
+static int table_take_snapshot(struct sandbox *sb, const struct snapshot *sn)
+{
+    if (sn == NULL)
+        return 0;
+    memcpy(sb->snapshot_id, sn->id, sizeof(sb->snapshot_id));
+    sb->snapshot_dir = strdup(sn->dir);
+    return sb->snapshot_dir != NULL ? 0 : -ENOMEM;
 }
 
 /* The template of a sandbox that is claimed and not started is there, or never will be. */
@@ -164,8 +176,10 @@ static struct sandbox *table_new(struct sandbox_table *t, const struct template 
 {
     struct sandbox *sb = sandbox_new(tpl, &sandbox_table_events, t);
     int rv = sb != NULL ? 0 : -ENOMEM;
-    if (sb != NULL)
+    if (sb != NULL) {
         table_resize(sb, p);
+        rv = table_take_snapshot(sb, p->snapshot);
+    }
     if (rv == 0 && !tpl->built) {
         sb->t = tpl;
         sb->build.done = table_built;

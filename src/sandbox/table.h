@@ -27,10 +27,11 @@ struct sandbox_limits {
 };
 
 struct sandbox_table;
+struct snapshots;
 
 /* Nothing is started yet. Strings in `host` must outlive the table. NULL: out of memory. */
 struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
-                                        struct template_set *templates,
+                                        struct template_set *templates, struct snapshots *snapshots,
                                         const struct sandbox_host *host,
                                         const struct sandbox_limits *limits);
 /* Reads the records, sweeps what nobody owns (blocking), adopts what still runs and then fills the

@@ -14,6 +14,7 @@ struct sandbox_table {
     struct store *store;
     struct sandbox_host host;
     struct template_set *templates;
+    struct snapshots *snapshots;
     struct sandbox_limits limits;
     struct pool *pool;
     struct list buckets[TABLE_BUCKETS];

@@ -20,7 +20,8 @@
     X(SIGNKEYS, "signkeys", "key id, 8 characters")                                                \
     X(STEPS, "steps", "run id, NUL, number of the step (u32)")                                     \
     X(SECRETS, "secrets", "account, NUL, name of the secret")                                      \
-    X(BUNDLES, "bundles", "kind (u8), account, NUL, bundle id")
+    X(BUNDLES, "bundles", "kind (u8), account, NUL, bundle id")                                    \
+    X(SNAPSHOTS, "snapshots", "snapshot id, 36 characters")
 
 enum store_table {
 #define X(name, file, key) STORE_##name,

@@ -17,6 +17,7 @@
 #include "base/jsonw.h"
 #include "base/log.h"
 #include "base/timefmt.h"
+#include "sandbox/capture.h"
 #include "workflow/engine.h"
 #include "workflow/exec.h"
 
@@ -135,17 +136,11 @@ static struct sandbox *slot_create(struct wf_run *run, struct wf_slot *slot, str
     struct wf_engine *e = run->engine;
     cleanup_buf struct buf metadata = {0};
     struct jsonw w = {.out = &metadata};
-    const struct template *tpl = template_find(e->templates, slot->template);
-    if (tpl == NULL) {
-        (void)error_set(err, ERROR_TEMPLATE_NOT_FOUND, "Template '%.100s' not found",
-                        slot->template);
-        return NULL;
-    }
     jsonw_object(&w);
     jsonw_key_str(&w, "workflow_id", run->workflow->id);
     jsonw_key_str(&w, "run_id", run->id);
     jsonw_object_end(&w);
-    const struct sandbox_params params = {
+    struct sandbox_params params = {
         .account = run->workflow->account,
         .provider = "local",
         .region = "local",
@@ -157,7 +152,9 @@ static struct sandbox *slot_create(struct wf_run *run, struct wf_slot *slot, str
         (void)error_set(err, ERROR_INTERNAL, "Out of memory");
         return NULL;
     }
-    struct sandbox *sb = sandbox_table_create(e->sandboxes, tpl, &params, NULL, err);
+    const struct template *tpl = sandbox_capture_named(e->sandboxes, slot->template, &params, err);
+    struct sandbox *sb = tpl != NULL ? sandbox_table_create(e->sandboxes, tpl, &params, NULL, err)
+                                     : NULL;
     if (sb != NULL) {
         memcpy(slot->sandbox, sb->id, sizeof(slot->sandbox));
         run->dirty = true;

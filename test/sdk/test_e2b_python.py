@@ -190,10 +190,16 @@ class TestControl(SdkTest):
         Sandbox.kill(body.decode().split('"sandboxID":"')[1][:36])
 
     def test_what_is_not_supported_says_so(self):
+        key = {"X-API-KEY": self.server.key, "Content-Type": "application/json"}
+        self.assertEqual(self.raw("POST", "/v3/templates", b'{"name":"mine"}', key)[0], 501)
+
+    def test_a_snapshot_is_a_template(self):
         sandbox = self.make()
-        with self.assertRaises(e2b.SandboxException) as caught:
-            sandbox.create_snapshot()
-        self.assertIn("501", str(caught.exception))
+        sandbox.files.write("kept", "of the parent")
+        made = sandbox.create_snapshot()
+        other = Sandbox.create(made.snapshot_id)
+        self.addCleanup(Sandbox.kill, other.sandbox_id)
+        self.assertEqual(other.files.read("kept"), "of the parent")
 
     def test_old_forms(self):
         """The v1 paths of create and connect, and the list without pages."""

@@ -21,12 +21,12 @@
 #include <sys/stat.h>
 
 #include "base/base.h"
+#include "base/sparse.h"
 #include "isolation/oci/exec.h"
 
 #define DISK_CONTROL     "/dev/loop-control"
 #define DISK_TRIES       256 /* others take devices at the same time */
 #define DISK_MAKE_MS     20000
-#define DISK_COPY        65536
 #define DISK_NEW         "new.img"
 #define DISK_IMAGES_MAX  64 /* sizes of which an empty one is kept */
 #define DISK_INODES_MAX  (1u << 20)
@@ -106,37 +106,6 @@ static int disk_make_first(int dir, int parent, const char *images, const char *
     return keep ? 0 : 1;
 }
 
-static int disk_copy_range(int from, int to, off_t at, off_t end)
-{
-    static char data[DISK_COPY];
-    while (at < end) {
-        ssize_t n = pread(from, data, MIN(sizeof(data), (size_t)(end - at)), at);
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        ssize_t w = pwrite(to, data, (size_t)n, at);
-        if (w != n)
-            return w < 0 ? -errno : -ENOSPC;
-        at += n;
-    }
-    return 0;
-}
-
-/* Holes stay holes. */
-static int disk_copy(int from, int to, off_t size)
-{
-    off_t at = 0;
-    if (ftruncate(to, size) < 0)
-        return -errno;
-    while ((at = lseek(from, at, SEEK_DATA)) >= 0) {
-        off_t end = lseek(from, at, SEEK_HOLE);
-        int r = end < 0 ? -errno : disk_copy_range(from, to, at, end);
-        if (r < 0)
-            return r;
-        at = end;
-    }
-    return errno == ENXIO ? 0 : -errno;
-}
-
 int oci_disk_make(int dir, const char *images, unsigned int size_mb, struct error *err)
 {
     const off_t size = (off_t)size_mb << 20;
@@ -158,7 +127,7 @@ int oci_disk_make(int dir, const char *images, unsigned int size_mb, struct erro
                                   0600);
     if (to < 0)
         return disk_fail(err, OCI_DISK_IMAGE);
-    r = disk_copy(from, to, size);
+    r = sparse_copy(from, to);
     return r < 0 ? error_set_errno(err, ERROR_SANDBOX_FAILED, r, OCI_DISK_IMAGE) : 0;
 }
 

@@ -24,6 +24,7 @@
 /* Starting is a matter of processor time: more at once only makes all of them late. */
 #define LAUNCHES_MIN  4
 #define CLEANINGS_MAX 4
+#define COPIES_MAX    2 /* each uses all that the disk has */
 /* How long and how often the sweep waits for launches that a crashed server had under way. */
 #define LAUNCH_END_MS     5000
 #define LAUNCH_END_ROUNDS 10
@@ -40,7 +41,7 @@ static const char *const oci_places[] = {REGISTRY_DIR, SANDBOXES_DIR, NULL};
 static const struct isolation_ops oci_ops = {
     .name = "oci",
     .egress = OCI_NET_DIR "/" OCI_NET_SOCKET,
-    .abilities = ISOLATION_FREEZES,
+    .abilities = ISOLATION_FREEZES | ISOLATION_KEEPS_DISKS,
     .create = oci_instance_create,
     .start = oci_instance_start,
     .adopt = oci_instance_adopt,
@@ -49,6 +50,7 @@ static const struct isolation_ops oci_ops = {
     .oom_kills = oci_instance_oom_kills,
     .pause = oci_instance_pause,
     .resume = oci_instance_resume,
+    .snapshot = oci_instance_snapshot,
     .sweep = oci_sweep,
     .places = oci_places,
     .cleaner = oci_cleaner,
@@ -158,6 +160,7 @@ struct isolation_driver *oci_driver_new(uv_loop_t *loop, const char *state_dir, 
     d->base = (struct isolation_driver){.ops = &oci_ops, .loop = loop};
     helper_runner_init(&d->launches, loop, MAX(LAUNCHES_MIN, uv_available_parallelism()));
     helper_runner_init(&d->cleanings, loop, CLEANINGS_MAX);
+    helper_runner_init(&d->copies, loop, COPIES_MAX);
     d->uids.fd = -1;
     d->state_dir = strdup(state_dir);
     d->base.reaper = reaper_new(&d->base, state_dir);
@@ -190,6 +193,7 @@ static struct isolation_driver *oci_open(uv_loop_t *loop, const struct config *c
 static const struct isolation_verb oci_verbs[] = {
     {OCI_VERB_LAUNCH, oci_launch_main},
     {OCI_VERB_CLEAN, oci_clean_main},
+    {OCI_VERB_COPY, oci_copy_main},
     {0},
 };
 
@@ -211,10 +215,12 @@ int oci_spec_init(struct oci_spec *ret, const struct oci_driver *d, const char *
     if (asprintf(&s.dir, "%s/" SANDBOXES_DIR "/%s", d->state_dir, id) < 0)
         s.dir = NULL;
     s.rootfs = strdup("");
+    s.snapshot = strdup("");
     s.guest_dir = strdup("");
     *ret = s;
-    return s.id && s.root && s.runtime && s.images && s.dir && s.rootfs && s.guest_dir ? 0
-                                                                                       : -ENOMEM;
+    bool whole = s.id && s.root && s.runtime && s.images && s.dir && s.rootfs && s.snapshot &&
+                 s.guest_dir;
+    return whole ? 0 : -ENOMEM;
 }
 
 static void oci_sweep_one(void *ctx, const char *parent, const char *id)

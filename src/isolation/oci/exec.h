@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exec.h - the launcher and the cleaner of a container. Their work blocks, so each runs in a
- * process of its own and prints one line to standard output, `ok ...` or `error <reason>`. */
+/* exec.h - the launcher, the cleaner and the copier of a container. Their work blocks, so each runs
+ * in a process of its own and prints one line to standard output, `ok ...` or `error <reason>`. */
 #ifndef CORRAL_ISOLATION_OCI_EXEC_H
 #define CORRAL_ISOLATION_OCI_EXEC_H
 
@@ -9,11 +9,14 @@
 
 #define OCI_VERB_LAUNCH "oci-launch"
 #define OCI_VERB_CLEAN  "oci-clean"
+#define OCI_VERB_COPY   "oci-copy"
 
 /* Makes and starts one container: `ok <pid> <start time>`. `args` are the key=value arguments. */
 int oci_launch_main(char **args);
 /* Kills what is left of one sandbox and removes every trace of it: `ok`. */
 int oci_clean_main(char **args);
+/* Copies the disk of one that stands still meanwhile to the directory `snapshot` (copy.h): `ok`. */
+int oci_copy_main(char **args);
 
 /* The work of oci_clean_main, which the sweep needs, too. */
 int oci_clean(const struct oci_spec *spec, const struct cgroups *cg, struct error *err);

@@ -9,8 +9,9 @@
  *
  *     any state, stop:   -> STOPPING -> ENDING -> freed
  *
- * RUNNING has one operation at a time, pause or resume, on the pool: a group freezes when the last
- * of its processes has left the kernel, at the latest after FREEZE_TIMEOUT_MS. A stop waits for it.
+ * RUNNING has one operation at a time. Pause and resume are on the pool: a group freezes when the
+ * last of its processes has left the kernel, at the latest after FREEZE_TIMEOUT_MS. A snapshot is
+ * the work of the copier, a helper. A stop waits for all of them.
  *
  * STARTING waits for the launcher (at most LAUNCH_TIMEOUT_MS once it runs), ADOPTING for the next
  * turn of the loop, STOPPING for a cancelled launcher to die. ENDING is the work of ending.c: it
@@ -34,6 +35,7 @@
 
 #define LAUNCH_TIMEOUT_MS 30000
 #define FREEZE_TIMEOUT_MS 10000
+#define COPY_TIMEOUT_MS   600000 /* a disk is copied */
 
 enum oci_state {
     OCI_NEW,
@@ -58,6 +60,7 @@ struct oci_instance {
     bool freeze;        /* the former */
     int result;         /* of the work */
     instance_done done; /* NULL: cancelled */
+    struct helper copier;
 };
 
 static void oci_instance_on_launched(struct helper *run);
@@ -97,7 +100,9 @@ struct instance *oci_instance_create(struct isolation_driver *base,
     if (o == NULL || !driver_id_valid(spec->id) || oci_spec_init(&o->spec, d, spec->id) < 0 ||
         strcmp(spec->dir, o->spec.dir) != 0 ||
         oci_instance_set_str(&o->spec.rootfs, spec->rootfs) < 0 ||
-        oci_instance_set_str(&o->spec.guest_dir, spec->guest_dir) < 0) {
+        oci_instance_set_str(&o->spec.guest_dir, spec->guest_dir) < 0 ||
+        oci_instance_set_str(&o->spec.snapshot,
+                             spec->snapshot_dir != NULL ? spec->snapshot_dir : "") < 0) {
         if (o != NULL)
             oci_spec_done(&o->spec);
         free(o);
@@ -156,7 +161,9 @@ int oci_instance_start(struct instance *instance)
     if (argv == NULL)
         return -ENOMEM;
     o->state = OCI_STARTING;
-    helper_start(&o->launcher, &d->launches, argv, LAUNCH_TIMEOUT_MS, oci_instance_on_launched);
+    helper_start(&o->launcher, &d->launches, argv,
+                 o->spec.snapshot[0] != '\0' ? COPY_TIMEOUT_MS : LAUNCH_TIMEOUT_MS,
+                 oci_instance_on_launched);
     return 0;
 }
 
@@ -192,8 +199,8 @@ static int oci_instance_launch_result(struct oci_instance *o, struct helper *run
         return error_set(err, ERROR_SANDBOX_FAILED, "the launcher ended with status %d",
                          run->status);
     case HELPER_TIMED_OUT:
-        return error_set(err, ERROR_SANDBOX_FAILED, "%s did not start the sandbox within %d s",
-                         o->spec.runtime, LAUNCH_TIMEOUT_MS / 1000);
+        return error_set(err, ERROR_SANDBOX_FAILED, "%s did not start the sandbox in time",
+                         o->spec.runtime);
     case HELPER_CANCELLED:
     case HELPER_FAILED:
         break;
@@ -280,7 +287,7 @@ static int oci_instance_queue(struct instance *instance, bool freeze, instance_d
     struct oci_instance *o = container_of(instance, struct oci_instance, base);
     if (o->state != OCI_RUNNING)
         return -EINVAL;
-    if (o->working)
+    if (o->working || o->copier.busy)
         return -EBUSY;
     o->work.data = o;
     o->freeze = freeze;
@@ -299,6 +306,56 @@ int oci_instance_pause(struct instance *instance, instance_done done)
 int oci_instance_resume(struct instance *instance, instance_done done)
 {
     return oci_instance_queue(instance, false, done);
+}
+
+static int oci_instance_copy_result(const struct oci_instance *o, struct error *err)
+{
+    const struct helper *run = &o->copier;
+    const char *text = run->text;
+    int len = (int)strcspn(text, "\n");
+    if (run->end == HELPER_EXITED && run->status == 0)
+        return 0;
+    if (run->end == HELPER_TIMED_OUT)
+        return error_set(err, ERROR_SANDBOX_FAILED, "The disk was not copied in time");
+    if (run->end == HELPER_EXITED && strncmp(text, "full ", 5) == 0)
+        return error_set(err, ERROR_NO_SPACE, "%.*s", len - 5, text + 5);
+    if (run->end == HELPER_EXITED && strncmp(text, "error ", 6) == 0)
+        return error_set(err, ERROR_SANDBOX_FAILED, "%.*s", len - 6, text + 6);
+    return error_set(err, ERROR_SANDBOX_FAILED, "The copier ended with status %d", run->status);
+}
+
+static void oci_instance_on_copied(struct helper *run)
+{
+    struct oci_instance *o = container_of(run, struct oci_instance, copier);
+    instance_done done = o->done;
+    struct error err = {0};
+    int r = oci_instance_copy_result(o, &err);
+    if (r < 0) /* a copier that was killed leaves it frozen */
+        (void)cgroup_thaw(&oci_instance_driver(o)->cgroups, o->spec.id);
+    if (o->state == OCI_STOPPING)
+        oci_instance_end(o);
+    else if (done != NULL)
+        done(o->base.ctx, r, r < 0 ? &err : NULL);
+    ending_unref(&o->ending);
+}
+
+int oci_instance_snapshot(struct instance *instance, const char *dir, instance_done done)
+{
+    struct oci_instance *o = container_of(instance, struct oci_instance, base);
+    struct oci_driver *d = oci_instance_driver(o);
+    if (o->state != OCI_RUNNING || o->base.handle.paused)
+        return -EINVAL;
+    if (o->working || o->copier.busy)
+        return -EBUSY;
+    if (oci_instance_set_str(&o->spec.snapshot, dir) < 0)
+        return -ENOMEM;
+    char **argv = oci_spec_to_argv(&o->spec, HELPER_PROGRAM, OCI_VERB_COPY);
+    if (argv == NULL)
+        return -ENOMEM;
+    o->done = done;
+    ending_ref(&o->ending);
+    helper_start(&o->copier, &d->copies, argv, COPY_TIMEOUT_MS, oci_instance_on_copied);
+    return 0;
 }
 
 /* The control group outlives its processes until the cleaner runs, so it can still say why. */
@@ -332,7 +389,8 @@ void oci_instance_stop(struct instance *instance)
     case OCI_ENDED:
         (void)uv_timer_stop(&o->timer);
         o->done = NULL;
-        if (o->working)
+        helper_cancel(&o->copier);
+        if (o->working || o->copier.busy)
             o->state = OCI_STOPPING;
         else
             oci_instance_end(o);

@@ -21,8 +21,8 @@ struct oci_driver {
     struct uids uids;
     unsigned int disk_bps, disk_iops; /* of each; 0: no limit */
     struct cgroups cgroups;
-    /* Two, so that a sandbox that is slow to clean delays no start. */
-    struct helper_runner launches, cleanings;
+    /* One of each, so that a sandbox that is slow to clean delays no start. */
+    struct helper_runner launches, cleanings, copies;
     unsigned int instances;
 };
 
@@ -33,6 +33,7 @@ int oci_instance_adopt(struct instance *instance, const struct instance_handle *
 void oci_instance_stop(struct instance *instance);
 int oci_instance_pause(struct instance *instance, instance_done done);
 int oci_instance_resume(struct instance *instance, instance_done done);
+int oci_instance_snapshot(struct instance *instance, const char *dir, instance_done done);
 int oci_instance_stats(struct instance *instance, struct instance_stats *ret);
 int oci_instance_oom_kills(struct instance *instance, uint64_t *ret);
 

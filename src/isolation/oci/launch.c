@@ -11,6 +11,7 @@
  */
 #include "base/netdev.h"
 #include "isolation/oci/config.h"
+#include "isolation/oci/copy.h"
 #include "isolation/oci/disk.h"
 #include "isolation/oci/exec.h"
 #include "isolation/oci/rootfs.h"
@@ -99,6 +100,8 @@ static int launch_socket(struct launch *l)
 
 static int launch_disk(struct launch *l)
 {
+    if (l->spec.snapshot[0] != '\0')
+        return oci_copy_restore(&l->spec, l->dir, &l->err);
     if (l->spec.disk_mb == 0)
         return 0;
     return oci_disk_make(l->dir, l->spec.images, l->spec.disk_mb, &l->err);

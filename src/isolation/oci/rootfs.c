@@ -5,7 +5,8 @@
  *
  * For a user namespace the template is mounted a second time, with its owners shifted into the
  * namespace. The overlay itself is the host's: what it notes in the upper layer is out of the
- * sandbox's reach. A copy that it makes there has the shifted owner, so the disk needs no shift.
+ * sandbox's reach. A copy that it makes there has the shifted owner, so the disk needs no shift,
+ * unless it began as that of another sandbox (copy.h).
  */
 #include "isolation/oci/rootfs.h"
 
@@ -19,6 +20,8 @@
 
 #include "base/base.h"
 #include "isolation/oci/disk.h"
+#include "isolation/oci/users.h"
+#include "isolation/rmtree.h"
 
 #define ROOTFS_DIR "rootfs"
 
@@ -29,13 +32,22 @@ static int rootfs_fail(struct error *err, const char *what)
     return error_set_errno(err, ERROR_SANDBOX_FAILED, -errno, "%s", what);
 }
 
-/* The upper directory's mode becomes that of the sandbox's root. */
+/* The upper directory's mode becomes that of the sandbox's root. A disk that was another's has
+ * both, and its work directory a mark that keeps a "volatile" overlay from being mounted again. */
 static int rootfs_upper(int dir, uid_t owner, struct error *err)
 {
     static const char *const names[] = {"disk/upper", "disk/work"};
+    char work[64];
+    (void)snprintf(work, sizeof(work), "/proc/self/fd/%d/%s", dir, names[1]);
+    int r = rmtree(work);
+    if (r < 0)
+        return error_set_errno(err, ERROR_SANDBOX_FAILED, r, "%s", names[1]);
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (mkdirat(dir, names[i], 0755) < 0)
+        struct stat st;
+        if (mkdirat(dir, names[i], 0755) < 0 && errno != EEXIST)
             return rootfs_fail(err, names[i]);
+        if (fstatat(dir, names[i], &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+            return error_set(err, ERROR_SANDBOX_FAILED, "%s is no directory", names[i]);
     }
     return fchownat(dir, names[0], owner, owner, 0) < 0 ? rootfs_fail(err, names[0]) : 0;
 }
@@ -52,6 +64,31 @@ int oci_rootfs_shift(const char *path, int users, struct error *err)
     if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
         return rootfs_fail(err, "id-mapped mount of the template");
     return TAKE_FD(tree);
+}
+
+/* The overlay has mounts of its own of its layers, and the container needs no other way to them. */
+static void rootfs_hide(int dir, const char *name)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, name);
+    (void)umount2(path, MNT_DETACH);
+}
+
+/* The ids on the disk are another sandbox's: they are shifted from there. */
+static int rootfs_shift_disk(const struct oci_spec *spec, int dir, struct error *err)
+{
+    cleanup_close int users = oci_users_shift(spec->owner, spec->uid, err);
+    if (users < 0)
+        return users;
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)users};
+    cleanup_close int tree = open_tree(dir, "disk", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+        return rootfs_fail(err, "id-mapped mount of the disk");
+    if (spec->disk_mb > 0)
+        rootfs_hide(dir, "disk");
+    return move_mount(tree, "", dir, "disk", MOVE_MOUNT_F_EMPTY_PATH) < 0
+               ? rootfs_fail(err, "mount of the disk")
+               : 0;
 }
 
 /* A descriptor of the lower layer. */
@@ -130,14 +167,6 @@ static int rootfs_place(const struct oci_spec *spec, int users, struct oci_rootf
     return 0;
 }
 
-/* The overlay has mounts of its own of its layers, and the container needs no other way to them. */
-static void rootfs_hide(int dir, const char *name)
-{
-    char path[64];
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, name);
-    (void)umount2(path, MNT_DETACH);
-}
-
 static int rootfs_mount_layers(const struct oci_spec *spec, int dir, int users,
                                struct oci_rootfs *ret, struct error *err)
 {
@@ -161,9 +190,12 @@ int oci_rootfs_mount(const struct oci_spec *spec, int users, struct oci_rootfs *
     int r = rootfs_place(spec, users, ret, err);
     if (r == 0 && spec->disk_mb > 0)
         r = ret->minor = oci_disk_mount(dir, "disk", err);
+    bool shifted = users >= 0 && spec->owner != 0 && spec->owner != spec->uid;
+    if (r >= 0 && shifted)
+        r = rootfs_shift_disk(spec, dir, err);
     if (r >= 0)
         r = rootfs_mount_layers(spec, dir, users, ret, err);
-    if (r == 0 && spec->disk_mb > 0)
+    if (r == 0 && (spec->disk_mb > 0 || shifted))
         rootfs_hide(dir, "disk");
     if (r == 0 && users >= 0)
         rootfs_hide(dir, "lower");

@@ -26,6 +26,7 @@ static const struct spec_field spec_fields[OCI_SPEC_ARGS] = {
     {"root", offsetof(struct oci_spec, root), false},
     {"runtime", offsetof(struct oci_spec, runtime), false},
     {"images", offsetof(struct oci_spec, images), false},
+    {"snapshot", offsetof(struct oci_spec, snapshot), false},
     {"vcpus", offsetof(struct oci_spec, vcpus), true},
     {"memory_mb", offsetof(struct oci_spec, memory_mb), true},
     {"disk_mb", offsetof(struct oci_spec, disk_mb), true},
@@ -33,6 +34,7 @@ static const struct spec_field spec_fields[OCI_SPEC_ARGS] = {
     {"disk_iops", offsetof(struct oci_spec, disk_iops), true},
     {"pids_max", offsetof(struct oci_spec, pids_max), true},
     {"uid", offsetof(struct oci_spec, uid), true},
+    {"owner", offsetof(struct oci_spec, owner), true},
     {"network", offsetof(struct oci_spec, network), true},
     {"parent", offsetof(struct oci_spec, parent), true},
 };

@@ -26,6 +26,7 @@ struct oci_spec {
     char *root;      /* STATE/oci: the runtime keeps STATE/oci/<id> there */
     char *runtime;   /* name or path */
     char *images;    /* STATE/disks: an empty disk of each size */
+    char *snapshot;  /* what its disk begins as, or becomes (copy.h); "": none */
     unsigned int vcpus;
     unsigned int memory_mb;
     unsigned int disk_mb;   /* of a disk of its own; 0: it writes to the file system of STATE */
@@ -33,11 +34,12 @@ struct oci_spec {
     unsigned int disk_iops; /* operations a second, in each direction */
     unsigned int pids_max;
     unsigned int uid;     /* the host's id of its root, the first of UIDS_RANGE; 0: the host's */
+    unsigned int owner;   /* the id that its root has on the disk, where that is another; else 0 */
     unsigned int network; /* whether it has one */
     unsigned int parent;  /* pid of the server; the launcher ends with it */
 };
 
-#define OCI_SPEC_ARGS 16 /* one for each field */
+#define OCI_SPEC_ARGS 18 /* one for each field */
 
 /* Owned strings; a zeroed spec is valid. */
 void oci_spec_done(struct oci_spec *spec);

@@ -45,13 +45,12 @@ static void users_child(int end, uint32_t first, bool network)
     _exit(0);
 }
 
-static int users_map(pid_t pid, const char *file, uint32_t first)
+static int users_map(pid_t pid, const char *file, const char *map)
 {
-    char path[64], text[64];
+    char path[64];
     (void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
-    int n = snprintf(text, sizeof(text), "0 %u %u\n", first, UIDS_RANGE);
     cleanup_close int fd = open(path, O_WRONLY | O_CLOEXEC);
-    return fd < 0 || write(fd, text, (size_t)n) != n ? -errno : 0;
+    return fd < 0 || write(fd, map, strlen(map)) != (ssize_t)strlen(map) ? -errno : 0;
 }
 
 static int users_open(pid_t pid, const char *name)
@@ -63,11 +62,11 @@ static int users_open(pid_t pid, const char *name)
 }
 
 /* The child's namespaces are there. */
-static int users_take(pid_t pid, uint32_t first, bool network, struct error *err)
+static int users_take(pid_t pid, const char *map, bool network, struct error *err)
 {
-    int r = users_map(pid, "uid_map", first);
+    int r = users_map(pid, "uid_map", map);
     if (r == 0)
-        r = users_map(pid, "gid_map", first);
+        r = users_map(pid, "gid_map", map);
     cleanup_close int users = r < 0 ? r : users_open(pid, "user");
     if (users < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, users, "map of user ids");
@@ -78,7 +77,8 @@ static int users_take(pid_t pid, uint32_t first, bool network, struct error *err
     return TAKE_FD(users);
 }
 
-int oci_users_make(uint32_t first, bool network, struct error *err)
+/* A namespace that the id `first` makes, with that map. */
+static int users_make(uint32_t first, const char *map, bool network, struct error *err)
 {
     int ends[2], status = -EIO;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
@@ -95,11 +95,25 @@ int oci_users_make(uint32_t first, bool network, struct error *err)
     if (read(end, &status, sizeof(status)) != sizeof(status))
         status = -EIO;
     int r = status < 0 ? error_set_errno(err, ERROR_SANDBOX_FAILED, status, "user namespace")
-                       : users_take(pid, first, network, err);
+                       : users_take(pid, map, network, err);
     base_close_p(&end);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         continue;
     return r;
+}
+
+int oci_users_make(uint32_t first, bool network, struct error *err)
+{
+    char map[64];
+    (void)snprintf(map, sizeof(map), "0 %u %u\n", first, UIDS_RANGE);
+    return users_make(first, map, network, err);
+}
+
+int oci_users_shift(uint32_t from, uint32_t to, struct error *err)
+{
+    char map[96];
+    (void)snprintf(map, sizeof(map), "0 0 1\n%u %u %u\n", from, to, UIDS_RANGE);
+    return users_make(to, map, false, err);
 }
 
 uint32_t oci_users_of(int32_t pid)

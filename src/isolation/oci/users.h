@@ -14,6 +14,11 @@
  * descriptor of the user namespace, which keeps it; or a negative errno with `err` filled. */
 int oci_users_make(uint32_t first, bool network, struct error *err);
 
+/* Makes a user namespace for an id-mapped mount: the ids `from` and following of a file system
+ * become `to` and following, and root's stays, as whom the overlay makes files of its own. Returns
+ * a descriptor, or a negative errno with `err` filled. */
+int oci_users_shift(uint32_t from, uint32_t to, struct error *err);
+
 /* The host's id of the namespace's root; 0 when it is that of the host, or cannot be read. */
 uint32_t oci_users_of(int32_t pid);
 

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fork.h - several sandboxes begin as one that runs.
+ *
+ * A passing snapshot is made of it, and the children start from that, all at once. Each has its own
+ * result: one that cannot start, because a limit is reached, costs the others nothing. What a child
+ * is not told it has as its parent: metadata, network policy, what becomes of it in time, its
+ * time-out. Only variables are not known any more, and are what the fork says.
+ */
+#ifndef CORRAL_SANDBOX_FORK_H
+#define CORRAL_SANDBOX_FORK_H
+
+#include "sandbox/capture.h"
+
+#define SANDBOX_FORK_MAX 100 /* children of one */
+
+struct sandbox_fork;
+
+struct sandbox_fork_child {
+    struct sandbox_wait wait;
+    struct sandbox_fork *fork;
+    char id[ID_SIZE]; /* "": it never began */
+    struct error err; /* of one that does not run */
+};
+
+/* Zeroed, then what is the owner's is filled in. Must stay until `done`, or the cancellation. */
+struct sandbox_fork {
+    /* The owner's. */
+    unsigned int count;
+    struct sandbox_fork_child *children; /* `count` of them, zeroed */
+    const char *metadata;                /* JSON object text; NULL: the parent's */
+    char *const *env;
+    unsigned int timeout_s; /* 0: the parent's */
+    void (*done)(struct sandbox_fork *f, const struct error *err);
+    /* fork.c's. */
+    struct sandbox_table *table;
+    struct capture_wait wait;
+    struct snapshot *sn; /* NULL: none, or gone */
+    unsigned int left;
+};
+
+/* 0, and `done` follows: with a NULL `err` when every child has its result, or with the reason why
+ * there are none. A negative errno with `err` filled: `done` does not follow. */
+int sandbox_fork_begin(struct sandbox_fork *f, struct sandbox *parent, struct error *err);
+/* Nobody waits any more: the children end. */
+void sandbox_fork_cancel(struct sandbox_fork *f);
+
+#endif

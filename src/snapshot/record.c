@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "snapshot/internal.h"
+#include "store/record.h"
+
+#define SNAPSHOT_RECORD 1
+
+static const char *const snapshot_kinds[SNAPSHOT_KIND_COUNT] = {"disk", "memory"};
+
+const char *snapshot_kind_str(enum snapshot_kind kind)
+{
+    return snapshot_kinds[kind];
+}
+
+void snapshot_encode(struct buf *out, const struct snapshot *sn)
+{
+    record_begin(out, SNAPSHOT_RECORD);
+    record_str(out, sn->account);
+    record_str(out, sn->name);
+    record_str(out, sn->sandbox_id);
+    record_str(out, sn->template_id);
+    record_str(out, sn->template_name);
+    record_i64(out, sn->template_ms);
+    record_str(out, sn->driver);
+    (void)buf_u8(out, (uint8_t)sn->kind);
+    (void)buf_u32(out, sn->vcpus);
+    (void)buf_u32(out, sn->memory_mb);
+    (void)buf_u32(out, sn->disk_mb);
+    record_i64(out, sn->created_ms);
+    (void)buf_u64(out, sn->bytes);
+}
+
+int snapshot_decode(struct snapshot *sn, const void *key, size_t keylen, const void *val,
+                    size_t vallen)
+{
+    struct cursor c;
+    char id[ID_SIZE] = "";
+    if (keylen != ID_SIZE - 1 || record_open(&c, val, vallen, SNAPSHOT_RECORD) < 0)
+        return -EPROTO;
+    memcpy(id, key, keylen);
+    if (id_parse(sn->id, id) < 0)
+        return -EPROTO;
+    sn->account = record_get_str(&c);
+    sn->name = record_get_str(&c);
+    record_get_text(&c, sn->sandbox_id, sizeof(sn->sandbox_id));
+    record_get_text(&c, sn->template_id, sizeof(sn->template_id));
+    sn->template_name = record_get_str(&c);
+    sn->template_ms = record_get_i64(&c);
+    sn->driver = record_get_str(&c);
+    uint8_t kind = cursor_u8(&c);
+    sn->vcpus = cursor_u32(&c);
+    sn->memory_mb = cursor_u32(&c);
+    sn->disk_mb = cursor_u32(&c);
+    sn->created_ms = record_get_i64(&c);
+    sn->bytes = cursor_u64(&c);
+    sn->kind = (enum snapshot_kind)kind;
+    if (record_end(&c) < 0 || kind >= SNAPSHOT_KIND_COUNT || sn->account == NULL ||
+        sn->template_name == NULL || sn->driver == NULL)
+        return -EPROTO;
+    return 0;
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * set.c - see set.h for the life of one.
+ *
+ * A snapshot whose drop comes while a task of it is under way goes when that is over. Its memory is
+ * freed when its directory is gone, so a drop may come at any moment.
+ */
+#include "snapshot/set.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/timefmt.h"
+#include "core/file.h"
+#include "snapshot/internal.h"
+
+static void snapshot_on_record(struct store_wait *w, int status);
+static void snapshot_on_forgotten(struct store_wait *w, int status);
+
+struct snapshots *snapshots_new(uv_loop_t *loop, struct store *store, const char *state_dir,
+                                unsigned int limit)
+{
+    struct snapshots *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return NULL;
+    s->loop = loop;
+    s->store = store;
+    s->limit = limit;
+    list_init(&s->all);
+    list_init(&s->queue);
+    if (asprintf(&s->dir, "%s/snapshots", state_dir) < 0) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static struct snapshot *snapshot_alloc(struct snapshots *s)
+{
+    struct snapshot *sn = calloc(1, sizeof(*sn));
+    if (sn == NULL)
+        return NULL;
+    sn->set = s;
+    list_init(&sn->node);
+    list_init(&sn->queued);
+    return sn;
+}
+
+static void snapshot_free(struct snapshot *sn)
+{
+    free(sn->account);
+    free(sn->name);
+    free(sn->template_name);
+    free(sn->driver);
+    free(sn->dir);
+    free(sn);
+}
+
+static int snapshot_place(struct snapshot *sn, const char *suffix)
+{
+    if (asprintf(&sn->dir, "%s/%s%s", sn->set->dir, sn->id, suffix) >= 0)
+        return 0;
+    sn->dir = NULL;
+    return -ENOMEM;
+}
+
+/* --- at the start --- */
+
+static void snapshots_insert(struct snapshots *s, struct snapshot *sn)
+{
+    struct list *pos = s->all.next;
+    while (pos != &s->all && list_entry(pos, struct snapshot, node)->created_ms > sn->created_ms)
+        pos = pos->next;
+    list_add_tail(pos, &sn->node);
+}
+
+static int snapshots_load_record(void *ctx, const void *key, size_t keylen, const void *val,
+                                 size_t vallen)
+{
+    struct snapshots *s = ctx;
+    struct snapshot *sn = snapshot_alloc(s);
+    if (sn == NULL)
+        return -ENOMEM;
+    int rv = snapshot_decode(sn, key, keylen, val, vallen);
+    if (rv < 0)
+        log_error("snapshot record skipped", "key=%.*s", (int)MIN(keylen, 36u), (const char *)key);
+    if (rv < 0 || snapshot_place(sn, "") < 0) {
+        snapshot_free(sn);
+        return rv < 0 ? 0 : -ENOMEM;
+    }
+    sn->state = SNAPSHOT_KEPT;
+    snapshots_insert(s, sn);
+    return 0;
+}
+
+static bool snapshots_know(const struct snapshots *s, const char *name)
+{
+    list_for_each (it, &s->all) {
+        if (strcmp(list_entry(it, struct snapshot, node)->id, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The record of a directory that an operator has removed. */
+static void snapshots_drop_lost(struct snapshots *s)
+{
+    list_for_each_safe (it, &s->all) {
+        struct snapshot *sn = list_entry(it, struct snapshot, node);
+        if (access(sn->dir, F_OK) == 0)
+            continue;
+        log_warn("the files of a snapshot are gone", "snapshot=%s", sn->id);
+        (void)store_del(s->store, STORE_SNAPSHOTS, sn->id, ID_SIZE - 1);
+        list_del(it);
+        snapshot_free(sn);
+    }
+}
+
+int snapshots_load(struct snapshots *s, struct error *err)
+{
+    int rv = file_make_dirs(s->dir, 0700);
+    if (rv == 0)
+        rv = store_each(s->store, STORE_SNAPSHOTS, snapshots_load_record, s);
+    if (rv < 0)
+        return error_set_errno(err, ERROR_STORAGE_FAILED, rv, "Cannot read the snapshots");
+    snapshots_sweep(s, snapshots_know);
+    snapshots_drop_lost(s);
+    return 0;
+}
+
+/* --- questions --- */
+
+static bool snapshot_is_of(const struct snapshot *sn, const char *account)
+{
+    return !sn->passing && sn->state != SNAPSHOT_GOING && strcmp(sn->account, account) == 0;
+}
+
+struct snapshot *snapshots_find(const struct snapshots *s, const char *account,
+                                const char *name_or_id)
+{
+    list_for_each (it, &s->all) {
+        struct snapshot *sn = list_entry(it, struct snapshot, node);
+        if (snapshot_is_of(sn, account) && sn->state == SNAPSHOT_KEPT &&
+            (strcasecmp(sn->id, name_or_id) == 0 ||
+             (sn->name != NULL && strcmp(sn->name, name_or_id) == 0)))
+            return sn;
+    }
+    return NULL;
+}
+
+void snapshots_each(const struct snapshots *s, const char *account,
+                    void (*visit)(void *ctx, struct snapshot *sn), void *ctx)
+{
+    list_for_each (it, &s->all) {
+        struct snapshot *sn = list_entry(it, struct snapshot, node);
+        if (snapshot_is_of(sn, account) && sn->state == SNAPSHOT_KEPT)
+            visit(ctx, sn);
+    }
+}
+
+/* --- one is made --- */
+
+/* A name is part of a path in a URL, and must not look like an id. */
+static int snapshot_check_name(const char *name, struct error *err)
+{
+    static const char *const allowed =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    char id[ID_SIZE];
+    size_t len = strlen(name);
+    if (len == 0 || len > SNAPSHOT_NAME_MAX || strspn(name, allowed) != len || name[0] == '.' ||
+        name[0] == '-' || id_parse(id, name) == 0)
+        return error_set(err, ERROR_INVALID_ARGUMENT,
+                         "A snapshot's name has 1 to %d of A-Z a-z 0-9 . _ -, begins with a letter "
+                         "or digit or _, and is no UUID",
+                         SNAPSHOT_NAME_MAX);
+    return 0;
+}
+
+static int snapshot_check(const struct snapshots *s, const struct snapshot_params *p,
+                          struct error *err)
+{
+    unsigned int count = 0;
+    int rv = p->name != NULL ? snapshot_check_name(p->name, err) : 0;
+    list_for_each (it, &s->all) {
+        const struct snapshot *sn = list_entry(it, struct snapshot, node);
+        if (rv < 0 || !snapshot_is_of(sn, p->account))
+            continue;
+        count++;
+        if (p->name != NULL && sn->name != NULL && strcmp(sn->name, p->name) == 0)
+            rv = error_set(err, ERROR_CONFLICT, "The account has a snapshot '%s'", p->name);
+    }
+    if (rv == 0 && !p->passing && count >= s->limit)
+        return error_set(err, ERROR_QUOTA_EXCEEDED, "The account has %u snapshots, its limit",
+                         count);
+    return rv;
+}
+
+struct snapshot *snapshot_begin(struct snapshots *s, const struct snapshot_params *p,
+                                struct error *err)
+{
+    if (snapshot_check(s, p, err) < 0)
+        return NULL;
+    struct snapshot *sn = snapshot_alloc(s);
+    if (sn == NULL) {
+        error_set(err, ERROR_INTERNAL, "Out of memory");
+        return NULL;
+    }
+    id_new(sn->id);
+    (void)snprintf(sn->sandbox_id, sizeof(sn->sandbox_id), "%s", p->sandbox_id);
+    (void)snprintf(sn->template_id, sizeof(sn->template_id), "%s", p->template_id);
+    sn->account = strdup(p->account);
+    sn->name = p->name != NULL ? strdup(p->name) : NULL;
+    sn->template_name = strdup(p->template_name);
+    sn->driver = strdup(p->driver);
+    sn->template_ms = p->template_ms;
+    sn->created_ms = time_now_ms();
+    sn->kind = p->kind;
+    sn->vcpus = p->vcpus;
+    sn->memory_mb = p->memory_mb;
+    sn->disk_mb = p->disk_mb;
+    sn->passing = p->passing;
+    if (snapshot_place(sn, ".new") < 0 || sn->account == NULL || sn->template_name == NULL ||
+        sn->driver == NULL || (p->name != NULL && sn->name == NULL)) {
+        snapshot_free(sn);
+        error_set(err, ERROR_INTERNAL, "Out of memory");
+        return NULL;
+    }
+    snapshots_insert(s, sn);
+    return sn;
+}
+
+void snapshot_keep(struct snapshot *sn,
+                   void (*kept)(void *ctx, struct snapshot *sn, const struct error *err), void *ctx)
+{
+    sn->kept = kept;
+    sn->ctx = ctx;
+    snapshot_queue(sn, SNAPSHOT_TASK_KEEP);
+}
+
+/* It could not be kept. */
+static void snapshot_failed(struct snapshot *sn, int status)
+{
+    struct error err;
+    void (*kept)(void *ctx, struct snapshot *sn, const struct error *err) = sn->kept;
+    void *ctx = sn->ctx;
+    error_set_errno(&err, status == -ENOSPC ? ERROR_NO_SPACE : ERROR_STORAGE_FAILED, status,
+                    "The snapshot cannot be kept");
+    snapshot_drop(sn);
+    kept(ctx, NULL, &err);
+}
+
+static void snapshot_record(struct snapshot *sn)
+{
+    struct buf record = {0};
+    struct store *store = sn->set->store;
+    snapshot_encode(&record, sn);
+    int rv = record.failed
+                 ? -ENOMEM
+                 : store_put(store, STORE_SNAPSHOTS, sn->id, ID_SIZE - 1, record.data, record.len);
+    buf_done(&record);
+    if (rv < 0)
+        snapshot_failed(sn, rv);
+    else
+        store_flush(store, &sn->wait, snapshot_on_record);
+}
+
+static void snapshot_on_record(struct store_wait *w, int status)
+{
+    struct snapshot *sn = container_of(w, struct snapshot, wait);
+    if (status < 0) {
+        snapshot_failed(sn, status);
+        return;
+    }
+    sn->state = SNAPSHOT_KEPT;
+    log_info("snapshot made", "snapshot=%s sandbox=%s kind=%s bytes=%llu", sn->id, sn->sandbox_id,
+             snapshot_kind_str(sn->kind), (unsigned long long)sn->bytes);
+    sn->kept(sn->ctx, sn, NULL);
+}
+
+/* --- and goes --- */
+
+void snapshot_drop(struct snapshot *sn)
+{
+    sn->state = SNAPSHOT_GOING;
+    store_unwait(&sn->wait);
+    if (sn->task == SNAPSHOT_TASK_KEEP && sn->set->working == sn)
+        return; /* snapshot_worked goes on */
+    list_del(&sn->queued);
+    sn->task = SNAPSHOT_TASK_NONE;
+    /* The record goes first: one without a directory would be offered to clients. */
+    if (!sn->passing)
+        (void)store_del(sn->set->store, STORE_SNAPSHOTS, sn->id, ID_SIZE - 1);
+    store_flush(sn->set->store, &sn->wait, snapshot_on_forgotten);
+}
+
+/* When the record cannot be deleted now the store tries again; the directory may go all the same:
+ * the next server drops a record without one. */
+static void snapshot_on_forgotten(struct store_wait *w, int status)
+{
+    struct snapshot *sn = container_of(w, struct snapshot, wait);
+    (void)status;
+    snapshot_queue(sn, SNAPSHOT_TASK_REMOVE);
+}
+
+void snapshot_worked(struct snapshot *sn, enum snapshot_task task)
+{
+    if (task == SNAPSHOT_TASK_REMOVE) {
+        if (sn->status < 0) /* the next server tries again */
+            log_warn("snapshot not fully removed", "snapshot=%s errno=%d", sn->id, -sn->status);
+        list_del(&sn->node);
+        snapshot_free(sn);
+    } else if (sn->state == SNAPSHOT_GOING) {
+        snapshot_drop(sn);
+    } else if (sn->status < 0) {
+        snapshot_failed(sn, sn->status);
+    } else {
+        snapshot_record(sn);
+    }
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * set.h - the snapshots of the server: what sandboxes were at a moment, kept to make others of.
+ *
+ * A snapshot is a directory, STATE/snapshots/<id>, and a record. It is made in <id>.new:
+ *
+ *   snapshot_begin    the name is taken, and one of the account's share
+ *   the owner has a driver make snapshot->dir (instance_snapshot)
+ *   snapshot_keep     the files are on disk, the directory has its name, the record is on disk
+ *
+ * or, at any step, snapshot_drop. One that is only needed for a moment is never kept: its owner
+ * begins it with `passing` and drops it. What a crash leaves behind has no record, and the next
+ * server removes it at its start.
+ *
+ * A snapshot does not need the sandbox that it was made of, nor do sandboxes need it once they run:
+ * they have a copy, or the files mapped. Only while one starts its files have to stay.
+ *
+ * Loop thread only. No callback comes from inside a call.
+ */
+#ifndef CORRAL_SNAPSHOT_SET_H
+#define CORRAL_SNAPSHOT_SET_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/error.h"
+#include "base/list.h"
+#include "core/id.h"
+#include "store/store.h"
+
+#define SNAPSHOT_NAME_MAX 128 /* bytes */
+
+/* Stored in records: only append. */
+enum snapshot_kind {
+    SNAPSHOT_DISK,   /* sandboxes begin with its files; no process of it is there */
+    SNAPSHOT_MEMORY, /* and with its processes */
+    SNAPSHOT_KIND_COUNT
+};
+
+enum snapshot_state {
+    SNAPSHOT_MAKING, /* `dir` is there, or will be */
+    SNAPSHOT_KEPT,
+    SNAPSHOT_GOING, /* nobody finds it any more */
+};
+
+enum snapshot_task { SNAPSHOT_TASK_NONE, SNAPSHOT_TASK_KEEP, SNAPSHOT_TASK_REMOVE };
+
+/* What it is of. Strings are copied. */
+struct snapshot_params {
+    const char *account;
+    const char *name; /* NULL: it has none */
+    const char *sandbox_id;
+    const char *template_id, *template_name;
+    int64_t template_ms; /* updated_ms of that template when the sandbox started from it */
+    const char *driver;
+    enum snapshot_kind kind;
+    unsigned int vcpus, memory_mb, disk_mb;
+    bool passing; /* never kept, and no part of anybody's share */
+};
+
+struct snapshots;
+
+struct snapshot {
+    /* Stored. */
+    char id[ID_SIZE];
+    char sandbox_id[ID_SIZE], template_id[ID_SIZE];
+    char *account, *name, *template_name, *driver; /* owned; only `name` may be NULL */
+    int64_t template_ms, created_ms;               /* wall clock */
+    enum snapshot_kind kind;
+    unsigned int vcpus, memory_mb, disk_mb;
+    uint64_t bytes; /* on the host's disk; blocks that are shared with others count */
+
+    /* Only while the server runs. */
+    enum snapshot_state state;
+    bool passing;
+    char *dir; /* owned; absolute. Of one that is made: <id>.new */
+    struct snapshots *set;
+    struct list node; /* newest first */
+    /* Of set.c and work.c. */
+    struct list queued;
+    enum snapshot_task task;
+    int status;
+    struct store_wait wait;
+    void (*kept)(void *ctx, struct snapshot *sn, const struct error *err);
+    void *ctx;
+};
+
+const char *snapshot_kind_str(enum snapshot_kind kind);
+
+/* `limit` is of one account. `state_dir` is absolute. NULL: out of memory. */
+struct snapshots *snapshots_new(uv_loop_t *loop, struct store *store, const char *state_dir,
+                                unsigned int limit);
+/* Reads the records and removes what none of them names. Blocking; start-up only. */
+int snapshots_load(struct snapshots *s, struct error *err);
+
+/* NULL with `err` filled: the name is taken or no name, the account has its share. The kept ones
+ * and those that are being made count. */
+struct snapshot *snapshot_begin(struct snapshots *s, const struct snapshot_params *p,
+                                struct error *err);
+/* Its directory is made. `kept` follows once, with the snapshot and a NULL `err`, or with a NULL
+ * snapshot when it could not be kept and is gone. */
+void snapshot_keep(struct snapshot *sn,
+                   void (*kept)(void *ctx, struct snapshot *sn, const struct error *err),
+                   void *ctx);
+/* In every state: nobody finds it any more; its record, and then its directory, go. A `kept` that
+ * is owed does not come. The pointer must not be used any more. */
+void snapshot_drop(struct snapshot *sn);
+
+/* By id or name; those that are kept. NULL: the account has none. */
+struct snapshot *snapshots_find(const struct snapshots *s, const char *account,
+                                const char *name_or_id);
+/* Calls `visit` for the kept ones of the account, newest first. */
+void snapshots_each(const struct snapshots *s, const char *account,
+                    void (*visit)(void *ctx, struct snapshot *sn), void *ctx);
+
+#endif

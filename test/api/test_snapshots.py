@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots as objects, sandboxes that begin with one, and forks."""
+import concurrent.futures
+import http.client
+import threading
+import unittest
+import uuid
+
+from corraltest import (HOST, ISOLATION, ApiTest, Client, SandboxTest, parse_time, wait_until)
+from restarts import RestartTest
+
+KEYS = {"snapshot_id", "name", "kind", "sandbox_id", "template_id", "template", "driver",
+        "cpu_count", "memory_mb", "disk_mb", "disk_bytes", "children", "created_at"}
+KIND, OTHER = ("disk", "memory") if ISOLATION == "oci" else ("memory", "disk")
+MEMORY = KIND == "memory"
+COUNTER = "n=0; while true; do n=$((n+1)); echo $n > /tmp/counter; sleep 0.05; done"
+
+
+class Api:
+    """Snapshots have no prefix."""
+
+    def snapshot(self, box, **fields):
+        answer = self.api.post(f"/sandboxes/{box}/snapshots", fields)
+        return self.assert_json(answer, 201)
+
+    def ask(self, method, name="", query=""):
+        path = f"/snapshots/{name}" if name else f"/snapshots{query}"
+        return self.api.request(method, path, prefix="")
+
+    def fork(self, box, **fields):
+        return self.assert_json(self.api.post(f"/sandboxes/{box}/fork", fields), 201)
+
+
+class Objects(Api, SandboxTest):
+    def test_made_found_used_and_removed(self):
+        self.run_command("mkdir -p kept && echo of-the-parent > kept/file && chmod 640 kept/file"
+                         " && ln kept/file kept/other && ln -s file kept/link")
+        name = f"first-{uuid.uuid4().hex[:8]}"
+        made = self.snapshot(self.box, name=name)
+        self.assert_keys(made, KEYS)
+        self.assert_time(made["created_at"])
+        self.assertEqual((made["kind"], made["name"], made["sandbox_id"], made["driver"]),
+                         (KIND, name, self.box, ISOLATION))
+        self.assertGreater(made["disk_bytes"], 0)
+        self.assertEqual(made["children"], 0)
+        listed = self.assert_json(self.ask("GET"), 200)
+        self.assertEqual([s for s in listed["snapshots"] if s["name"] == name], [made])
+        self.run_command("echo changed > kept/file; echo late > late")
+        for which in (name, made["snapshot_id"]):
+            box = self.create(template=which)
+            self.assertEqual(self.api.run(box, "cat kept/file kept/other kept/link; stat -c %a:%h:%U"
+                                               " kept/file; ls -d late")["stdout"],
+                             "of-the-parent\n" * 3 + "640:2:user\n")
+        self.assertEqual(self.assert_json(self.ask("GET", name), 200)["children"], 2)
+        self.assertEqual(self.assert_json(self.ask("DELETE", name), 200)["snapshot_id"],
+                         made["snapshot_id"])
+        self.assert_error(self.ask("GET", made["snapshot_id"]), 404, "snapshot_not_found")
+        self.assert_error(self.ask("DELETE", name), 404, "snapshot_not_found")
+        place = f"{self.server.state}/snapshots"
+        wait_until(lambda: made["snapshot_id"] not in HOST.list(place), 10, "its files have gone")
+        self.assert_error(self.api.post("/sandboxes", {"provider": "a", "region": "b",
+                                                       "template": name}),
+                          404, "template_not_found")
+        self.assertEqual(self.api.run(box, "cat kept/file")["stdout"], "of-the-parent\n")
+
+    def test_what_a_sandbox_deletes_of_its_template_stays_deleted(self):
+        self.assertEqual(self.run_command("ls .profile && rm .profile && mv .bashrc .moved")
+                         ["exit_code"], 0)
+        was = self.run_command("ls -la --time-style=full-iso")["stdout"]
+        made = self.snapshot(self.box)
+        box = self.create(template=made["snapshot_id"])
+        self.assertEqual(self.api.run(box, "ls -la --time-style=full-iso")["stdout"], was)
+        self.assertEqual(self.ask("DELETE", made["snapshot_id"]).status, 200)
+
+    def test_of_one_that_began_with_one(self):
+        """Each has user ids of its own on the host, and the files of all belong to the same users."""
+        box, ids = self.box, []
+        for generation in range(3):
+            self.api.run(box, f"echo {generation} >> generations; sync")
+            made = self.snapshot(box)
+            ids.append(made["snapshot_id"])
+            box = self.create(template=made["snapshot_id"])
+            self.assertEqual(self.api.run(box, "cat generations; stat -c %U:%G generations /etc")
+                             ["stdout"],
+                             "".join(f"{n}\n" for n in range(generation + 1)) +
+                             "user:user\nroot:root\n")
+        for one in ids:
+            self.assertEqual(self.ask("DELETE", one).status, 200)
+
+    @unittest.skipIf(MEMORY, "the processes of a microVM are part of its snapshot")
+    def test_processes_stay_with_the_parent(self):
+        box = self.create()
+        self.api.run(box, f"({COUNTER}) > /dev/null 2>&1 &", background=True)
+        wait_until(lambda: self.api.run(box, "cat /tmp/counter")["stdout"].strip(), 10, "it counts")
+        made = self.snapshot(box)
+        first = int(self.api.run(box, "cat /tmp/counter")["stdout"] or 0)
+        wait_until(lambda: int(self.api.run(box, "cat /tmp/counter")["stdout"] or 0) > first, 10,
+                   "it counts on")
+        child = self.create(template=made["snapshot_id"])
+        self.assertEqual(self.api.run(child, "pgrep -fc 'sleep 0.0[5]'; pgrep -fc '[/]tmp/counter'")
+                         ["stdout"], "0\n0\n")
+        self.assertEqual(self.ask("DELETE", made["snapshot_id"]).status, 200)
+
+    def test_what_it_has_not_can_be_chosen(self):
+        made = self.snapshot(self.box)
+        create = {"provider": "a", "region": "b", "template": made["snapshot_id"]}
+        other = self.api.post("/sandboxes", {**create, "disk_mb": made["disk_mb"] + 1024})
+        self.assert_error(other, 400, "invalid_argument")
+        if MEMORY:
+            other = self.api.post("/sandboxes", {**create, "memory_mb": made["memory_mb"] // 2})
+            self.assert_error(other, 400, "invalid_argument")
+        else:
+            box = self.create(template=made["snapshot_id"], memory_mb=made["memory_mb"] // 2,
+                              env_vars={"COLOUR": "blue"}, metadata={"is": "child"})
+            got = self.assert_json(self.api.get(f"/sandboxes/{box}"), 200)
+            self.assertEqual((got["memory_mb"], got["metadata"]),
+                             (made["memory_mb"] // 2, {"is": "child"}))
+            self.assertEqual(self.api.run(box, "echo $COLOUR")["stdout"], "blue\n")
+        self.assertEqual(self.ask("DELETE", made["snapshot_id"]).status, 200)
+
+    def test_bad_requests(self):
+        for fields in ({"name": ""}, {"name": "a/b"}, {"name": ".."}, {"name": "x" * 129},
+                       {"name": self.box}, {"name": 7}, {"kind": "hot"}):
+            with self.subTest(fields):
+                self.assert_error(self.post("snapshots", fields), 400, "invalid_argument")
+        self.assert_error(self.post("snapshots", {"kind": OTHER}), 501, "unsupported")
+        self.assert_error(self.post("snapshots", {"name": "python-base-v1"}), 409, "conflict")
+        made = self.snapshot(self.box, name="taken", kind=KIND)
+        self.assert_error(self.post("snapshots", {"name": "taken"}), 409, "conflict")
+        self.assertEqual(self.ask("DELETE", "taken").status, 200)
+        made = self.snapshot(self.box, name="taken")
+        self.assertEqual(self.ask("DELETE", made["snapshot_id"]).status, 200)
+        self.assert_error(self.ask("GET", str(uuid.uuid4())), 404, "snapshot_not_found")
+        ended = self.create()
+        self.api.delete(f"/sandboxes/{ended}")
+        self.assertEqual(self.api.post(f"/sandboxes/{ended}/snapshots", {}).status, 400)
+        self.assert_error(self.api.post(f"/sandboxes/{uuid.uuid4()}/snapshots", {}), 404,
+                          "sandbox_not_found")
+
+    def test_many_at_once(self):
+        """One is made at a time; the others are told so."""
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda _: self.post("snapshots", {}), range(6)))
+        made = [a.json["snapshot_id"] for a in answers if a.status == 201]
+        self.assertTrue(made)
+        for answer in answers:
+            if answer.status != 201:
+                self.assert_error(answer, 409, "conflict")
+        for one in made:
+            self.assertEqual(self.ask("DELETE", one).status, 200)
+        self.assertEqual(self.run_command("echo on")["stdout"], "on\n")
+
+    def test_another_account_has_none_of_it(self):
+        made = self.snapshot(self.box, name="mine")
+        key = self.assert_json(self.api.request("POST", "/v1/admin/keys",
+                                                {"name": "k", "account": "theirs"}, prefix=""), 201)
+        theirs = Client(self.api.port, key["key"])
+        for which in ("mine", made["snapshot_id"]):
+            for method in ("GET", "DELETE"):
+                self.assert_error(theirs.request(method, f"/snapshots/{which}", prefix=""), 404,
+                                  "snapshot_not_found")
+            self.assert_error(theirs.post("/sandboxes", {"provider": "a", "region": "b",
+                                                         "template": which}),
+                              404, "template_not_found")
+        self.assertEqual(theirs.request("GET", "/snapshots", prefix="").json["total"], 0)
+        self.assertEqual(self.ask("DELETE", "mine").status, 200)
+
+    def test_pages(self):
+        made = [self.snapshot(self.box)["snapshot_id"] for _ in range(3)]
+        query = f"?sandbox_id={self.box}"
+        first = self.assert_json(self.ask("GET", query=query + "&limit=2"), 200)
+        rest = self.assert_json(self.ask("GET", query=query + "&limit=2&offset=2"), 200)
+        self.assertEqual([s["snapshot_id"] for s in first["snapshots"] + rest["snapshots"]][:3],
+                         made[::-1])
+        self.assertEqual(len(first["snapshots"]), 2)
+        self.assertEqual(first["total"], rest["total"])
+        self.assertEqual(self.assert_json(self.ask("GET", query=f"?sandbox_id={uuid.uuid4()}"), 200)
+                         ["total"], 0)
+        for one in made:
+            self.assertEqual(self.ask("DELETE", one).status, 200)
+
+
+class Forks(Api, SandboxTest):
+    fields = {"metadata": {"of": "parent"}, "timeout": 1800}
+
+    def test_children(self):
+        self.run_command("echo base > kept")
+        answer = self.fork(self.box, count=3)
+        self.assert_keys(answer, {"sandbox_id", "kind", "children"})
+        self.assertEqual((answer["kind"], answer["sandbox_id"]), (KIND, self.box))
+        boxes = [child["sandbox"]["sandbox_id"] for child in answer["children"]]
+        self.assertEqual(len(set(boxes + [self.box])), 4)
+        said, hosts = set(), set()
+        for child in answer["children"]:
+            box = child["sandbox"]["sandbox_id"]
+            self.assert_sandbox(child["sandbox"])
+            self.assertEqual(child["sandbox"]["metadata"], {"of": "parent"})
+            left = parse_time(child["sandbox"]["timeout_at"]) - parse_time(
+                child["sandbox"]["started_at"])
+            self.assertAlmostEqual(left, 1800, delta=2)
+            self.assertEqual(self.api.run(box, "cat kept; echo own > kept")["stdout"], "base\n")
+            hosts.add(self.api.run(box, "hostname")["stdout"])
+            said.add(self.api.run(box, "od -An -tx8 -N8 /dev/urandom; cat /etc/machine-id")["stdout"])
+        self.assertEqual((len(said), len(hosts)), (3, 3))
+        self.assertEqual(self.run_command("cat kept")["stdout"], "base\n")
+        self.assertEqual(self.assert_json(self.ask("GET"), 200)["total"], 0)
+        place = f"{self.server.state}/snapshots"
+        wait_until(lambda: not HOST.list(place), 10, "nothing is left of it")
+
+    def test_what_a_child_is_told(self):
+        answer = self.fork(self.box, timeout=120, metadata={"is": "child"}, env_vars={"NAME": "c"})
+        child = answer["children"][0]["sandbox"]
+        self.assertEqual(child["metadata"], {"is": "child"})
+        self.assertAlmostEqual(parse_time(child["timeout_at"]) - parse_time(child["started_at"]), 120,
+                               delta=2)
+        self.assertEqual(self.api.run(child["sandbox_id"], "echo $NAME")["stdout"], "c\n")
+
+    def test_bad_requests(self):
+        for fields in ({"count": 0}, {"count": 101}, {"count": "two"}, {"timeout": 10 ** 7},
+                       {"env_vars": {"": "x"}}, {"metadata": []}):
+            with self.subTest(fields):
+                self.assert_error(self.post("fork", fields), 400, "invalid_argument")
+
+
+class OfE2b(Api, SandboxTest):
+    """The routes that clients of E2B call."""
+
+    def e2b(self, method, path, body=None):
+        return self.api.request(method, path, body, {"X-API-Key": self.api.key}, prefix="")
+
+    def test_snapshots(self):
+        self.run_command("echo kept > file")
+        made = self.assert_json(self.e2b("POST", f"/sandboxes/{self.box}/snapshots",
+                                         {"name": "of-e2b"}), 201)
+        self.assertEqual(made["names"], ["of-e2b"])
+        second = self.assert_json(self.e2b("POST", f"/sandboxes/{self.box}/snapshots", {}), 201)
+        first = self.e2b("GET", f"/snapshots?sandboxID={self.box}&limit=1")
+        self.assertEqual(first.json, [second])
+        rest = self.e2b("GET", f"/snapshots?sandboxID={self.box}&nextToken="
+                        + first.headers["X-Next-Token"])
+        self.assertEqual((rest.json, rest.headers["X-Next-Token"]), ([made], None))
+        box = self.assert_json(self.e2b("POST", "/v2/sandboxes", {"templateID": "of-e2b"}), 201)
+        self.addCleanup(self.api.delete, f"/sandboxes/{box['sandboxID']}")
+        self.assertEqual(self.api.run(box["sandboxID"], "cat file")["stdout"], "kept\n")
+        for one in (made, second):
+            self.assertEqual(self.e2b("DELETE", f"/templates/{one['snapshotID']}").status, 204)
+        self.assertEqual(self.e2b("DELETE", "/templates/of-e2b").status, 404)
+        self.assertEqual(self.e2b("POST", f"/sandboxes/{self.box}/snapshots",
+                                  {"memory": not MEMORY}).status, 501)
+
+    def test_fork(self):
+        answer = self.e2b("POST", f"/sandboxes/{self.box}/fork", {"count": 2, "timeout": 90})
+        children = [child["sandbox"] for child in self.assert_json(answer, 201)]
+        self.assertEqual(len({child["sandboxID"] for child in children}), 2)
+        for child in children:
+            self.assertIn("envdAccessToken", child)
+            self.api.delete(f"/sandboxes/{child['sandboxID']}")
+
+
+class Limits(Api, ApiTest):
+    options = ("--max-snapshots", "1", "--max-account", "4", "--pool-size", "0")
+
+    def test_of_an_account(self):
+        box = self.create()
+        made = self.snapshot(box)
+        self.assert_error(self.api.post(f"/sandboxes/{box}/snapshots", {}), 429, "quota_exceeded")
+        answer = self.fork(box, count=6)  # its snapshot is no part of the share
+        self.assertEqual(["sandbox" in c for c in answer["children"]], [True] * 3 + [False] * 3)
+        for child in answer["children"][3:]:
+            self.assert_keys(child["error"], {"code", "message"})
+            self.assertEqual(child["error"]["code"], "quota_exceeded")
+        self.assertEqual(self.ask("DELETE", made["snapshot_id"]).status, 200)
+        self.snapshot(box)
+
+
+class Crashes(Api, RestartTest):
+    def assert_json(self, answer, status):
+        self.assertEqual(answer.status, status, answer)
+        return answer.json
+
+    def try_to(self, box, action):
+        try:
+            self.api.post(f"/sandboxes/{box}/{action}", {})
+        except (OSError, http.client.HTTPException):  # the server dies under it
+            pass
+
+    def test_kept_ones_stay_and_half_made_ones_go(self):
+        box = self.api.create(timeout=900)["sandbox_id"]
+        self.api.run(box, "echo kept > file; head -c 4000000 /dev/zero > large")
+        kept = [self.snapshot(box, name="kept")["snapshot_id"]]
+        place = f"{self.server.state}/snapshots"
+        for action in ("snapshots", "fork"):
+            thread = threading.Thread(target=self.try_to, args=(box, action))
+            thread.start()
+            wait_until(lambda: set(HOST.list(place)) - set(kept), 20, "one is made")
+            self.server.kill()
+            thread.join()
+            HOST.run(["mkdir", "-p", f"{place}/{uuid.uuid4()}.new",
+                      f"{place}/{uuid.uuid4()}/upper"])
+            self.server.start()
+            listed = [s["snapshot_id"] for s in self.ask("GET").json["snapshots"]]
+            self.assertEqual(set(HOST.list(place)), set(listed))
+            self.assertIn(kept[0], listed)
+            kept = listed
+            self.assertEqual(self.api.run(box, "cat file")["stdout"], "kept\n")
+        child = self.api.create(template="kept")["sandbox_id"]
+        self.assertEqual(self.api.run(child, "cat file; stat -c %s large")["stdout"],
+                         "kept\n4000000\n")
+        self.assertEqual(self.ask("GET", "kept").json["children"], 1)
+
+    def test_a_disk_that_is_full(self):
+        box = self.api.create(timeout=900)["sandbox_id"]
+        self.assertEqual(self.server.stop(), 0)
+        self.server.options += ["--disk-reserve", "1000GiB"]
+        self.server.start()
+        for action in ("snapshots", "fork"):
+            answer = self.api.post(f"/sandboxes/{box}/{action}", {})
+            self.assertEqual((answer.status, answer.json["error"]["code"]), (503, "host_full"))
+        self.assertEqual(HOST.list(f"{self.server.state}/snapshots"), [])
+        self.assertEqual(self.api.run(box, "echo on")["stdout"], "on\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
