@@ -355,9 +355,17 @@ static void sandbox_on_op_failed(struct agent_call *call, const struct error *er
 
 void sandbox_tell(struct sandbox *sb, struct list *waits, const struct error *err)
 {
-    list_for_each_safe (it, waits) {
-        struct sandbox_wait *w = list_entry(it, struct sandbox_wait, node);
-        list_del(it);
+    /* Who is told may take back the wait of another, or begin one: that is not told yet. */
+    struct list told;
+    list_init(&told);
+    while (!list_empty(waits)) {
+        struct list *node = waits->next;
+        list_del(node);
+        list_add_tail(&told, node);
+    }
+    while (!list_empty(&told)) {
+        struct sandbox_wait *w = list_first(&told, struct sandbox_wait, node);
+        list_del(&w->node);
         w->done(w, sb, err);
     }
 }

@@ -649,7 +649,42 @@ static void a_rollback_is_a_pause_and_another_start(void)
     tear_down_store();
 }
 
-T_MAIN(T_CASE(it_is_paused_when_its_record_is_on_disk), T_CASE(a_driver_that_cannot_says_so),
+static struct sandbox_wait told_first, told_second;
+static unsigned int heard;
+
+/* The first to hear takes back the wait of the second, and begins its own anew. */
+static void hear_first(struct sandbox_wait *w, struct sandbox *of, const struct error *err)
+{
+    (void)of;
+    (void)err;
+    T_TRUE(++heard == 1);
+    list_del(&told_second.node);
+    list_add_tail(&told_second.node, &w->node);
+}
+
+static void hear_second(struct sandbox_wait *w, struct sandbox *of, const struct error *err)
+{
+    (void)w;
+    (void)of;
+    (void)err;
+    T_FAIL("a wait was told that had been taken back");
+}
+
+static void who_hears_may_take_back_another_wait(void)
+{
+    struct list waits;
+    list_init(&waits);
+    told_first.done = hear_first;
+    told_second.done = hear_second;
+    list_add_tail(&waits, &told_first.node);
+    list_add_tail(&waits, &told_second.node);
+    sandbox_tell(NULL, &waits, NULL);
+    T_EQ(heard, 1);
+    T_TRUE(list_empty(&waits));
+}
+
+T_MAIN(T_CASE(who_hears_may_take_back_another_wait),
+       T_CASE(it_is_paused_when_its_record_is_on_disk), T_CASE(a_driver_that_cannot_says_so),
        T_CASE(one_that_cannot_be_paused_runs_on), T_CASE(one_whose_record_is_lost_runs_on),
        T_CASE(one_that_cannot_be_resumed_stays_paused),
        T_CASE(a_resume_in_the_midst_of_a_pause_follows_it), T_CASE(an_end_in_between_is_final),
