@@ -84,7 +84,8 @@ int code_run_parse(struct api_call *call, int64_t default_s, struct code_run_arg
     return rv;
 }
 
-int code_run_encode(struct buf *request, const struct code_run_args *a, struct error *err)
+/* The CODE_RUN; ERROR_BODY_TOO_LARGE. */
+static int code_encode(struct buf *request, const struct code_run_args *a, struct error *err)
 {
     const struct wire_code_params params = {.context = a->context,
                                             .language = a->language,
@@ -97,13 +98,15 @@ int code_run_encode(struct buf *request, const struct code_run_args *a, struct e
     return error_set(err, ERROR_BODY_TOO_LARGE, "The code exceeds %u bytes", WIRE_MAX_PAYLOAD);
 }
 
-uint64_t code_deadline_ms(int64_t timeout_s)
+/* A backstop behind the bridge's own time-out, which counts from when the code starts. */
+static uint64_t code_deadline_ms(int64_t timeout_s)
 {
     return (uint64_t)timeout_s * 2000 + CODE_GRACE_MS;
 }
 
-void code_run_start(struct api_call *call, const struct code_run_args *a, struct buf *request,
-                    void (*reply)(struct api_call *call, struct code_run *run))
+/* Takes the request over. */
+static void code_start(struct api_call *call, const struct code_run_args *a, struct buf *request,
+                       const struct code_speech *speech)
 {
     struct run *run = calloc(1, sizeof(*run));
     if (run == NULL) {
@@ -112,28 +115,28 @@ void code_run_start(struct api_call *call, const struct code_run_args *a, struct
         return;
     }
     struct code_run *outcome = &run->outcome;
-    run->reply = reply;
+    run->reply = speech->reply;
     outcome->timeout_s = a->timeout_s;
     memcpy(outcome->execution_id, "exec_", 5);
     id_token(outcome->execution_id + 5, 12);
     code_result_init(&outcome->result, (size_t)call->api->config->max_output);
-    outcome->result.all = a->all_results;
+    outcome->result.all = speech->all_results;
     sandbox_oom_mark(&run->oom, call->sandbox);
     code_watch_start(&run->watch, call->sandbox, (uint64_t)a->timeout_s * 1000 + CODE_SLACK_MS,
                      run_silent, run_watch_closed);
     api_op_start(&run->op, call, &run_ops, request, code_deadline_ms(a->timeout_s));
 }
 
-static void code_reply(struct api_call *call, struct code_run *run);
-
-void api_code_run(struct api_call *call)
+void code_run(struct api_call *call, const struct code_speech *speech, const char *context)
 {
     struct error err;
     struct code_run_args args = {0};
     struct buf request = {0};
-    int rv = code_run_parse(call, CODE_TIMEOUT_S, &args, &err);
+    int rv = code_run_parse(call, speech->default_s, &args, &err);
+    if (context != NULL)
+        args.context = context;
     if (rv == 0)
-        rv = code_run_encode(&request, &args, &err);
+        rv = code_encode(&request, &args, &err);
     free(args.env);
     if (rv < 0) {
         buf_done(&request);
@@ -142,13 +145,23 @@ void api_code_run(struct api_call *call)
     }
     sandbox_expect_code(call->sandbox);
     if (!api_query_is_true(call, "stream")) {
-        code_run_start(call, &args, &request, code_reply);
+        code_start(call, &args, &request, speech);
         return;
     }
     const struct feed_params feed = {.kind = EVENTS_OF_CODE,
-                                     .writer = &event_sse_code,
-                                     .timeout_ms = code_deadline_ms(args.timeout_s)};
+                                     .writer = speech->writer,
+                                     .timeout_ms = code_deadline_ms(args.timeout_s),
+                                     .lines = speech->lines};
     api_feed_start(call, &feed, &request);
+}
+
+static void code_reply(struct api_call *call, struct code_run *run);
+
+void api_code_run(struct api_call *call)
+{
+    const struct code_speech speech = {
+        .default_s = CODE_TIMEOUT_S, .writer = &event_sse_code, .reply = code_reply};
+    code_run(call, &speech, NULL);
 }
 
 /* Nobody in the sandbox has said anything since the time-out passed. */

@@ -122,35 +122,41 @@ static void command_ready(struct api_op *op)
     (void)agent_call_send(&op->agent, WIRE_STDIN_EOF, NULL, 0);
 }
 
+void command_run(struct api_call *call, const struct wire_exec_params *params,
+                 void (*reply)(struct api_call *call, struct command *cmd))
+{
+    struct error err;
+    struct buf request = {0};
+    uint64_t timeout_ms = (uint64_t)params->timeout_ms + COMMAND_GRACE_MS;
+    wire_request_exec(&request, params);
+    if (request.len > WIRE_MAX_REQUEST) {
+        buf_done(&request);
+        error_set(&err, ERROR_BODY_TOO_LARGE, "The command exceeds %u bytes", WIRE_MAX_REQUEST);
+        api_fail(call, &err);
+        return;
+    }
+    if (!api_query_is_true(call, "stream")) {
+        command_start(call, &request, NULL, timeout_ms, reply);
+        return;
+    }
+    const struct feed_params feed = {
+        .kind = EVENTS_OF_COMMAND, .writer = &event_sse_command, .timeout_ms = timeout_ms};
+    api_feed_start(call, &feed, &request);
+}
+
 static void command_reply(struct api_call *call, struct command *cmd);
 
 void api_command_run(struct api_call *call)
 {
     struct error err;
     struct command_args args = {0};
-    struct buf request = {0};
-    int rv = command_parse(call, COMMAND_TIMEOUT_MS, &args, &err);
-    if (rv == 0) {
+    if (command_parse(call, COMMAND_TIMEOUT_MS, &args, &err) < 0) {
+        api_fail(call, &err);
+    } else {
         const struct wire_exec_params params = command_exec_params(&args);
-        wire_request_exec(&request, &params);
-        if (request.len > WIRE_MAX_REQUEST)
-            rv = error_set(&err, ERROR_BODY_TOO_LARGE, "The command exceeds %u bytes",
-                           WIRE_MAX_REQUEST);
+        command_run(call, &params, command_reply);
     }
     command_args_done(&args);
-    if (rv < 0) {
-        buf_done(&request);
-        api_fail(call, &err);
-        return;
-    }
-    uint64_t timeout_ms = (uint64_t)args.timeout_ms + COMMAND_GRACE_MS;
-    if (!api_query_is_true(call, "stream")) {
-        command_start(call, &request, NULL, timeout_ms, command_reply);
-        return;
-    }
-    const struct feed_params feed = {
-        .kind = EVENTS_OF_COMMAND, .writer = &event_sse_command, .timeout_ms = timeout_ms};
-    api_feed_start(call, &feed, &request);
 }
 
 static void capture_add(struct capture *c, size_t limit, const struct wire_frame *frame)

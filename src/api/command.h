@@ -36,6 +36,10 @@ struct wire_exec_params command_exec_params(const struct command_args *a);
 void command_start(struct api_call *call, struct buf *request, struct buf *input,
                    uint64_t timeout_ms, void (*reply)(struct api_call *call, struct command *cmd));
 
+/* Encodes the EXEC and runs it so, or with ?stream=true as a feed. */
+void command_run(struct api_call *call, const struct wire_exec_params *params,
+                 void (*reply)(struct api_call *call, struct command *cmd));
+
 const struct wire_exit *command_exit(const struct command *cmd);
 /* The members stdout and stderr, and last lines that say what is missing of them. */
 void command_write_output(struct jsonw *w, struct command *cmd);

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "api/feed.h"
 #include "api/step.h"
 #include "gravix/internal.h"
 #include "stream/result.h"
@@ -75,30 +74,12 @@ static void code_reply_run(struct api_call *call, struct code_run *run)
 /* The context of the body, or the one that was made for this run. */
 static void code_run_in(struct api_call *call, const char *context)
 {
-    struct error err;
-    struct code_run_args args = {0};
-    struct buf request = {0};
-    int rv = code_run_parse(call, GRAVIX_TIMEOUT_S, &args, &err);
-    args.context = context;
-    args.all_results = true;
-    if (rv == 0)
-        rv = code_run_encode(&request, &args, &err);
-    free(args.env);
-    if (rv < 0) {
-        buf_done(&request);
-        api_fail(call, &err);
-        return;
-    }
-    sandbox_expect_code(call->sandbox);
-    if (!api_query_is_true(call, "stream")) {
-        code_run_start(call, &args, &request, code_reply_run);
-        return;
-    }
-    const struct feed_params feed = {.kind = EVENTS_OF_CODE,
-                                     .writer = &gravix_speak_code,
-                                     .timeout_ms = code_deadline_ms(args.timeout_s),
-                                     .lines = true};
-    api_feed_start(call, &feed, &request);
+    const struct code_speech speech = {.default_s = GRAVIX_TIMEOUT_S,
+                                       .all_results = true,
+                                       .lines = true,
+                                       .writer = &gravix_speak_code,
+                                       .reply = code_reply_run};
+    code_run(call, &speech, context);
 }
 
 /* Deletes a context after its request; nobody waits for it. */

@@ -36,19 +36,6 @@ void gravix_command_reply(struct api_call *call, struct command *cmd)
     api_reply(call, 200, &body);
 }
 
-static void command_foreground(struct api_call *call, const struct wire_exec_params *params)
-{
-    struct buf request = {0};
-    uint64_t timeout_ms = (uint64_t)params->timeout_ms + COMMAND_GRACE_MS;
-    wire_request_exec(&request, params);
-    const struct feed_params feed = {
-        .kind = EVENTS_OF_COMMAND, .writer = &event_sse_command, .timeout_ms = timeout_ms};
-    if (api_query_is_true(call, "stream"))
-        api_feed_start(call, &feed, &request);
-    else
-        command_start(call, &request, NULL, timeout_ms, gravix_command_reply);
-}
-
 static int command_take_started(struct ask *a, const struct wire_frame *frame)
 {
     struct wire_process process;
@@ -62,6 +49,11 @@ static void command_background(struct api_call *call, const struct wire_exec_par
 {
     struct buf request = {0};
     wire_request_start(&request, &(struct wire_start_params){.run = *params});
+    if (request.len > WIRE_MAX_REQUEST) {
+        buf_done(&request);
+        api_fail_code(call, ERROR_BODY_TOO_LARGE, "The command is too long");
+        return;
+    }
     api_ask(call, &(struct ask_params){.take = command_take_started}, &request);
 }
 
@@ -87,13 +79,10 @@ void gravix_command_run(struct api_call *call)
         return;
     }
     const struct wire_exec_params params = command_exec_params(&args);
-    size_t size = call->req->body.len;
-    if (size > WIRE_MAX_REQUEST)
-        api_fail_code(call, ERROR_BODY_TOO_LARGE, "The command is too long");
-    else if (background)
+    if (background)
         command_background(call, &params);
     else
-        command_foreground(call, &params);
+        command_run(call, &params, gravix_command_reply);
     command_args_done(&args);
 }
 
