@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* moves.h - what the files that move a sandbox from phase to phase share (sandbox.c, pause.c,
- * expiry.c). */
+/* moves.h - what the files that move a sandbox from phase to phase share (sandbox.c, alive.c,
+ * pause.c, expiry.c). */
 #ifndef CORRAL_SANDBOX_MOVES_H
 #define CORRAL_SANDBOX_MOVES_H
 
@@ -15,12 +15,19 @@ struct instance *sandbox_instance(struct sandbox *sb, const struct template *t);
 void sandbox_move(struct sandbox *sb, enum sandbox_phase next);
 /* Asks the agent whether it is there; the phase HANDSHAKE. */
 void sandbox_handshake(struct sandbox *sb);
+/* In RUNNING: one more question whether the agent lives; sandbox_questioned follows. */
+void sandbox_ask_alive(struct sandbox *sb);
 /* The phase RUNNING. */
 void sandbox_runs(struct sandbox *sb);
 /* Calls the waits of a list, each off it; `err` is NULL on success. */
 void sandbox_tell(struct sandbox *sb, struct list *waits, const struct error *err);
 /* In STOPPING: ENDED when nothing is under way any more. */
 void sandbox_maybe_ended(struct sandbox *sb);
+
+/* --- alive.c --- */
+
+/* While it runs, a question of sandbox_ask_alive or a warm-up is over. */
+void sandbox_questioned(struct sandbox *sb, bool failed);
 
 /* --- pause.c --- */
 

@@ -393,51 +393,12 @@ void sandbox_runs(struct sandbox *sb)
     sandbox_tell(sb, &sb->run_waits, NULL);
 }
 
-static void sandbox_ask_alive(struct sandbox *sb)
+void sandbox_ask_alive(struct sandbox *sb)
 {
     struct buf request = {0};
     wire_request_ping(&request);
     sb->unanswered++;
     sandbox_op(sb, &request, AGENT_CONNECT_TIMEOUT_MS);
-}
-
-void sandbox_check(struct sandbox *sb)
-{
-    if (sb->phase == SANDBOX_RUNNING && sb->unanswered == 0 && !sb->op_active)
-        sandbox_ask_alive(sb);
-}
-
-void sandbox_suspect(struct sandbox *sb)
-{
-    /* While a snapshot is made of it, it stands still. */
-    if (sb->phase != SANDBOX_RUNNING || sb->unanswered > 0 || sb->capture != NULL)
-        return;
-    if (!sb->op_active) {
-        sandbox_ask_alive(sb);
-    } else { /* a warm-up, which may wait for minutes: the question follows when it has closed */
-        sb->op_status = -EIO;
-        agent_call_close(&sb->op);
-    }
-}
-
-/* While it runs, a question of sandbox_ask_alive or a warm-up is over. */
-static void sandbox_questioned(struct sandbox *sb, bool failed)
-{
-    if (!failed || sb->capture != NULL)
-        sb->unanswered = 0;
-    else if (sb->unanswered < SANDBOX_UNANSWERED)
-        sandbox_ask_alive(sb);
-    else
-        sandbox_end(sb, SANDBOX_STATUS_FAILED, "The sandbox's agent does not answer", NULL);
-}
-
-const char *sandbox_trouble(const struct sandbox *sb)
-{
-    if (sb->phase != SANDBOX_RUNNING)
-        return sb->reason != NULL ? sb->reason : "";
-    if (sb->unanswered > 1) /* the first question may still be answered */
-        return "The sandbox's agent does not answer";
-    return sb->bridge_silent ? "The sandbox's code bridge does not answer" : "";
 }
 
 static void sandbox_on_op_closed(struct agent_call *call)
