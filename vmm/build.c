@@ -74,8 +74,10 @@ static const char *build_disk_fault(int rv)
 
 static int build_disk(struct vm *vm, const struct vm_config *config, struct error *err)
 {
-    int rv = config->overlay_fd >= 0 ? disk_cow_open(config->disk_fd, config->overlay_fd, &vm->disk)
-                                     : disk_raw_open(config->disk_fd, &vm->disk);
+    int base = config->disk_fd, over = config->overlay_fd;
+    int rv = over < 0               ? disk_raw_open(base, &vm->disk)
+             : config->overlay_made ? disk_cow_open_made(base, over, &vm->disk)
+                                    : disk_cow_open(base, over, &vm->disk);
     if (rv < 0)
         return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv, "%s", build_disk_fault(rv));
     rv = vm_init_disk(vm);

@@ -17,6 +17,7 @@ struct vm_config {
     bool handed;                     /* state and memory are a fork's, sealed */
     int workset_fd, workset_code_fd; /* for that; may be -1 */
     int disk_fd, overlay_fd;         /* the image; the overlay over it, or -1 */
+    bool overlay_made;               /* it is new, and empty */
     struct virtio_blk_limits disk_limits;
     int vsock_fd;           /* listening socket of vsock.sock, or -1 */
     const char *vsock_path; /* relative to the working directory; outlives the VM */

@@ -446,17 +446,12 @@ static int cow_check_map(const struct disk_cow *c, int fd)
     return 0;
 }
 
-int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret)
+/* `h` is what the overlay begins with; `made`: its map is empty. */
+static int cow_open(int base_fd, int overlay_fd, const struct cow_header *h, bool made,
+                    struct disk **ret)
 {
-    struct cow_header h;
-    /* Two VMs on one overlay would each keep a map of their own and destroy the other's. */
-    if (flock(overlay_fd, LOCK_EX | LOCK_NB) < 0)
-        return errno == EWOULDBLOCK ? -EBUSY : -errno;
-    int rv = cow_check(base_fd, overlay_fd, &h);
-    if (rv < 0)
-        return rv;
     cleanup_free struct disk_cow *c = calloc(1, sizeof(*c));
-    size_t map_len = (size_t)cow_map_len(h.size);
+    size_t map_len = (size_t)cow_map_len(h->size);
     cleanup_free uint8_t *dirty = calloc(map_len / COW_PAGE, 1);
     if (c == NULL || dirty == NULL)
         return -ENOMEM;
@@ -466,15 +461,15 @@ int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret)
     if (map == MAP_FAILED)
         return -errno;
     *c = (struct disk_cow){
-        .disk = {.ops = &cow_ops, .size = h.size},
-        .header = h,
-        .base_size = h.base_size,
-        .data_offset = h.data_offset,
+        .disk = {.ops = &cow_ops, .size = h->size},
+        .header = *h,
+        .base_size = h->base_size,
+        .data_offset = h->data_offset,
         .map = map,
         .map_len = map_len,
     };
-    memcpy(c->disk.id, h.id, sizeof(h.id));
-    rv = cow_check_map(c, overlay_fd);
+    memcpy(c->disk.id, h->id, sizeof(h->id));
+    int rv = made ? 0 : cow_check_map(c, overlay_fd);
     if (rv < 0) {
         (void)munmap(map, map_len);
         return rv;
@@ -484,4 +479,31 @@ int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret)
     c->dirty = TAKE_PTR(dirty);
     *ret = &TAKE_PTR(c)->disk;
     return 0;
+}
+
+/* Two VMs on one overlay would each keep a map of their own and destroy the other's. */
+static int cow_lock(int overlay_fd)
+{
+    if (flock(overlay_fd, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK ? -EBUSY : -errno;
+    return 0;
+}
+
+int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret)
+{
+    struct cow_header h;
+    int rv = cow_lock(overlay_fd);
+    if (rv == 0)
+        rv = cow_check(base_fd, overlay_fd, &h);
+    return rv == 0 ? cow_open(base_fd, overlay_fd, &h, false, ret) : rv;
+}
+
+int disk_cow_open_made(int base_fd, int overlay_fd, struct disk **ret)
+{
+    struct cow_header h;
+    struct iovec iov = {&h, sizeof(h)};
+    int rv = cow_lock(overlay_fd);
+    if (rv == 0)
+        rv = disk_fd_read(overlay_fd, &iov, 1, 0, sizeof(h));
+    return rv == 0 ? cow_open(base_fd, overlay_fd, &h, true, ret) : rv;
 }

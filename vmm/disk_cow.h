@@ -46,5 +46,7 @@ int disk_cow_format(int base_fd, int fd, uint64_t size);
  * the overlay. -EBUSY when another process has it, -EINVAL when it is not an overlay or is damaged,
  * -ESTALE when it belongs to another base. */
 int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret);
+/* The same for an overlay that this process has just made of that base, and need not check. */
+int disk_cow_open_made(int base_fd, int overlay_fd, struct disk **ret);
 
 #endif

@@ -50,7 +50,8 @@ static int files_listen(const char *name, struct error *err)
 
 /* The disk. */
 
-static int files_fill_overlay(const struct options *o, int snapshot_dir, int base_fd, int fd)
+static int files_fill_overlay(const struct options *o, int snapshot_dir, int base_fd, int fd,
+                              bool *ret_made)
 {
     struct stat base;
     cleanup_close int from = -1;
@@ -63,11 +64,12 @@ static int files_fill_overlay(const struct options *o, int snapshot_dir, int bas
     if (fstat(base_fd, &base) < 0)
         return -errno;
     uint64_t size = MAX((uint64_t)base.st_size, (uint64_t)o->disk_mb << 20);
+    *ret_made = true;
     return disk_cow_format(base_fd, fd, (size + DISK_COW_BLOCK - 1) & ~(DISK_COW_BLOCK - 1ull));
 }
 
 static int files_open_overlay(const struct options *o, int snapshot_dir, int base_fd,
-                              struct error *err)
+                              bool *ret_made, struct error *err)
 {
     struct stat own;
     cleanup_close int fd = files_open_one(AT_FDCWD, o->overlay, O_RDWR | O_CREAT, err);
@@ -76,7 +78,7 @@ static int files_open_overlay(const struct options *o, int snapshot_dir, int bas
     int rv = fstat(fd, &own) < 0 ? -errno : 0;
     /* An empty file counts as absent: that is what a start leaves behind that ended right here. */
     if (rv == 0 && own.st_size == 0)
-        rv = files_fill_overlay(o, snapshot_dir, base_fd, fd);
+        rv = files_fill_overlay(o, snapshot_dir, base_fd, fd, ret_made);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "%s cannot be made", o->overlay);
     return TAKE_FD(fd);
@@ -89,7 +91,7 @@ static int files_open_disk(const struct options *o, int snapshot_dir, struct vm_
     int flags = o->overlay != NULL ? O_RDONLY : O_RDWR;
     c->disk_fd = files_open_one(AT_FDCWD, o->disk, flags, err);
     if (c->disk_fd >= 0 && o->overlay != NULL)
-        c->overlay_fd = files_open_overlay(o, snapshot_dir, c->disk_fd, err);
+        c->overlay_fd = files_open_overlay(o, snapshot_dir, c->disk_fd, &c->overlay_made, err);
     return c->disk_fd < 0 || (o->overlay != NULL && c->overlay_fd < 0) ? -EINVAL : 0;
 }
 

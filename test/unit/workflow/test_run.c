@@ -2,6 +2,8 @@
 /* What readers see of a run is what a server that is killed now would find. The store is real. */
 #include <string.h>
 
+#include "sandbox/table_internal.h"
+#include "snapshot/internal.h"
 #include "t.h"
 #include "workflow/engine.h"
 
@@ -24,8 +26,14 @@ static void readers_see_what_is_on_disk(void)
     T_EQ(uv_loop_init(&loop), 0);
     T_EQ(store_open(&store, &loop, dir, NULL, 1 << 20, &err), 0);
     T_EQ(template_set_init(&templates, store, dir, &recipes), 0);
-    struct wf_engine e = {
-        .loop = &loop, .store = store, .templates = &templates, .template_default = "none"};
+    struct snapshots snapshots = {0};
+    struct sandbox_table sandboxes = {.templates = &templates, .snapshots = &snapshots};
+    list_init(&snapshots.all);
+    struct wf_engine e = {.loop = &loop,
+                          .store = store,
+                          .templates = &templates,
+                          .sandboxes = &sandboxes,
+                          .template_default = "none"};
     T_EQ(wf_engine_load(&e, &err), 0);
     (void)buf_append_str(&text, definition);
     T_EQ(wf_def_parse(&def, json_parse(definition, strlen(definition), &err), &faults), 0);
