@@ -134,7 +134,9 @@ class Client(SandboxTest):
     def test_completion(self):
         self.assertEqual(self.complete("corral", "sa"), ["sandbox"])
         self.assertEqual(self.complete("corral", "c"), ["code", "cp", "cat", "completion"])
-        self.assertEqual(self.complete("corral", "sandbox", ""), ["create", "list", "get", "pause", "resume", "paused", "kill"])
+        self.assertEqual(self.complete("corral", "sandbox", ""),
+                         ["create", "list", "get", "pause", "resume", "paused", "snapshot", "fork",
+                          "kill"])
         self.assertIn("--template", self.complete("corral", "sandbox", "create", "--t"))
         self.assertEqual(self.complete("corral", "run", "--deny"), ["--deny-all"])
         self.assertIn(self.box, self.complete("corral", "sandbox", "get", self.box[:4]))
