@@ -246,6 +246,7 @@ void api_sandbox_pause(struct api_call *call);
 void api_sandbox_resume(struct api_call *call);
 void api_sandbox_paused(struct api_call *call);
 void api_sandbox_fork(struct api_call *call);
+void api_sandbox_rollback(struct api_call *call);
 void api_snapshot_create(struct api_call *call);
 void api_snapshot_list(struct api_call *call);
 void api_snapshot_get(struct api_call *call);

@@ -104,6 +104,8 @@ const struct api_route api_routes[] = {
     {METHOD_GET, "/sandboxes/:id/lifecycle", SB, SCOPE_READ, api_sandbox_lifecycle},
     {METHOD_POST, "/sandboxes/:id/snapshots", RUN | BODY, SCOPE_RUN, api_snapshot_create},
     {METHOD_POST, "/sandboxes/:id/fork", RUN | BODY | API_VARIABLES, SCOPE_RUN, api_sandbox_fork},
+    {METHOD_POST, "/sandboxes/:id/rollback", SB | BODY, SCOPE_RUN, api_sandbox_rollback},
+    /* Generation D has the same path behind the prefix. */
     {METHOD_GET, "/snapshots", 0, SCOPE_READ, api_snapshot_list},
     {METHOD_GET, "/snapshots/:id", 0, SCOPE_READ, api_snapshot_get},
     {METHOD_DELETE, "/snapshots/:id", 0, SCOPE_RUN, api_snapshot_delete},

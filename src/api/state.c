@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/wake.h"
+#include "snapshot/set.h"
 
 #define STATE_MAX_IDLE_S (365 * 86400)
 
@@ -99,6 +100,23 @@ void api_sandbox_resume(struct api_call *call)
         return;
     }
     api_sandbox_bring_back(call, (unsigned int)seconds, reply_life);
+}
+
+void api_sandbox_rollback(struct api_call *call)
+{
+    struct error err;
+    const char *name = NULL;
+    if (json_need_str(call->body, "snapshot", &name, &err) < 0) {
+        api_fail(call, &err);
+        return;
+    }
+    const struct snapshot *sn = snapshots_find(call->api->snapshots, call->principal.account, name);
+    if (sn == NULL)
+        api_fail_code(call, ERROR_SNAPSHOT_NOT_FOUND, "Snapshot not found");
+    else if (strcmp(sn->sandbox_id, call->sandbox->id) != 0)
+        api_fail_code(call, ERROR_CONFLICT, "The snapshot is of another sandbox: create from it");
+    else
+        api_sandbox_roll_back(call, sn->dir, reply_life);
 }
 
 /* --- all that are paused --- */

@@ -84,3 +84,12 @@ void api_sandbox_bring_back(struct api_call *call, unsigned int seconds,
     if (k != NULL && sandbox_table_resume(call->sandbox, seconds, &k->wait, &err) < 0)
         api_fail(call, &err);
 }
+
+void api_sandbox_roll_back(struct api_call *call, const char *dir,
+                           void (*then)(struct api_call *call))
+{
+    struct error err;
+    struct wake *k = wake_new(call, then);
+    if (k != NULL && sandbox_table_rollback(call->sandbox, dir, &k->wait, &err) < 0)
+        api_fail(call, &err);
+}

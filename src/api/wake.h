@@ -15,6 +15,9 @@ void api_wake(struct api_call *call, struct sandbox *sb, void (*then)(struct api
 void api_sandbox_put_away(struct api_call *call, void (*then)(struct api_call *call));
 void api_sandbox_bring_back(struct api_call *call, unsigned int seconds,
                             void (*then)(struct api_call *call));
+/* The same for sandbox_rollback. */
+void api_sandbox_roll_back(struct api_call *call, const char *dir,
+                           void (*then)(struct api_call *call));
 
 /* What a create says of a sandbox's life, and what it does not say as the server has it. 0 or a
  * negative errno with `err`. */

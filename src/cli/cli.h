@@ -104,6 +104,7 @@ int cli_sandbox_pause(struct cli *cli, int argc, char **argv);
 int cli_sandbox_resume(struct cli *cli, int argc, char **argv);
 int cli_sandbox_paused(struct cli *cli, int argc, char **argv);
 int cli_sandbox_snapshot(struct cli *cli, int argc, char **argv);
+int cli_sandbox_rollback(struct cli *cli, int argc, char **argv);
 int cli_sandbox_fork(struct cli *cli, int argc, char **argv);
 int cli_snapshot_list(struct cli *cli, int argc, char **argv);
 int cli_snapshot_get(struct cli *cli, int argc, char **argv);

@@ -33,6 +33,8 @@ const struct cli_command cli_commands[] = {
     {"sandbox snapshot", "[--name NAME] ID", "Keep what a sandbox is now", cli_sandbox_snapshot},
     {"sandbox fork", "[--count N] [--timeout S] [--env N=V] ID",
      "Make sandboxes that begin as one is now", cli_sandbox_fork},
+    {"sandbox rollback", "ID SNAPSHOT", "Bring a sandbox back to what it was",
+     cli_sandbox_rollback},
     {"sandbox kill", "ID...", "End sandboxes", cli_sandbox_kill},
     {"snapshot list", "", "List snapshots, newest first", cli_snapshot_list},
     {"snapshot get", "SNAPSHOT", "Show a snapshot", cli_snapshot_get},

@@ -37,6 +37,24 @@ int cli_sandbox_snapshot(struct cli *cli, int argc, char **argv)
     return rv;
 }
 
+int cli_sandbox_rollback(struct cli *cli, int argc, char **argv)
+{
+    cleanup_json json *body = cJSON_CreateObject();
+    cleanup_json json *answer = NULL;
+    int rv = cli_parse(cli, &argc, argv, NULL, false);
+    if (rv == 0)
+        rv = cli_expect(argc, 2, 2);
+    if (rv == 0) {
+        cli_add_text(body, "snapshot", argv[1]);
+        rv = snapshot_post(cli, 1, argv, "/rollback", body, &answer);
+    }
+    if (rv == 0 && cli->raw)
+        cli_print_json(answer);
+    else if (rv == 0)
+        (void)puts("rolled back");
+    return rv;
+}
+
 /* The ids to standard output, what could not be started to standard error. */
 static int snapshot_print_children(const json *answer)
 {

@@ -213,10 +213,12 @@ unsigned int sandbox_capture_children(const struct sandbox_table *t, const struc
     *ret_starting = 0;
     list_for_each (it, &t->by_age) {
         const struct sandbox *sb = list_entry(it, struct sandbox, by_age);
-        if (sb->phase >= SANDBOX_STOPPING || strcmp(sb->snapshot_id, sn->id) != 0)
+        bool back = sb->resume_from != NULL && strcmp(sb->resume_from, sn->dir) == 0;
+        bool child = strcmp(sb->snapshot_id, sn->id) == 0;
+        if (sb->phase >= SANDBOX_STOPPING || (!child && !back))
             continue;
-        children++;
-        *ret_starting += sb->creating;
+        children += child;
+        *ret_starting += back || sb->creating;
     }
     return children;
 }
@@ -226,7 +228,8 @@ int sandbox_capture_delete(const struct sandbox_table *t, struct snapshot *sn, s
     unsigned int starting = 0;
     (void)sandbox_capture_children(t, sn, &starting);
     if (starting > 0)
-        return error_set(err, ERROR_CONFLICT, "%u sandboxes start from the snapshot", starting);
+        return error_set(err, ERROR_CONFLICT,
+                         "%u sandboxes start from the snapshot, or go back to it", starting);
     snapshot_drop(sn);
     return 0;
 }

@@ -136,7 +136,7 @@ class Client(SandboxTest):
         self.assertEqual(self.complete("corral", "c"), ["code", "cp", "cat", "completion"])
         self.assertEqual(self.complete("corral", "sandbox", ""),
                          ["create", "list", "get", "pause", "resume", "paused", "snapshot", "fork",
-                          "kill"])
+                          "rollback", "kill"])
         self.assertIn("--template", self.complete("corral", "sandbox", "create", "--t"))
         self.assertEqual(self.complete("corral", "run", "--deny"), ["--deny-all"])
         self.assertIn(self.box, self.complete("corral", "sandbox", "get", self.box[:4]))

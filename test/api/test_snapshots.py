@@ -31,6 +31,45 @@ class Api:
         return self.assert_json(self.api.post(f"/sandboxes/{box}/fork", fields), 201)
 
 
+class Rollback(Api, SandboxTest):
+    def test_a_microvm_is_what_it_was(self):
+        if not MEMORY:
+            self.skipTest("processes of a container cannot be kept")
+        self.api.code(self.box, "x = 1; import random")
+        self.run_command("echo before > file")
+        made = self.snapshot(self.box)["snapshot_id"]
+        self.api.code(self.box, "x = 2")
+        self.run_command("echo after > file; touch late")
+        self.api.run(self.box, "sleep 1000 >/dev/null 2>&1 &")
+        answer = self.api.post(f"/sandboxes/{self.box}/rollback", {"snapshot": made})
+        self.assertEqual(self.assert_json(answer, 200)["state"], "running")
+        self.assertEqual(self.run_command("cat file; ls late; pgrep -c sleep")["stdout"],
+                         "before\n0\n")
+        drawn = []
+        for _ in range(2):  # and again: what was drawn since is not drawn once more
+            said = self.api.code(self.box, "print(x, random.random()); x += 1")["logs"]["stdout"]
+            drawn.append(said[0].split())
+            self.assert_json(self.api.post(f"/sandboxes/{self.box}/rollback", {"snapshot": made}), 200)
+        self.assertEqual([x for x, _ in drawn], ["1", "1"])
+        self.assertNotEqual(drawn[0][1], drawn[1][1])
+        self.assert_json(self.api.post(f"/sandboxes/{self.box}/pause"), 200)
+        self.assert_json(self.api.post(f"/sandboxes/{self.box}/rollback", {"snapshot": made}), 200)
+        self.assertEqual(self.run_command("cat file")["stdout"], "before\n")
+
+    def test_bad_requests(self):
+        other = self.create()
+        theirs = self.snapshot(other)["snapshot_id"]
+        for fields, status, code in (({}, 400, "invalid_argument"),
+                                     ({"snapshot": "nothing"}, 404, "snapshot_not_found"),
+                                     ({"snapshot": theirs}, 409, "conflict")):
+            answer = self.api.post(f"/sandboxes/{self.box}/rollback", fields)
+            self.assert_error(answer, status, code)
+        if not MEMORY:
+            answer = self.api.post(f"/sandboxes/{other}/rollback", {"snapshot": theirs})
+            self.assert_error(answer, 501, "unsupported")
+        self.assertEqual(self.run_command("echo alive")["stdout"], "alive\n")
+
+
 class Objects(Api, SandboxTest):
     def test_made_found_used_and_removed(self):
         self.run_command("mkdir -p kept && echo of-the-parent > kept/file && chmod 640 kept/file"
