@@ -538,3 +538,21 @@ int cli_each(struct cli *cli, int argc, char **argv, const struct cli_request *r
     }
     return rv;
 }
+
+int cli_show(struct cli *cli, int argc, char **argv, const char *prefix, const char *const *fields,
+             size_t n)
+{
+    cleanup_json json *answer = NULL;
+    int rv = cli_parse(cli, &argc, argv, NULL, false);
+    if (rv == 0)
+        rv = cli_expect(argc, 1, 1);
+    if (rv != 0)
+        return rv;
+    cleanup_free char *path = cli_path(prefix, argv[0], "");
+    rv = path != NULL ? cli_call(cli, "GET", path, NULL, &answer) : cli_error("out of memory");
+    if (rv == 0 && cli->raw)
+        cli_print_json(answer);
+    for (size_t i = 0; rv == 0 && !cli->raw && i < n; i++)
+        cli_print_field(answer, fields[i]);
+    return rv;
+}

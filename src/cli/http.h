@@ -69,6 +69,10 @@ struct cli_request {
 /* The request for each word; `done` names what happened. All are tried. */
 int cli_each(struct cli *cli, int argc, char **argv, const struct cli_request *request,
              const char *done);
+/* Parses the one word of a command, asks for the object that it names below `prefix`, and prints
+ * `n` fields of it. */
+int cli_show(struct cli *cli, int argc, char **argv, const char *prefix, const char *const *fields,
+             size_t n);
 /* The path of a sandbox's route with `?path=`, both escaped. */
 char *cli_query_path(const char *id, const char *route, const char *path);
 

@@ -127,19 +127,7 @@ int cli_snapshot_get(struct cli *cli, int argc, char **argv)
     static const char *const fields[] = {"snapshot_id", "name",      "kind",      "sandbox_id",
                                          "template",    "cpu_count", "memory_mb", "disk_mb",
                                          "disk_bytes",  "children",  "created_at"};
-    cleanup_json json *answer = NULL;
-    int rv = cli_parse(cli, &argc, argv, NULL, false);
-    if (rv == 0)
-        rv = cli_expect(argc, 1, 1);
-    if (rv != 0)
-        return rv;
-    cleanup_free char *path = cli_path(PATH_SNAPSHOTS, argv[0], "");
-    rv = path != NULL ? cli_call(cli, "GET", path, NULL, &answer) : cli_error("out of memory");
-    if (rv == 0 && cli->raw)
-        cli_print_json(answer);
-    for (size_t i = 0; rv == 0 && !cli->raw && i < ARRAY_SIZE(fields); i++)
-        cli_print_field(answer, fields[i]);
-    return rv;
+    return cli_show(cli, argc, argv, PATH_SNAPSHOTS, fields, ARRAY_SIZE(fields));
 }
 
 int cli_snapshot_delete(struct cli *cli, int argc, char **argv)
