@@ -7,6 +7,7 @@ import time
 import uuid
 
 from corraltest import PREFIX, SandboxTest, not_emulated, wait_until
+from hosts import patience
 
 KEYS = {"stdout", "stderr", "exit_code", "duration_ms", "success"}
 
@@ -187,6 +188,15 @@ class TimeOut(CommandTest):
             s.sendall(head.encode() + body)
             wait_until(lambda: self.running(marker), 10, "the command runs")
         self.gone(marker)
+
+    def test_what_agents_import_first_is_there(self):
+        answer = self.api.run(self.box, "python3", args=["-c", (
+            "import bs4, flask, lxml, networkx, openpyxl, PIL, plotly, pytest, seaborn, tqdm\n"
+            "from matplotlib import font_manager as fonts, ft2font\n"
+            "paths = {f.fname for f in fonts.fontManager.ttflist}\n"
+            "print(any(ft2font.FT2Font(p).get_char_index(0x4e2d) for p in paths))")],
+            timeout=int(patience(120) * 1000))
+        self.assertEqual((answer["stdout"], answer["exit_code"]), ("True\n", 0), answer)
 
     def test_sudo_asks_for_nothing(self):
         if "containers have no user ids of their own" in self.server.log():
