@@ -125,10 +125,9 @@ void api_snapshot_create(struct api_call *call)
 
 /* --- find --- */
 
-struct snapshot *api_snapshot_param(struct api_call *call)
+struct snapshot *api_snapshot_named(struct api_call *call, const char *name)
 {
-    struct snapshot *sn = snapshots_find(call->api->snapshots, call->principal.account,
-                                         call->params[0]);
+    struct snapshot *sn = snapshots_find(call->api->snapshots, call->principal.account, name);
     if (sn == NULL)
         api_fail_code(call, ERROR_SNAPSHOT_NOT_FOUND, "Snapshot not found");
     return sn;
@@ -136,7 +135,7 @@ struct snapshot *api_snapshot_param(struct api_call *call)
 
 void api_snapshot_get(struct api_call *call)
 {
-    const struct snapshot *sn = api_snapshot_param(call);
+    const struct snapshot *sn = api_snapshot_named(call, call->params[0]);
     if (sn != NULL)
         reply_snapshot(call, 200, sn);
 }
@@ -197,7 +196,7 @@ static void remove_reply(struct api_call *call)
 
 void api_snapshot_delete(struct api_call *call)
 {
-    struct snapshot *sn = api_snapshot_param(call);
+    struct snapshot *sn = api_snapshot_named(call, call->params[0]);
     if (sn == NULL)
         return;
     call->state = arena_strndup(&call->req->arena, sn->id, strlen(sn->id));

@@ -30,8 +30,8 @@ void api_fork_start(struct api_call *call, const struct api_fork *fork,
 const struct sandbox *api_fork_child(const struct api_call *call,
                                      const struct sandbox_fork_child *child);
 
-/* The account's snapshot that the first parameter names. NULL: the call is answered. */
-struct snapshot *api_snapshot_param(struct api_call *call);
+/* The account's snapshot of that id or name. NULL: the call is answered. */
+struct snapshot *api_snapshot_named(struct api_call *call, const char *name);
 /* Drops it and answers with `reply` when its record has gone. */
 void api_snapshot_remove(struct api_call *call, struct snapshot *sn,
                          void (*reply)(struct api_call *call));

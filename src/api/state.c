@@ -2,8 +2,8 @@
 /* state.c - sandboxes as values: pause, resume, and what becomes of one that nobody looks after. */
 #include <string.h>
 
+#include "api/snapshot.h"
 #include "api/wake.h"
-#include "snapshot/set.h"
 
 #define STATE_MAX_IDLE_S (365 * 86400)
 
@@ -110,10 +110,10 @@ void api_sandbox_rollback(struct api_call *call)
         api_fail(call, &err);
         return;
     }
-    const struct snapshot *sn = snapshots_find(call->api->snapshots, call->principal.account, name);
+    const struct snapshot *sn = api_snapshot_named(call, name);
     if (sn == NULL)
-        api_fail_code(call, ERROR_SNAPSHOT_NOT_FOUND, "Snapshot not found");
-    else if (strcmp(sn->sandbox_id, call->sandbox->id) != 0)
+        return;
+    if (strcmp(sn->sandbox_id, call->sandbox->id) != 0)
         api_fail_code(call, ERROR_CONFLICT, "The snapshot is of another sandbox: create from it");
     else
         api_sandbox_roll_back(call, sn->dir, reply_life);

@@ -120,7 +120,7 @@ void e2b_snapshot_list(struct api_call *call)
 
 void e2b_snapshot_delete(struct api_call *call)
 {
-    struct snapshot *sn = api_snapshot_param(call);
+    struct snapshot *sn = api_snapshot_named(call, call->params[0]);
     if (sn != NULL)
         api_snapshot_remove(call, sn, e2b_reply_nothing);
 }

@@ -176,16 +176,6 @@ static void bundle_entry_saved(struct api_call *call)
     api_reply(call, call->req->method == METHOD_POST ? 201 : 200, &body);
 }
 
-static void bundle_succeeded(struct api_call *call)
-{
-    struct buf body = {0};
-    struct jsonw w = {.out = &body};
-    jsonw_object(&w);
-    jsonw_key_bool(&w, "success", true);
-    jsonw_object_end(&w);
-    api_reply(call, 200, &body);
-}
-
 /* --- create, list, get, update, delete --- */
 
 static int bundle_read_word(const json *body, const char *field, const char *const *words, size_t n,
@@ -316,7 +306,7 @@ void gravix_bundle_delete(struct api_call *call)
     if (bundle_delete(call->api->bundles, b, &err) < 0)
         api_fail(call, &err);
     else
-        api_when_committed(call, bundle_succeeded);
+        api_when_committed(call, gravix_succeeded);
 }
 
 /* --- entries --- */
@@ -428,7 +418,7 @@ void gravix_bundle_remove(struct api_call *call)
         return;
     }
     api_ties_changed(call->api, b);
-    api_when_committed(call, bundle_succeeded);
+    api_when_committed(call, gravix_succeeded);
 }
 
 /* --- runtimes --- */
@@ -460,7 +450,7 @@ static void bundle_tie(struct api_call *call, const char *runtime,
     else if (change(call->api, sb, b, &err) < 0)
         api_fail(call, &err);
     else
-        api_when_committed(call, bundle_succeeded);
+        api_when_committed(call, gravix_succeeded);
 }
 
 void gravix_bundle_attach(struct api_call *call)

@@ -35,6 +35,16 @@ int gravix_take_success(struct ask *a, const struct wire_frame *frame)
     return 1;
 }
 
+void gravix_succeeded(struct api_call *call)
+{
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    jsonw_object(&w);
+    jsonw_key_bool(&w, "success", true);
+    jsonw_object_end(&w);
+    api_reply(call, 200, &body);
+}
+
 /* `text` is the path. */
 static int file_take_removed(struct ask *a, const struct wire_frame *frame)
 {

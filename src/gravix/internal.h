@@ -23,6 +23,8 @@ extern const struct event_writer gravix_speak_pty, gravix_speak_code, gravix_spe
 
 /* For ask_params: OK is answered with {"success": true}. */
 int gravix_take_success(struct ask *a, const struct wire_frame *frame);
+/* Answers with the same, where no agent was asked. */
+void gravix_succeeded(struct api_call *call);
 /* The directory that a field of the body names; in the arena. NULL with `err` filled. */
 const char *gravix_directory(struct api_call *call, const char *cwd, struct error *err);
 /* For command_start: output and end, however it ended. */

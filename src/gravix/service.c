@@ -109,16 +109,6 @@ void gravix_service_list(struct api_call *call)
     api_reply(call, 200, &body);
 }
 
-static void service_revoked(struct api_call *call)
-{
-    struct buf body = {0};
-    struct jsonw w = {.out = &body};
-    jsonw_object(&w);
-    jsonw_key_bool(&w, "success", true);
-    jsonw_object_end(&w);
-    api_reply(call, 200, &body);
-}
-
 void gravix_service_revoke(struct api_call *call)
 {
     int64_t port = 0;
@@ -126,5 +116,5 @@ void gravix_service_revoke(struct api_call *call)
         !api_service_close(call->sandbox, (uint16_t)port))
         api_fail_code(call, ERROR_NOT_FOUND, "There is no service at that port");
     else
-        api_when_committed(call, service_revoked);
+        api_when_committed(call, gravix_succeeded);
 }
