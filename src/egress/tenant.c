@@ -140,6 +140,16 @@ void tenant_drop(struct tenant *t)
     watch_reap(&t->egress->watches, &t->reap);
 }
 
+/* Whether `hash` is among the last ones of its set. The newest comes first. */
+static bool tenant_name_seen(const uint64_t *set, uint64_t hash)
+{
+    for (size_t i = 0; i < TENANT_NAME_WAYS; i++) {
+        if (set[i] == hash)
+            return true;
+    }
+    return false;
+}
+
 bool tenant_name_allowed(struct tenant *t, const char *name)
 {
     uint64_t hash = t->egress->resolver.seed;
@@ -149,14 +159,16 @@ bool tenant_name_allowed(struct tenant *t, const char *name)
         t->names = calloc(TENANT_NAMES, sizeof(*t->names));
     if (t->names == NULL)
         return false;
-    uint64_t *slot = &t->names[(hash ^ hash >> 32) % TENANT_NAMES];
-    if (*slot == hash)
+    size_t sets = TENANT_NAMES / TENANT_NAME_WAYS;
+    uint64_t *set = &t->names[(hash ^ hash >> 32) % sets * TENANT_NAME_WAYS];
+    if (tenant_name_seen(set, hash))
         return true;
     uint64_t now = uv_now(&t->egress->loop);
     if (tenant_fill(&t->name_bucket, now, t->policy.limits.names, TENANT_MINUTE_MS) < 1)
         return false;
     t->name_bucket.left--;
-    *slot = hash;
+    memmove(set + 1, set, (TENANT_NAME_WAYS - 1) * sizeof(*set));
+    set[0] = hash;
     return true;
 }
 

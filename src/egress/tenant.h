@@ -26,6 +26,7 @@
 #define TENANT_MAX         4096u /* sandboxes */
 #define TENANT_SPARE       64u
 #define TENANT_NAMES       1024u
+#define TENANT_NAME_WAYS   4u /* of a set; the oldest of a full one is forgotten */
 #define TENANT_QUESTIONS   256u
 #define TENANT_EVENTS      100u
 #define TENANT_RESOLVERS   8u   /* connections that ask for names */
@@ -57,7 +58,7 @@ struct tenant {
     uint32_t open; /* flows past their OPEN frame */
     struct meter_bytes bytes;
     struct tenant_bucket byte_bucket, name_bucket, event_bucket;
-    uint64_t *names; /* hashes of names seen, by hash; made when the first name is asked for */
+    uint64_t *names; /* sets of hashes of names seen; made when the first name is asked for */
 };
 
 /* Takes the listening socket over. Replaces one of the same id. 0 or a negative errno. */
