@@ -8,6 +8,7 @@ import time
 
 from corraltest import HOST, cgroups_with, loops_with, mounts_with, patience, processes_with
 
+POOL = 2  # sandboxes that it keeps ready
 MEMORY_KIB = 32 << 10  # by which an allocator may stay larger after a load
 MDB_RDONLY, MDB_NOLOCK = 0x20000, 0x400000
 TABLES = ("sandboxes", "workflows", "runs", "steps", "templates", "apikeys", "users", "tokens",
@@ -61,20 +62,32 @@ def counts(server):
             "records": table_sizes(HOST.read(f"{server.state}/db/data.mdb"))}
 
 
+def at_rest(seen):
+    """Nothing has changed for some seconds, the pool is full, and no record of an ended one is left."""
+    last = seen[-1]
+    return (seen[-4:] == [last] * 4 and last["records"]["sandboxes"] == 0 and
+            last["ready in the pool"] == last["directories of sandboxes"] == POOL)
+
+
 def settled(server, wanted=None):
-    """The counts, once they are as wanted, or else the same for some seconds, or after a while."""
-    seen, end = [], time.monotonic() + patience(90)
+    """The counts, once they are as wanted, or else at rest, or after a while."""
+    seen, end = [], time.monotonic() + patience(120)
     while time.monotonic() < end:
         seen.append(counts(server))
-        same = seen[-4:] == [seen[-1]] * 4
-        if seen[-1] == wanted or (wanted is None and same and
-                                  seen[-1]["ready in the pool"] ==
-                                  seen[-1]["directories of sandboxes"]):
+        if seen[-1] == wanted or (wanted is None and at_rest(seen)):
             break
         time.sleep(1)
     return seen[-1]
 
 
+def changes(before, after):
+    """Of two tables only what differs."""
+    if not isinstance(before, dict):
+        return f"{before} before, {after} after"
+    keys = [k for k in before if before[k] != after.get(k)]
+    return "; ".join(f"{k} {before[k]} before, {after.get(k)} after" for k in keys)
+
+
 def differences(before, after):
-    return [f"{name}: {before[name]} before, {after[name]} after"
+    return [f"{name}: {changes(before[name], after[name])}"
             for name in before if before[name] != after[name]]
