@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * agent.h - what the connections and operations of one agent share. Data only: serve.c fills it
- * and empties it, and each table has functions of its own in its header.
+ * and empties it, and each table has functions of its own in its header. What itself needs an agent
+ * is a pointer here, so that no header includes its user.
  */
 #ifndef CORRAL_AGENT_AGENT_H
 #define CORRAL_AGENT_AGENT_H
 
 #include "agent/account.h"
-#include "agent/bridge.h"
-#include "agent/kept.h"
 #include "agent/listener.h"
 #include "agent/loop.h"
 #include "agent/process/table.h"
 #include "agent/sink.h"
 
+struct bridge;
 struct conn_dispatch;
+struct kepts;
 
 struct agent {
     struct loop loop;
@@ -28,8 +29,8 @@ struct agent {
     unsigned int greeting_count;
     struct sinks sinks;
     struct processes processes;
-    struct kepts kepts;
-    struct bridge bridge;
+    struct kepts *kepts;
+    struct bridge *bridge;
     uint64_t started_at; /* us, monotonic */
     bool stopping;
 };

@@ -37,7 +37,7 @@ static void journal_record(struct kept *k, const void *data, size_t len)
     if (buf_append(&k->journal.frames, data, len) < 0)
         return;
     k->bytes += len;
-    k->agent->kepts.bytes += len;
+    k->agent->kepts->bytes += len;
 }
 
 /* The head of a frame is complete: decides whether to record the frame. -EPROTO: it is invalid. */
@@ -107,10 +107,10 @@ void journal_put_error(struct kept *k, enum wire_error code, const char *message
 {
     struct kept_journal *j = &k->journal;
     k->bytes -= j->frames.len - j->whole;
-    k->agent->kepts.bytes -= j->frames.len - j->whole;
+    k->agent->kepts->bytes -= j->frames.len - j->whole;
     j->frames.len = j->whole;
     (void)wire_put_error(&j->frames, code, message);
     k->bytes += j->frames.len - j->whole;
-    k->agent->kepts.bytes += j->frames.len - j->whole;
+    k->agent->kepts->bytes += j->frames.len - j->whole;
     j->whole = j->frames.len;
 }

@@ -38,7 +38,7 @@ static void kept_release(struct deferred *d)
 /* Closing the connection of a code run stops it. */
 static void kept_drop(struct kept *k)
 {
-    struct kepts *s = &k->agent->kepts;
+    struct kepts *s = k->agent->kepts;
     struct process *p = k->command.process;
     while (!list_empty(&k->views)) {
         struct kept_view *v = list_first(&k->views, struct kept_view, node);
@@ -99,7 +99,7 @@ static bool kepts_make_room(struct kepts *s)
 
 bool kept_take_room(struct kept *k, enum kept_kind kind, size_t len)
 {
-    struct kepts *s = &k->agent->kepts;
+    struct kepts *s = k->agent->kepts;
     if (len > k->room[kind])
         k->room[kind] = 0;
     while (k->room[kind] > 0 && s->bytes + len > KEPT_TOTAL) {
@@ -114,7 +114,7 @@ bool kept_take_room(struct kept *k, enum kept_kind kind, size_t len)
 
 void kept_end(struct kept *k)
 {
-    struct kepts *s = &k->agent->kepts;
+    struct kepts *s = k->agent->kepts;
     loop_close(&k->agent->loop, &k->source);
     buf_done(&k->request);
     k->ended_at = loop_now();
@@ -138,7 +138,7 @@ static bool kept_admit(void *ctx, enum wire_stream stream, size_t len)
                         len + WIRE_HEADER_SIZE))
         return false;
     k->bytes += len + RING_OVERHEAD;
-    k->agent->kepts.bytes += len + RING_OVERHEAD;
+    k->agent->kepts->bytes += len + RING_OVERHEAD;
     return true;
 }
 

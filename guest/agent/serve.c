@@ -22,7 +22,9 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
+#include "agent/bridge.h"
 #include "agent/conn.h"
+#include "agent/kept.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/watch.h"
 #include "agent/relay.h"
@@ -136,11 +138,17 @@ static void serve_load_account(struct agent *a, const char *user)
 
 int serve_init(struct agent *a, const struct serve_options *options)
 {
-    *a = (struct agent){.loop.epoll_fd = -1, .dispatch = &serve_dispatch, .started_at = loop_now()};
+    static struct bridge bridge; /* one of each: an agent is a process */
+    static struct kepts kepts;
+    *a = (struct agent){.loop.epoll_fd = -1,
+                        .dispatch = &serve_dispatch,
+                        .kepts = &kepts,
+                        .bridge = &bridge,
+                        .started_at = loop_now()};
     source_init(&a->signals, SOURCE_SIGNAL, -1);
     source_init(&a->listener.source, SOURCE_LISTENER, -1);
     list_init(&a->conns);
-    kepts_init(&a->kepts, a);
+    kepts_init(a->kepts, a);
     int rv = loop_init(&a->loop);
     sinks_init(&a->sinks, &a->loop);
     processes_init(&a->processes, &a->loop, &a->sinks);
@@ -158,7 +166,7 @@ int serve_init(struct agent *a, const struct serve_options *options)
         log_error("cannot listen", "on=%s error=\"%s\"", options->listen, strerror(-rv));
         return rv;
     }
-    bridge_init(&a->bridge, a, options->bridge, options->run_dir);
+    bridge_init(a->bridge, a, options->bridge, options->run_dir);
     return 0;
 }
 
@@ -184,7 +192,7 @@ static void serve_reap(struct agent *a)
     /* One SIGCHLD may stand for several children. The rest are adopted orphans. */
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
         (void)(processes_reaped(&a->processes, pid, status) ||
-               bridge_reaped(&a->bridge, pid, status));
+               bridge_reaped(a->bridge, pid, status));
 }
 
 static void serve_take_signals(struct agent *a)
@@ -265,9 +273,9 @@ void serve_done(struct agent *a)
     /* Connections go first: to stop their operations takes the tables below. */
     while (!list_empty(&a->conns))
         conn_close(list_first(&a->conns, struct conn, node));
-    kepts_done(&a->kepts);
+    kepts_done(a->kepts);
     processes_done(&a->processes);
-    bridge_done(&a->bridge);
+    bridge_done(a->bridge);
     sinks_done(&a->sinks);
     loop_close(&a->loop, &a->signals);
     loop_done(&a->loop);

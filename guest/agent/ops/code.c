@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/bridge.h"
 #include "agent/conn.h"
 #include "agent/ops/ops.h"
 #include "agent/relay.h"
@@ -49,7 +50,7 @@ static void code_start(struct conn *c, struct request *req)
 static void code_connect(struct code *k)
 {
     struct conn *c = k->relay.conn;
-    struct bridge *b = &c->agent->bridge;
+    struct bridge *b = c->agent->bridge;
     int fd = bridge_connect(b);
     if (fd >= 0) {
         k->relay.far.fd = fd;

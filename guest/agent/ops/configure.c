@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "agent/agent.h"
+#include "agent/bridge.h"
 #include "agent/identity.h"
 #include "agent/net/net.h"
 #include "agent/ops/ops.h"
@@ -80,7 +81,7 @@ static void configure_answered(void *ctx, enum bridge_answer answer)
 static void configure_bridge(struct conn *c, bool reseed)
 {
     struct configure *k = c->op_state;
-    struct bridge *b = &c->agent->bridge;
+    struct bridge *b = c->agent->bridge;
     bool wait = bridge_is_up(b);
     int rv = bridge_call_env(b, c->agent->env, reseed, wait ? configure_answered : NULL, c,
                              wait ? &k->call : NULL);

@@ -13,6 +13,7 @@
 
 #include "agent/agent.h"
 #include "agent/conn.h"
+#include "agent/kept.h"
 #include "agent/ops/ops.h"
 
 struct keeping {
@@ -48,7 +49,7 @@ static void keep_start(struct conn *c, struct request *req)
 
 static void keep_not_found(struct conn *c, const char *key)
 {
-    if (kept_was_lost(&c->agent->kepts, key))
+    if (kept_was_lost(c->agent->kepts, key))
         conn_error(c, WIRE_E_EXISTS, "the record of the operation was dropped to make room");
     else
         conn_error(c, WIRE_E_NOT_FOUND, "there is no such operation");
@@ -56,7 +57,7 @@ static void keep_not_found(struct conn *c, const char *key)
 
 static void attach_start(struct conn *c, struct request *req)
 {
-    struct kept *kept = kept_find(&c->agent->kepts, req->key);
+    struct kept *kept = kept_find(c->agent->kepts, req->key);
     struct keeping *k = keeping_new(c, req);
     if (k == NULL)
         return;
@@ -68,7 +69,7 @@ static void attach_start(struct conn *c, struct request *req)
 
 static void keep_forget(struct conn *c, const char *key)
 {
-    struct kept *kept = kept_find(&c->agent->kepts, key);
+    struct kept *kept = kept_find(c->agent->kepts, key);
     if (kept == NULL) {
         keep_not_found(c, key);
         return;
@@ -96,7 +97,7 @@ static void keep_request(struct conn *c, struct keeping *k, const struct wire_fr
         conn_error(c, WIRE_E_INVALID, "%s", why);
         return;
     }
-    rv = kept_start(&c->agent->kepts, k->key, k->keep, f, &kept);
+    rv = kept_start(c->agent->kepts, k->key, k->keep, f, &kept);
     if (rv == -EEXIST) {
         conn_error(c, WIRE_E_BUSY, "an operation with this key is kept already");
     } else if (rv == -EBUSY) {

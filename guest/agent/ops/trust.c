@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "agent/agent.h"
+#include "agent/bridge.h"
 #include "agent/env.h"
 #include "agent/ops/ops.h"
 
@@ -56,7 +57,7 @@ static int trust_take(struct conn *c, const char *pem)
 static void trust_start(struct conn *c, struct request *req)
 {
     struct agent *a = c->agent;
-    bool wait = bridge_is_up(&a->bridge);
+    bool wait = bridge_is_up(a->bridge);
     struct trust *k = calloc(1, sizeof(*k));
     c->op_state = k;
     if (k == NULL) {
@@ -65,7 +66,7 @@ static void trust_start(struct conn *c, struct request *req)
     }
     if (trust_take(c, req->pem) < 0)
         return;
-    int rv = bridge_call_env(&a->bridge, a->env, false, wait ? trust_answered : NULL, c,
+    int rv = bridge_call_env(a->bridge, a->env, false, wait ? trust_answered : NULL, c,
                              wait ? &k->call : NULL);
     if (rv < 0)
         conn_errno(c, rv, "code bridge");
