@@ -13,6 +13,8 @@ from wire import E_CONTEXT, E_INTERNAL, E_INVALID, WireError
 QUEUE_S = 600  # the longest wait for a turn
 QUEUE_SLACK_S = 30  # a run with a time-out waits for its turn that long, plus this
 
+BEGIN_S = 10  # the longest wait of an interrupt for the code to begin
+
 STATE_LOST = "[the kernel has restarted: its state is gone]\n"
 
 
@@ -56,6 +58,7 @@ class Context:
                 await kernel.silent(environment.snippets(self.language).restore())
         finally:
             self._running = None
+            run.begun.set()
             self.last_used = moment.now()
             self._turns.leave()
 
@@ -73,8 +76,13 @@ class Context:
             self._turns.leave()
 
     async def interrupt(self):
-        """Interrupts the code that runs now, if any: its run ends with the kernel's error."""
-        if self._running is not None and self._kernel is not None:
+        """Interrupts the code that runs now, if any: its run ends with the kernel's error. A kernel
+        ignores signals until it begins the code."""
+        run = self._running
+        if run is None:
+            return
+        await asyncio.wait({asyncio.ensure_future(run.begun.wait())}, timeout=BEGIN_S)
+        if self._running is run and self._kernel is not None:
             await self._kernel.interrupt()
 
     async def restart(self):
@@ -159,6 +167,7 @@ class Context:
                 raise WireError(E_INVALID, f"{self.language} takes no variables for one run")
             await kernel.silent(snippets.set(run.variables, True))
         execution = kernel.execute(run.code, run.outbox.put)
+        execution.on_begin = run.begun.set
         run.kernel = kernel
         waiting = {execution.done, run.abandoned}
         await asyncio.wait(waiting, timeout=run.timeout_s, return_when="FIRST_COMPLETED")

@@ -8,6 +8,7 @@ import wire
 
 IDLE_GRACE_S = 5  # the idle status counts as lost this long after the reply
 LOSSY_GRACE_S = 0.5  # the same when messages are known to be lost
+REPLY_GRACE_S = 20  # the reply counts as never sent this long after the idle status
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
 _TEXT_CAP = 1 << 20
@@ -38,6 +39,7 @@ class Execution:
         self._last_heard = 0.0
         self.done = self._loop.create_future()
         self.raised = False
+        self.on_begin = None  # called when the kernel begins the code
         self.lossy = False
         self.died = False
         self.lost_state = False  # the code ended its interpreter
@@ -113,7 +115,14 @@ class Execution:
         self._idle = True
         self._finish()
 
+    def _reply_is_late(self):
+        """An interrupt between two steps of the kernel itself costs it its reply."""
+        if self._reply is None and not self.done.done():
+            self.reply({"status": "error", "ename": "KeyboardInterrupt"})
+
     def _on_input(self, content):
+        if self.on_begin is not None:
+            self.on_begin()
         if self._put is not None:
             self._put(wire.begun(int(content.get("execution_count") or 0)))
 
@@ -140,7 +149,8 @@ class Execution:
     def _on_status(self, content):
         if content.get("execution_state") == "idle":
             self._idle = True
-            self._finish()
+            if not self._finish() and self._reply is None:
+                self._loop.call_later(REPLY_GRACE_S, self._reply_is_late)
 
     _HANDLERS = {
         "execute_input": _on_input,

@@ -12,6 +12,7 @@ class Run:
         self.variables = variables
         self.queued = True  # it waits for its turn in the context
         self.kernel = None  # while it runs
+        self.begun = asyncio.Event()  # the kernel has begun the code, or the run is over
         self.outbox = Outbox(self._pressure)
         self.abandoned = asyncio.get_running_loop().create_future()
 

@@ -69,6 +69,20 @@ class Contexts(GuestTest):
             queued.close()
         self.assert_refused(self.get_context("a"), wire.E_CONTEXT)
 
+    def test_an_interrupt_at_once_is_not_lost(self):
+        """A kernel ignores signals before it begins the code, and the context is busy earlier."""
+        self.create_context("a")
+        for _ in range(10):
+            with wire.Connection(self.socket, wire.code_run("import time; time.sleep(1000)",
+                                                            context="a"), timeout=60) as run:
+                while self.get_context("a")[1][3] != "busy":
+                    pass
+                self.assertEqual(self.ask(wire.CONTEXT_INTERRUPT, wire.string("a"),
+                                          wire.string("python")), (wire.OK, []))
+                ends = [fields for kind, fields in run.all() if kind == wire.CODE_ERROR]
+                self.assertEqual([end[0] for end in ends], ["KeyboardInterrupt"])
+        self.assertEqual(self.value("1", context="a"), "1")
+
     def test_a_run_outlives_its_context(self):
         self.create_context("a", lifetime=3)
         outcome = self.run_code("import time; time.sleep(4); 'finished'", context="a")

@@ -14,6 +14,7 @@ import select
 import sys
 import threading
 
+import corral_interrupts
 import corral_results
 import zmq
 from ipykernel.iostream import OutStream
@@ -118,6 +119,7 @@ class KernelApp(IPKernelApp):
     def init_shell(self):
         super().init_shell()
         corral_results.register(self.shell.display_formatter)
+        corral_interrupts.install(self.kernel, self.shell)
 
 
 def main():
