@@ -13,7 +13,7 @@ from wire import E_CONTEXT, E_INTERNAL, E_INVALID, WireError
 QUEUE_S = 600  # the longest wait for a turn
 QUEUE_SLACK_S = 30  # a run with a time-out waits for its turn that long, plus this
 
-BEGIN_S = 10  # the longest wait of an interrupt for the code to begin
+BEGIN_S = 5  # the longest wait of an interrupt for the code to begin
 
 STATE_LOST = "[the kernel has restarted: its state is gone]\n"
 
@@ -76,14 +76,9 @@ class Context:
             self._turns.leave()
 
     async def interrupt(self):
-        """Interrupts the code that runs now, if any: its run ends with the kernel's error. A kernel
-        ignores signals until it begins the code."""
-        run = self._running
-        if run is None:
-            return
-        await asyncio.wait({asyncio.ensure_future(run.begun.wait())}, timeout=BEGIN_S)
-        if self._running is run and self._kernel is not None:
-            await self._kernel.interrupt()
+        """Interrupts the code that runs now, if any: its run ends with the kernel's error."""
+        if self._running is not None:
+            await self._interrupt(self._running)
 
     async def restart(self):
         """Ends the kernel with its state. The current run ends as if the kernel had died; the next
@@ -174,7 +169,7 @@ class Context:
         try:
             if await kernel.settle(execution, 0):
                 return await self._ended(kernel, execution), execution.count
-            return await self._stop(kernel, execution), execution.count
+            return await self._stop(kernel, execution, run), execution.count
         finally:
             # The end of a kernel also ends its connections, which is no loss of its own.
             if execution.lossy and not execution.died:
@@ -197,9 +192,15 @@ class Context:
             kernel.environment_version = 0
         return wire.DONE_RAISED if execution.raised else wire.DONE_OK
 
-    async def _stop(self, kernel, execution):
+    async def _interrupt(self, run):
+        """A kernel ignores signals until it begins the code."""
+        await asyncio.wait({asyncio.ensure_future(run.begun.wait())}, timeout=BEGIN_S)
+        if self._running is run and run.kernel is not None:
+            await run.kernel.interrupt()
+
+    async def _stop(self, kernel, execution, run):
         """Interrupts the run. A kernel that ignores the interrupt is replaced."""
-        await kernel.interrupt()
+        await self._interrupt(run)
         if await kernel.settle(execution, INTERRUPT_S):
             if await self._ended(kernel, execution) == wire.DONE_KERNEL_DIED:
                 return wire.DONE_KERNEL_DIED

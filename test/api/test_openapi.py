@@ -233,7 +233,8 @@ class Generated(AccountTest):
         self.judge(answer, operation, f"{method} {target} {str(body)[:300]}")
 
     def judge(self, answer, operation, what):
-        self.assertLess(answer.status, 500, f"{what}: {answer}")
+        if answer.status != 501:  # what a driver cannot do, where the document says so
+            self.assertLess(answer.status, 500, f"{what}: {answer}")
         self.assertIn(str(answer.status), operation["responses"], f"{what}: {answer}")
         faults = Faults(self.document)
         response = faults.resolve(operation["responses"][str(answer.status)])

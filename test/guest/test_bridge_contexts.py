@@ -83,6 +83,14 @@ class Contexts(GuestTest):
                 self.assertEqual([end[0] for end in ends], ["KeyboardInterrupt"])
         self.assertEqual(self.value("1", context="a"), "1")
 
+    def test_a_timeout_at_once_keeps_the_state(self):
+        self.create_context("a")
+        self.run_code("kept = 1", context="a")
+        for milliseconds in range(1, 21, 2):
+            outcome = self.run_code("while True: pass", context="a", timeout_ms=milliseconds)
+            self.assertEqual(outcome.status, wire.TIMED_OUT, outcome.frames)
+        self.assertEqual(self.value("kept", context="a"), "1")
+
     def test_a_run_outlives_its_context(self):
         self.create_context("a", lifetime=3)
         outcome = self.run_code("import time; time.sleep(4); 'finished'", context="a")
