@@ -211,6 +211,9 @@ int api_sandbox_size(struct api_call *call, const struct template *t, struct san
 int64_t api_run_time_max(const struct api_call *call);
 /* The text of the object `metadata` of the body. */
 int api_sandbox_metadata(struct api_call *call, struct buf *text, struct error *err);
+/* The same over what the sandbox has: what the body does not say is as there. */
+int api_sandbox_metadata_over(struct api_call *call, const struct sandbox *sb, struct buf *text,
+                              struct error *err);
 
 /* What a sandbox uses now: counters of its driver, and percent of its processors since the last
  * question. 0, or a negative errno with `err` filled. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/snapshot.h"
+#include "api/wake.h"
 
 /* In the request's arena; `call->state` points to it. */
 struct forking {
@@ -96,6 +97,54 @@ void api_fork_start(struct api_call *call, const struct api_fork *fork,
     }
     call->state = k;
     call->cancel = forking_cancel;
+}
+
+static int fork_params(struct api_call *call, const struct snapshot *sn,
+                       const struct api_fork *fork, const struct sandbox *like,
+                       struct sandbox_params *p, struct error *err)
+{
+    int rv = 0;
+    *p = (struct sandbox_params){.account = call->principal.account,
+                                 .provider = sn->provider,
+                                 .region = sn->region,
+                                 .env = fork->env,
+                                 .metadata = fork->metadata != NULL ? fork->metadata : "{}",
+                                 .timeout_s = (unsigned int)call->api->config->timeout_default};
+    if (like == NULL) {
+        rv = api_life_parse(call, &p->life, err);
+    } else {
+        p->metadata = fork->metadata != NULL ? fork->metadata : like->owner.metadata;
+        p->timeout_s = like->owner.timeout_s;
+        p->life = like->owner.life;
+        p->network = like->owner.network;
+        p->ties = like->owner.ties;
+    }
+    if (fork->timeout_s != 0)
+        p->timeout_s = fork->timeout_s;
+    return rv;
+}
+
+void api_fork_snapshot(struct api_call *call, struct snapshot *sn, const struct api_fork *fork,
+                       const struct sandbox *like,
+                       void (*reply)(struct api_call *call, const struct sandbox_fork *f))
+{
+    struct error err;
+    struct sandbox_params params;
+    const struct template *tpl = NULL;
+    struct forking *k = forking_new(call, fork);
+    if (k == NULL)
+        error_set(&err, ERROR_INTERNAL, "Out of memory");
+    else if (fork_params(call, sn, fork, like, &params, &err) == 0)
+        tpl = sandbox_capture_use(call->api->sandboxes, sn, &params, &err);
+    if (tpl == NULL) {
+        free((void *)fork->env);
+        api_fail(call, &err);
+        return;
+    }
+    k->reply = reply;
+    call->state = k;
+    call->cancel = forking_cancel;
+    sandbox_fork_from(&k->fork, call->api->sandboxes, tpl, &params);
 }
 
 const struct sandbox *api_fork_child(const struct api_call *call,

@@ -99,12 +99,8 @@ static int parse_label(struct api_call *call, const char *field, const char **re
     return rv;
 }
 
-int api_sandbox_metadata(struct api_call *call, struct buf *text, struct error *err)
+static int metadata_print(const json *metadata, struct buf *text, struct error *err)
 {
-    const json *metadata = NULL;
-    int rv = json_get_object(call->body, "metadata", &metadata, err);
-    if (rv < 0)
-        return rv;
     if (metadata != NULL)
         (void)json_print(text, metadata);
     else
@@ -113,6 +109,32 @@ int api_sandbox_metadata(struct api_call *call, struct buf *text, struct error *
         return error_set(err, ERROR_INVALID_ARGUMENT, "Field 'metadata' exceeds %d bytes",
                          SANDBOX_MAX_METADATA);
     return buf_cstr(text) != NULL ? 0 : error_set(err, ERROR_INTERNAL, "Out of memory");
+}
+
+int api_sandbox_metadata(struct api_call *call, struct buf *text, struct error *err)
+{
+    const json *metadata = NULL;
+    int rv = json_get_object(call->body, "metadata", &metadata, err);
+    return rv == 0 ? metadata_print(metadata, text, err) : rv;
+}
+
+int api_sandbox_metadata_over(struct api_call *call, const struct sandbox *sb, struct buf *text,
+                              struct error *err)
+{
+    const json *metadata = NULL;
+    cleanup_buf struct buf had = {0};
+    int rv = json_get_object(call->body, "metadata", &metadata, err);
+    if (rv == 0 && sandbox_table_metadata(sb, &had) < 0)
+        rv = error_set(err, ERROR_STORAGE_FAILED, "The sandbox's metadata cannot be read");
+    if (rv < 0)
+        return rv;
+    cleanup_json json *all = cJSON_Duplicate(metadata, true);
+    cleanup_json json *old = json_parse_object(had.data, had.len, NULL);
+    if (metadata != NULL && all == NULL)
+        return error_set(err, ERROR_INTERNAL, "Out of memory");
+    if (all != NULL && old != NULL)
+        json_merge_missing(all, old);
+    return metadata_print(all != NULL ? all : old, text, err);
 }
 
 static int parse_create(struct api_call *call, struct sandbox_params *p,

@@ -19,6 +19,7 @@ static void write_snapshot(struct jsonw *w, const struct api_call *call, const s
         jsonw_str(w, sn->name);
     else
         jsonw_null(w);
+    jsonw_key_str(w, "description", sn->description);
     jsonw_key_str(w, "kind", snapshot_kind_str(sn->kind));
     jsonw_key_str(w, "sandbox_id", sn->sandbox_id);
     jsonw_key_str(w, "template_id", sn->template_id);
@@ -29,6 +30,7 @@ static void write_snapshot(struct jsonw *w, const struct api_call *call, const s
     jsonw_key_int(w, "disk_mb", sn->disk_mb);
     jsonw_key_int(w, "disk_bytes", (int64_t)sn->bytes);
     jsonw_key_int(w, "children", api_snapshot_children(call, sn));
+    jsonw_key_bool(w, "active", !sn->inactive);
     jsonw_key_time(w, "created_at", sn->created_ms);
     jsonw_object_end(w);
 }
@@ -47,7 +49,7 @@ static void reply_snapshot(struct api_call *call, int status, const struct snaps
 struct making {
     struct capture_wait wait;
     struct api_call *call;
-    void (*reply)(struct api_call *call, const struct snapshot *sn);
+    void (*reply)(struct api_call *call, struct snapshot *sn);
 };
 
 static void making_cancel(struct api_call *call)
@@ -68,8 +70,8 @@ static void making_done(struct capture_wait *w, struct sandbox *sb, struct snaps
         m->reply(m->call, sn);
 }
 
-void api_snapshot_make(struct api_call *call, const char *name,
-                       void (*reply)(struct api_call *call, const struct snapshot *sn))
+void api_snapshot_make(struct api_call *call, const struct capture_about *about,
+                       void (*reply)(struct api_call *call, struct snapshot *sn))
 {
     struct error err;
     struct making *m = arena_alloc(&call->req->arena, sizeof(*m));
@@ -79,7 +81,7 @@ void api_snapshot_make(struct api_call *call, const char *name,
     }
     *m = (struct making){.wait.done = making_done, .call = call, .reply = reply};
     list_init(&m->wait.node);
-    if (sandbox_capture(call->sandbox, name, false, &m->wait, &err) < 0) {
+    if (sandbox_capture(call->sandbox, about, &m->wait, &err) < 0) {
         api_fail(call, &err);
         return;
     }
@@ -87,25 +89,36 @@ void api_snapshot_make(struct api_call *call, const char *name,
     call->cancel = making_cancel;
 }
 
+int api_snapshot_check_kind(const struct api_call *call, enum snapshot_kind kind, struct error *err)
+{
+    static const char *const reasons[] = {
+        [SNAPSHOT_DISK] =
+            "Sandboxes of this server are microVMs, whose snapshots are of memory and "
+            "files together: the kind is %s",
+        [SNAPSHOT_MEMORY] = "Sandboxes of this server are containers, whose processes cannot be "
+                            "kept: snapshots are of the kind %s",
+    };
+    enum snapshot_kind has = sandbox_capture_kind(call->api->sandboxes);
+    if (kind == has)
+        return 0;
+    return error_set(err, ERROR_UNSUPPORTED, reasons[kind], snapshot_kind_str(has));
+}
+
 /* The field `kind`: what the server does not do it refuses, and it has one for each driver. */
 static int make_check_kind(struct api_call *call, struct error *err)
 {
-    enum snapshot_kind has = sandbox_capture_kind(call->api->sandboxes);
-    const char *kind = snapshot_kind_str(has);
-    int rv = json_get_str(call->body, "kind", kind, &kind, err);
-    if (rv < 0 || strcmp(kind, snapshot_kind_str(has)) == 0)
+    const char *kind = NULL;
+    int rv = json_get_str(call->body, "kind", NULL, &kind, err);
+    if (rv < 0 || kind == NULL)
         return rv;
-    if (strcmp(kind, "memory") == 0)
-        return error_set(err, ERROR_UNSUPPORTED,
-                         "Sandboxes of this server are containers, whose processes cannot be kept: "
-                         "snapshots are of the kind disk");
-    if (strcmp(kind, "disk") == 0)
-        return error_set(err, ERROR_UNSUPPORTED,
-                         "Sandboxes of this server are microVMs: snapshots are of the kind memory");
+    for (int k = 0; k < SNAPSHOT_KIND_COUNT; k++) {
+        if (strcmp(kind, snapshot_kind_str((enum snapshot_kind)k)) == 0)
+            return api_snapshot_check_kind(call, (enum snapshot_kind)k, err);
+    }
     return error_set(err, ERROR_INVALID_ARGUMENT, "Field 'kind' must be disk or memory");
 }
 
-static void make_reply(struct api_call *call, const struct snapshot *sn)
+static void make_reply(struct api_call *call, struct snapshot *sn)
 {
     reply_snapshot(call, 201, sn);
 }
@@ -113,14 +126,16 @@ static void make_reply(struct api_call *call, const struct snapshot *sn)
 void api_snapshot_create(struct api_call *call)
 {
     struct error err;
-    const char *name = NULL;
-    int rv = json_get_str(call->body, "name", NULL, &name, &err);
+    struct capture_about about = {.source = SNAPSHOT_OF_REQUEST};
+    int rv = json_get_str(call->body, "name", NULL, &about.name, &err);
+    if (rv == 0)
+        rv = json_get_str(call->body, "description", NULL, &about.description, &err);
     if (rv == 0)
         rv = make_check_kind(call, &err);
     if (rv < 0)
         api_fail(call, &err);
     else
-        api_snapshot_make(call, name, make_reply);
+        api_snapshot_make(call, &about, make_reply);
 }
 
 /* --- find --- */

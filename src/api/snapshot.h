@@ -8,9 +8,12 @@
 #include "sandbox/fork.h"
 
 /* Makes a snapshot of the call's sandbox and answers with `reply` when it is kept. It is made
- * whether or not the client waits. `name` may be NULL. */
-void api_snapshot_make(struct api_call *call, const char *name,
-                       void (*reply)(struct api_call *call, const struct snapshot *sn));
+ * whether or not the client waits. */
+void api_snapshot_make(struct api_call *call, const struct capture_about *about,
+                       void (*reply)(struct api_call *call, struct snapshot *sn));
+/* ERROR_UNSUPPORTED with the reason when this server makes none of that kind. */
+int api_snapshot_check_kind(const struct api_call *call, enum snapshot_kind kind,
+                            struct error *err);
 
 /* What a fork asks for. The strings must stay until the answer. */
 struct api_fork {
@@ -26,6 +29,11 @@ int api_fork_parse(struct api_call *call, struct api_fork *ret, struct error *er
  * are on disk. A client that goes away first ends them. */
 void api_fork_start(struct api_call *call, const struct api_fork *fork,
                     void (*reply)(struct api_call *call, const struct sandbox_fork *f));
+/* The same for sandboxes that begin with a snapshot, which the account has. What the fork does not
+ * say they have as `like`; NULL: as a create that says nothing. */
+void api_fork_snapshot(struct api_call *call, struct snapshot *sn, const struct api_fork *fork,
+                       const struct sandbox *like,
+                       void (*reply)(struct api_call *call, const struct sandbox_fork *f));
 /* The child as a sandbox. NULL: it does not run, and its `err` has the reason. */
 const struct sandbox *api_fork_child(const struct api_call *call,
                                      const struct sandbox_fork_child *child);

@@ -27,7 +27,7 @@ static void snapshots_write(struct jsonw *w, const struct snapshot *sn)
     jsonw_object_end(w);
 }
 
-static void snapshots_made(struct api_call *call, const struct snapshot *sn)
+static void snapshots_made(struct api_call *call, struct snapshot *sn)
 {
     struct buf body = {0};
     struct jsonw w = {.out = &body};
@@ -40,23 +40,21 @@ static int snapshots_check_memory(struct api_call *call, struct error *err)
 {
     bool has = sandbox_capture_kind(call->api->sandboxes) == SNAPSHOT_MEMORY, memory = has;
     int rv = json_get_bool(call->body, "memory", has, &memory, err);
-    if (rv == 0 && memory != has)
-        return error_set(err, ERROR_UNSUPPORTED, "Snapshots of this server are %s memory",
-                         has ? "of files and" : "of files, without");
-    return rv;
+    return rv == 0 ? api_snapshot_check_kind(call, memory ? SNAPSHOT_MEMORY : SNAPSHOT_DISK, err)
+                   : rv;
 }
 
 void e2b_snapshot_create(struct api_call *call)
 {
     struct error err;
-    const char *name = NULL;
-    int rv = json_get_str(call->body, "name", NULL, &name, &err);
+    struct capture_about about = {.source = SNAPSHOT_OF_REQUEST};
+    int rv = json_get_str(call->body, "name", NULL, &about.name, &err);
     if (rv == 0)
         rv = snapshots_check_memory(call, &err);
     if (rv < 0)
         api_fail(call, &err);
     else
-        api_snapshot_make(call, name, snapshots_made);
+        api_snapshot_make(call, &about, snapshots_made);
 }
 
 /* --- list --- */

@@ -423,26 +423,13 @@ void gravix_bundle_remove(struct api_call *call)
 
 /* --- runtimes --- */
 
-/* The runtime with that id, of the account. NULL: the request has its answer. */
-static struct sandbox *bundle_runtime(struct api_call *call, const char *text)
-{
-    char id[ID_SIZE];
-    struct sandbox *sb = id_parse(id, text) == 0 ? sandbox_table_find(call->api->sandboxes, id)
-                                                 : NULL;
-    if (sb == NULL || strcmp(sb->owner.account, call->principal.account) != 0) {
-        api_fail_code(call, ERROR_SANDBOX_NOT_FOUND, "Runtime not found");
-        return NULL;
-    }
-    return sb;
-}
-
 static void bundle_tie(struct api_call *call, const char *runtime,
                        int (*change)(struct api *api, struct sandbox *sb, const struct bundle *b,
                                      struct error *err))
 {
     struct error err;
     struct bundle *b = bundle_of_call(call);
-    struct sandbox *sb = b != NULL ? bundle_runtime(call, runtime) : NULL;
+    struct sandbox *sb = b != NULL ? gravix_runtime_named(call, runtime) : NULL;
     if (sb == NULL)
         return;
     if (!sandbox_is_running(sb) && !sandbox_is_paused(sb))
@@ -485,7 +472,7 @@ void gravix_bundle_of_runtime(struct api_call *call)
     struct buf body = {0};
     struct jsonw w = {.out = &body};
     const struct bundle_words *words = bundle_words_of(call);
-    struct bundle_listing l = {.w = &w, .sb = bundle_runtime(call, call->params[0])};
+    struct bundle_listing l = {.w = &w, .sb = gravix_runtime_named(call, call->params[0])};
     if (l.sb == NULL)
         return;
     jsonw_object(&w);

@@ -64,10 +64,11 @@ static bool dispatch_runtime_lacks(const char *path)
 /* The answer for a path that no route has; NULL for one that is not of these clients. */
 static const struct api_route *dispatch_fallback(const char *path, enum router_result result)
 {
-    static const char *const ours[] = {DISPATCH_RUNTIME, "/v1/agents/template", "/v1/identity",
+    static const char *const ours[] = {DISPATCH_RUNTIME, "/v1/agents/template",
+                                       "/v1/agents/snapshots", "/v1/identity",
                                        "/v1/network-policies"};
-    static const char *const lacking[] = {"/v1/agents/snapshots", "/v1/agents/buckets",
-                                          "/v1/agents/bucket-links", "/v1/agents/template/builds"};
+    static const char *const lacking[] = {"/v1/agents/buckets", "/v1/agents/bucket-links",
+                                          "/v1/agents/template/builds"};
     for (size_t i = 0; i < ARRAY_SIZE(lacking); i++) {
         if (dispatch_is_below(path, lacking[i]))
             return &dispatch_absent;

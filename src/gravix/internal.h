@@ -27,6 +27,14 @@ int gravix_take_success(struct ask *a, const struct wire_frame *frame);
 void gravix_succeeded(struct api_call *call);
 /* The directory that a field of the body names; in the arena. NULL with `err` filled. */
 const char *gravix_directory(struct api_call *call, const char *cwd, struct error *err);
+/* A sandbox as an object; and the runtime with that id, of the account. NULL: the call is answered.
+ */
+void gravix_runtime_write(struct jsonw *w, const struct sandbox *sb);
+struct sandbox *gravix_runtime_named(struct api_call *call, const char *id);
+/* A field of seconds. Nothing and 0 mean that there is no end, which the operator may forbid: then
+ * it is the latest that there is. */
+int gravix_runtime_time(struct api_call *call, const char *field, unsigned int *ret,
+                        struct error *err);
 /* For command_start: output and end, however it ended. */
 void gravix_command_reply(struct api_call *call, struct command *cmd);
 
@@ -41,6 +49,14 @@ void gravix_runtime_connect(struct api_call *call);
 void gravix_runtime_timeout(struct api_call *call);
 void gravix_runtime_pause(struct api_call *call);
 void gravix_runtime_resume(struct api_call *call);
+void gravix_runtime_fork(struct api_call *call);
+void gravix_snapshot_create(struct api_call *call);
+void gravix_snapshot_list(struct api_call *call);
+void gravix_snapshot_get(struct api_call *call);
+void gravix_snapshot_activate(struct api_call *call);
+void gravix_snapshot_deactivate(struct api_call *call);
+void gravix_snapshot_delete(struct api_call *call);
+void gravix_snapshot_fork(struct api_call *call);
 void gravix_template_get(struct api_call *call);
 void gravix_template_snapshot(struct api_call *call);
 void gravix_command_run(struct api_call *call);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/network.h"
+#include "api/snapshot.h"
 #include "api/ties.h"
 #include "api/wake.h"
 #include "gravix/internal.h"
@@ -20,7 +21,7 @@ static const char *runtime_status(const struct sandbox *sb)
     return sandbox_is_paused(sb) ? "paused" : sandbox_status_str(sb->status);
 }
 
-static void runtime_write(struct jsonw *w, const struct sandbox *sb)
+void gravix_runtime_write(struct jsonw *w, const struct sandbox *sb)
 {
     const char *cloud = sb->owner.provider, *region = sb->owner.region;
     jsonw_object(w);
@@ -46,8 +47,21 @@ static void runtime_reply(struct api_call *call, int status, const struct sandbo
 {
     struct buf body = {0};
     struct jsonw w = {.out = &body};
-    runtime_write(&w, sb);
+    gravix_runtime_write(&w, sb);
     api_reply(call, status, &body);
+}
+
+struct sandbox *gravix_runtime_named(struct api_call *call, const char *id)
+{
+    char parsed[ID_SIZE];
+    struct sandbox *sb = id_parse(parsed, id) == 0
+                             ? sandbox_table_find(call->api->sandboxes, parsed)
+                             : NULL;
+    if (sb == NULL || strcmp(sb->owner.account, call->principal.account) != 0) {
+        api_fail_code(call, ERROR_SANDBOX_NOT_FOUND, "Runtime not found");
+        return NULL;
+    }
+    return sb;
 }
 
 /* --- templates --- */
@@ -127,14 +141,13 @@ void gravix_template_snapshot(struct api_call *call)
 
 /* --- create --- */
 
-/* Nothing and 0 mean that there is no end, which the operator may forbid: then it is the latest
- * that there is. */
-static int runtime_timeout(struct api_call *call, unsigned int *ret, struct error *err)
+int gravix_runtime_time(struct api_call *call, const char *field, unsigned int *ret,
+                        struct error *err)
 {
     const struct config *c = call->api->config;
     int64_t seconds = 0;
     int64_t max = config_timeout_max(c);
-    int rv = json_get_int(call->body, "timeout", 0, 0, max, &seconds, err);
+    int rv = json_get_int(call->body, field, 0, 0, max, &seconds, err);
     if (seconds > 0)
         *ret = (unsigned int)seconds;
     else
@@ -155,7 +168,7 @@ static int runtime_label(struct api_call *call, const char *field, const char **
 /* What the server does not offer, and would be missed if it were ignored. */
 static int runtime_refuse(struct api_call *call, struct error *err)
 {
-    static const char *const fields[] = {"snapshot", "mounts", "agent_id"};
+    static const char *const fields[] = {"mounts", "agent_id"};
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
         const json *value = cJSON_GetObjectItemCaseSensitive(call->body, fields[i]);
         bool empty = value == NULL || cJSON_IsNull(value) ||
@@ -195,10 +208,30 @@ static void runtime_texts_done(struct runtime_texts *t)
     free(t->env);
 }
 
+/* What it starts from. Beside a snapshot the template does not count. */
+static int runtime_origin(struct api_call *call, struct sandbox_params *p,
+                          const struct template **t, struct error *err)
+{
+    const char *template = NULL, *snapshot = NULL;
+    int rv = json_get_str(call->body, "template", RUNTIME_TEMPLATE, &template, err);
+    if (rv == 0)
+        rv = json_get_str(call->body, "snapshot", NULL, &snapshot, err);
+    if (rv < 0)
+        return rv;
+    if (snapshot == NULL || snapshot[0] == '\0') {
+        *t = runtime_template(call, template, err);
+        return *t != NULL ? 0 : -EINVAL;
+    }
+    struct snapshot *sn = snapshots_find(call->api->snapshots, p->account, snapshot);
+    if (sn == NULL)
+        return error_set(err, ERROR_SNAPSHOT_NOT_FOUND, "There is no snapshot '%.100s'", snapshot);
+    *t = sandbox_capture_use(call->api->sandboxes, sn, p, err);
+    return *t != NULL ? 0 : -EINVAL;
+}
+
 static int runtime_parse(struct api_call *call, struct sandbox_params *p, struct runtime_texts *x,
                          const struct template **t, struct error *err)
 {
-    const char *name = RUNTIME_TEMPLATE;
     int rv = runtime_refuse(call, err);
     if (rv == 0)
         rv = runtime_internet(call, &x->network, &p->network, err);
@@ -210,9 +243,7 @@ static int runtime_parse(struct api_call *call, struct sandbox_params *p, struct
     if (rv == 0)
         rv = runtime_label(call, "region", &p->region, err);
     if (rv == 0)
-        rv = json_get_str(call->body, "template", RUNTIME_TEMPLATE, &name, err);
-    if (rv == 0)
-        rv = runtime_timeout(call, &p->timeout_s, err);
+        rv = gravix_runtime_time(call, "timeout", &p->timeout_s, err);
     if (rv == 0)
         rv = api_life_parse(call, &p->life, err);
     if (rv == 0)
@@ -225,8 +256,7 @@ static int runtime_parse(struct api_call *call, struct sandbox_params *p, struct
         return rv;
     p->env = x->env;
     p->metadata = (const char *)x->metadata.data;
-    *t = runtime_template(call, name, err);
-    return *t != NULL ? 0 : -EINVAL;
+    return runtime_origin(call, p, t, err);
 }
 
 /* A policy may have changed while the sandbox was on its way. */
@@ -255,7 +285,7 @@ void gravix_runtime_create(struct api_call *call)
 
 void gravix_runtime_list(struct api_call *call)
 {
-    api_list_sandboxes(call, "runtimes", runtime_write);
+    api_list_sandboxes(call, "runtimes", gravix_runtime_write);
 }
 
 void gravix_runtime_get(struct api_call *call)
@@ -340,7 +370,7 @@ void gravix_runtime_timeout(struct api_call *call)
     if (rv == 0 && seconds == NULL)
         rv = error_set(&err, ERROR_INTERNAL, "Out of memory");
     if (rv == 0)
-        rv = runtime_timeout(call, seconds, &err);
+        rv = gravix_runtime_time(call, "timeout", seconds, &err);
     if (rv < 0) {
         api_fail(call, &err);
         return;

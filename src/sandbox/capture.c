@@ -54,13 +54,17 @@ static int capture_check(const struct sandbox *sb, struct error *err)
     return 0;
 }
 
-static struct snapshot *capture_begin(const struct sandbox *sb, const char *name, bool passing,
+static struct snapshot *capture_begin(const struct sandbox *sb, const struct capture_about *about,
                                       struct error *err)
 {
     const struct sandbox_table *t = sb->table;
     const struct snapshot_params p = {
         .account = sb->owner.account,
-        .name = name,
+        .name = about->name,
+        .description = about->description,
+        .source = about->source,
+        .provider = sb->owner.provider,
+        .region = sb->owner.region,
         .sandbox_id = sb->id,
         .template_id = sb->template_id,
         .template_name = sb->template_name,
@@ -70,16 +74,16 @@ static struct snapshot *capture_begin(const struct sandbox *sb, const char *name
         .vcpus = sb->vcpus,
         .memory_mb = sb->memory_mb,
         .disk_mb = sb->disk_mb,
-        .passing = passing,
+        .passing = about->passing,
     };
-    if (name != NULL && template_find(t->templates, name) != NULL) {
-        error_set(err, ERROR_CONFLICT, "There is a template '%.100s'", name);
+    if (about->name != NULL && template_find(t->templates, about->name) != NULL) {
+        error_set(err, ERROR_CONFLICT, "There is a template '%.100s'", about->name);
         return NULL;
     }
     return snapshot_begin(t->snapshots, &p, err);
 }
 
-int sandbox_capture(struct sandbox *sb, const char *name, bool passing, struct capture_wait *w,
+int sandbox_capture(struct sandbox *sb, const struct capture_about *about, struct capture_wait *w,
                     struct error *err)
 {
     int rv = capture_check(sb, err);
@@ -88,7 +92,7 @@ int sandbox_capture(struct sandbox *sb, const char *name, bool passing, struct c
     struct sandbox_capture *c = calloc(1, sizeof(*c));
     if (c == NULL)
         return error_set(err, ERROR_INTERNAL, "Out of memory");
-    c->sn = capture_begin(sb, name, passing, err);
+    c->sn = capture_begin(sb, about, err);
     rv = c->sn == NULL ? -EINVAL : instance_snapshot(sb->instance, c->sn->dir, capture_on_made);
     if (rv < 0) {
         if (c->sn != NULL) {
@@ -100,7 +104,7 @@ int sandbox_capture(struct sandbox *sb, const char *name, bool passing, struct c
         return rv;
     }
     c->sb = sb;
-    c->passing = passing;
+    c->passing = about->passing;
     list_init(&c->waits);
     list_add_tail(&c->waits, &w->node);
     sb->capture = c;
@@ -171,6 +175,8 @@ void sandbox_capture_lost(struct sandbox *sb)
 int sandbox_capture_fits(const struct sandbox_table *t, const struct snapshot *sn,
                          const struct template *tpl, struct error *err)
 {
+    if (sn->inactive)
+        return error_set(err, ERROR_CONFLICT, "The snapshot is inactive");
     if (strcmp(sn->driver, t->host.driver->ops->name) != 0)
         return error_set(err, ERROR_UNSUPPORTED, "The snapshot is of the driver %s, and this is %s",
                          sn->driver, t->host.driver->ops->name);
@@ -191,12 +197,17 @@ const struct template *sandbox_capture_named(const struct sandbox_table *t, cons
     const struct template *tpl = template_find(t->templates, name);
     if (tpl != NULL)
         return tpl;
-    const struct snapshot *sn = snapshots_find(t->snapshots, p->account, name);
-    if (sn == NULL) {
-        error_set(err, ERROR_TEMPLATE_NOT_FOUND, "Template '%.100s' not found", name);
-        return NULL;
-    }
-    tpl = template_find(t->templates, sn->template_id);
+    struct snapshot *sn = snapshots_find(t->snapshots, p->account, name);
+    if (sn != NULL)
+        return sandbox_capture_use(t, sn, p, err);
+    error_set(err, ERROR_TEMPLATE_NOT_FOUND, "Template '%.100s' not found", name);
+    return NULL;
+}
+
+const struct template *sandbox_capture_use(const struct sandbox_table *t, struct snapshot *sn,
+                                           struct sandbox_params *p, struct error *err)
+{
+    const struct template *tpl = template_find(t->templates, sn->template_id);
     if (sandbox_capture_fits(t, sn, tpl, err) < 0)
         return NULL;
     p->snapshot = sn;

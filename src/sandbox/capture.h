@@ -23,15 +23,25 @@ struct capture_wait {
 /* What snapshots of this server are of. */
 enum snapshot_kind sandbox_capture_kind(const struct sandbox_table *t);
 
-/* Begins one of a running sandbox: `name` may be NULL, `passing` as in set.h. 0, or a negative
- * errno with `err` filled and `w` is not called. */
-int sandbox_capture(struct sandbox *sb, const char *name, bool passing, struct capture_wait *w,
+/* What a snapshot is called, and why it is made: as in struct snapshot_params. */
+struct capture_about {
+    const char *name, *description; /* may be NULL */
+    enum snapshot_source source;
+    bool passing;
+};
+
+/* Begins one of a running sandbox. 0, or a negative errno with `err` filled and `w` is not called.
+ */
+int sandbox_capture(struct sandbox *sb, const struct capture_about *about, struct capture_wait *w,
                     struct error *err);
 
 /* What a create by the account `p` says it names: a template, or a snapshot of the account. Then
  * the template is that of the snapshot, and `p` gets its sizes. NULL with `err` filled. */
 const struct template *sandbox_capture_named(const struct sandbox_table *t, const char *name,
                                              struct sandbox_params *p, struct error *err);
+/* The same of a snapshot that is known. */
+const struct template *sandbox_capture_use(const struct sandbox_table *t, struct snapshot *sn,
+                                           struct sandbox_params *p, struct error *err);
 /* Whether sandboxes of `t` can start from it: 0, or a negative errno with `err` filled. */
 int sandbox_capture_fits(const struct sandbox_table *t, const struct snapshot *sn,
                          const struct template *tpl, struct error *err);

@@ -10,9 +10,9 @@ static void fork_on_captured(struct capture_wait *w, struct sandbox *parent, str
                              const struct error *err);
 static void fork_on_running(struct sandbox_wait *w, struct sandbox *sb, const struct error *err);
 
-int sandbox_fork_begin(struct sandbox_fork *f, struct sandbox *parent, struct error *err)
+static void fork_init(struct sandbox_fork *f, struct sandbox_table *t)
 {
-    f->table = parent->table;
+    f->table = t;
     f->wait.done = fork_on_captured;
     list_init(&f->wait.node);
     for (unsigned int i = 0; i < f->count; i++) {
@@ -20,7 +20,12 @@ int sandbox_fork_begin(struct sandbox_fork *f, struct sandbox *parent, struct er
         f->children[i].wait.done = fork_on_running;
         list_init(&f->children[i].wait.node);
     }
-    return sandbox_capture(parent, NULL, true, &f->wait, err);
+}
+
+int sandbox_fork_begin(struct sandbox_fork *f, struct sandbox *parent, struct error *err)
+{
+    fork_init(f, parent->table);
+    return sandbox_capture(parent, &(struct capture_about){.passing = true}, &f->wait, err);
 }
 
 static void fork_drop_snapshot(struct sandbox_fork *f)
@@ -49,6 +54,23 @@ static void fork_start(struct sandbox_fork *f, struct sandbox_fork_child *child,
         memcpy(child->id, sb->id, sizeof(child->id));
     else
         fork_count(f);
+}
+
+static void fork_start_all(struct sandbox_fork *f, const struct sandbox_params *params,
+                           const struct template *tpl)
+{
+    f->left = f->count + 1; /* this one, so that `done` comes last */
+    for (unsigned int i = 0; i < f->count; i++)
+        fork_start(f, &f->children[i], params, tpl);
+    fork_count(f);
+}
+
+void sandbox_fork_from(struct sandbox_fork *f, struct sandbox_table *t, const struct template *tpl,
+                       const struct sandbox_params *params)
+{
+    fork_init(f, t);
+    memcpy(f->snapshot_id, params->snapshot->id, sizeof(f->snapshot_id));
+    fork_start_all(f, params, tpl);
 }
 
 /* The parent stays valid here: children are created before anything else can happen to it. */
@@ -83,10 +105,7 @@ static void fork_on_captured(struct capture_wait *w, struct sandbox *parent, str
         .disk_mb = parent->disk_mb,
         .snapshot = sn,
     };
-    f->left = f->count + 1; /* this one, so that `done` comes last */
-    for (unsigned int i = 0; i < f->count; i++)
-        fork_start(f, &f->children[i], &params, tpl);
-    fork_count(f);
+    fork_start_all(f, &params, tpl);
 }
 
 static void fork_on_running(struct sandbox_wait *w, struct sandbox *sb, const struct error *err)

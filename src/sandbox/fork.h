@@ -30,7 +30,8 @@ struct sandbox_fork {
     struct sandbox_fork_child *children; /* `count` of them, zeroed */
     const char *metadata;                /* JSON object text; NULL: the parent's */
     char *const *env;
-    unsigned int timeout_s; /* 0: the parent's */
+    unsigned int timeout_s;    /* 0: the parent's */
+    char snapshot_id[ID_SIZE]; /* of the snapshot that the owner has (sandbox_fork_from) */
     void (*done)(struct sandbox_fork *f, const struct error *err);
     /* fork.c's. */
     struct sandbox_table *table;
@@ -42,6 +43,10 @@ struct sandbox_fork {
 /* 0, and `done` follows: with a NULL `err` when every child has its result, or with the reason why
  * there are none. A negative errno with `err` filled: `done` does not follow. */
 int sandbox_fork_begin(struct sandbox_fork *f, struct sandbox *parent, struct error *err);
+/* The same from a snapshot that is kept, or that the owner drops after `done`, which may come
+ * inside the call: the children are as `params` says, whose strings are copied. */
+void sandbox_fork_from(struct sandbox_fork *f, struct sandbox_table *t, const struct template *tpl,
+                       const struct sandbox_params *params);
 /* Nobody waits any more: the children end. */
 void sandbox_fork_cancel(struct sandbox_fork *f);
 

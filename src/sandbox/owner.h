@@ -35,7 +35,7 @@ struct sandbox_params {
     const char *ties;            /* JSON text as below; NULL: none */
     const char *name;            /* of an environment; NULL: none. Recorded while it is created */
     unsigned int vcpus, memory_mb, disk_mb; /* 0: what the template says */
-    const struct snapshot *snapshot;        /* what it begins with; NULL: the template alone */
+    struct snapshot *snapshot;              /* what it begins with; NULL: the template alone */
 };
 
 /* The copy. */

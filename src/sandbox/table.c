@@ -300,6 +300,8 @@ struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct templ
     metrics_add(METRIC_SANDBOXES_CREATED, 1);
     sb->counted = sb->status;
     metrics_add(sandbox_table_gauges[sb->counted], 1);
+    if (params->snapshot != NULL)
+        (void)snapshot_used(params->snapshot); /* that it is not noted harms nobody */
     sandbox_claim(sb, &owner, w);
     return sb;
 }

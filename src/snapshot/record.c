@@ -5,7 +5,7 @@
 #include "snapshot/internal.h"
 #include "store/record.h"
 
-#define SNAPSHOT_RECORD 1
+#define SNAPSHOT_RECORD 2
 
 static const char *const snapshot_kinds[SNAPSHOT_KIND_COUNT] = {"disk", "memory"};
 
@@ -30,6 +30,36 @@ void snapshot_encode(struct buf *out, const struct snapshot *sn)
     (void)buf_u32(out, sn->disk_mb);
     record_i64(out, sn->created_ms);
     (void)buf_u64(out, sn->bytes);
+    record_str(out, sn->description);
+    record_str(out, sn->provider);
+    record_str(out, sn->region);
+    (void)buf_u8(out, (uint8_t)sn->source);
+    record_bool(out, sn->inactive);
+    record_i64(out, sn->updated_ms);
+    record_i64(out, sn->used_ms);
+}
+
+/* What version 2 has brought. 0, or -EPROTO. */
+static int decode_more(struct snapshot *sn, struct cursor *c, int version)
+{
+    uint8_t source = SNAPSHOT_OF_REQUEST;
+    sn->updated_ms = sn->created_ms;
+    if (version >= 2) {
+        sn->description = record_get_str(c);
+        sn->provider = record_get_str(c);
+        sn->region = record_get_str(c);
+        source = cursor_u8(c);
+        sn->inactive = record_get_bool(c);
+        sn->updated_ms = record_get_i64(c);
+        sn->used_ms = record_get_i64(c);
+    } else {
+        sn->description = strdup("");
+        sn->provider = strdup("");
+        sn->region = strdup("");
+    }
+    sn->source = (enum snapshot_source)source;
+    bool whole = sn->description != NULL && sn->provider != NULL && sn->region != NULL;
+    return whole && source < SNAPSHOT_SOURCE_COUNT ? 0 : -EPROTO;
 }
 
 int snapshot_decode(struct snapshot *sn, const void *key, size_t keylen, const void *val,
@@ -37,7 +67,8 @@ int snapshot_decode(struct snapshot *sn, const void *key, size_t keylen, const v
 {
     struct cursor c;
     char id[ID_SIZE] = "";
-    if (keylen != ID_SIZE - 1 || record_open(&c, val, vallen, SNAPSHOT_RECORD) < 0)
+    int version = record_open(&c, val, vallen, SNAPSHOT_RECORD);
+    if (keylen != ID_SIZE - 1 || version < 0)
         return -EPROTO;
     memcpy(id, key, keylen);
     if (id_parse(sn->id, id) < 0)
@@ -56,8 +87,8 @@ int snapshot_decode(struct snapshot *sn, const void *key, size_t keylen, const v
     sn->created_ms = record_get_i64(&c);
     sn->bytes = cursor_u64(&c);
     sn->kind = (enum snapshot_kind)kind;
-    if (record_end(&c) < 0 || kind >= SNAPSHOT_KIND_COUNT || sn->account == NULL ||
-        sn->template_name == NULL || sn->driver == NULL)
+    if (decode_more(sn, &c, version) < 0 || record_end(&c) < 0 || kind >= SNAPSHOT_KIND_COUNT ||
+        sn->account == NULL || sn->template_name == NULL || sn->driver == NULL)
         return -EPROTO;
     return 0;
 }

@@ -55,6 +55,9 @@ static void snapshot_free(struct snapshot *sn)
     free(sn->name);
     free(sn->template_name);
     free(sn->driver);
+    free(sn->description);
+    free(sn->provider);
+    free(sn->region);
     free(sn->dir);
     free(sn);
 }
@@ -184,6 +187,9 @@ static int snapshot_check(const struct snapshots *s, const struct snapshot_param
 {
     unsigned int count = 0;
     int rv = p->name != NULL ? snapshot_check_name(p->name, err) : 0;
+    if (rv == 0 && p->description != NULL && strlen(p->description) > SNAPSHOT_TEXT_MAX)
+        rv = error_set(err, ERROR_INVALID_ARGUMENT, "A snapshot's description has at most %d bytes",
+                       SNAPSHOT_TEXT_MAX);
     list_for_each (it, &s->all) {
         const struct snapshot *sn = list_entry(it, struct snapshot, node);
         if (rv < 0 || !snapshot_is_of(sn, p->account))
@@ -198,33 +204,44 @@ static int snapshot_check(const struct snapshots *s, const struct snapshot_param
     return rv;
 }
 
+static int snapshot_copy(char **to, const char *from)
+{
+    *to = strdup(from != NULL ? from : "");
+    return *to != NULL ? 0 : -ENOMEM;
+}
+
+static int snapshot_describe(struct snapshot *sn, const struct snapshot_params *p)
+{
+    id_new(sn->id);
+    (void)snprintf(sn->sandbox_id, sizeof(sn->sandbox_id), "%s", p->sandbox_id);
+    (void)snprintf(sn->template_id, sizeof(sn->template_id), "%s", p->template_id);
+    sn->template_ms = p->template_ms;
+    sn->created_ms = sn->updated_ms = time_now_ms();
+    sn->kind = p->kind;
+    sn->source = p->source;
+    sn->vcpus = p->vcpus;
+    sn->memory_mb = p->memory_mb;
+    sn->disk_mb = p->disk_mb;
+    sn->passing = p->passing;
+    bool whole = snapshot_copy(&sn->account, p->account) == 0 &&
+                 (p->name == NULL || snapshot_copy(&sn->name, p->name) == 0) &&
+                 snapshot_copy(&sn->template_name, p->template_name) == 0 &&
+                 snapshot_copy(&sn->driver, p->driver) == 0 &&
+                 snapshot_copy(&sn->description, p->description) == 0 &&
+                 snapshot_copy(&sn->provider, p->provider) == 0 &&
+                 snapshot_copy(&sn->region, p->region) == 0;
+    return whole ? 0 : -ENOMEM;
+}
+
 struct snapshot *snapshot_begin(struct snapshots *s, const struct snapshot_params *p,
                                 struct error *err)
 {
     if (snapshot_check(s, p, err) < 0)
         return NULL;
     struct snapshot *sn = snapshot_alloc(s);
-    if (sn == NULL) {
-        error_set(err, ERROR_INTERNAL, "Out of memory");
-        return NULL;
-    }
-    id_new(sn->id);
-    (void)snprintf(sn->sandbox_id, sizeof(sn->sandbox_id), "%s", p->sandbox_id);
-    (void)snprintf(sn->template_id, sizeof(sn->template_id), "%s", p->template_id);
-    sn->account = strdup(p->account);
-    sn->name = p->name != NULL ? strdup(p->name) : NULL;
-    sn->template_name = strdup(p->template_name);
-    sn->driver = strdup(p->driver);
-    sn->template_ms = p->template_ms;
-    sn->created_ms = time_now_ms();
-    sn->kind = p->kind;
-    sn->vcpus = p->vcpus;
-    sn->memory_mb = p->memory_mb;
-    sn->disk_mb = p->disk_mb;
-    sn->passing = p->passing;
-    if (snapshot_place(sn, ".new") < 0 || sn->account == NULL || sn->template_name == NULL ||
-        sn->driver == NULL || (p->name != NULL && sn->name == NULL)) {
-        snapshot_free(sn);
+    if (sn == NULL || snapshot_describe(sn, p) < 0 || snapshot_place(sn, ".new") < 0) {
+        if (sn != NULL)
+            snapshot_free(sn);
         error_set(err, ERROR_INTERNAL, "Out of memory");
         return NULL;
     }
@@ -252,19 +269,22 @@ static void snapshot_failed(struct snapshot *sn, int status)
     kept(ctx, NULL, &err);
 }
 
+static int snapshot_put(const struct snapshot *sn)
+{
+    cleanup_buf struct buf record = {0};
+    snapshot_encode(&record, sn);
+    return record.failed ? -ENOMEM
+                         : store_put(sn->set->store, STORE_SNAPSHOTS, sn->id, ID_SIZE - 1,
+                                     record.data, record.len);
+}
+
 static void snapshot_record(struct snapshot *sn)
 {
-    struct buf record = {0};
-    struct store *store = sn->set->store;
-    snapshot_encode(&record, sn);
-    int rv = record.failed
-                 ? -ENOMEM
-                 : store_put(store, STORE_SNAPSHOTS, sn->id, ID_SIZE - 1, record.data, record.len);
-    buf_done(&record);
+    int rv = snapshot_put(sn);
     if (rv < 0)
         snapshot_failed(sn, rv);
     else
-        store_flush(store, &sn->wait, snapshot_on_record);
+        store_flush(sn->set->store, &sn->wait, snapshot_on_record);
 }
 
 static void snapshot_on_record(struct store_wait *w, int status)
@@ -278,6 +298,34 @@ static void snapshot_on_record(struct store_wait *w, int status)
     log_info("snapshot made", "snapshot=%s sandbox=%s kind=%s bytes=%llu", sn->id, sn->sandbox_id,
              snapshot_kind_str(sn->kind), (unsigned long long)sn->bytes);
     sn->kept(sn->ctx, sn, NULL);
+}
+
+/* --- what is said of it --- */
+
+int snapshot_set_active(struct snapshot *sn, bool active)
+{
+    bool was = sn->inactive;
+    int64_t was_ms = sn->updated_ms;
+    sn->inactive = !active;
+    sn->updated_ms = time_now_ms();
+    int rv = snapshot_put(sn);
+    if (rv < 0) {
+        sn->inactive = was;
+        sn->updated_ms = was_ms;
+    }
+    return rv;
+}
+
+int snapshot_used(struct snapshot *sn)
+{
+    int64_t was_ms = sn->used_ms;
+    if (sn->state != SNAPSHOT_KEPT)
+        return 0;
+    sn->used_ms = time_now_ms();
+    int rv = snapshot_put(sn);
+    if (rv < 0)
+        sn->used_ms = was_ms;
+    return rv;
 }
 
 /* --- and goes --- */

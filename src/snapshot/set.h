@@ -28,13 +28,21 @@
 #include "core/id.h"
 #include "store/store.h"
 
-#define SNAPSHOT_NAME_MAX 128 /* bytes */
+#define SNAPSHOT_NAME_MAX 128  /* bytes */
+#define SNAPSHOT_TEXT_MAX 1024 /* of a description */
 
 /* Stored in records: only append. */
 enum snapshot_kind {
     SNAPSHOT_DISK,   /* sandboxes begin with its files; no process of it is there */
     SNAPSHOT_MEMORY, /* and with its processes */
     SNAPSHOT_KIND_COUNT
+};
+
+/* Why it was made. Stored in records: only append. */
+enum snapshot_source {
+    SNAPSHOT_OF_REQUEST, /* somebody asked for it */
+    SNAPSHOT_OF_FORK,    /* a fork has left it */
+    SNAPSHOT_SOURCE_COUNT
 };
 
 enum snapshot_state {
@@ -48,7 +56,10 @@ enum snapshot_task { SNAPSHOT_TASK_NONE, SNAPSHOT_TASK_KEEP, SNAPSHOT_TASK_REMOV
 /* What it is of. Strings are copied. */
 struct snapshot_params {
     const char *account;
-    const char *name; /* NULL: it has none */
+    const char *name;        /* NULL: it has none */
+    const char *description; /* NULL: "" */
+    enum snapshot_source source;
+    const char *provider, *region; /* of the sandbox */
     const char *sandbox_id;
     const char *template_id, *template_name;
     int64_t template_ms; /* updated_ms of that template when the sandbox started from it */
@@ -65,7 +76,11 @@ struct snapshot {
     char id[ID_SIZE];
     char sandbox_id[ID_SIZE], template_id[ID_SIZE];
     char *account, *name, *template_name, *driver; /* owned; only `name` may be NULL */
+    char *description, *provider, *region;         /* owned */
     int64_t template_ms, created_ms;               /* wall clock */
+    int64_t updated_ms, used_ms;                   /* 0: no sandbox has begun with it */
+    enum snapshot_source source;
+    bool inactive; /* no sandbox begins with it until it is active again */
     enum snapshot_kind kind;
     unsigned int vcpus, memory_mb, disk_mb;
     uint64_t bytes; /* on the host's disk; blocks that are shared with others count */
@@ -105,6 +120,11 @@ void snapshot_keep(struct snapshot *sn,
 /* In every state: nobody finds it any more; its record, and then its directory, go. A `kept` that
  * is owed does not come. The pointer must not be used any more. */
 void snapshot_drop(struct snapshot *sn);
+
+/* Changes what is stored of a kept one: whether sandboxes may begin with it, and that one has. 0,
+ * or a negative errno and nothing is changed. */
+int snapshot_set_active(struct snapshot *sn, bool active);
+int snapshot_used(struct snapshot *sn);
 
 /* By id or name; those that are kept. NULL: the account has none. */
 struct snapshot *snapshots_find(const struct snapshots *s, const char *account,

@@ -58,7 +58,7 @@ class TestGravix(ApiTest):
     def test_what_a_create_cannot_do_is_refused(self):
         for field, value, status, code in (
                 ("agent_id", "a", 501, "unsupported"), ("mounts", [{}], 501, "unsupported"),
-                ("snapshot", "a", 501, "unsupported"),
+                ("snapshot", "a", 404, "snapshot_not_found"), ("snapshot", 7, 400, "invalid_argument"),
                 ("network_policy_ids", ["a"], 404, "not_found"),
                 ("providers", [7], 404, "not_found"),
                 ("network_policy_ids", "a", 400, "invalid_argument")):
@@ -86,7 +86,7 @@ class TestGravix(ApiTest):
         for method, path, body, status, code in (
                 ("GET", "/commands/99999", None, 404, "process_not_found"),
                 ("POST", "/commands/run", {}, 400, "invalid_argument"),
-                ("POST", "/fork", None, 501, "unsupported"),
+                ("POST", "/fork", {"count": 0}, 400, "invalid_argument"),
                 ("GET", "/browser/1/status", None, 501, "unsupported"),
                 ("POST", "/services", {"port": 0}, 400, "invalid_argument"),
                 ("DELETE", "/services/80", None, 404, "not_found"),

@@ -9,8 +9,9 @@ import uuid
 from corraltest import (HOST, ISOLATION, ApiTest, Client, SandboxTest, parse_time, wait_until)
 from restarts import RestartTest
 
-KEYS = {"snapshot_id", "name", "kind", "sandbox_id", "template_id", "template", "driver",
-        "cpu_count", "memory_mb", "disk_mb", "disk_bytes", "children", "created_at"}
+KEYS = {"snapshot_id", "name", "description", "kind", "sandbox_id", "template_id", "template",
+        "driver", "cpu_count", "memory_mb", "disk_mb", "disk_bytes", "children", "active",
+        "created_at"}
 KIND, OTHER = ("disk", "memory") if ISOLATION == "oci" else ("memory", "disk")
 MEMORY = KIND == "memory"
 COUNTER = "n=0; while true; do n=$((n+1)); echo $n > /tmp/counter; sleep 0.05; done"
@@ -75,8 +76,9 @@ class Objects(Api, SandboxTest):
         self.run_command("mkdir -p kept && echo of-the-parent > kept/file && chmod 640 kept/file"
                          " && ln kept/file kept/other && ln -s file kept/link")
         name = f"first-{uuid.uuid4().hex[:8]}"
-        made = self.snapshot(self.box, name=name)
+        made = self.snapshot(self.box, name=name, description="The first, é")
         self.assert_keys(made, KEYS)
+        self.assertEqual((made["description"], made["active"]), ("The first, é", True))
         self.assert_time(made["created_at"])
         self.assertEqual((made["kind"], made["name"], made["sandbox_id"], made["driver"]),
                          (KIND, name, self.box, ISOLATION))
@@ -159,7 +161,8 @@ class Objects(Api, SandboxTest):
 
     def test_bad_requests(self):
         for fields in ({"name": ""}, {"name": "a/b"}, {"name": ".."}, {"name": "x" * 129},
-                       {"name": self.box}, {"name": 7}, {"kind": "hot"}):
+                       {"name": self.box}, {"name": 7}, {"kind": "hot"}, {"description": 1},
+                       {"description": "x" * 1025}):
             with self.subTest(fields):
                 self.assert_error(self.post("snapshots", fields), 400, "invalid_argument")
         self.assert_error(self.post("snapshots", {"kind": OTHER}), 501, "unsupported")

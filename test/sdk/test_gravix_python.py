@@ -149,9 +149,7 @@ class TestRuntimes(SdkTest):
         runtime = self.make()
         for call in (lambda: self.sdk.runtime.browser.list(runtime.runtime_id),
                      lambda: self.sdk.runtime.mounts.list(runtime.runtime_id),
-                     lambda: self.sdk.runtime.fork(runtime.runtime_id),
-                     lambda: self.sdk.runtime.ssh_status(runtime.runtime_id),
-                     self.sdk.snapshots.list):
+                     lambda: self.sdk.runtime.ssh_status(runtime.runtime_id)):
             error = self.refused(exceptions.GravixLayerServerError, call)
             self.assertEqual((error.status, error.code), (501, "unsupported"))
 
