@@ -47,6 +47,7 @@ class Faults(threading.Thread):
         self.ledger.fresh_until = time.monotonic() + FRESH_SECONDS
         self.ledger.starts += 1
         self.ledger.check_list(self.server.client)
+        self.ledger.sweep(self.server.client)
         return True
 
     def some_box(self):

@@ -5,7 +5,7 @@ import threading
 import time
 
 ENDED = {"failed", "terminated", "timed_out", "stopped"}
-SHAKEN_SECONDS = 20  # after a fault of its own, a sandbox may refuse for so long
+SHAKEN_SECONDS = 30  # after a fault of its own, a sandbox may refuse for so long
 
 
 class Box:
@@ -13,7 +13,8 @@ class Box:
 
     def __init__(self, name, metadata):
         self.name, self.metadata = name, metadata
-        self.state = "alive"  # then `ending`: a delete was sent; `ended`: it was answered
+        # Then `ending`: a delete was sent; `ended`: it was answered; `lost`: nobody knows whether.
+        self.state = "alive"
         self.doomed = False  # a fault has ended it, or will
         self.shaken = 0.0  # until when its answers may be errors
         self.files = {}  # path -> content, of answered writes
@@ -29,10 +30,14 @@ class Box:
 
 
 class Ledger:
-    def __init__(self):
+    """`most`: how many sandboxes there may be at once, with those of clients that went away."""
+
+    def __init__(self, most):
         self.lock = threading.Lock()
+        self.most = most
         self.boxes = {}
-        self.flows = {}  # workflow -> run
+        self.tags = set()  # in the metadata of sandboxes whose create or life somebody knows of
+        self.flows = {}  # workflow -> run, or None
         self.done = collections.Counter()  # what was done, by name and outcome
         self.faults = collections.Counter()  # what was done to it
         self.broken = []  # promises that were not kept
@@ -56,9 +61,47 @@ class Ledger:
             self.broken.append(text)
         print(f"{time.monotonic() - self.since:7.1f} s  BROKEN: {text}", flush=True)
 
+    def expect_box(self, tag):
+        """Before a create is sent."""
+        with self.lock:
+            self.tags.add(tag)
+
     def add(self, box):
         with self.lock:
             self.boxes[box.name] = box
+
+    def lose(self, tag):
+        """A create or a delete was not answered: whatever came of it is nobody's."""
+        with self.lock:
+            self.tags.discard(tag)
+
+    def ended(self):
+        with self.lock:
+            return {b.name for b in self.boxes.values() if b.state == "ended"}
+
+    def sweep(self, api):
+        """Ends the sandboxes that a cut off answer has left to nobody; else each kill of the server
+        would leave some to live for their whole hour. What else there is must be within bounds."""
+        ended, alive = self.ended(), 0
+        answer = api.get("/sandboxes?limit=1000")
+        if answer.status != 200:
+            return answer
+        for found in answer.json["sandboxes"]:
+            name, tag = found["sandbox_id"], found["metadata"].get("soak")
+            if found["status"] in ENDED - {"stopped"}:
+                continue
+            if name in ended:
+                self.break_promise(f"{name} was deleted and is {found['status']}")
+            with self.lock:
+                lost = tag is not None and tag not in self.tags
+            if lost:
+                done = api.delete(f"/sandboxes/{name}")
+                self.count("sweep", "ok" if done.status == 200 else "refused")
+            else:
+                alive += 1
+        if alive > self.most:
+            self.break_promise(f"there are {alive} sandboxes, and {self.most} at most were made")
+        return answer
 
     def alive(self):
         with self.lock:

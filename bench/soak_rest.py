@@ -71,7 +71,7 @@ def at_rest(seen):
 
 def settled(server, wanted=None):
     """The counts, once they are as wanted, or else at rest, or after a while."""
-    seen, end = [], time.monotonic() + patience(120)
+    seen, end = [], time.monotonic() + patience(180)
     while time.monotonic() < end:
         seen.append(counts(server))
         if seen[-1] == wanted or (wanted is None and at_rest(seen)):

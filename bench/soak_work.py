@@ -13,6 +13,7 @@ from soak_ledger import Box
 from streams import Stream, joined
 
 FLOWS = "/api/v1/orchestrator/workflows"
+UNSEEN_SECONDS = 15  # that a sandbox lives whose client has gone away
 GONE = (OSError, http.client.HTTPException, EOFError, IndexError)  # the last of an empty status line
 
 
@@ -41,6 +42,7 @@ class Worker(threading.Thread):
         self.number, self.server, self.ledger, self.stop = number, server, ledger, stop
         self.most = most  # sandboxes at a time
         self.boxes = []
+        self.unseen_until = 0.0  # when a sandbox is over whose create nobody waited for
         self.api = Client(server.port, server.key)
 
     def run(self):
@@ -64,7 +66,8 @@ class Worker(threading.Thread):
 
     def guarded(self, name, box, act):
         """One operation. Whatever goes wrong must have a reason that this soak knows of."""
-        kills, calm = self.ledger.kills, box is None or box.is_calm()
+        kills, restarting = self.ledger.kills, self.ledger.restarting()
+        calm = box is None or box.is_calm()
         try:
             if box is not None and box.asleep:
                 self.wake(box)
@@ -82,8 +85,9 @@ class Worker(threading.Thread):
             outcome, fault = "refused", e
         except (*GONE, ValueError, KeyError, AssertionError) as e:
             outcome, fault = "cut off", e
-        excused = (self.ledger.kills != kills or self.ledger.restarting() or not calm or
-                   (box is not None and not box.is_calm()) or self.ledger.helpers_shaken())
+        excused = (self.ledger.kills != kills or restarting or self.ledger.restarting() or
+                   not calm or (box is not None and not box.is_calm()) or
+                   self.ledger.helpers_shaken())
         if fault is not None and not excused:
             self.ledger.break_promise(f"{name} in {box and box.name}: {type(fault).__name__} {fault}")
         self.ledger.count(name, outcome)
@@ -93,17 +97,28 @@ class Worker(threading.Thread):
     # --- operations; each returns when its promise was checked ---
 
     def create(self):
-        metadata = {"soak": f"{self.number}-{self.random.getrandbits(48):x}"}
-        answer = expect(self.api.post("/sandboxes", {
-            "provider": "soak", "region": "here", "timeout": 3600, "metadata": metadata}), 201)
-        box = Box(answer.json["sandbox_id"], metadata)
-        self.ledger.add(box)
-        self.boxes.append(box)
+        tag = f"{self.number}-{self.random.getrandbits(48):x}"
+        metadata, box = {"soak": tag}, None
+        self.ledger.expect_box(tag)
+        try:
+            answer = expect(self.api.post("/sandboxes", {
+                "provider": "soak", "region": "here", "timeout": 3600, "metadata": metadata}), 201)
+            box = Box(answer.json["sandbox_id"], metadata)
+            self.ledger.add(box)
+            self.boxes.append(box)
+        finally:
+            if box is None:
+                self.ledger.lose(tag)
 
     def delete(self, box):
         box.state = "ending"
-        expect(self.api.delete(f"/sandboxes/{box.name}"), 200)
-        box.state = "ended"
+        try:
+            expect(self.api.delete(f"/sandboxes/{box.name}"), 200)
+            box.state = "ended"
+        finally:
+            if box.state != "ended":
+                box.state = "lost"
+                self.ledger.lose(box.metadata["soak"])
 
     def post(self, box, action, body, *statuses):
         return expect(self.api.post(f"/sandboxes/{box.name}/{action}", body), *(statuses or (200,)))
@@ -235,12 +250,15 @@ class Worker(threading.Thread):
                   "depends_on": ["a"]}]
         made = expect(self.api.post(FLOWS, {"name": "soak", "steps": steps}, prefix=""), 201)
         name = made.json["workflow_id"]
+        with self.ledger.lock:
+            self.ledger.flows[name] = None
         run = expect(self.api.post(f"{FLOWS}/{name}/start", prefix=""), 200).json["run_id"]
         with self.ledger.lock:
             self.ledger.flows[name] = run
 
     def list_all(self, _box):
-        for path in ("/sandboxes?limit=100", "/templates", "/sandboxes/paused"):
+        expect(self.ledger.sweep(self.api), 200)
+        for path in ("/templates", "/sandboxes/paused"):
             expect(self.api.get(path), 200)
 
     def vanish(self, box):
@@ -249,7 +267,11 @@ class Worker(threading.Thread):
             (f"/sandboxes/{box.name}/commands/run", {"command": "sleep 3; seq 100000"}),
             (f"/sandboxes/{box.name}/code/run", {"code": "import time; time.sleep(3)"}),
             (f"/sandboxes/{box.name}/files/write", {"path": "/tmp/v", "content": "x" * 200000}),
-            ("/sandboxes", {"provider": "soak", "region": "here", "timeout": 15})))
+            ("/sandboxes", {"provider": "soak", "region": "here", "timeout": UNSEEN_SECONDS})))
+        if path == "/sandboxes":
+            if time.monotonic() < self.unseen_until:
+                return
+            self.unseen_until = time.monotonic() + 2 * UNSEEN_SECONDS
         data = json.dumps(body).encode()
         head = (f"POST /v1/agents{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
                 f"{self.api.key}\r\nContent-Length: {len(data)}\r\n\r\n").encode()
