@@ -8,6 +8,7 @@ host; CORRAL_TEST_SLOW says how many times longer than usual a test waits before
 import collections
 import functools
 import os
+import random
 import re
 import shlex
 import shutil
@@ -25,6 +26,8 @@ from process import Process
 
 RIG = os.environ.get("CORRAL_TEST_RIG")
 SLOW = int(os.environ.get("CORRAL_TEST_SLOW", "30" if RIG else "1"))
+PORTS = range(16384, 32768)
+CLAIMS = []  # a socket each, whose name no other process can have at the same time
 LONGEST = 300  # seconds; nothing that still works takes longer, even there
 BUILDS = {"release": os.environ.get("CORRAL_BUILD", f"{TOP}/build"),
           "asan": os.environ.get("CORRAL_BUILD_ASAN", f"{TOP}/build-test")}
@@ -49,9 +52,20 @@ def not_emulated(reason):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port of this machine, for this process until it ends: no other run of tests gets it, and no
+    connection, whose ports are above, while nothing listens between a kill and the next start."""
+    for port in random.sample(PORTS, len(PORTS)):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0corral-test-port-{port}")
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        CLAIMS.append(claim)
+        return port
+    raise AssertionError(f"no free port among {PORTS}")
 
 
 def memory_areas(smaps):

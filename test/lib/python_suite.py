@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python_suite.py SUITE [PATTERN...]: runs test/SUITE/test_*.py and prints result lines.
+"""python_suite.py [--file NAME] SUITE [PATTERN...]: runs test/SUITE/test_*.py, or one of them, and
+prints result lines.
 
 A pattern picks the tests whose full name contains it. Environment:
 
+  CORRAL_TEST_JOBS      files that run side by side (default: as many as there are processors, at most
+                        3; with patterns one, and the results come as the tests end)
   CORRAL_TEST_LABEL     what result lines call the suite (default: its name)
   CORRAL_TEST_SHARE     a directory in which several runs of this program claim classes of tests, so
                         that each is run by one of them
@@ -18,10 +21,13 @@ import time
 import traceback
 import unittest
 
+import side_by_side
+
 TEST = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHARE = os.environ.get("CORRAL_TEST_SHARE")
 LIMIT = int(os.environ.get("CORRAL_TEST_LIMIT", "600"))
 DEADLINE = float(os.environ.get("CORRAL_TEST_DEADLINE", "inf"))
+MOST_JOBS = 3
 
 
 class TooLong(Exception):
@@ -121,13 +127,27 @@ def run_module(name, label, patterns):
         print(f"note {label}/{name}: {counts} in {time.monotonic() - started:.1f} s", flush=True)
 
 
-def main(suite, patterns):
-    folder = os.path.join(TEST, suite)
+def jobs(patterns):
+    one = 1 if patterns or SHARE is not None else MOST_JOBS
+    return int(os.environ.get("CORRAL_TEST_JOBS", min(one, len(os.sched_getaffinity(0)))))
+
+
+def main(arguments):
+    names = []
+    if arguments[0] == "--file":
+        names, arguments = [arguments[1]], arguments[2:]
+    suite, *patterns = arguments
+    folder, label = os.path.join(TEST, suite), os.environ.get("CORRAL_TEST_LABEL", suite)
+    names = names or [file[:-3] for file in sorted(os.listdir(folder))
+                      if file.startswith("test_") and file.endswith(".py")]
+    if len(names) > 1 and jobs(patterns) > 1:
+        side_by_side.run_all(suite, label, names, jobs(patterns), lambda name: [
+            sys.executable, os.path.abspath(__file__), "--file", name, *arguments])
+        return
     sys.path.insert(0, folder)
     signal.signal(signal.SIGALRM, too_long)
-    for name in sorted(os.listdir(folder)):
-        if name.startswith("test_") and name.endswith(".py"):
-            run_module(name[:-3], os.environ.get("CORRAL_TEST_LABEL", suite), patterns)
+    for name in names:
+        run_module(name, label, patterns)
 
 
-main(sys.argv[1], sys.argv[2:])
+main(sys.argv[1:])
