@@ -140,7 +140,11 @@ static void oci_instance_watch(struct oci_instance *o)
         uids_keep(&oci_instance_driver(o)->uids, o->spec.uid);
     }
     if (r < 0) {
-        (void)error_set_errno(&err, ERROR_SANDBOX_FAILED, r, "the agent's process");
+        if (r == -ESRCH)
+            (void)error_set(&err, ERROR_SANDBOX_FAILED,
+                            "the agent ended while no server watched it");
+        else
+            (void)error_set_errno(&err, ERROR_SANDBOX_FAILED, r, "the agent's process");
         oci_instance_fail(o, &err);
         return;
     }

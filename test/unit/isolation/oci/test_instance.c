@@ -362,6 +362,18 @@ static void adoption(void)
     run_until(&b.started);
     T_TRUE(b.status < 0);
     t_instance_stop(&b);
+
+    /* Of one that is left, while another process has its number. */
+    t_instance_start(&b, 1);
+    handle = b.instance->handle;
+    handle.start_time++;
+    t_instance_init(&again, 1);
+    T_EQ(instance_adopt(again.instance, &handle), 0);
+    run_until(&again.started);
+    T_STR(again.error, "the agent ended while no server watched it");
+    t_instance_stop(&again);
+    run_until(&b.exited);
+    t_instance_stop(&b);
     traces_equal(before);
 }
 
