@@ -73,10 +73,12 @@ static void pool_want(struct pool *p, const struct template *tpl)
         p->warm[p->n_warm++] = tpl->id;
 }
 
+/* Looks what is missing, after `retry_ms` when the last start failed. A look that is due stays due:
+ * asking often does not hasten the next try. */
 void pool_refill(struct pool *p)
 {
-    if (!p->stopping && p->n_warm > 0 && p->retry_ms == 0)
-        uv_timer_start(&p->refill, pool_on_refill, 0, 0);
+    if (!p->stopping && p->n_warm > 0 && !uv_is_active((uv_handle_t *)&p->refill))
+        uv_timer_start(&p->refill, pool_on_refill, p->retry_ms, 0);
 }
 
 void pool_start(struct pool *p, const struct template *warm)
@@ -147,8 +149,8 @@ struct sandbox *pool_take(struct pool *p, const struct template *tpl,
     metrics_add(best != NULL ? METRIC_POOL_HITS : METRIC_POOL_MISSES, 1);
     if (p->size > 0)
         pool_want(p, tpl);
-    if (!p->stopping && p->retry_ms == 0)
-        uv_timer_start(&p->refill, pool_on_refill, 0, 0);
+    /* Also after a failure: one that is taken while it starts tells the pool nothing any more. */
+    pool_refill(p);
     if (best == NULL)
         return NULL;
     if (best->phase == SANDBOX_READY)
