@@ -87,8 +87,9 @@ enum ctl_type {
  * writing, any change of size and further seals (fcntl(2), "File Sealing"): this VM
  * may have kept them. Each child starts with --handed and has the two as descriptors 3 and 4 in
  * place of `state` and `memory`; all else comes from the directory of --restore. Children share
- * what they do not write. The memfds count in the control group of this VM, which needs as much
- * room for the time as the guest has memory; SAVED has what they really take. The disk is not
+ * what they do not write. A child's mappings keep what it needs of the memfds: nobody else has to
+ * hold them once it has started. The memfds count in the control group of this VM, which needs as
+ * much room for the time as the guest has memory; SAVED has what they really take. The disk is not
  * waited for: its overlay is good to be copied until RESUME, but is not on the disk.
  */
 enum ctl_state {

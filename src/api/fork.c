@@ -172,6 +172,14 @@ static void fork_write(struct jsonw *w, const struct api_call *call,
     jsonw_object_end(w);
 }
 
+static void fork_write_figure(struct jsonw *w, bool known, uint64_t value)
+{
+    if (known)
+        jsonw_int(w, (int64_t)value);
+    else
+        jsonw_null(w);
+}
+
 static void fork_reply(struct api_call *call, const struct sandbox_fork *f)
 {
     struct buf body = {0};
@@ -179,6 +187,10 @@ static void fork_reply(struct api_call *call, const struct sandbox_fork *f)
     jsonw_object(&w);
     jsonw_key_str(&w, "sandbox_id", call->sandbox->id);
     jsonw_key_str(&w, "kind", snapshot_kind_str(sandbox_capture_kind(call->api->sandboxes)));
+    jsonw_key(&w, "memory_bytes");
+    fork_write_figure(&w, f->live, f->bytes);
+    jsonw_key(&w, "pause_us");
+    fork_write_figure(&w, f->live, f->pause_us);
     jsonw_key(&w, "children");
     jsonw_array(&w);
     for (unsigned int i = 0; i < f->count; i++)

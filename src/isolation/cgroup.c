@@ -269,6 +269,29 @@ static int cgroup_write(const char *mount, const char *id, const char *file, con
     return write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
+int cgroup_shared_memory(const struct cgroups *cg, const char *id, uint64_t *ret)
+{
+    char text[CGROUP_FILE_MAX];
+    int r = cgroup_read(text, cg->memory, id, "memory.stat");
+    if (r == 0)
+        *ret = cgroup_number(text, "shmem");
+    return r;
+}
+
+/* In version 1 the limit with swap is never below the other: it is the first to rise and the last
+ * to fall. */
+int cgroup_limit_memory(const struct cgroups *cg, const char *id, uint64_t bytes)
+{
+    char text[32];
+    (void)snprintf(text, sizeof(text), "%" PRIu64, bytes);
+    if (cg->unified)
+        return cgroup_write(cg->memory, id, "memory.max", text);
+    (void)cgroup_write(cg->memory, id, "memory.memsw.limit_in_bytes", text);
+    int r = cgroup_write(cg->memory, id, "memory.limit_in_bytes", text);
+    (void)cgroup_write(cg->memory, id, "memory.memsw.limit_in_bytes", text);
+    return r;
+}
+
 int cgroup_freeze(const struct cgroups *cg, const char *id)
 {
     return cg->unified ? cgroup_write(cg->freezer, id, "cgroup.freeze", "1")

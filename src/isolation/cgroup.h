@@ -33,6 +33,12 @@ void cgroups_done(struct cgroups *cg);
 
 bool cgroup_exists(const struct cgroups *cg, const char *id);
 int cgroup_stats(const struct cgroups *cg, const char *id, struct instance_stats *ret);
+/* Bytes of it that belong to no process: of memfds, as long as anybody has them. 0, or a negative
+ * errno. */
+int cgroup_shared_memory(const struct cgroups *cg, const char *id, uint64_t *ret);
+/* Sets the limit on its memory, and on that with swap where there is one. 0, or a negative errno.
+ */
+int cgroup_limit_memory(const struct cgroups *cg, const char *id, uint64_t bytes);
 /* How many processes of the sandbox the kernel killed for want of memory; 0, or a negative errno.
  */
 int cgroup_oom_kills(const struct cgroups *cg, const char *id, uint64_t *ret);

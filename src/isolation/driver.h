@@ -22,6 +22,7 @@
 #include <uv.h>
 
 #include "base/error.h"
+#include "isolation/memory.h"
 
 /* What to start. Strings are copied by instance_new. */
 struct instance_spec {
@@ -38,6 +39,10 @@ struct instance_spec {
                                  then has its sizes, whatever those above are. It must stay until
                                  `started`. NULL: as the template says, which for a microVM is a
                                  snapshot, too, when that fits, otherwise a cold boot */
+
+    /* As instance_fork has made it together with snapshot_dir; the instance has a reference of its
+     * own until `started`. NULL: all of it is in the directory. */
+    struct instance_memory *memory;
 
     /* For microVMs alone, which need neither rootfs nor guest_dir. */
     const char *template_dir; /* STATE/templates/NAME, absolute: disk, kernel and snapshot are in
@@ -93,6 +98,9 @@ enum isolation_ability {
     /* A snapshot is the disk alone, or all of a moment: the disk, and memory with its processes. */
     ISOLATION_KEEPS_DISKS = 8,
     ISOLATION_KEEPS_MEMORY = 16,
+    /* Others can start from one that runs while their memory is nowhere but in memory. See
+     * instance_fork. */
+    ISOLATION_FORKS = 32,
 };
 
 struct isolation_ops {
@@ -114,6 +122,8 @@ struct isolation_ops {
     int (*pause)(struct instance *instance, instance_done done);
     int (*resume)(struct instance *instance, instance_done done);
     int (*snapshot)(struct instance *instance, const char *dir, instance_done done);
+    int (*fork)(struct instance *instance, const char *dir, struct instance_memory *memory,
+                instance_done done);
     int (*store)(struct instance *instance, instance_done done);
     void (*put_away)(struct instance *instance);
     void (*forget_stored)(struct instance *instance);
@@ -229,6 +239,18 @@ static inline int instance_snapshot(struct instance *instance, const char *dir, 
 {
     const struct isolation_ops *ops = instance->driver->ops;
     return ops->snapshot != NULL ? ops->snapshot(instance, dir, done) : -EOPNOTSUPP;
+}
+
+/* With ISOLATION_FORKS: instance_snapshot, but state and memory are put into `memory`, an empty
+ * one, and the directory has all else that a start needs; nothing is waited for to be on the disk.
+ * The instance stands still only while its disk's map, its state and its private pages are copied.
+ * What `memory` takes counts as the instance's, which is given that much more for it. -EDQUOT: the
+ * host's memory would run out; -EAGAIN: too many are under way. */
+static inline int instance_fork(struct instance *instance, const char *dir,
+                                struct instance_memory *memory, instance_done done)
+{
+    const struct isolation_ops *ops = instance->driver->ops;
+    return ops->fork != NULL ? ops->fork(instance, dir, memory, done) : -EOPNOTSUPP;
 }
 
 /* With ISOLATION_STORES: writes the instance to files below its `dir`. When `done` comes with 0

@@ -14,6 +14,7 @@
  */
 #include "isolation/helper.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <string.h>
 
@@ -38,15 +39,20 @@ void helper_runner_init(struct helper_runner *r, uv_loop_t *loop, unsigned int l
 void helper_start(struct helper *run, struct helper_runner *runner, char **argv,
                   unsigned int timeout_ms, void (*done)(struct helper *run))
 {
-    helper_start_with_input(run, runner, argv, -1, timeout_ms, done);
+    helper_start_with_files(run, runner, argv, &(struct helper_files){.in_fd = -1}, timeout_ms,
+                            done);
 }
 
-void helper_start_with_input(struct helper *run, struct helper_runner *runner, char **argv,
-                             int in_fd, unsigned int timeout_ms, void (*done)(struct helper *run))
+void helper_start_with_files(struct helper *run, struct helper_runner *runner, char **argv,
+                             const struct helper_files *files, unsigned int timeout_ms,
+                             void (*done)(struct helper *run))
 {
+    assert(files->n_fds <= HELPER_FDS);
     *run = (struct helper){.runner = runner,
                            .argv = argv,
-                           .in_fd = in_fd,
+                           .in_fd = files->in_fd,
+                           .fds = files->fds,
+                           .n_fds = files->n_fds,
                            .timeout_ms = timeout_ms,
                            .done = done,
                            .busy = true};
@@ -82,7 +88,7 @@ static void helper_spawn(struct helper *run)
     run->out.data = run;
     run->process.data = run;
     run->open += 2;
-    uv_stdio_container_t stdio[3] = {
+    uv_stdio_container_t stdio[3 + HELPER_FDS] = {
         {.flags = UV_IGNORE},
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&run->out},
         {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
@@ -91,11 +97,13 @@ static void helper_spawn(struct helper *run)
         .exit_cb = helper_on_exit,
         .file = run->argv[0],
         .args = run->argv,
-        .stdio_count = ARRAY_SIZE(stdio),
+        .stdio_count = 3 + (int)run->n_fds,
         .stdio = stdio,
     };
     if (run->in_fd >= 0)
         stdio[0] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = run->in_fd};
+    for (unsigned int i = 0; i < run->n_fds; i++)
+        stdio[3 + i] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = run->fds[i]};
     oom_spawn_begin(run->runner->oom_score);
     int r = uv_spawn(loop, &run->process, &options);
     oom_spawn_end();

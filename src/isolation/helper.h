@@ -13,6 +13,7 @@
 #include "base/list.h"
 
 #define HELPER_TEXT    512
+#define HELPER_FDS     2
 #define HELPER_PROGRAM "/proc/self/exe" /* this program itself */
 
 struct helper_runner {
@@ -35,6 +36,8 @@ struct helper {
     struct list link;
     char **argv;             /* owned */
     int in_fd;               /* owned until the spawn; its standard input; -1: none */
+    const int *fds;          /* not owned: its descriptors from 3 on; they stay until `done` */
+    unsigned int n_fds;      /* at most HELPER_FDS */
     unsigned int timeout_ms; /* counted from the spawn */
     void (*done)(struct helper *run);
     bool busy;
@@ -56,9 +59,16 @@ void helper_runner_init(struct helper_runner *r, uv_loop_t *loop, unsigned int l
 void helper_start(struct helper *run, struct helper_runner *runner, char **argv,
                   unsigned int timeout_ms, void (*done)(struct helper *run));
 
-/* The same with a standard input, of which it takes ownership. */
-void helper_start_with_input(struct helper *run, struct helper_runner *runner, char **argv,
-                             int in_fd, unsigned int timeout_ms, void (*done)(struct helper *run));
+/* What else a helper process gets, as in struct helper. */
+struct helper_files {
+    int in_fd;
+    const int *fds;
+    unsigned int n_fds;
+};
+/* The same with files, and with ownership of the standard input. */
+void helper_start_with_files(struct helper *run, struct helper_runner *runner, char **argv,
+                             const struct helper_files *files, unsigned int timeout_ms,
+                             void (*done)(struct helper *run));
 
 /* Kills a running process, or leaves the line. `done` still follows. */
 void helper_cancel(struct helper *run);

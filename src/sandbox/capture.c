@@ -54,6 +54,12 @@ static int capture_check(const struct sandbox *sb, struct error *err)
     return 0;
 }
 
+/* What is only needed for a moment does not go by the disk, where the driver can do without. */
+static bool capture_is_live(const struct sandbox_table *t)
+{
+    return (t->host.driver->ops->abilities & ISOLATION_FORKS) != 0;
+}
+
 static struct snapshot *capture_begin(const struct sandbox *sb, const struct capture_about *about,
                                       struct error *err)
 {
@@ -75,12 +81,29 @@ static struct snapshot *capture_begin(const struct sandbox *sb, const struct cap
         .memory_mb = sb->memory_mb,
         .disk_mb = sb->disk_mb,
         .passing = about->passing,
+        .live = about->passing && capture_is_live(t),
     };
     if (about->name != NULL && template_find(t->templates, about->name) != NULL) {
         error_set(err, ERROR_CONFLICT, "There is a template '%.100s'", about->name);
         return NULL;
     }
     return snapshot_begin(t->snapshots, &p, err);
+}
+
+/* The driver begins. */
+static int capture_start(struct sandbox *sb, const struct snapshot *sn, struct error *err)
+{
+    int rv = sn->memory != NULL ? instance_fork(sb->instance, sn->dir, sn->memory, capture_on_made)
+                                : instance_snapshot(sb->instance, sn->dir, capture_on_made);
+    if (rv == -EDQUOT)
+        return error_set(err, ERROR_QUOTA_EXCEEDED,
+                         "The host has not the memory for a copy of the sandbox's");
+    if (rv == -EAGAIN)
+        return error_set(err, ERROR_UNAVAILABLE, "Too many sandboxes are being forked");
+    if (rv < 0)
+        return error_set_errno(err, rv == -EOPNOTSUPP ? ERROR_UNSUPPORTED : ERROR_SANDBOX_FAILED,
+                               rv, "No snapshot of the sandbox can be made");
+    return 0;
 }
 
 int sandbox_capture(struct sandbox *sb, const struct capture_about *about, struct capture_wait *w,
@@ -93,13 +116,10 @@ int sandbox_capture(struct sandbox *sb, const struct capture_about *about, struc
     if (c == NULL)
         return error_set(err, ERROR_INTERNAL, "Out of memory");
     c->sn = capture_begin(sb, about, err);
-    rv = c->sn == NULL ? -EINVAL : instance_snapshot(sb->instance, c->sn->dir, capture_on_made);
+    rv = c->sn == NULL ? -EINVAL : capture_start(sb, c->sn, err);
     if (rv < 0) {
-        if (c->sn != NULL) {
-            error_set_errno(err, rv == -EOPNOTSUPP ? ERROR_UNSUPPORTED : ERROR_SANDBOX_FAILED, rv,
-                            "No snapshot of the sandbox can be made");
+        if (c->sn != NULL)
             snapshot_drop(c->sn);
-        }
         free(c);
         return rv;
     }

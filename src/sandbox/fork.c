@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/log.h"
 #include "sandbox/table_internal.h"
 
 static void fork_on_captured(struct capture_wait *w, struct sandbox *parent, struct snapshot *sn,
@@ -73,6 +74,18 @@ void sandbox_fork_from(struct sandbox_fork *f, struct sandbox_table *t, const st
     fork_start_all(f, params, tpl);
 }
 
+static void fork_note(struct sandbox_fork *f, const struct sandbox *parent)
+{
+    const struct instance_memory *m = f->sn->memory;
+    f->live = m != NULL;
+    if (m == NULL)
+        return;
+    f->bytes = m->bytes;
+    f->pause_us = m->pause_us;
+    log_info("sandbox forked", "sandbox=%s children=%u bytes=%llu pause_us=%llu", parent->id,
+             f->count, (unsigned long long)m->bytes, (unsigned long long)m->pause_us);
+}
+
 /* The parent stays valid here: children are created before anything else can happen to it. */
 static void fork_on_captured(struct capture_wait *w, struct sandbox *parent, struct snapshot *sn,
                              const struct error *err)
@@ -84,6 +97,7 @@ static void fork_on_captured(struct capture_wait *w, struct sandbox *parent, str
         return;
     }
     f->sn = sn;
+    fork_note(f, parent);
     const struct template *tpl = template_find(f->table->templates, parent->template_id);
     if (sandbox_capture_fits(f->table, sn, tpl, &reason) < 0) {
         fork_drop_snapshot(f);

@@ -2,10 +2,11 @@
 /*
  * fork.h - several sandboxes begin as one that runs.
  *
- * A passing snapshot is made of it, and the children start from that, all at once. Each has its own
- * result: one that cannot start, because a limit is reached, costs the others nothing. What a child
- * is not told it has as its parent: metadata, network policy, what becomes of it in time, its
- * time-out. Only variables are not known any more, and are what the fork says.
+ * A passing snapshot is made of it, and the children start from that, all at once. Where the driver
+ * forks (ISOLATION_FORKS), its memory goes from one to the others and not by the disk. Each child
+ * has its own result: one that cannot start, because a limit is reached, costs the others nothing.
+ * What a child is not told it has as its parent: metadata, network policy, what becomes of it in
+ * time, its time-out. Only variables are not known any more, and are what the fork says.
  */
 #ifndef CORRAL_SANDBOX_FORK_H
 #define CORRAL_SANDBOX_FORK_H
@@ -33,6 +34,10 @@ struct sandbox_fork {
     unsigned int timeout_s;    /* 0: the parent's */
     char snapshot_id[ID_SIZE]; /* of the snapshot that the owner has (sandbox_fork_from) */
     void (*done)(struct sandbox_fork *f, const struct error *err);
+    /* When it is done: whether it went by memory; then the bytes of that, and how long the parent
+     * stood still. */
+    bool live;
+    uint64_t bytes, pause_us;
     /* fork.c's. */
     struct sandbox_table *table;
     struct capture_wait wait;

@@ -134,6 +134,7 @@ void sandbox_free(struct sandbox *sb)
     free(sb->reason);
     free(sb->dir);
     free(sb->snapshot_dir);
+    instance_memory_put(&sb->memory);
     free(sb->socket_path);
     free(sb->resume_from);
     network_tenant_done(&sb->net);
@@ -177,6 +178,7 @@ struct instance *sandbox_instance(struct sandbox *sb, const struct template *t)
         .guest_dir = host->guest_dir,
         .template_dir = t != NULL ? t->dir : NULL,
         .snapshot_dir = sb->resume_from != NULL ? sb->resume_from : sb->snapshot_dir,
+        .memory = sb->memory,
         .stored = sb->stored,
         .cold = t != NULL && t->kvm != TEMPLATE_KVM_WARM && sb->snapshot_dir == NULL,
         .vcpus = sb->vcpus,
@@ -197,7 +199,9 @@ int sandbox_start(struct sandbox *sb, const struct sandbox_host *host, const str
         return -errno;
     sb->template_ms = t->updated_ms;
     sb->instance = sandbox_instance(sb, t);
-    free(TAKE_PTR(sb->snapshot_dir)); /* a later instance goes on from what this one leaves */
+    /* A later instance goes on from what this one leaves. */
+    free(TAKE_PTR(sb->snapshot_dir));
+    instance_memory_put(&sb->memory);
     rv = sb->instance != NULL ? instance_start(sb->instance) : -ENOMEM;
     if (sb->instance == NULL) {
         (void)rmdir(sb->dir);

@@ -155,6 +155,7 @@ static int table_take_snapshot(struct sandbox *sb, const struct snapshot *sn)
     if (sn == NULL)
         return 0;
     memcpy(sb->snapshot_id, sn->id, sizeof(sb->snapshot_id));
+    sb->memory = instance_memory_get(sn->memory);
     sb->snapshot_dir = strdup(sn->dir);
     return sb->snapshot_dir != NULL ? 0 : -ENOMEM;
 }

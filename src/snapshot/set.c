@@ -59,6 +59,7 @@ static void snapshot_free(struct snapshot *sn)
     free(sn->provider);
     free(sn->region);
     free(sn->dir);
+    instance_memory_put(&sn->memory);
     free(sn);
 }
 
@@ -223,7 +224,8 @@ static int snapshot_describe(struct snapshot *sn, const struct snapshot_params *
     sn->memory_mb = p->memory_mb;
     sn->disk_mb = p->disk_mb;
     sn->passing = p->passing;
-    bool whole = snapshot_copy(&sn->account, p->account) == 0 &&
+    sn->memory = p->live ? instance_memory_new() : NULL;
+    bool whole = (!p->live || sn->memory != NULL) && snapshot_copy(&sn->account, p->account) == 0 &&
                  (p->name == NULL || snapshot_copy(&sn->name, p->name) == 0) &&
                  snapshot_copy(&sn->template_name, p->template_name) == 0 &&
                  snapshot_copy(&sn->driver, p->driver) == 0 &&
@@ -333,6 +335,7 @@ int snapshot_used(struct snapshot *sn)
 void snapshot_drop(struct snapshot *sn)
 {
     sn->state = SNAPSHOT_GOING;
+    instance_memory_put(&sn->memory);
     store_unwait(&sn->wait);
     if (sn->task == SNAPSHOT_TASK_KEEP && sn->set->working == sn)
         return; /* snapshot_worked goes on */

@@ -26,6 +26,7 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "core/id.h"
+#include "isolation/memory.h"
 #include "store/store.h"
 
 #define SNAPSHOT_NAME_MAX 128  /* bytes */
@@ -67,6 +68,7 @@ struct snapshot_params {
     enum snapshot_kind kind;
     unsigned int vcpus, memory_mb, disk_mb;
     bool passing; /* never kept, and no part of anybody's share */
+    bool live;    /* and not all of it is in its directory */
 };
 
 struct snapshots;
@@ -88,7 +90,8 @@ struct snapshot {
     /* Only while the server runs. */
     enum snapshot_state state;
     bool passing;
-    char *dir; /* owned; absolute. Of one that is made: <id>.new */
+    struct instance_memory *memory; /* a reference, until it is dropped; NULL: all is in `dir` */
+    char *dir;                      /* owned; absolute. Of one that is made: <id>.new */
     struct snapshots *set;
     struct list node; /* newest first */
     /* Of set.c and work.c. */

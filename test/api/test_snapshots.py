@@ -228,7 +228,7 @@ class Forks(Api, SandboxTest):
     def test_children(self):
         self.run_command("echo base > kept")
         answer = self.fork(self.box, count=3)
-        self.assert_keys(answer, {"sandbox_id", "kind", "children"})
+        self.assert_keys(answer, {"sandbox_id", "kind", "memory_bytes", "pause_us", "children"})
         self.assertEqual((answer["kind"], answer["sandbox_id"]), (KIND, self.box))
         boxes = [child["sandbox"]["sandbox_id"] for child in answer["children"]]
         self.assertEqual(len(set(boxes + [self.box])), 4)

@@ -70,12 +70,17 @@ int kvm_cgroup_prepare(const struct cgroups *cg)
     return 0;
 }
 
+static unsigned long long group_memory(unsigned int memory_mb)
+{
+    return ((unsigned long long)memory_mb + KVM_CGROUP_OVERHEAD_MB(memory_mb)) << 20;
+}
+
 static void group_print(char *text, size_t cap, enum group_value value, unsigned int vcpus,
                         unsigned int memory_mb)
 {
     const unsigned long long numbers[] = {
         [VALUE_NONE] = 0,
-        [VALUE_MEMORY] = ((unsigned long long)memory_mb + KVM_CGROUP_OVERHEAD_MB(memory_mb)) << 20,
+        [VALUE_MEMORY] = group_memory(memory_mb),
         [VALUE_ZERO] = 0,
         [VALUE_ONE] = 1,
         [VALUE_CPU] = (unsigned long long)vcpus * GROUP_PERIOD_US,
@@ -135,4 +140,11 @@ int kvm_cgroup_make(const struct cgroups *cg, const char *id, unsigned int vcpus
     char *text = buf_cstr(&dirs);
     *ret_dirs = text != NULL ? strdup(text) : NULL;
     return *ret_dirs != NULL ? 0 : error_set_errno(err, ERROR_SANDBOX_FAILED, -ENOMEM, "dirs");
+}
+
+int kvm_cgroup_limit(const struct cgroups *cg, const char *id, unsigned int memory_mb, bool fork)
+{
+    uint64_t shared = 0, more = fork ? ((uint64_t)memory_mb << 20) + KVM_CGROUP_FORK : 0;
+    int rv = cgroup_shared_memory(cg, id, &shared);
+    return rv < 0 ? rv : cgroup_limit_memory(cg, id, group_memory(memory_mb) + shared + more);
 }

@@ -18,7 +18,7 @@ struct kvm_ctl_msg {
     enum ctl_exit exit;             /* EXITED */
     int error;                      /* ERROR: a negative errno */
     uint64_t disk_read, disk_write; /* STATS_REPLY: bytes */
-    uint64_t pause_us, saved_bytes; /* SAVED */
+    uint64_t pause_us, saved_bytes; /* SAVED; the first also STATS_REPLY: of the last pause */
     bool difference;                /* SAVED: the snapshot needs its base */
     char text[KVM_CTL_TEXT];        /* ERROR, EXITED */
 };

@@ -28,6 +28,8 @@ struct kvm_driver {
     unsigned int starting; /* from the first step to the agent's first answer */
     unsigned int starting_max;
     unsigned int instances;
+    unsigned int forks; /* under way */
+    uint64_t fork_room; /* bytes that they may take */
 };
 
 enum kvm_state {
@@ -44,17 +46,20 @@ enum kvm_state {
     KVM_ENDING,
 };
 
-/* One operation of driver.h: pause, resume, snapshot, workset. */
+/* One operation of driver.h: pause, resume, snapshot, fork, workset. */
 struct kvm_op {
     const struct kvm_op_step *step; /* NULL: none is under way */
     instance_done done;             /* NULL: it was cancelled */
     uv_work_t work;
-    char *path;               /* owned: the snapshot's directory, or the file; NULL */
-    bool made;                /* and it is there */
-    int fds[CTL_MAX_FDS + 1]; /* owned: those of requests, then the overlay's copy; -1 */
-    bool paused;              /* and has to be resumed */
-    bool store;               /* no snapshot without all that a start needs */
-    bool difference;          /* the snapshot needs its base */
+    char *path;                     /* owned: the snapshot's directory, or the file; NULL */
+    bool made;                      /* and it is there */
+    int fds[CTL_MAX_FDS + 1];       /* owned: those of requests, then the overlay's copy; -1 */
+    bool paused;                    /* and has to be resumed */
+    bool store;                     /* no snapshot without all that a start needs */
+    bool difference;                /* the snapshot needs its base */
+    uint64_t bytes, pause_us;       /* of memory that was written, of a standstill: the VMM says */
+    struct instance_memory *memory; /* a reference of its own; of a fork */
+    uint64_t room;                  /* a share of the driver's fork_room */
     int status;
     struct error err;
 };
@@ -114,12 +119,26 @@ void kvm_instance_on_lost(struct kvm_ctl *c, const struct error *err);
 int kvm_op_pause(struct instance *instance, instance_done done);
 int kvm_op_resume(struct instance *instance, instance_done done);
 int kvm_op_snapshot(struct instance *instance, const char *dir, instance_done done);
+int kvm_op_fork(struct instance *instance, const char *dir, struct instance_memory *memory,
+                instance_done done);
 int kvm_op_store(struct instance *instance, instance_done done);
 int kvm_op_workset(struct instance *instance, const char *path, instance_done done);
 void kvm_op_expect_code(struct instance *instance);
 /* The instance is being stopped: `done` does not come any more. */
 void kvm_op_cancel(struct kvm_instance *o);
 void kvm_op_free(struct kvm_instance *o);
+
+/* fork.c */
+/* Whether there is room for a fork; 0 and a share of it, until kvm_fork_over, or -EAGAIN, -EDQUOT.
+ */
+int kvm_fork_admit(struct kvm_instance *o, uint64_t *ret_room);
+/* Gives up share and reference of the operation. */
+void kvm_fork_over(struct kvm_instance *o);
+/* On the pool: the memfds, and room for them in the control group; then their seals, and they
+ * become the operation's memory. After a failure the second one only takes the room back. 0, or a
+ * negative errno with the operation's error. */
+int kvm_fork_open(struct kvm_instance *o);
+int kvm_fork_take(struct kvm_instance *o);
 
 /* stored.c */
 /* On the pool: room for a new snapshot, whose path comes back. 0 or a negative errno. */

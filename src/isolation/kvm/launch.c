@@ -42,6 +42,8 @@ int kvm_launch_init(struct kvm_launch *l, const struct instance_spec *spec)
                              .cold = spec->cold,
                              .record = spec->record,
                              .stored = spec->stored,
+                             .memory = instance_memory_get(spec->memory),
+                             .handed = spec->memory != NULL,
                              .lock_fd = -1};
     int rv = launch_copy(&l->id, spec->id);
     if (rv == 0)
@@ -55,6 +57,7 @@ void kvm_launch_done(struct kvm_launch *l)
 {
     base_close_p(&l->lock_fd);
     helper_argv_free(l->argv);
+    instance_memory_put(&l->memory);
     free(l->id);
     free(l->dir);
     free(l->template_dir);
@@ -226,6 +229,8 @@ static int launch_argv(struct kvm_launch *l, const char *cgroup_dirs, struct err
     launch_option(&a, "overlay", "%s/" KVM_OVERLAY_NAME, l->dir);
     if (l->restored) {
         launch_option(&a, "restore", "%s", snapshot);
+        if (l->handed)
+            launch_arg(&a, "--handed");
         launch_keep_snapshot(l, snapshot);
     } else {
         launch_boot(l, &a);

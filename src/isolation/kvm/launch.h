@@ -29,6 +29,8 @@ struct kvm_launch {
     unsigned int vcpus, memory_mb, disk_mb;
     unsigned int disk_bps, disk_iops; /* 0: no limit */
     bool cold, record, stored;
+    struct instance_memory *memory; /* a reference; NULL: in the snapshot's directory */
+    bool handed;                    /* there was one */
     const char *vmm;
     const struct cgroups *cgroups; /* NULL: none */
     uint32_t uid;                  /* of the VM, user and group; 0: that of the server */

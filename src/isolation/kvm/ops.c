@@ -81,6 +81,14 @@ static int work_open_snapshot(struct kvm_instance *o)
     return rv == 0 ? op_create(o, CTL_MEMORY_NAME, &o->op.fds[1]) : rv;
 }
 
+static int work_open_fork(struct kvm_instance *o)
+{
+    if (mkdir(o->op.path, 0700) < 0)
+        return op_errno(o, o->op.path);
+    o->op.made = true;
+    return kvm_fork_open(o);
+}
+
 static int work_open_workset(struct kvm_instance *o)
 {
     int rv = op_create(o, "", &o->op.fds[0]);
@@ -171,15 +179,24 @@ static int work_place_store(struct kvm_instance *o)
     return rv;
 }
 
+static int op_finish(struct kvm_instance *o, int rv)
+{
+    op_close_files(&o->op);
+    if (rv < 0 && o->op.made && unlink(o->op.path) < 0)
+        (void)rmtree(o->op.path);
+    return rv;
+}
+
 /* Makes the files survive a power failure, or removes them after a failed step. */
 static int work_finish(struct kvm_instance *o)
 {
-    struct kvm_op *op = &o->op;
-    int rv = op->status == 0 ? op_sync(o) : op->status;
-    op_close_files(op);
-    if (rv < 0 && op->made && unlink(op->path) < 0)
-        (void)rmtree(op->path);
-    return rv;
+    return op_finish(o, o->op.status == 0 ? op_sync(o) : o->op.status);
+}
+
+/* They need not: the directory goes when the children run. */
+static int work_finish_fork(struct kvm_instance *o)
+{
+    return op_finish(o, o->op.status);
 }
 
 /* Lists. */
@@ -202,6 +219,19 @@ static const struct kvm_op_step op_steps_snapshot[] = {
     {.work = work_finish, .always = true, .last = true},
 };
 
+/* The last request asks how long the guest stood still. */
+static const struct kvm_op_step op_steps_fork[] = {
+    {.work = work_open_fork},
+    {.request = CTL_PAUSE, .timeout_ms = OP_TIMEOUT_MS},
+    {.request = CTL_FORK, .timeout_ms = OP_SNAPSHOT_MS, .fds = 2},
+    {.work = work_copy_overlay},
+    {.request = CTL_RESUME, .timeout_ms = OP_TIMEOUT_MS, .always = true},
+    {.request = CTL_STATS, .timeout_ms = OP_TIMEOUT_MS},
+    {.work = kvm_fork_take, .always = true},
+    {.work = work_link_files},
+    {.work = work_finish_fork, .always = true, .last = true},
+};
+
 /* The guest stands still from the request on. */
 static const struct kvm_op_step op_steps_store[] = {
     {.work = work_begin_store},
@@ -221,25 +251,33 @@ static const struct kvm_op_step op_steps_workset[] = {
 };
 
 static int op_start(struct instance *instance, const struct kvm_op_step *steps, const char *path,
-                    instance_done done)
+                    struct instance_memory *memory, instance_done done)
 {
     struct kvm_instance *o = container_of(instance, struct kvm_instance, base);
+    uint64_t room = 0;
     if (o->state != KVM_RUNNING)
         return -EINVAL;
     if (o->op.step != NULL)
         return -EBUSY;
-    o->op = (struct kvm_op){
-        .step = steps, .done = done, .fds = {-1, -1, -1}, .store = steps == op_steps_store};
-    if (path != NULL && (o->op.path = strdup(path)) == NULL) {
-        o->op.step = NULL;
-        return -ENOMEM;
-    }
+    cleanup_free char *copy = path != NULL ? strdup(path) : NULL;
+    int rv = path != NULL && copy == NULL ? -ENOMEM : 0;
+    if (rv == 0 && memory != NULL)
+        rv = kvm_fork_admit(o, &room);
+    if (rv < 0)
+        return rv;
+    o->op = (struct kvm_op){.step = steps,
+                            .done = done,
+                            .path = TAKE_PTR(copy),
+                            .fds = {-1, -1, -1},
+                            .store = steps == op_steps_store,
+                            .memory = instance_memory_get(memory),
+                            .room = room};
     /* A request that cannot be sent is an error of the call, which `done` does not follow. */
     if (steps->work != NULL) {
         op_next(o);
         return 0;
     }
-    int rv = kvm_ctl_request(&o->ctl, steps->request, NULL, 0, steps->timeout_ms, op_on_reply);
+    rv = kvm_ctl_request(&o->ctl, steps->request, NULL, 0, steps->timeout_ms, op_on_reply);
     if (rv < 0)
         o->op.step = NULL;
     return rv;
@@ -247,17 +285,23 @@ static int op_start(struct instance *instance, const struct kvm_op_step *steps, 
 
 int kvm_op_pause(struct instance *instance, instance_done done)
 {
-    return op_start(instance, op_steps_pause, NULL, done);
+    return op_start(instance, op_steps_pause, NULL, NULL, done);
 }
 
 int kvm_op_resume(struct instance *instance, instance_done done)
 {
-    return op_start(instance, op_steps_resume, NULL, done);
+    return op_start(instance, op_steps_resume, NULL, NULL, done);
 }
 
 int kvm_op_snapshot(struct instance *instance, const char *dir, instance_done done)
 {
-    return op_start(instance, op_steps_snapshot, dir, done);
+    return op_start(instance, op_steps_snapshot, dir, NULL, done);
+}
+
+int kvm_op_fork(struct instance *instance, const char *dir, struct instance_memory *memory,
+                instance_done done)
+{
+    return op_start(instance, op_steps_fork, dir, memory, done);
 }
 
 int kvm_op_store(struct instance *instance, instance_done done)
@@ -265,12 +309,12 @@ int kvm_op_store(struct instance *instance, instance_done done)
     char path[PATH_MAX];
     const struct kvm_instance *o = container_of(instance, struct kvm_instance, base);
     (void)snprintf(path, sizeof(path), "%s/" KVM_STORED_NEW, o->launch.dir);
-    return op_start(instance, op_steps_store, path, done);
+    return op_start(instance, op_steps_store, path, NULL, done);
 }
 
 int kvm_op_workset(struct instance *instance, const char *path, instance_done done)
 {
-    return op_start(instance, op_steps_workset, path, done);
+    return op_start(instance, op_steps_workset, path, NULL, done);
 }
 
 static void op_on_prefetch(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const struct error *err)
@@ -362,8 +406,12 @@ static void op_on_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const st
     struct kvm_instance *o = container_of(c, struct kvm_instance, ctl);
     if (m == NULL && o->op.status == 0)
         o->op.err = *err;
-    if (m != NULL && m->type == CTL_SAVED)
+    if (m != NULL && m->type == CTL_SAVED) {
         o->op.difference = m->difference;
+        o->op.bytes = m->saved_bytes;
+    }
+    if (m != NULL && m->type == CTL_STATS_REPLY)
+        o->op.pause_us = m->pause_us;
     op_result(o, m == NULL ? -EIO : 0);
 }
 
@@ -378,5 +426,7 @@ void kvm_op_free(struct kvm_instance *o)
         return;
     op_close_files(&o->op);
     free(o->op.path);
+    if (o->op.memory != NULL)
+        kvm_fork_over(o);
     o->op = (struct kvm_op){0};
 }

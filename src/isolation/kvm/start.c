@@ -79,11 +79,14 @@ static void start_launch(struct kvm_instance *o)
         kvm_instance_fail(o, &err);
         return;
     }
+    const struct instance_memory *m = o->launch.memory;
+    const struct helper_files files = {.in_fd = pair[1],
+                                       .fds = m != NULL ? m->fds : NULL,
+                                       .n_fds = m != NULL ? INSTANCE_MEMORY_FDS : 0};
     o->handover_fd = pair[0];
     o->state = KVM_LAUNCHING;
-    helper_start_with_input(&o->launcher, &kvm_instance_driver(o)->launches,
-                            TAKE_PTR(o->launch.argv), pair[1], LAUNCH_TIMEOUT_MS,
-                            start_on_launched);
+    helper_start_with_files(&o->launcher, &kvm_instance_driver(o)->launches,
+                            TAKE_PTR(o->launch.argv), &files, LAUNCH_TIMEOUT_MS, start_on_launched);
 }
 
 static void start_on_prepared(uv_work_t *work, int status)
@@ -166,6 +169,7 @@ static void start_on_launched(struct helper *run)
     int pidfd = start_result(run, o->handover_fd, &err);
     base_close_p(&o->handover_fd);
     o->handover_fd = -1;
+    instance_memory_put(&o->launch.memory); /* the VM has it, or there is none */
     if (o->state == KVM_STOPPING) {
         if (pidfd >= 0)
             (void)ending_watch(&o->ending, pidfd); /* to be killed as any other */

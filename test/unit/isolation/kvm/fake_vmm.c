@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -24,7 +25,7 @@
 
 static const char *dir, *template_dir = "", *mode = "good";
 static char *cgroups;
-static bool restore;
+static bool restore, handed;
 static int exits;            /* told, when it does not end by that */
 static int refused_connects; /* of vsock.sock, so far */
 static struct pollfd fds[2 + 2 * CLIENTS];
@@ -88,13 +89,25 @@ static void greet(int fd)
     }
 }
 
+static bool is_save(unsigned int type)
+{
+    return type == CTL_DIFF || type == CTL_FORK;
+}
+
+/* One that its guest has taken over may keep what it was lent. */
+static void keep_map(unsigned int type, const int *files)
+{
+    if (is("keeps-map") && type == CTL_FORK)
+        (void)mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, files[1], 0);
+}
+
 static void answer(int fd, unsigned int type, const int *files, int n_files)
 {
-    static const uint64_t stats[9] = {1, 4096, 8192, 3, 4, 5, 6, 7, 8};
+    static const uint64_t stats[10] = {1, 4096, 8192, 3, 4, 5, 6, 7, 8, 9};
     const uint32_t saved[] = {56000, 0, 4096, 0, restore};
     if (is("silent-stats") && type == CTL_STATS)
         return;
-    if (is("error-reply") && type == CTL_DIFF) {
+    if (is("error-reply") && is_save(type)) {
         struct buf b = {0};
         (void)buf_u32(&b, ENOSPC);
         wire_put_str(&b, "no space for it");
@@ -102,12 +115,13 @@ static void answer(int fd, unsigned int type, const int *files, int n_files)
         buf_done(&b);
     } else if (is("bad-reply") || type == CTL_STATS) {
         reply(fd, CTL_STATS_REPLY, stats, sizeof(stats));
-    } else if (is("die-in-snapshot") && type == CTL_DIFF) {
+    } else if (is("die-in-snapshot") && is_save(type)) {
         _exit(1);
     } else if (!is("no-reply")) {
         for (int i = 0; i < n_files; i++)
             (void)!write(files[i], "file", 4);
-        if (type == CTL_DIFF)
+        keep_map(type, files);
+        if (is_save(type))
             reply(fd, CTL_SAVED, saved, sizeof(saved) - (is("short-saved") ? 8 : 0));
         else
             reply(fd, CTL_OK, NULL, 0);
@@ -224,6 +238,8 @@ static void options(int argc, char **argv)
             cgroups = argv[++i];
         else if (strcmp(argv[i], "--restore") == 0)
             restore = true;
+        else if (strcmp(argv[i], "--handed") == 0)
+            handed = true;
     }
     /* .../NAME/kvm/disk.img */
     char *name = strstr(template_dir, "/mode-");
@@ -265,6 +281,19 @@ static int hand_over(pid_t pid)
     return sendmsg(STDIN_FILENO, &msg, MSG_NOSIGNAL) == 1 ? 0 : 1;
 }
 
+/* State and memory, sealed, as what another one has written. */
+static bool was_handed(void)
+{
+    char text[8];
+    for (int fd = 3; fd <= 4; fd++) {
+        int seals = fcntl(fd, F_GET_SEALS);
+        if (seals < 0 || (seals & F_SEAL_WRITE) == 0 || pread(fd, text, sizeof(text), 0) != 4)
+            return false;
+        (void)close(fd);
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     int ready[2];
@@ -272,6 +301,10 @@ int main(int argc, char **argv)
     options(argc, argv);
     if (is("die-start")) {
         printf("error there is no such thing\n");
+        return 1;
+    }
+    if (handed && !was_handed()) {
+        printf("error nothing was handed\n");
         return 1;
     }
     if (is("die-silent"))

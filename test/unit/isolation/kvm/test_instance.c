@@ -8,6 +8,7 @@
 #include "isolation/rmtree.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -516,6 +517,122 @@ static void operations_fail(void)
     }
 }
 
+/* A child of the fork in `dir`. */
+static void fork_child(struct t_instance *b, unsigned int n, const char *dir,
+                       struct instance_memory *m)
+{
+    t_instance_new(b, n,
+                   (struct instance_spec){.snapshot_dir = dir,
+                                          .memory = m,
+                                          .rootfs = "/",
+                                          .guest_dir = "/",
+                                          .vcpus = 1,
+                                          .memory_mb = 64,
+                                          .disk_mb = 64});
+    T_EQ(instance_start(b->instance), 0);
+}
+
+static void forks_go_by_memory(void)
+{
+    enum { N = 3 };
+    struct traces before = traces_now();
+    struct t_instance b, child[N];
+    char dir[128];
+    struct instance_memory *m = instance_memory_new();
+    (void)snprintf(dir, sizeof(dir), "%s/fork", state_dir);
+    make_template("good");
+    t_instance_run(&b, 1, "put");
+    wait_op(&b, instance_fork(b.instance, dir, m, on_done));
+    T_STR(b.error, "");
+    T_EQ(m->refs, 1);
+    T_EQ(m->bytes, 4096);
+    T_EQ(m->pause_us, 9);
+    for (size_t i = 0; i < INSTANCE_MEMORY_FDS; i++)
+        T_EQ(fcntl(m->fds[i], F_GET_SEALS),
+             F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    T_EQ(count_entries(dir, "state") + count_entries(dir, "memory"), 0);
+    T_EQ(count_entries(dir, "overlay") + count_entries(dir, "disk"), 2);
+    for (unsigned int i = 0; i < N; i++)
+        fork_child(&child[i], 2 + i, dir, m);
+    T_EQ(m->refs, 1 + N);
+    t_instance_stop(&child[0]); /* in the midst of its start */
+    for (unsigned int i = 1; i < N; i++) {
+        run_until(&child[i].started);
+        T_STR(child[i].error, "");
+    }
+    T_EQ(m->refs, 1);
+    instance_memory_put(&m);
+    T_EQ(rmtree(dir), 0);
+    t_instance_stop(&b); /* its children do not need it */
+    for (unsigned int i = 1; i < N; i++) {
+        T_EQ(child[i].exited, 0);
+        t_instance_stop(&child[i]);
+    }
+    traces_equal(before);
+}
+
+static void forks_that_fail_leave_nothing(void)
+{
+    static const char *const modes[] = {"error-reply", "keeps-map", "bad-reply", "die-in-snapshot",
+                                        "no-reply"};
+    struct traces before = traces_now();
+    char dir[128];
+    (void)snprintf(dir, sizeof(dir), "%s/fork", state_dir);
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+        struct t_instance b;
+        struct instance_memory *m = instance_memory_new();
+        make_template(modes[i]);
+        t_instance_run(&b, 1, "put");
+        if (i == 4) { /* it is stopped in the midst */
+            T_EQ(instance_fork(b.instance, dir, m, on_done), 0);
+            give_time(5);
+        } else {
+            wait_op(&b, instance_fork(b.instance, dir, m, on_done));
+            T_TRUE(b.done_status < 0);
+            T_EQ(m->fds[0], -1);
+            T_TRUE(access(dir, F_OK) < 0);
+            if (i < 2)
+                wait_op(&b, instance_pause(b.instance, on_done)); /* it runs */
+        }
+        t_instance_stop(&b);
+        T_EQ(m->refs, 1);
+        instance_memory_put(&m);
+        (void)rmtree(dir);
+        traces_equal(before);
+    }
+    T_EQ(container_of(driver, struct kvm_driver, base)->forks, 0);
+    T_EQ(container_of(driver, struct kvm_driver, base)->fork_room, 0);
+}
+
+static void forks_need_room(void)
+{
+    enum { N = 5 };
+    struct traces before = traces_now();
+    struct t_instance b[N];
+    char dir[N][128];
+    struct instance_memory *m = instance_memory_new();
+    make_template("no-reply");
+    for (unsigned int i = 0; i < N; i++) {
+        (void)snprintf(dir[i], sizeof(dir[i]), "%s/fork%u", state_dir, i);
+        t_instance_run(&b[i], 1 + i, "put");
+    }
+    struct kvm_instance *o = container_of(b[0].instance, struct kvm_instance, base);
+    o->adopted = true;
+    o->launch.memory_mb = 1u << 30;
+    T_EQ(instance_fork(b[0].instance, dir[0], m, on_done), -EDQUOT);
+    o->adopted = false;
+    o->launch.memory_mb = 64;
+    for (unsigned int i = 0; i < N; i++)
+        T_EQ(instance_fork(b[i].instance, dir[i], m, on_done), i < 4 ? 0 : -EAGAIN);
+    for (unsigned int i = 0; i < N; i++) {
+        t_instance_stop(&b[i]);
+        (void)rmtree(dir[i]);
+    }
+    T_EQ(m->refs, 1);
+    instance_memory_put(&m);
+    traces_equal(before);
+}
+
 /* One that is slow to tell its figures is asked once, and can be asked for other things. */
 static void late_figures_end_nothing(void)
 {
@@ -689,6 +806,7 @@ T_MAIN(T_CASE(set_up), T_CASE(refuses), T_CASE(starts_and_stops),
        T_CASE(stops_in_every_state), T_CASE(ends_are_told), T_CASE(boots_without_snapshot),
        T_CASE(operations), T_CASE(a_difference_keeps_its_base), T_CASE(it_is_put_away_and_goes_on),
        T_CASE(what_is_stored_may_be_unusable), T_CASE(a_store_that_fails_leaves_nothing),
+       T_CASE(forks_go_by_memory), T_CASE(forks_that_fail_leave_nothing), T_CASE(forks_need_room),
        T_CASE(operations_fail), T_CASE(late_figures_end_nothing), T_CASE(stop_during_operation),
        T_CASE(adoption), T_CASE(sweeping), T_CASE(sweeping_builds), T_CASE(many_at_once),
        T_CASE(tear_down))
