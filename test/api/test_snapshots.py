@@ -264,6 +264,62 @@ class Forks(Api, SandboxTest):
                 self.assert_error(self.post("fork", fields), 400, "invalid_argument")
 
 
+@unittest.skipUnless(MEMORY, "no process of a container is in its fork")
+class LiveForks(Api, SandboxTest):
+    """Memory goes from one microVM to the others, and the parent runs on."""
+    # It writes as fast as it can, and says how often it has written all.
+    WRITER = ("python3 -uc \"import itertools\nb = bytearray(16 << 20)\nfor n in itertools.count():\n"
+              " for i in range(0, len(b), 4096): b[i] = n & 255\n print(n)\"")
+    DRAWN = "import random, numpy, os; print(len(df), random.random(), numpy.random.rand(), os.urandom(8).hex())"
+
+    def said(self, box, pid):
+        """What the process has said so far, by its numbers of events."""
+        got = self.assert_json(self.api.get(f"/sandboxes/{box}/processes/{pid}"), 200)
+        return got["status"], got["next_seq"]
+
+    def goes_on(self, box, pid):
+        _, first = self.said(box, pid)
+        wait_until(lambda: self.said(box, pid)[1] > first, 20, "its process goes on")
+        self.assertEqual(self.said(box, pid)[0], "running")
+
+    def drawn(self, box):
+        answer = self.api.code(box, self.DRAWN)
+        self.assertIsNone(answer["error"], answer)
+        return answer["logs"]["stdout"][0].split()
+
+    def children(self, box, count):
+        answer = self.fork(box, count=count)
+        self.assertGreater(answer["pause_us"], 0)
+        boxes = [child["sandbox"]["sandbox_id"] for child in answer["children"]]
+        for one in boxes:
+            self.addCleanup(self.api.delete, f"/sandboxes/{one}")
+        return answer, boxes
+
+    def test_processes_and_kernels_go_on_in_each(self):
+        self.api.code(self.box, "import pandas, numpy; df = pandas.DataFrame(numpy.ones((200000, 4)))")
+        answer = self.api.post(f"/sandboxes/{self.box}/processes", {"command": self.WRITER})
+        pid = self.assert_json(answer, 201)["pid"]
+        self.goes_on(self.box, pid)
+        answer, boxes = self.children(self.box, 3)
+        self.assertGreater(answer["memory_bytes"], 200000 * 4 * 8)
+        drawn = [self.drawn(box) for box in boxes + [self.box]]
+        self.assertEqual({values[0] for values in drawn}, {"200000"})
+        for column in zip(*(values[1:] for values in drawn)):
+            self.assertEqual(len(set(column)), 4, column)
+        for box in boxes + [self.box]:
+            self.goes_on(box, pid)
+        # A child is a microVM like others: it is put away, kept and forked with what it shares.
+        self.assert_json(self.api.post(f"/sandboxes/{boxes[0]}/pause"), 200)
+        self.assert_json(self.api.post(f"/sandboxes/{boxes[0]}/resume"), 200)
+        made = self.snapshot(boxes[1])["snapshot_id"]
+        self.api.delete(f"/sandboxes/{self.box}")
+        _, grandchildren = self.children(boxes[2], 1)
+        for box in (boxes[0], self.create(template=made), grandchildren[0], boxes[2]):
+            self.assertEqual(self.drawn(box)[0], "200000")
+            self.goes_on(box, pid)
+        self.assertEqual(self.ask("DELETE", made).status, 200)
+
+
 class OfE2b(Api, SandboxTest):
     """The routes that clients of E2B call."""
 
