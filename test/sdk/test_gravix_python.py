@@ -36,7 +36,7 @@ class SdkTest(ApiTest):
         self.addCleanup(runtime.kill)
         return runtime
 
-    def refused(self, kind, call, *arguments, **options):
+    def refused(self, kind, call, /, *arguments, **options):
         with self.assertRaises(kind) as caught:
             call(*arguments, **options)
         return caught.exception
