@@ -99,29 +99,20 @@ void api_fork_start(struct api_call *call, const struct api_fork *fork,
     call->cancel = forking_cancel;
 }
 
+/* As those of a create that says nothing. */
 static int fork_params(struct api_call *call, const struct snapshot *sn,
-                       const struct api_fork *fork, const struct sandbox *like,
-                       struct sandbox_params *p, struct error *err)
+                       const struct sandbox_fork *f, struct sandbox_params *p, struct error *err)
 {
-    int rv = 0;
-    *p = (struct sandbox_params){.account = call->principal.account,
-                                 .provider = sn->provider,
-                                 .region = sn->region,
-                                 .env = fork->env,
-                                 .metadata = fork->metadata != NULL ? fork->metadata : "{}",
-                                 .timeout_s = (unsigned int)call->api->config->timeout_default};
-    if (like == NULL) {
-        rv = api_life_parse(call, &p->life, err);
-    } else {
-        p->metadata = fork->metadata != NULL ? fork->metadata : like->owner.metadata;
-        p->timeout_s = like->owner.timeout_s;
-        p->life = like->owner.life;
-        p->network = like->owner.network;
-        p->ties = like->owner.ties;
-    }
-    if (fork->timeout_s != 0)
-        p->timeout_s = fork->timeout_s;
-    return rv;
+    *p = (struct sandbox_params){
+        .account = call->principal.account,
+        .provider = sn->provider,
+        .region = sn->region,
+        .env = f->env,
+        .metadata = f->metadata != NULL ? f->metadata : "{}",
+        .timeout_s = f->timeout_s != 0 ? f->timeout_s
+                                       : (unsigned int)call->api->config->timeout_default,
+    };
+    return api_life_parse(call, &p->life, err);
 }
 
 void api_fork_snapshot(struct api_call *call, struct snapshot *sn, const struct api_fork *fork,
@@ -132,9 +123,12 @@ void api_fork_snapshot(struct api_call *call, struct snapshot *sn, const struct 
     struct sandbox_params params;
     const struct template *tpl = NULL;
     struct forking *k = forking_new(call, fork);
-    if (k == NULL)
-        error_set(&err, ERROR_INTERNAL, "Out of memory");
-    else if (fork_params(call, sn, fork, like, &params, &err) == 0)
+    int rv = k != NULL ? 0 : error_set(&err, ERROR_INTERNAL, "Out of memory");
+    if (rv == 0 && like != NULL)
+        sandbox_fork_params(&k->fork, like, &params);
+    else if (rv == 0)
+        rv = fork_params(call, sn, &k->fork, &params, &err);
+    if (rv == 0)
         tpl = sandbox_capture_use(call->api->sandboxes, sn, &params, &err);
     if (tpl == NULL) {
         free((void *)fork->env);

@@ -23,6 +23,22 @@ static void fork_init(struct sandbox_fork *f, struct sandbox_table *t)
     }
 }
 
+void sandbox_fork_params(const struct sandbox_fork *f, const struct sandbox *parent,
+                         struct sandbox_params *ret)
+{
+    *ret = (struct sandbox_params){
+        .account = parent->owner.account,
+        .provider = parent->owner.provider,
+        .region = parent->owner.region,
+        .env = f->env,
+        .metadata = f->metadata != NULL ? f->metadata : parent->owner.metadata,
+        .timeout_s = f->timeout_s != 0 ? f->timeout_s : parent->owner.timeout_s,
+        .life = parent->owner.life,
+        .network = parent->owner.network,
+        .ties = parent->owner.ties,
+    };
+}
+
 int sandbox_fork_begin(struct sandbox_fork *f, struct sandbox *parent, struct error *err)
 {
     fork_init(f, parent->table);
@@ -98,27 +114,14 @@ static void fork_on_captured(struct capture_wait *w, struct sandbox *parent, str
     }
     f->sn = sn;
     fork_note(f, parent);
-    const struct template *tpl = template_find(f->table->templates, parent->template_id);
-    if (sandbox_capture_fits(f->table, sn, tpl, &reason) < 0) {
+    struct sandbox_params params;
+    sandbox_fork_params(f, parent, &params);
+    const struct template *tpl = sandbox_capture_use(f->table, sn, &params, &reason);
+    if (tpl == NULL) {
         fork_drop_snapshot(f);
         f->done(f, &reason);
         return;
     }
-    const struct sandbox_params params = {
-        .account = parent->owner.account,
-        .provider = parent->owner.provider,
-        .region = parent->owner.region,
-        .env = f->env,
-        .metadata = f->metadata != NULL ? f->metadata : parent->owner.metadata,
-        .timeout_s = f->timeout_s != 0 ? f->timeout_s : parent->owner.timeout_s,
-        .life = parent->owner.life,
-        .network = parent->owner.network,
-        .ties = parent->owner.ties,
-        .vcpus = parent->vcpus,
-        .memory_mb = parent->memory_mb,
-        .disk_mb = parent->disk_mb,
-        .snapshot = sn,
-    };
     fork_start_all(f, &params, tpl);
 }
 

@@ -52,6 +52,10 @@ int sandbox_fork_begin(struct sandbox_fork *f, struct sandbox *parent, struct er
  * inside the call: the children are as `params` says, whose strings are copied. */
 void sandbox_fork_from(struct sandbox_fork *f, struct sandbox_table *t, const struct template *tpl,
                        const struct sandbox_params *params);
+/* What the children are like that have `parent` as theirs, but for what they begin with. Points
+ * into both. */
+void sandbox_fork_params(const struct sandbox_fork *f, const struct sandbox *parent,
+                         struct sandbox_params *ret);
 /* Nobody waits any more: the children end. */
 void sandbox_fork_cancel(struct sandbox_fork *f);
 
