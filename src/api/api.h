@@ -166,6 +166,11 @@ struct api_list {
 };
 
 void api_list_begin(struct api_call *call, struct api_list *list, const char *field);
+/* Whether the page has the element with that number, which counts from 0. */
+static inline bool api_list_shows(const struct api_list *list, unsigned int number)
+{
+    return number >= list->offset && number - list->offset < list->limit;
+}
 /* Answers; the call is over. */
 void api_list_end(struct api_call *call, struct api_list *list, unsigned int total);
 /* The whole answer for the account's sandboxes that the query asks for (`status`, `metadata`), each

@@ -168,7 +168,7 @@ static void list_visit(void *ctx, struct snapshot *sn)
     struct listing_snapshots *l = ctx;
     if (l->sandbox != NULL && strcasecmp(l->sandbox, sn->sandbox_id) != 0)
         return;
-    if (l->n >= l->list.offset && l->n - l->list.offset < l->list.limit)
+    if (api_list_shows(&l->list, l->n))
         write_snapshot(&l->list.w, l->call, sn);
     l->n++;
     l->bytes += sn->bytes;

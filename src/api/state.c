@@ -132,7 +132,7 @@ static void write_paused(void *ctx, struct sandbox *sb)
     struct paused_list *l = ctx;
     if (sb->phase != SANDBOX_PAUSED)
         return;
-    if (l->n >= l->list.offset && l->n - l->list.offset < l->list.limit)
+    if (api_list_shows(&l->list, l->n))
         write_life(&l->list.w, sb);
     l->n++;
     l->bytes += sb->disk_bytes;

@@ -118,7 +118,7 @@ static void snapshot_visit(void *ctx, struct snapshot *sn)
         !snapshot_is(l->runtime, sn->sandbox_id) || !snapshot_is(l->state, snapshot_state(sn)) ||
         !snapshot_is(l->source, snapshot_sources[sn->source]))
         return;
-    if (l->n >= l->list.offset && l->n - l->list.offset < l->list.limit)
+    if (api_list_shows(&l->list, l->n))
         snapshot_write(&l->list.w, sn);
     l->n++;
 }
