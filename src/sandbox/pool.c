@@ -86,7 +86,7 @@ void pool_start(struct pool *p, const struct template *warm)
     if (warm == NULL || p->size == 0)
         return;
     pool_want(p, warm);
-    uv_timer_start(&p->refill, pool_on_refill, 0, 0);
+    pool_refill(p);
 }
 
 static unsigned int pool_count(const struct pool *p, const char *template_id)
