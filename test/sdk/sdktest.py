@@ -5,13 +5,10 @@ The suite installs the packages into an environment of its own (CORRAL_TEST_SDK 
 """
 import http.client
 import os
-import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "api"))
+from corraltest import ApiTest, patience  # noqa: F401
 
-from corraltest import ApiTest, patience  # noqa: E402,F401
-
-from e2b_code_interpreter import Sandbox  # noqa: E402
+from e2b_code_interpreter import Sandbox
 
 KEYS = ("E2B_API_URL", "E2B_SANDBOX_URL", "E2B_API_KEY")
 

@@ -5,17 +5,14 @@ import asyncio
 import concurrent.futures
 import io
 import os
-import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "api"))
+from corraltest import ApiTest, patience, wait_until
 
-from corraltest import ApiTest, patience, wait_until  # noqa: E402
-
-import gravixlayer  # noqa: E402
-from gravixlayer import AsyncGravixLayer, GravixLayer, Runtime  # noqa: E402
-from gravixlayer.types import exceptions  # noqa: E402
-from gravixlayer.types.runtime import WriteEntry  # noqa: E402
+import gravixlayer
+from gravixlayer import AsyncGravixLayer, GravixLayer, Runtime
+from gravixlayer.types import exceptions
+from gravixlayer.types.runtime import WriteEntry
 
 BREAKS = "a\u2028b\u2029c\u0085d"
 NAMES = "with space+and & # % é 'quote'.txt"
