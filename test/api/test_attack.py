@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An attack from inside: calls, files, sockets and links that lead out of a sandbox, or into its agent.
 
-In a container each of them must be refused, whoever tries. In a microVM root may do what root does,
-to a kernel of its own: there only what the user tries is judged, and that nothing of it is felt
-outside."""
+In a container each of them must be refused, whoever tries. A microVM has a kernel of its own, and it
+is Linux as anyone has it: root may do there what root does, and a user has the calls in OWN_KERNEL,
+which reach that kernel alone. Everything else must be refused, and nothing of it is felt outside."""
 import base64
 import json
 import os
@@ -12,6 +12,11 @@ import uuid
 
 from corraltest import HOST, ISOLATION, SandboxTest
 from streams import Stream
+
+# What a container refuses because its kernel is the host's. A user of a microVM has it of a kernel that
+# is nobody else's, and programs want it: browsers and bwrap the namespace, libuv the ring, Kerberos and
+# systemd the keys, fanotify and overlay tools the handles (which open nothing: open_by_handle_at is refused).
+OWN_KERNEL = {"unshare a user namespace", "io_uring_setup", "keyctl", "add_key", "name_to_handle_at"}
 
 # Each attack prints nothing; it returns None when it was refused, else what it got.
 PROGRAM = textwrap.dedent(r'''
@@ -53,6 +58,14 @@ PROGRAM = textwrap.dedent(r'''
         libc.ptrace(17, pid, 0, 0)
         return f"attached to {pid}"
 
+    def readv(pid):
+        buffer = ctypes.create_string_buffer(8)
+        mine = struct.pack("<QQ", ctypes.addressof(buffer), 8)
+        # Nothing is mapped at 8: whoever may read learns that, others learn that they may not.
+        rv = libc.syscall(310, pid, mine, ctypes.c_long(1), struct.pack("<QQ", 8, 8), ctypes.c_long(1),
+                          ctypes.c_long(0))
+        return "may read" if rv >= 0 or ctypes.get_errno() == errno.EFAULT else None
+
     def device(kind, major, minor):
         path = f"/tmp/attack-node-{major}-{minor}"
         try:
@@ -87,7 +100,7 @@ PROGRAM = textwrap.dedent(r'''
         "open_by_handle_at": lambda: call(304, -100, struct.pack("<Ii", 8, 1) + b"\0" * 8, 0),
         "name_to_handle_at": lambda: call(303, -100, b"/", struct.pack("<Ii", 128, 0) + b"\0" * 128,
                                           b"\0" * 8, 0),
-        "process_vm_readv": lambda: call(310, 1, b"\0" * 16, 1, b"\0" * 16, 1, 0),
+        "process_vm_readv": lambda: readv(1),
         "kcmp": lambda: call(312, 1, 1, 0, 0, 0),
         "pidfd_getfd": lambda: call(438, os.pidfd_open(1), 3, 0),
         "init_module": lambda: call(175, b"x", 1, b""),
@@ -203,7 +216,10 @@ class Attack(SandboxTest):
         self.assertNotIn("attack", HOST.read("/proc/sys/kernel/hostname").decode())
 
     def test_as_the_user(self):
-        self.assertEqual(self.attack("user"), {})
+        got = self.attack("user")
+        if ISOLATION == "kvm":
+            got = {name: what for name, what in got.items() if name not in OWN_KERNEL}
+        self.assertEqual(got, {})
         self.assert_untouched()
 
     def test_as_root(self):
