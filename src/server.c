@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "api/api.h"
+#include "api/dispatch.h"
 #include "auth/bundle.h"
 #include "auth/ca.h"
 #include "auth/secret.h"

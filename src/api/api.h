@@ -2,8 +2,8 @@
 /*
  * api.h - the HTTP API: routes to handlers, handlers to answers.
  *
- * A request passes api_head (route, credential, scope, body limit), api_ready (sandbox, JSON body),
- * the handler of its route (routes.c), and ends with api_reply or api_fail, now or later. A handler
+ * A request passes dispatch.c (route, credential, scope, body limit; then sandbox, JSON body), the
+ * handler of its route (routes.c), and ends with api_reply or api_fail, now or later. A handler
  * that answers later leaves what it needs in `state`: most often a `struct api_op` (op.h), or a
  * wait in the request's arena. `cancel` ends that when the client goes away first.
  */
@@ -121,14 +121,13 @@ struct api_call {
 extern const struct api_route api_routes[];
 extern const size_t api_route_count;
 
-/* What the HTTP server calls; `api` must outlive it. */
-struct http_app api_app(struct api *api);
-
 /* ERROR_INVALID_ARGUMENT when the vector, which may be NULL, is longer than an agent takes. */
 int api_check_list(char *const *list, const char *field, struct error *err);
 
 /* Answers with JSON and takes over the buffer's memory; the call is over. */
 void api_reply(struct api_call *call, int status, struct buf *body);
+/* Appends an error as every answer has it. `details` is the text of a JSON object, or NULL. */
+void api_error_json(struct buf *out, const struct error *err, const char *details);
 /* Answers with an error; the call is over. `details` is the text of a JSON object, or NULL. */
 void api_fail(struct api_call *call, const struct error *err);
 void api_fail_details(struct api_call *call, const struct error *err, const char *details);

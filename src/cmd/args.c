@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "cmd/cmd.h"
+#include "cmd/command.h"
 
 static const struct cmd_option *cmd_find_option(const struct cmd_option *options, size_t n,
                                                 const char *arg, size_t len)

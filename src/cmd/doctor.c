@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cmd/cmd.h"
+#include "cmd/command.h"
 #include "core/file.h"
 #include "isolation/kvm/probe.h"
 

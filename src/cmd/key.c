@@ -8,7 +8,7 @@
 #include "auth/apikey.h"
 #include "base/timefmt.h"
 #include "cmd/args.h"
-#include "cmd/cmd.h"
+#include "cmd/command.h"
 #include "cmd/with_store.h"
 
 static int key_commit(struct store *store, struct error *err)

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "cmd/cmd.h"
+#include "cmd/command.h"
 #include "isolation/kvm/probe.h"
 
 int probe_cmd(const struct config *config, struct error *err)

@@ -8,7 +8,7 @@
 
 #include "base/base.h"
 #include "cmd/args.h"
-#include "cmd/cmd.h"
+#include "cmd/command.h"
 #include "cmd/template_build.h"
 #include "template/recipe.h"
 

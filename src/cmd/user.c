@@ -9,7 +9,7 @@
 #include "auth/user.h"
 #include "base/timefmt.h"
 #include "cmd/args.h"
-#include "cmd/cmd.h"
+#include "cmd/command.h"
 #include "cmd/with_store.h"
 
 struct user_options {
