@@ -226,8 +226,9 @@ int api_sandbox_usage(struct sandbox *sb, struct instance_stats *stats, double *
 
 /* A sandbox as an object. */
 void api_sandbox_write(struct jsonw *w, const struct sandbox *sb);
-/* A template as an object. */
+/* A template as an object, and one that was a snapshot. */
 void api_template_write(struct jsonw *w, const struct template *t);
+void api_template_write_shared(struct jsonw *w, const struct snapshot *sn);
 /* The metadata of a sandbox as an object. */
 void api_sandbox_write_metadata(struct jsonw *w, const struct sandbox *sb);
 
@@ -309,6 +310,8 @@ void api_download(struct api_call *call);
 void api_download_from(struct api_call *call, const char *path);
 void api_template_list(struct api_call *call);
 void api_template_get(struct api_call *call);
+void api_template_promote(struct api_call *call);
+void api_template_delete(struct api_call *call);
 void api_secret_set(struct api_call *call);
 void api_secret_list(struct api_call *call);
 void api_secret_delete(struct api_call *call);

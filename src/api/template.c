@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* template.c - templates: list, get, and the wait of a create for one that is being built. */
+/* template.c - templates: list, get, those that are made of snapshots, and the wait of a create for
+ * one that is being built. */
 #include <errno.h>
+#include <stdlib.h>
 
-#include "api/api.h"
+#include "api/snapshot.h"
 #include "template/builder.h"
 
 /* Published clients give up after a minute. */
@@ -21,10 +23,30 @@ static void write_template_fields(struct jsonw *w, const struct template *t)
     jsonw_key_time(w, "updated_at", t->updated_ms);
 }
 
+static void write_shared_fields(struct jsonw *w, const struct snapshot *sn)
+{
+    jsonw_key_str(w, "id", sn->id);
+    jsonw_key_str(w, "name", sn->name);
+    jsonw_key_str(w, "description", sn->description);
+    jsonw_key_int(w, "vcpu_count", sn->vcpus);
+    jsonw_key_int(w, "memory_mb", sn->memory_mb);
+    jsonw_key_int(w, "disk_size_mb", sn->disk_mb);
+    jsonw_key_str(w, "visibility", "public");
+    jsonw_key_time(w, "created_at", sn->created_ms);
+    jsonw_key_time(w, "updated_at", sn->updated_ms);
+}
+
 void api_template_write(struct jsonw *w, const struct template *t)
 {
     jsonw_object(w);
     write_template_fields(w, t);
+    jsonw_object_end(w);
+}
+
+void api_template_write_shared(struct jsonw *w, const struct snapshot *sn)
+{
+    jsonw_object(w);
+    write_shared_fields(w, sn);
     jsonw_object_end(w);
 }
 
@@ -37,6 +59,133 @@ static void write_or_null(struct jsonw *w, const char *key, const char *text)
         jsonw_null(w);
 }
 
+/* --- made of snapshots --- */
+
+static void reply_shared(struct api_call *call, int status, const struct snapshot *sn)
+{
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    jsonw_object(&w);
+    write_shared_fields(&w, sn);
+    jsonw_key_str(&w, "status", "ready");
+    write_or_null(&w, "phase", NULL);
+    write_or_null(&w, "build_log", NULL);
+    jsonw_key(&w, "source");
+    jsonw_object(&w);
+    jsonw_key_str(&w, "snapshot_id", sn->origin_id);
+    jsonw_key_str(&w, "sandbox_id", sn->sandbox_id);
+    jsonw_key_str(&w, "template", sn->template_name);
+    jsonw_key_str(&w, "kind", snapshot_kind_str(sn->kind));
+    jsonw_key_str(&w, "driver", sn->driver);
+    jsonw_key_int(&w, "disk_bytes", (int64_t)sn->bytes);
+    jsonw_key_int(&w, "children", api_snapshot_children(call, sn));
+    jsonw_object_end(&w);
+    jsonw_object_end(&w);
+    api_reply(call, status, &body);
+}
+
+/* The one that the path names. NULL: the call is answered. */
+static struct snapshot *template_shared(struct api_call *call)
+{
+    struct snapshot *sn = snapshots_find(call->api->snapshots, NULL, call->params[0]);
+    if (sn == NULL)
+        api_fail_code(call, ERROR_TEMPLATE_NOT_FOUND, "Template not found");
+    return sn;
+}
+
+/* On the heap, as it may outlive the request. */
+struct promotion {
+    struct api_call *call; /* NULL: the client has gone */
+};
+
+static void promotion_cancel(struct api_call *call)
+{
+    struct promotion *p = call->state;
+    p->call = NULL;
+}
+
+static void promotion_kept(void *ctx, struct snapshot *sn, const struct error *err)
+{
+    struct promotion *p = ctx;
+    struct api_call *call = p->call;
+    free(p);
+    if (call == NULL)
+        return;
+    call->cancel = NULL;
+    if (err != NULL)
+        api_fail(call, err);
+    else
+        reply_shared(call, 201, sn);
+}
+
+static int promotion_parse(struct api_call *call, const char **name, const char **description,
+                           const struct snapshot **ret, struct error *err)
+{
+    const char *from = NULL;
+    int rv = json_need_str(call->body, "name", name, err);
+    if (rv == 0)
+        rv = json_need_str(call->body, "snapshot", &from, err);
+    if (rv == 0)
+        rv = json_get_str(call->body, "description", NULL, description, err);
+    if (rv < 0)
+        return rv;
+    *ret = snapshots_find(call->api->snapshots, call->principal.account, from);
+    if (*ret == NULL)
+        return error_set(err, ERROR_SNAPSHOT_NOT_FOUND, "Snapshot not found");
+    if (template_find(call->api->templates, *name) != NULL)
+        return error_set(err, ERROR_CONFLICT, "There is a template '%.100s'", *name);
+    if (*description == NULL)
+        *description = (*ret)->description;
+    return 0;
+}
+
+void api_template_promote(struct api_call *call)
+{
+    struct error err;
+    const char *name = NULL, *description = NULL;
+    const struct snapshot *from = NULL;
+    if (promotion_parse(call, &name, &description, &from, &err) < 0) {
+        api_fail(call, &err);
+        return;
+    }
+    struct promotion *p = calloc(1, sizeof(*p));
+    if (p == NULL) {
+        api_fail_code(call, ERROR_INTERNAL, "Out of memory");
+    } else if (snapshot_share(from, name, description, promotion_kept, p, &err) == NULL) {
+        free(p);
+        api_fail(call, &err);
+    } else {
+        p->call = call;
+        call->state = p;
+        call->cancel = promotion_cancel;
+    }
+}
+
+static void template_deleted(struct api_call *call)
+{
+    struct buf body = {0};
+    struct jsonw w = {.out = &body};
+    jsonw_object(&w);
+    jsonw_key_str(&w, "message", "Template deleted");
+    jsonw_key_str(&w, "template", call->params[0]);
+    jsonw_object_end(&w);
+    api_reply(call, 200, &body);
+}
+
+/* One that is built has its files for sandboxes that run on them, which only the host's operator
+ * can judge. */
+void api_template_delete(struct api_call *call)
+{
+    if (template_find(call->api->templates, call->params[0]) != NULL) {
+        api_fail_code(call, ERROR_UNSUPPORTED,
+                      "A template that was built is removed on the host: corrald template remove");
+        return;
+    }
+    struct snapshot *sn = template_shared(call);
+    if (sn != NULL)
+        api_snapshot_remove(call, sn, template_deleted);
+}
+
 /* Published clients are strict about the elements of the list, so what a build does is told here
  * alone. */
 void api_template_get(struct api_call *call)
@@ -45,7 +194,9 @@ void api_template_get(struct api_call *call)
     struct jsonw w = {.out = &body};
     const struct template *t = template_find(call->api->templates, call->params[0]);
     if (t == NULL) {
-        api_fail_code(call, ERROR_TEMPLATE_NOT_FOUND, "Template not found");
+        const struct snapshot *sn = template_shared(call);
+        if (sn != NULL)
+            reply_shared(call, 200, sn);
         return;
     }
     jsonw_object(&w);
@@ -120,26 +271,41 @@ bool api_template_ready(struct api_call *call, const struct template *t,
     return false;
 }
 
+struct template_listing {
+    struct jsonw w;
+    unsigned int limit, offset, seen;
+};
+
+static bool listing_has(struct template_listing *l)
+{
+    unsigned int at = l->seen++;
+    return at >= l->offset && at - l->offset < l->limit;
+}
+
+static void listing_shared(void *ctx, struct snapshot *sn)
+{
+    struct template_listing *l = ctx;
+    if (listing_has(l))
+        api_template_write_shared(&l->w, sn);
+}
+
 void api_template_list(struct api_call *call)
 {
-    unsigned int limit, offset, seen = 0;
     struct buf body = {0};
-    struct jsonw w = {.out = &body};
-    api_paging(call, &limit, &offset);
-    jsonw_object(&w);
-    jsonw_key(&w, "templates");
-    jsonw_array(&w);
+    struct template_listing l = {.w.out = &body};
+    api_paging(call, &l.limit, &l.offset);
+    jsonw_object(&l.w);
+    jsonw_key(&l.w, "templates");
+    jsonw_array(&l.w);
     list_for_each (it, &call->api->templates->templates) {
         const struct template *t = list_entry(it, struct template, node);
-        if (!t->present)
-            continue;
-        if (seen >= offset && seen - offset < limit)
-            api_template_write(&w, t);
-        seen++;
+        if (t->present && listing_has(&l))
+            api_template_write(&l.w, t);
     }
-    jsonw_array_end(&w);
-    jsonw_key_int(&w, "limit", limit);
-    jsonw_key_int(&w, "offset", offset);
-    jsonw_object_end(&w);
+    snapshots_each(call->api->snapshots, NULL, listing_shared, &l);
+    jsonw_array_end(&l.w);
+    jsonw_key_int(&l.w, "limit", l.limit);
+    jsonw_key_int(&l.w, "offset", l.offset);
+    jsonw_object_end(&l.w);
     api_reply(call, 200, &body);
 }

@@ -109,6 +109,8 @@ int cli_sandbox_fork(struct cli *cli, int argc, char **argv);
 int cli_snapshot_list(struct cli *cli, int argc, char **argv);
 int cli_snapshot_get(struct cli *cli, int argc, char **argv);
 int cli_snapshot_delete(struct cli *cli, int argc, char **argv);
+int cli_snapshot_promote(struct cli *cli, int argc, char **argv);
+int cli_template_delete(struct cli *cli, int argc, char **argv);
 int cli_template_list(struct cli *cli, int argc, char **argv);
 int cli_health(struct cli *cli, int argc, char **argv);
 int cli_run(struct cli *cli, int argc, char **argv);

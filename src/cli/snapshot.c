@@ -8,6 +8,7 @@
 
 #define PATH_SANDBOXES "/v1/agents/sandboxes"
 #define PATH_SNAPSHOTS "/snapshots"
+#define PATH_TEMPLATES "/v1/agents/templates"
 
 /* Posts `body` to a route of the sandbox that the one word names. 0 or an exit status. */
 static int snapshot_post(struct cli *cli, int argc, char **argv, const char *route,
@@ -128,6 +129,35 @@ int cli_snapshot_get(struct cli *cli, int argc, char **argv)
                                          "template",    "cpu_count", "memory_mb", "disk_mb",
                                          "disk_bytes",  "children",  "created_at"};
     return cli_show(cli, argc, argv, PATH_SNAPSHOTS, fields, ARRAY_SIZE(fields));
+}
+
+int cli_snapshot_promote(struct cli *cli, int argc, char **argv)
+{
+    const char *description = NULL;
+    const struct cli_opt opts[] = {{"description", CLI_TEXT, &description}, {NULL, CLI_FLAG, NULL}};
+    cleanup_json json *body = cJSON_CreateObject();
+    cleanup_json json *answer = NULL;
+    int rv = cli_parse(cli, &argc, argv, opts, false);
+    if (rv == 0)
+        rv = cli_expect(argc, 2, 2);
+    if (rv == 0) {
+        cli_add_text(body, "snapshot", argv[0]);
+        cli_add_text(body, "name", argv[1]);
+        cli_add_text(body, "description", description);
+        rv = cli_call(cli, "POST", PATH_TEMPLATES, body, &answer);
+    }
+    if (rv == 0 && cli->raw)
+        cli_print_json(answer);
+    else if (rv == 0)
+        (void)puts(cli_text(answer, "id"));
+    return rv;
+}
+
+int cli_template_delete(struct cli *cli, int argc, char **argv)
+{
+    const struct cli_request request = {"DELETE", PATH_TEMPLATES, "", NULL};
+    int rv = cli_parse(cli, &argc, argv, NULL, false);
+    return rv == 0 ? cli_each(cli, argc, argv, &request, "deleted") : rv;
 }
 
 int cli_snapshot_delete(struct cli *cli, int argc, char **argv)

@@ -88,7 +88,7 @@ const struct api_route gravix_routes[] = {
     {METHOD_GET, TPL, 0, SCOPE_READ, api_template_list},
     {METHOD_POST, TPL "/build", DATA, SCOPE_MANAGE, gravix_unsupported},
     {METHOD_GET, TPL "/:id", 0, SCOPE_READ, gravix_template_get},
-    {METHOD_DELETE, TPL "/:id", 0, SCOPE_MANAGE, gravix_unsupported},
+    {METHOD_DELETE, TPL "/:id", 0, SCOPE_MANAGE, api_template_delete},
     {METHOD_GET, TPL "/:id/snapshot", 0, SCOPE_READ, gravix_template_snapshot},
 
     {METHOD_POST, SNAP, BODY, SCOPE_RUN, gravix_snapshot_create},

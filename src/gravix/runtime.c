@@ -109,11 +109,15 @@ void gravix_template_get(struct api_call *call)
     struct buf body = {0};
     struct jsonw w = {.out = &body};
     const struct template *t = runtime_template(call, call->params[0], &err);
-    if (t == NULL) {
+    const struct snapshot *sn = snapshots_find(call->api->snapshots, NULL, call->params[0]);
+    if (t == NULL && sn == NULL) {
         api_fail(call, &err);
         return;
     }
-    api_template_write(&w, t);
+    if (t != NULL)
+        api_template_write(&w, t);
+    else
+        api_template_write_shared(&w, sn);
     api_reply(call, 200, &body);
 }
 
@@ -220,6 +224,8 @@ static int runtime_origin(struct api_call *call, struct sandbox_params *p,
         return rv;
     if (snapshot == NULL || snapshot[0] == '\0') {
         *t = runtime_template(call, template, err);
+        if (*t == NULL) /* one that was a snapshot */
+            *t = sandbox_capture_named(call->api->sandboxes, template, p, err);
         return *t != NULL ? 0 : -EINVAL;
     }
     struct snapshot *sn = snapshots_find(call->api->snapshots, p->account, snapshot);

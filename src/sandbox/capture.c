@@ -83,7 +83,8 @@ static struct snapshot *capture_begin(const struct sandbox *sb, const struct cap
         .passing = about->passing,
         .live = about->passing && capture_is_live(t),
     };
-    if (about->name != NULL && template_find(t->templates, about->name) != NULL) {
+    if (about->name != NULL && (template_find(t->templates, about->name) != NULL ||
+                                snapshots_find(t->snapshots, NULL, about->name) != NULL)) {
         error_set(err, ERROR_CONFLICT, "There is a template '%.100s'", about->name);
         return NULL;
     }
@@ -218,6 +219,8 @@ const struct template *sandbox_capture_named(const struct sandbox_table *t, cons
     if (tpl != NULL)
         return tpl;
     struct snapshot *sn = snapshots_find(t->snapshots, p->account, name);
+    if (sn == NULL)
+        sn = snapshots_find(t->snapshots, NULL, name);
     if (sn != NULL)
         return sandbox_capture_use(t, sn, p, err);
     error_set(err, ERROR_TEMPLATE_NOT_FOUND, "Template '%.100s' not found", name);

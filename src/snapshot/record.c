@@ -5,7 +5,7 @@
 #include "snapshot/internal.h"
 #include "store/record.h"
 
-#define SNAPSHOT_RECORD 2
+#define SNAPSHOT_RECORD 3
 
 static const char *const snapshot_kinds[SNAPSHOT_KIND_COUNT] = {"disk", "memory"};
 
@@ -37,9 +37,11 @@ void snapshot_encode(struct buf *out, const struct snapshot *sn)
     record_bool(out, sn->inactive);
     record_i64(out, sn->updated_ms);
     record_i64(out, sn->used_ms);
+    record_bool(out, sn->shared);
+    record_str(out, sn->origin_id);
 }
 
-/* What version 2 has brought. 0, or -EPROTO. */
+/* What versions 2 and 3 have brought. 0, or -EPROTO. */
 static int decode_more(struct snapshot *sn, struct cursor *c, int version)
 {
     uint8_t source = SNAPSHOT_OF_REQUEST;
@@ -57,8 +59,13 @@ static int decode_more(struct snapshot *sn, struct cursor *c, int version)
         sn->provider = strdup("");
         sn->region = strdup("");
     }
+    if (version >= 3) {
+        sn->shared = record_get_bool(c);
+        record_get_text(c, sn->origin_id, sizeof(sn->origin_id));
+    }
     sn->source = (enum snapshot_source)source;
-    bool whole = sn->description != NULL && sn->provider != NULL && sn->region != NULL;
+    bool whole = sn->description != NULL && sn->provider != NULL && sn->region != NULL &&
+                 (!sn->shared || sn->name != NULL);
     return whole && source < SNAPSHOT_SOURCE_COUNT ? 0 : -EPROTO;
 }
 

@@ -60,6 +60,7 @@ static void snapshot_free(struct snapshot *sn)
     free(sn->region);
     free(sn->dir);
     instance_memory_put(&sn->memory);
+    free(sn->link_dir);
     free(sn);
 }
 
@@ -139,7 +140,8 @@ int snapshots_load(struct snapshots *s, struct error *err)
 
 static bool snapshot_is_of(const struct snapshot *sn, const char *account)
 {
-    return !sn->passing && sn->state != SNAPSHOT_GOING && strcmp(sn->account, account) == 0;
+    bool owned = account == NULL ? sn->shared : !sn->shared && strcmp(sn->account, account) == 0;
+    return owned && !sn->passing && sn->state != SNAPSHOT_GOING;
 }
 
 struct snapshot *snapshots_find(const struct snapshots *s, const char *account,
@@ -183,24 +185,30 @@ static int snapshot_check_name(const char *name, struct error *err)
     return 0;
 }
 
-static int snapshot_check(const struct snapshots *s, const struct snapshot_params *p,
+/* Of an account, or of the shared ones. */
+static int snapshot_check(const struct snapshots *s, const struct snapshot_params *p, bool shared,
                           struct error *err)
 {
-    unsigned int count = 0;
+    const char *whose = shared ? NULL : p->account;
+    unsigned int count = 0, limit = shared ? SNAPSHOT_SHARED_MAX : s->limit;
     int rv = p->name != NULL ? snapshot_check_name(p->name, err) : 0;
     if (rv == 0 && p->description != NULL && strlen(p->description) > SNAPSHOT_TEXT_MAX)
         rv = error_set(err, ERROR_INVALID_ARGUMENT, "A snapshot's description has at most %d bytes",
                        SNAPSHOT_TEXT_MAX);
     list_for_each (it, &s->all) {
         const struct snapshot *sn = list_entry(it, struct snapshot, node);
-        if (rv < 0 || !snapshot_is_of(sn, p->account))
+        if (rv < 0 || !snapshot_is_of(sn, whose))
             continue;
         count++;
         if (p->name != NULL && sn->name != NULL && strcmp(sn->name, p->name) == 0)
-            rv = error_set(err, ERROR_CONFLICT, "The account has a snapshot '%s'", p->name);
+            rv = error_set(err, ERROR_CONFLICT,
+                           shared ? "There is a template '%s'" : "The account has a snapshot '%s'",
+                           p->name);
     }
-    if (rv == 0 && !p->passing && count >= s->limit)
-        return error_set(err, ERROR_QUOTA_EXCEEDED, "The account has %u snapshots, its limit",
+    if (rv == 0 && !p->passing && count >= limit)
+        return error_set(err, ERROR_QUOTA_EXCEEDED,
+                         shared ? "There are %u templates of snapshots, the limit"
+                                : "The account has %u snapshots, its limit",
                          count);
     return rv;
 }
@@ -235,11 +243,9 @@ static int snapshot_describe(struct snapshot *sn, const struct snapshot_params *
     return whole ? 0 : -ENOMEM;
 }
 
-struct snapshot *snapshot_begin(struct snapshots *s, const struct snapshot_params *p,
-                                struct error *err)
+static struct snapshot *snapshot_make(struct snapshots *s, const struct snapshot_params *p,
+                                      struct error *err)
 {
-    if (snapshot_check(s, p, err) < 0)
-        return NULL;
     struct snapshot *sn = snapshot_alloc(s);
     if (sn == NULL || snapshot_describe(sn, p) < 0 || snapshot_place(sn, ".new") < 0) {
         if (sn != NULL)
@@ -249,6 +255,50 @@ struct snapshot *snapshot_begin(struct snapshots *s, const struct snapshot_param
     }
     snapshots_insert(s, sn);
     return sn;
+}
+
+struct snapshot *snapshot_begin(struct snapshots *s, const struct snapshot_params *p,
+                                struct error *err)
+{
+    return snapshot_check(s, p, false, err) == 0 ? snapshot_make(s, p, err) : NULL;
+}
+
+struct snapshot *
+snapshot_share(const struct snapshot *sn, const char *name, const char *description,
+               void (*kept)(void *ctx, struct snapshot *sn, const struct error *err), void *ctx,
+               struct error *err)
+{
+    struct snapshots *s = sn->set;
+    const struct snapshot_params p = {.account = sn->account,
+                                      .name = name,
+                                      .description = description,
+                                      .source = sn->source,
+                                      .provider = sn->provider,
+                                      .region = sn->region,
+                                      .sandbox_id = sn->sandbox_id,
+                                      .template_id = sn->template_id,
+                                      .template_name = sn->template_name,
+                                      .template_ms = sn->template_ms,
+                                      .driver = sn->driver,
+                                      .kind = sn->kind,
+                                      .vcpus = sn->vcpus,
+                                      .memory_mb = sn->memory_mb,
+                                      .disk_mb = sn->disk_mb};
+    struct snapshot *made = snapshot_check(s, &p, true, err) == 0 ? snapshot_make(s, &p, err)
+                                                                  : NULL;
+    if (made == NULL)
+        return NULL;
+    made->shared = true;
+    memcpy(made->origin_id, sn->id, sizeof(made->origin_id));
+    made->kept = kept;
+    made->ctx = ctx;
+    if (snapshot_copy(&made->link_dir, sn->dir) < 0) {
+        error_set(err, ERROR_INTERNAL, "Out of memory");
+        snapshot_drop(made);
+        return NULL;
+    }
+    snapshot_queue(made, SNAPSHOT_TASK_LINK);
+    return made;
 }
 
 void snapshot_keep(struct snapshot *sn,
@@ -337,7 +387,7 @@ void snapshot_drop(struct snapshot *sn)
     sn->state = SNAPSHOT_GOING;
     instance_memory_put(&sn->memory);
     store_unwait(&sn->wait);
-    if (sn->task == SNAPSHOT_TASK_KEEP && sn->set->working == sn)
+    if (sn->task != SNAPSHOT_TASK_NONE && sn->set->working == sn)
         return; /* snapshot_worked goes on */
     list_del(&sn->queued);
     sn->task = SNAPSHOT_TASK_NONE;

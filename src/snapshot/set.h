@@ -12,6 +12,9 @@
  * begins it with `passing` and drops it. What a crash leaves behind has no record, and the next
  * server removes it at its start.
  *
+ * One that is shared is a template: it is no account's, and has a name. It is made of another one,
+ * by snapshot_share, with hard links to the files: neither needs the other.
+ *
  * A snapshot does not need the sandbox that it was made of, nor do sandboxes need it once they run:
  * they have a copy, or the files mapped. Only while one starts its files have to stay.
  *
@@ -29,8 +32,9 @@
 #include "isolation/memory.h"
 #include "store/store.h"
 
-#define SNAPSHOT_NAME_MAX 128  /* bytes */
-#define SNAPSHOT_TEXT_MAX 1024 /* of a description */
+#define SNAPSHOT_NAME_MAX   128  /* bytes */
+#define SNAPSHOT_TEXT_MAX   1024 /* of a description */
+#define SNAPSHOT_SHARED_MAX 256  /* of a server */
 
 /* Stored in records: only append. */
 enum snapshot_kind {
@@ -52,7 +56,12 @@ enum snapshot_state {
     SNAPSHOT_GOING, /* nobody finds it any more */
 };
 
-enum snapshot_task { SNAPSHOT_TASK_NONE, SNAPSHOT_TASK_KEEP, SNAPSHOT_TASK_REMOVE };
+enum snapshot_task {
+    SNAPSHOT_TASK_NONE,
+    SNAPSHOT_TASK_KEEP,
+    SNAPSHOT_TASK_LINK, /* to the files of another one, and KEEP */
+    SNAPSHOT_TASK_REMOVE
+};
 
 /* What it is of. Strings are copied. */
 struct snapshot_params {
@@ -82,6 +91,8 @@ struct snapshot {
     int64_t template_ms, created_ms;               /* wall clock */
     int64_t updated_ms, used_ms;                   /* 0: no sandbox has begun with it */
     enum snapshot_source source;
+    char origin_id[ID_SIZE]; /* of the snapshot that a shared one was made of, or "" */
+    bool shared;
     bool inactive; /* no sandbox begins with it until it is active again */
     enum snapshot_kind kind;
     unsigned int vcpus, memory_mb, disk_mb;
@@ -92,6 +103,7 @@ struct snapshot {
     bool passing;
     struct instance_memory *memory; /* a reference, until it is dropped; NULL: all is in `dir` */
     char *dir;                      /* owned; absolute. Of one that is made: <id>.new */
+    char *link_dir;                 /* owned: SNAPSHOT_TASK_LINK's */
     struct snapshots *set;
     struct list node; /* newest first */
     /* Of set.c and work.c. */
@@ -120,6 +132,14 @@ struct snapshot *snapshot_begin(struct snapshots *s, const struct snapshot_param
 void snapshot_keep(struct snapshot *sn,
                    void (*kept)(void *ctx, struct snapshot *sn, const struct error *err),
                    void *ctx);
+/* Makes a template of a kept one. `kept` as for snapshot_keep; `sn` may go meanwhile, and then
+ * there may be none. NULL with `err` filled: the name is taken or no name, or there are
+ * SNAPSHOT_SHARED_MAX.
+ */
+struct snapshot *
+snapshot_share(const struct snapshot *sn, const char *name, const char *description,
+               void (*kept)(void *ctx, struct snapshot *sn, const struct error *err), void *ctx,
+               struct error *err);
 /* In every state: nobody finds it any more; its record, and then its directory, go. A `kept` that
  * is owed does not come. The pointer must not be used any more. */
 void snapshot_drop(struct snapshot *sn);
@@ -129,10 +149,10 @@ void snapshot_drop(struct snapshot *sn);
 int snapshot_set_active(struct snapshot *sn, bool active);
 int snapshot_used(struct snapshot *sn);
 
-/* By id or name; those that are kept. NULL: the account has none. */
+/* By id or name; those that are kept. `account` NULL: the shared ones. NULL: there is none. */
 struct snapshot *snapshots_find(const struct snapshots *s, const char *account,
                                 const char *name_or_id);
-/* Calls `visit` for the kept ones of the account, newest first. */
+/* Calls `visit` for the kept ones of the account, or with NULL the shared ones, newest first. */
 void snapshots_each(const struct snapshots *s, const char *account,
                     void (*visit)(void *ctx, struct snapshot *sn), void *ctx);
 

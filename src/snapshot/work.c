@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "base/log.h"
 #include "core/file.h"
@@ -21,6 +22,7 @@
 #include "snapshot/internal.h"
 
 #define WORK_SUFFIX ".new"
+#define WORK_DEPTH  32 /* of a tree, in descriptors; deeper ones are walked with fewer */
 
 static __thread uint64_t work_sum; /* nftw has no argument for its caller */
 
@@ -77,10 +79,74 @@ static int work_keep(struct snapshot *sn)
     return file_sync_dir(sn->set->dir);
 }
 
+/* --- links to another one's files --- */
+
+static __thread struct {
+    const char *to;
+    size_t from_len;
+    int status;
+} work_linking; /* as for work_sum */
+
+/* What an overlay notes on a directory is part of it. */
+static int work_copy_notes(const char *from, const char *to)
+{
+    char names[4096], value[4096];
+    ssize_t len = llistxattr(from, names, sizeof(names));
+    if (len < 0)
+        return errno == ENOTSUP ? 0 : -errno;
+    for (const char *name = names; name < names + len; name += strlen(name) + 1) {
+        ssize_t n = lgetxattr(from, name, value, sizeof(value));
+        if (n < 0 || lsetxattr(to, name, value, (size_t)n, 0) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static int work_link_directory(const char *from, const struct stat *st, const char *to)
+{
+    if (mkdir(to, 0700) < 0 || lchown(to, st->st_uid, st->st_gid) < 0 ||
+        chmod(to, st->st_mode & 07777) < 0)
+        return -errno;
+    return work_copy_notes(from, to);
+}
+
+static int work_link_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    char to[PATH_MAX];
+    int n = snprintf(to, sizeof(to), "%s%s", work_linking.to, path + work_linking.from_len);
+    int r = 0;
+    (void)at;
+    if (n >= PATH_MAX)
+        r = -ENAMETOOLONG;
+    else if (type == FTW_NS || type == FTW_DNR)
+        r = -EIO;
+    else if (type == FTW_D)
+        r = work_link_directory(path, st, to);
+    else if (link(path, to) < 0) /* of a symbolic link it is one to the link itself */
+        r = -errno;
+    work_linking.status = r;
+    return r < 0 ? 1 : 0;
+}
+
+/* Times of directories become those of now: nothing reads them but programs in sandboxes. */
+static int work_link(struct snapshot *sn)
+{
+    work_linking.to = sn->dir;
+    work_linking.from_len = strlen(sn->link_dir);
+    work_linking.status = 0;
+    if (nftw(sn->link_dir, work_link_entry, WORK_DEPTH, FTW_PHYS | FTW_MOUNT) < 0 &&
+        work_linking.status == 0)
+        work_linking.status = -errno;
+    return work_linking.status == 0 ? work_keep(sn) : work_linking.status;
+}
+
 static void work_run(uv_work_t *work)
 {
     struct snapshot *sn = container_of(work, struct snapshots, work)->working;
-    sn->status = sn->task == SNAPSHOT_TASK_KEEP ? work_keep(sn) : rmtree(sn->dir);
+    if (sn->task == SNAPSHOT_TASK_REMOVE)
+        sn->status = rmtree(sn->dir);
+    else
+        sn->status = sn->task == SNAPSHOT_TASK_LINK ? work_link(sn) : work_keep(sn);
 }
 
 static void work_next(struct snapshots *s);

@@ -222,6 +222,131 @@ class Objects(Api, SandboxTest):
             self.assertEqual(self.ask("DELETE", one).status, 200)
 
 
+class Restarts(Api, RestartTest):
+    def assert_json(self, answer, status):
+        self.assertEqual(answer.status, status, answer)
+        return answer.json
+
+
+class Templates(Restarts):
+    """Snapshots that become templates."""
+
+    def promote(self, status=201, **fields):
+        answer = self.api.post("/templates", fields)
+        self.assertEqual(answer.status, status, answer)
+        return answer.json
+
+    def names(self):
+        return [t["name"] for t in self.api.get("/templates?limit=1000").json["templates"]]
+
+    def key(self, **fields):
+        answer = self.api.request("POST", "/v1/admin/keys", {"name": "k", **fields}, prefix="")
+        return Client(self.api.port, answer.json["key"])
+
+    def test_it_outlives_the_snapshot_and_the_server(self):
+        box = self.api.create(timeout=900)["sandbox_id"]
+        self.api.run(box, "mkdir -p deep/er && echo kept > deep/er/file && rm .profile &&"
+                          " ln deep/er/file other && ln -s other link")
+        made = self.snapshot(box, name="first", description="With a file")
+        template = self.promote(name="prepared", snapshot="first")
+        self.assertEqual(template, self.api.get("/templates/prepared").json)
+        self.assertEqual((template["description"], template["status"], template["visibility"]),
+                         ("With a file", "ready", "public"))
+        self.assertEqual(set(template["source"]), {"snapshot_id", "sandbox_id", "template", "kind",
+                                                   "driver", "disk_bytes", "children"})
+        self.assertEqual((template["source"]["snapshot_id"], template["source"]["sandbox_id"],
+                          template["source"]["template"], template["source"]["kind"]),
+                         (made["snapshot_id"], box, "python-base-v1", KIND))
+        listed = [t for t in self.api.get("/templates?limit=1000").json["templates"]
+                  if t["name"] == "prepared"]
+        self.assertEqual(listed, [{k: v for k, v in template.items()
+                                   if k not in ("status", "phase", "build_log", "source")}])
+        self.assertEqual(self.ask("GET").json["total"], 1)
+        self.assertEqual(self.ask("DELETE", "first").status, 200)
+        self.api.delete(f"/sandboxes/{box}")
+        theirs = self.key(account="theirs")
+        child = theirs.create(template="prepared", timeout=600)["sandbox_id"]
+        look = "cat deep/er/file other link; ls .profile; stat -c %h:%U deep/er/file"
+        want = "kept\n" * 3 + "2:user\n"
+        self.assertEqual(theirs.run(child, look)["stdout"], want)
+        self.server.kill()
+        self.server.start()
+        self.assertEqual(self.api.get("/templates/prepared").json["source"]["children"], 1)
+        for name in ("prepared", template["id"]):
+            again = self.api.create(template=name, timeout=600)["sandbox_id"]
+            self.assertEqual(self.api.run(again, look)["stdout"], want)
+        answer = theirs.post("/runtime", {"template": "prepared"})
+        self.assertEqual(answer.status, 201, answer)
+        theirs.delete(f"/runtime/{answer.json['runtime_id']}")
+        self.assertEqual(theirs.get("/template/prepared").json["name"], "prepared")
+        self.assertEqual(self.api.delete("/templates/prepared").json["template"], "prepared")
+        self.assertNotIn("prepared", self.names())
+        wait_until(lambda: not HOST.list(f"{self.server.state}/snapshots"), 10, "its files go")
+        self.assertEqual(self.api.run(again, look)["stdout"], want)
+        for one in (child, again):
+            theirs.delete(f"/sandboxes/{one}")
+            self.api.delete(f"/sandboxes/{one}")
+
+    def test_bad_requests(self):
+        box = self.api.create(timeout=900)["sandbox_id"]
+        self.snapshot(box, name="mine")
+        good = {"name": "taken", "snapshot": "mine"}
+        self.promote(**good)
+        for change, status, code in (
+                ({}, 409, "conflict"), ({"name": "python-base-v1"}, 409, "conflict"),
+                ({"name": None}, 400, "invalid_argument"), ({"name": "a/b"}, 400, "invalid_argument"),
+                ({"name": "..", }, 400, "invalid_argument"),
+                ({"name": box}, 400, "invalid_argument"),
+                ({"snapshot": None}, 400, "invalid_argument"),
+                ({"name": "new", "snapshot": "none"}, 404, "snapshot_not_found"),
+                ({"name": "new", "snapshot": "taken"}, 404, "snapshot_not_found"),
+                ({"name": "new", "description": "x" * 1025}, 400, "invalid_argument")):
+            with self.subTest(change):
+                answer = self.promote(status, **{**good, **change})
+                self.assertEqual(answer["error"]["code"], code)
+        taken = self.api.post(f"/sandboxes/{box}/snapshots", {"name": "taken"})
+        self.assertEqual((taken.status, taken.json["error"]["code"]), (409, "conflict"))
+        for name, status, code in (("python-base-v1", 501, "unsupported"),
+                                   ("none", 404, "template_not_found"),
+                                   ("mine", 404, "template_not_found")):
+            answer = self.api.delete(f"/templates/{name}")
+            self.assertEqual((answer.status, answer.json["error"]["code"]), (status, code))
+        developer = self.key(scopes=["read", "run"])
+        for answer in (developer.post("/templates", good), developer.delete("/templates/taken")):
+            self.assertEqual((answer.status, answer.json["error"]["code"]), (403, "forbidden"))
+        self.assertEqual(self.api.delete("/templates/taken").status, 200)
+        self.assertEqual(self.ask("DELETE", "mine").status, 200)
+        self.api.delete(f"/sandboxes/{box}")
+
+    def test_a_server_that_is_killed_leaves_all_or_nothing(self):
+        box = self.api.create(timeout=900)["sandbox_id"]
+        self.snapshot(box, name="of-killed")
+        place = f"{self.server.state}/snapshots"
+
+        def promote_until_it_dies():
+            try:
+                for i in range(1000):
+                    self.api.post("/templates", {"name": f"killed-{i}", "snapshot": "of-killed"})
+            except (OSError, http.client.HTTPException):
+                pass
+        thread = threading.Thread(target=promote_until_it_dies)
+        thread.start()
+        wait_until(lambda: len(HOST.list(place)) > 2, 20, "some are made")
+        self.server.kill()
+        thread.join()
+        self.server.start()
+        made = [name for name in self.names() if name.startswith("killed-")]
+        self.assertTrue(made)
+        self.assertEqual(len(HOST.list(place)), len(made) + 1)
+        child = self.api.create(template=made[-1], timeout=600)["sandbox_id"]
+        self.assertEqual(self.api.run(child, "echo on")["stdout"], "on\n")
+        for name in made:
+            self.assertEqual(self.api.delete(f"/templates/{name}").status, 200)
+        self.assertEqual(self.ask("DELETE", "of-killed").status, 200)
+        for one in (box, child):
+            self.api.delete(f"/sandboxes/{one}")
+
+
 class Forks(Api, SandboxTest):
     fields = {"metadata": {"of": "parent"}, "timeout": 1800}
 
@@ -371,11 +496,7 @@ class Limits(Api, ApiTest):
         self.snapshot(box)
 
 
-class Crashes(Api, RestartTest):
-    def assert_json(self, answer, status):
-        self.assertEqual(answer.status, status, answer)
-        return answer.json
-
+class Crashes(Restarts):
     def try_to(self, box, action):
         try:
             self.api.post(f"/sandboxes/{box}/{action}", {})
