@@ -16,6 +16,7 @@
 #include "core/file.h"
 #include "core/loop_lag.h"
 #include "core/metrics.h"
+#include "core/pressure.h"
 #include "e2b/e2b.h"
 #include "gravix/gravix.h"
 #include "http/server.h"
@@ -52,6 +53,7 @@ struct server {
     uv_signal_t sigterm, sigint, sighup;
     char sandbox_dir[4096];
     struct space space;
+    struct pressure pressure; /* --pause-on-pressure */
     bool stopping;
     bool end_sandboxes;
 };
@@ -169,6 +171,7 @@ static int server_open_sandboxes(struct server *s, struct error *err)
         .max_paused = (unsigned int)c->max_paused,
         .pool_size = (unsigned int)c->pool_size,
         .retention_ms = c->retention * 1000,
+        .relieve = c->pause_on_pressure,
     };
     s->snapshots = snapshots_new(&s->loop, s->store, c->state_dir, (unsigned int)c->max_snapshots);
     if (s->snapshots != NULL)
@@ -319,6 +322,21 @@ static void server_banner(const struct server *s)
     fflush(stdout);
 }
 
+static void server_memory_is_short(void *ctx)
+{
+    struct server *s = ctx;
+    sandbox_table_relieve(s->sandboxes, "memory pressure");
+}
+
+/* Where the kernel does not say that memory is short, the limits alone lead to pauses. */
+static void server_watch_pressure(struct server *s)
+{
+    int fd = pressure_open(PRESSURE_MEMORY);
+    int rv = fd < 0 ? fd : pressure_watch(&s->pressure, &s->loop, fd, server_memory_is_short, s);
+    if (rv < 0)
+        log_warn("memory pressure cannot be watched", "file=" PRESSURE_MEMORY " errno=%d", -rv);
+}
+
 static int server_start(struct server *s, struct error *err)
 {
     int rv = server_open_state(s, err);
@@ -336,6 +354,8 @@ static int server_start(struct server *s, struct error *err)
         rv = wf_engine_load(&s->api.workflows, err);
     if (rv < 0)
         return rv;
+    if (s->config->pause_on_pressure)
+        server_watch_pressure(s);
     server_watch(s, &s->sigterm, SIGTERM);
     server_watch(s, &s->sigint, SIGINT);
     server_watch(s, &s->sighup, SIGHUP);

@@ -81,6 +81,7 @@ struct config {
     int on_timeout;                /* enum config_on_timeout */
     bool auto_resume;              /* requests wake paused sandboxes up */
     int64_t idle_pause;            /* s without traffic; 0: never */
+    bool pause_on_pressure;        /* idle sandboxes, before a create fails for want of memory */
     int64_t pause_expiry;          /* s one may stay paused */
     int64_t max_paused;            /* of one account */
     int64_t max_snapshots;         /* likewise */

@@ -90,6 +90,8 @@ const struct config_option config_table[] = {
      .help = "Requests to a paused sandbox resume it"},
     {"idle-pause", CONFIG_TIME, "Sandboxes", AT(idle_pause), .fallback = "0s", .min = 0,
      .max = 365 * DAY, .help = "Pause a sandbox after this time without traffic, or 0 for never"},
+    {"pause-on-pressure", CONFIG_BOOL, "Sandboxes", AT(pause_on_pressure), .fallback = "false",
+     .help = "Pause idle microVMs that requests wake up when memory runs short"},
     {"pause-expiry", CONFIG_TIME, "Sandboxes", AT(pause_expiry), .fallback = "7d", .min = 1,
      .max = 365 * DAY, .help = "How long a sandbox may stay paused before it ends"},
 

@@ -67,18 +67,21 @@ void sandbox_set_timeout(struct sandbox *sb, unsigned int seconds)
     sandbox_check_expiry(sb);
 }
 
-/* How long it may go on without traffic; INT64_MAX: for ever. A call that is open is traffic, and
- * so are bytes of its own connections. */
-static int64_t expiry_idle_left_ms(struct sandbox *sb)
+uint64_t sandbox_idle_ms(struct sandbox *sb)
 {
     uint64_t now = uv_now(sb->target.loop), bytes = sb->net.rx + sb->net.tx;
-    if (sb->owner.life.idle_s == 0)
-        return INT64_MAX;
     if (!list_empty(&sb->target.calls) || bytes != sb->idle_bytes)
         sb->target.used_ms = now;
     sb->idle_bytes = bytes;
-    uint64_t idle = now - MIN(sb->target.used_ms, now);
-    return (int64_t)sb->owner.life.idle_s * 1000 - (int64_t)idle;
+    return now - MIN(sb->target.used_ms, now);
+}
+
+/* How long it may go on without traffic; INT64_MAX: for ever. */
+static int64_t expiry_idle_left_ms(struct sandbox *sb)
+{
+    if (sb->owner.life.idle_s == 0)
+        return INT64_MAX;
+    return (int64_t)sb->owner.life.idle_s * 1000 - (int64_t)sandbox_idle_ms(sb);
 }
 
 static void expiry_arm(struct sandbox *sb, int64_t ms)
@@ -90,16 +93,10 @@ static void expiry_arm(struct sandbox *sb, int64_t ms)
     (void)uv_timer_start(&sb->expiry, expiry_on_timer, (uint64_t)MAX(ms, (int64_t)1), 0);
 }
 
-/* Pauses it; false when it may not, and when it could not be often enough. */
-static bool expiry_pause(struct sandbox *sb, const char *why)
+bool sandbox_put_away(struct sandbox *sb, const char *why)
 {
     struct error err;
     char quoted[300];
-    int64_t wait = sb->pause_again_ms - time_boot_ms();
-    if (wait > 0) {
-        expiry_arm(sb, wait);
-        return true;
-    }
     int rv = sb->pause_tries < EXPIRY_TRIES
                  ? sb->events->may_pause(sb, &err)
                  : error_set(&err, ERROR_SANDBOX_FAILED, "It cannot be paused");
@@ -112,6 +109,16 @@ static bool expiry_pause(struct sandbox *sb, const char *why)
              "sandbox=%s why=%s error=%s", sb->id, why,
              log_quote(quoted, sizeof(quoted), rv == 0 ? "" : err.message));
     return rv == 0;
+}
+
+/* Pauses it, perhaps later; false when it may not, and when it could not be often enough. */
+static bool expiry_pause(struct sandbox *sb, const char *why)
+{
+    int64_t wait = sb->pause_again_ms - time_boot_ms();
+    if (wait <= 0)
+        return sandbox_put_away(sb, why);
+    expiry_arm(sb, wait);
+    return true;
 }
 
 static void expiry_check_running(struct sandbox *sb)

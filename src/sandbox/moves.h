@@ -53,4 +53,11 @@ void sandbox_place_timeout(struct sandbox *sb, int64_t now_ms, int64_t seconds);
 /* Closes the timer; sandbox_maybe_ended follows. */
 void sandbox_stop_expiry(struct sandbox *sb);
 
+/* expiry.c: how long nobody has used it. A call that is open is use, and so are bytes of its own
+ * connections. */
+uint64_t sandbox_idle_ms(struct sandbox *sb);
+/* expiry.c: pauses one in RUNNING that no client has asked to pause; false when it may not be, and
+ * when it could not be often enough. */
+bool sandbox_put_away(struct sandbox *sb, const char *why);
+
 #endif

@@ -68,6 +68,7 @@ struct sandbox_table *sandbox_table_new(uv_loop_t *loop, struct store *store,
     list_init(&t->slimming);
     uv_timer_init(loop, &t->later);
     uv_timer_init(loop, &t->retention);
+    uv_timer_init(loop, &t->relief);
     return t;
 }
 
@@ -106,32 +107,49 @@ const enum metric sandbox_table_gauges[SANDBOX_STATUS_COUNT] = {
     [SANDBOX_STATUS_TIMED_OUT] = METRIC_SANDBOXES_TIMED_OUT,
 };
 
-/* Whether one more sandbox fits beside those that are awake; the answer to the client if not. The
- * memory of one that is frozen stays in use. */
-static int table_admit(struct sandbox_table *t, uint64_t memory_mb, const char *account,
-                       struct error *err)
+/* The memory of one that is frozen stays in use. */
+int sandbox_table_has_room(const struct sandbox_table *t, uint64_t memory_mb, struct error *err)
 {
-    unsigned int of_account = 0;
-    if (t->stopping)
-        return error_set(err, ERROR_UNAVAILABLE, "The server is stopping");
     if (sandbox_table_live(t) >= t->limits.max_live)
         return error_set(err, ERROR_QUOTA_EXCEEDED, "The host runs %u sandboxes, its limit",
                          sandbox_table_live(t));
     list_for_each (it, &t->by_age) {
         const struct sandbox *sb = list_entry(it, struct sandbox, by_age);
-        if (sb->phase == SANDBOX_ENDED)
-            continue;
-        memory_mb += sb->phase != SANDBOX_PAUSED || sb->instance != NULL ? sb->memory_mb : 0;
-        of_account += sb->phase != SANDBOX_PAUSED && strcmp(sb->owner.account, account) == 0;
+        if (sb->phase != SANDBOX_ENDED && (sb->phase != SANDBOX_PAUSED || sb->instance != NULL))
+            memory_mb += sb->memory_mb;
     }
-    if (of_account >= t->limits.max_account)
-        return error_set(err, ERROR_QUOTA_EXCEEDED, "The account runs %u sandboxes, its limit",
-                         of_account);
     if (t->limits.max_memory_mb > 0 && memory_mb > t->limits.max_memory_mb)
         return error_set(err, ERROR_QUOTA_EXCEEDED,
                          "The host's memory for sandboxes is in use (%llu MiB)",
                          (unsigned long long)t->limits.max_memory_mb);
     return 0;
+}
+
+/* Whether one more sandbox fits beside those that are awake; the answer to the client if not. */
+static int table_admit(const struct sandbox_table *t, uint64_t memory_mb, const char *account,
+                       struct error *err)
+{
+    unsigned int of_account = 0;
+    if (t->stopping)
+        return error_set(err, ERROR_UNAVAILABLE, "The server is stopping");
+    list_for_each (it, &t->by_age) {
+        const struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+        of_account += sb->phase != SANDBOX_ENDED && sb->phase != SANDBOX_PAUSED &&
+                      strcmp(sb->owner.account, account) == 0;
+    }
+    if (of_account >= t->limits.max_account)
+        return error_set(err, ERROR_QUOTA_EXCEEDED, "The account runs %u sandboxes, its limit",
+                         of_account);
+    return sandbox_table_has_room(t, memory_mb, err);
+}
+
+/* A sandbox with that memory has been asked for: the next one is to find room. */
+static void table_make_room(struct sandbox_table *t, uint64_t memory_mb)
+{
+    if (!t->limits.relieve)
+        return;
+    t->room_mb = memory_mb;
+    sandbox_table_keep_room(t);
 }
 
 /* Whether a sandbox of the template is as it should be: those of the pool are. */
@@ -254,7 +272,9 @@ int sandbox_table_resume(struct sandbox *sb, unsigned int seconds, struct sandbo
     int rv = sb->phase == SANDBOX_PAUSED
                  ? table_admit(t, frozen ? 0 : sb->memory_mb, sb->owner.account, err)
                  : 0;
-    if (rv == 0)
+    if (rv < 0)
+        table_make_room(t, sb->memory_mb);
+    else
         sandbox_resume(sb, seconds, w);
     return rv;
 }
@@ -283,8 +303,10 @@ struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct templ
                   (unsigned long long)(free_bytes >> 20));
         return NULL;
     }
-    if (table_admit(t, memory_mb, params->account, err) < 0)
+    if (table_admit(t, memory_mb, params->account, err) < 0) {
+        table_make_room(t, memory_mb);
         return NULL;
+    }
     if (sandbox_owner_init(&owner, params) < 0) {
         error_set(err, ERROR_INTERNAL, "Out of memory");
         return NULL;
@@ -304,6 +326,7 @@ struct sandbox *sandbox_table_create(struct sandbox_table *t, const struct templ
     if (params->snapshot != NULL)
         (void)snapshot_used(params->snapshot); /* that it is not noted harms nobody */
     sandbox_claim(sb, &owner, w);
+    table_make_room(t, memory_mb);
     return sb;
 }
 
@@ -396,6 +419,7 @@ void sandbox_table_later(uv_timer_t *timer)
         recovered(t->recovered_ctx);
     }
     table_warm(t);
+    sandbox_table_keep_room(t);
 }
 
 static void table_warmed(struct sandbox *sb)

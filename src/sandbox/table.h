@@ -24,6 +24,7 @@ struct sandbox_limits {
     unsigned int pool_size;   /* started ones kept ready per template in use */
     unsigned int max_paused;  /* of one account */
     int64_t retention_ms;     /* how long ended ones stay listed */
+    bool relieve;             /* idle ones are paused before a create has to be refused */
 };
 
 struct sandbox_table;
@@ -84,6 +85,10 @@ int sandbox_table_rollback(struct sandbox *sb, const char *dir, struct sandbox_w
                            struct error *err);
 /* Resumes one that is paused and may be woken up by any request; the others get their error. */
 int sandbox_table_wake(struct sandbox *sb, struct sandbox_wait *w, struct error *err);
+
+/* Memory is short: pauses the sandbox that has been idle for the longest, if there is one that any
+ * request wakes up, the driver can store it, and none is on its way. `why` is for the log. */
+void sandbox_table_relieve(struct sandbox_table *t, const char *why);
 
 /* Whether creates are refused because the host's disk has less space left than its reserve. */
 bool sandbox_table_full_disk(const struct sandbox_table *t);

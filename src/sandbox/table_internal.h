@@ -32,6 +32,8 @@ struct sandbox_table {
     struct list to_warm;   /* by in_pool, oldest first */
     unsigned int starting; /* claimed and not running yet */
     unsigned int warming;
+    uint64_t room_mb; /* relief.c: of the next create, until there is room; 0: no matter */
+    uv_timer_t relief;
     uv_timer_t later; /* next turn of the loop: one move must not start another */
     uv_timer_t retention;
     unsigned int adopting; /* adopted and not running yet */
@@ -52,6 +54,11 @@ void sandbox_table_insert(struct sandbox_table *t, struct sandbox *sb);
 struct sandbox *sandbox_table_lookup(struct sandbox_table *t, const char *id);
 /* Writes the record; a failure is logged. */
 void sandbox_table_write(struct sandbox *sb);
+
+/* Whether the host's limits allow one more sandbox with that memory; `err` says which does not. */
+int sandbox_table_has_room(const struct sandbox_table *t, uint64_t memory_mb, struct error *err);
+/* Pauses an idle sandbox when there is no room for another create like the last one. */
+void sandbox_table_keep_room(struct sandbox_table *t);
 
 /* Of the timer `later`: reports that every sandbox is adopted, and starts warm-ups. */
 void sandbox_table_later(uv_timer_t *timer);

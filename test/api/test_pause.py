@@ -314,6 +314,24 @@ class Quotas(ApiTest):
         self.assertEqual(self.api.post(f"/sandboxes/{first}/resume").status, 200)
 
 
+class Room(ApiTest):
+    options = ("--pause-on-pressure", "--auto-resume", "--max-sandboxes", "2", "--pool-size", "0")
+
+    @unittest.skipUnless(ISOLATION == "kvm", "a container that is paused keeps its memory")
+    def test_idle_ones_make_room(self):
+        first, second = self.create(), self.create()
+        self.api.code(first, "kept = 'as it was'")
+        answer = self.api.post("/sandboxes", {"provider": "a", "region": "b"})
+        self.assert_error(answer, 429, "quota_exceeded")
+        wait_until(lambda: "stopped" in (self.status_of(first), self.status_of(second)), 60,
+                   "one of them is paused")
+        self.create()
+        wait_until(lambda: self.api.post(f"/sandboxes/{first}/code/run",
+                                         {"code": "kept"}).status == 200, 60, "there is room for it")
+        got = self.api.code(first, "kept")["results"]["result"]["data"]["text/plain"]
+        self.assertEqual(got, "'as it was'")
+
+
 class Killed(RestartTest):
     def make(self, **fields):
         box = self.api.create(timeout=900, **fields)["sandbox_id"]
