@@ -3,6 +3,7 @@
 #include "api/snapshot.h"
 
 #include <string.h>
+#include <strings.h>
 
 unsigned int api_snapshot_children(const struct api_call *call, const struct snapshot *sn)
 {
@@ -89,7 +90,8 @@ void api_snapshot_make(struct api_call *call, const struct capture_about *about,
     call->cancel = making_cancel;
 }
 
-int api_snapshot_check_kind(const struct api_call *call, enum snapshot_kind kind, struct error *err)
+int api_snapshot_check_kind(const struct api_call *call, enum snapshot_kind kind,
+                            const char *(*word)(enum snapshot_kind kind), struct error *err)
 {
     static const char *const reasons[] = {
         [SNAPSHOT_DISK] =
@@ -101,21 +103,22 @@ int api_snapshot_check_kind(const struct api_call *call, enum snapshot_kind kind
     enum snapshot_kind has = sandbox_capture_kind(call->api->sandboxes);
     if (kind == has)
         return 0;
-    return error_set(err, ERROR_UNSUPPORTED, reasons[kind], snapshot_kind_str(has));
+    return error_set(err, ERROR_UNSUPPORTED, reasons[kind], word(has));
 }
 
-/* The field `kind`: what the server does not do it refuses, and it has one for each driver. */
-static int make_check_kind(struct api_call *call, struct error *err)
+int api_snapshot_check_word(const struct api_call *call,
+                            const char *(*word)(enum snapshot_kind kind), struct error *err)
 {
-    const char *kind = NULL;
-    int rv = json_get_str(call->body, "kind", NULL, &kind, err);
-    if (rv < 0 || kind == NULL)
+    const char *said = NULL;
+    int rv = json_get_str(call->body, "kind", NULL, &said, err);
+    if (rv < 0 || said == NULL)
         return rv;
     for (int k = 0; k < SNAPSHOT_KIND_COUNT; k++) {
-        if (strcmp(kind, snapshot_kind_str((enum snapshot_kind)k)) == 0)
-            return api_snapshot_check_kind(call, (enum snapshot_kind)k, err);
+        if (strcasecmp(said, word((enum snapshot_kind)k)) == 0)
+            return api_snapshot_check_kind(call, (enum snapshot_kind)k, word, err);
     }
-    return error_set(err, ERROR_INVALID_ARGUMENT, "Field 'kind' must be disk or memory");
+    return error_set(err, ERROR_INVALID_ARGUMENT, "Field 'kind' must be %s or %s",
+                     word(SNAPSHOT_DISK), word(SNAPSHOT_MEMORY));
 }
 
 static void make_reply(struct api_call *call, struct snapshot *sn)
@@ -131,7 +134,7 @@ void api_snapshot_create(struct api_call *call)
     if (rv == 0)
         rv = json_get_str(call->body, "description", NULL, &about.description, &err);
     if (rv == 0)
-        rv = make_check_kind(call, &err);
+        rv = api_snapshot_check_word(call, snapshot_kind_str, &err);
     if (rv < 0)
         api_fail(call, &err);
     else

@@ -40,7 +40,8 @@ static int snapshots_check_memory(struct api_call *call, struct error *err)
 {
     bool has = sandbox_capture_kind(call->api->sandboxes) == SNAPSHOT_MEMORY, memory = has;
     int rv = json_get_bool(call->body, "memory", has, &memory, err);
-    return rv == 0 ? api_snapshot_check_kind(call, memory ? SNAPSHOT_MEMORY : SNAPSHOT_DISK, err)
+    return rv == 0 ? api_snapshot_check_kind(call, memory ? SNAPSHOT_MEMORY : SNAPSHOT_DISK,
+                                             snapshot_kind_str, err)
                    : rv;
 }
 

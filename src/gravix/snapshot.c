@@ -14,7 +14,11 @@
 
 #define SNAPSHOT_LIST 20 /* elements of a page, unless the client says */
 
-static const char *const snapshot_words[] = {[SNAPSHOT_DISK] = "cold", [SNAPSHOT_MEMORY] = "hot"};
+static const char *snapshot_word(enum snapshot_kind kind)
+{
+    return kind == SNAPSHOT_MEMORY ? "hot" : "cold";
+}
+
 static const char *const snapshot_sources[] = {
     [SNAPSHOT_OF_REQUEST] = "runtime", [SNAPSHOT_OF_FORK] = "fork"};
 
@@ -29,7 +33,7 @@ static void snapshot_write(struct jsonw *w, const struct snapshot *sn)
     jsonw_key_str(w, "id", sn->id);
     jsonw_key_str(w, "name", sn->name != NULL ? sn->name : "");
     jsonw_key_str(w, "description", sn->description);
-    jsonw_key_str(w, "kind", snapshot_words[sn->kind]);
+    jsonw_key_str(w, "kind", snapshot_word(sn->kind));
     jsonw_key_str(w, "state", snapshot_state(sn));
     jsonw_key_bool(w, "is_active", !sn->inactive);
     jsonw_key_str(w, "cloud", sn->provider);
@@ -64,19 +68,6 @@ static void snapshot_made(struct api_call *call, struct snapshot *sn)
     snapshot_reply(call, 201, sn);
 }
 
-static int snapshot_check_kind(const struct api_call *call, struct error *err)
-{
-    const char *word = NULL;
-    int rv = json_get_str(call->body, "kind", NULL, &word, err);
-    if (rv < 0 || word == NULL)
-        return rv;
-    for (int k = 0; k < SNAPSHOT_KIND_COUNT; k++) {
-        if (strcasecmp(word, snapshot_words[k]) == 0)
-            return api_snapshot_check_kind(call, (enum snapshot_kind)k, err);
-    }
-    return error_set(err, ERROR_INVALID_ARGUMENT, "Field 'kind' must be hot or cold");
-}
-
 void gravix_snapshot_create(struct api_call *call)
 {
     struct error err;
@@ -88,7 +79,7 @@ void gravix_snapshot_create(struct api_call *call)
     if (rv == 0)
         rv = json_get_str(call->body, "description", NULL, &about.description, &err);
     if (rv == 0)
-        rv = snapshot_check_kind(call, &err);
+        rv = api_snapshot_check_word(call, snapshot_word, &err);
     if (rv < 0) {
         api_fail(call, &err);
         return;
@@ -114,7 +105,7 @@ static bool snapshot_is(const char *wanted, const char *is)
 static void snapshot_visit(void *ctx, struct snapshot *sn)
 {
     struct snapshot_listing *l = ctx;
-    if (!snapshot_is(l->kind, snapshot_words[sn->kind]) ||
+    if (!snapshot_is(l->kind, snapshot_word(sn->kind)) ||
         !snapshot_is(l->runtime, sn->sandbox_id) || !snapshot_is(l->state, snapshot_state(sn)) ||
         !snapshot_is(l->source, snapshot_sources[sn->source]))
         return;
