@@ -169,6 +169,7 @@ static int server_open_sandboxes(struct server *s, struct error *err)
         .max_account = (unsigned int)c->max_account,
         .max_memory_mb = (uint64_t)c->max_memory >> 20,
         .max_paused = (unsigned int)c->max_paused,
+        .max_kept_disk = (uint64_t)c->max_kept_disk,
         .pool_size = (unsigned int)c->pool_size,
         .retention_ms = c->retention * 1000,
         .relieve = c->pause_on_pressure,

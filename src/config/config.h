@@ -85,6 +85,7 @@ struct config {
     int64_t pause_expiry;          /* s one may stay paused */
     int64_t max_paused;            /* of one account */
     int64_t max_snapshots;         /* likewise */
+    int64_t max_kept_disk;         /* bytes, of both together; 0: no limit */
     struct rate_limits rate_limit; /* of a key that has none of its own */
     int64_t max_address;           /* connections of one address; 0: half of all */
     int64_t max_key;               /* requests of one key side by side; 0: half of all */

@@ -216,6 +216,31 @@ static struct sandbox *table_new(struct sandbox_table *t, const struct template 
     return NULL;
 }
 
+static void table_add_snapshot(void *ctx, struct snapshot *sn)
+{
+    uint64_t *sum = ctx;
+    *sum += sn->bytes;
+}
+
+int sandbox_table_may_keep(const struct sandbox_table *t, const char *account, struct error *err)
+{
+    uint64_t sum = 0, limit = t->limits.max_kept_disk;
+    if (limit == 0)
+        return 0;
+    snapshots_each(t->snapshots, account, table_add_snapshot, &sum);
+    list_for_each (it, &t->by_age) {
+        const struct sandbox *sb = list_entry(it, struct sandbox, by_age);
+        if (sb->phase == SANDBOX_PAUSED && strcmp(sb->owner.account, account) == 0)
+            sum += sb->disk_bytes;
+    }
+    if (sum < limit)
+        return 0;
+    return error_set(err, ERROR_QUOTA_EXCEEDED,
+                     "The account's snapshots and paused sandboxes take %llu MiB of the disk, "
+                     "its limit is %llu MiB",
+                     (unsigned long long)(sum >> 20), (unsigned long long)(limit >> 20));
+}
+
 static int table_may_pause(struct sandbox *sb, struct error *err)
 {
     const struct sandbox_table *t = sb->table;
@@ -227,7 +252,7 @@ static int table_may_pause(struct sandbox *sb, struct error *err)
     if (paused >= t->limits.max_paused)
         return error_set(err, ERROR_QUOTA_EXCEEDED,
                          "The account has %u paused sandboxes, its limit", paused);
-    return 0;
+    return sandbox_table_may_keep(t, sb->owner.account, err);
 }
 
 static int table_not_running(const struct sandbox *sb, struct error *err)

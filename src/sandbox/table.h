@@ -23,6 +23,7 @@ struct sandbox_limits {
     uint64_t max_memory_mb;   /* sum over all that have not ended; 0: no limit */
     unsigned int pool_size;   /* started ones kept ready per template in use */
     unsigned int max_paused;  /* of one account */
+    uint64_t max_kept_disk;   /* bytes of its paused ones and its snapshots; 0: no limit */
     int64_t retention_ms;     /* how long ended ones stay listed */
     bool relieve;             /* idle ones are paused before a create has to be refused */
 };

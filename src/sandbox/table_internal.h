@@ -70,4 +70,9 @@ void sandbox_table_retain(struct sandbox_table *t, struct sandbox *sb);
 /* Frees the fields that are on disk. */
 void sandbox_table_slim(struct sandbox *sb);
 
+/* Whether the account may have one more snapshot, or paused sandbox, by the bytes that they take:
+ * 0, or -EINVAL with `err` filled. What the new one will take nobody knows: the last may be over.
+ */
+int sandbox_table_may_keep(const struct sandbox_table *t, const char *account, struct error *err);
+
 #endif
