@@ -104,8 +104,9 @@ const struct api_route api_routes[] = {
     {METHOD_POST, "/sandboxes/:id/pause", SB, SCOPE_RUN, api_sandbox_pause},
     {METHOD_POST, "/sandboxes/:id/resume", SB, SCOPE_RUN, api_sandbox_resume},
     {METHOD_GET, "/sandboxes/:id/lifecycle", SB, SCOPE_READ, api_sandbox_lifecycle},
-    {METHOD_POST, "/sandboxes/:id/snapshots", RUN | BODY, SCOPE_RUN, api_snapshot_create},
-    {METHOD_POST, "/sandboxes/:id/fork", RUN | BODY | API_VARIABLES, SCOPE_RUN, api_sandbox_fork},
+    {METHOD_POST, "/sandboxes/:id/snapshots", SB | API_LIVE | BODY, SCOPE_RUN, api_snapshot_create},
+    {METHOD_POST, "/sandboxes/:id/fork", SB | API_LIVE | BODY | API_VARIABLES, SCOPE_RUN,
+     api_sandbox_fork},
     {METHOD_POST, "/sandboxes/:id/rollback", SB | BODY, SCOPE_RUN, api_sandbox_rollback},
     /* Generation D has the same path behind the prefix. */
     {METHOD_GET, "/snapshots", 0, SCOPE_READ, api_snapshot_list},

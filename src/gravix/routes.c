@@ -27,7 +27,7 @@ const struct api_route gravix_routes[] = {
     {METHOD_GET, RT "/metrics", ASK, SCOPE_READ, api_sandbox_metrics},
     {METHOD_POST, RT "/pause", SB | BODY, SCOPE_RUN, gravix_runtime_pause},
     {METHOD_POST, RT "/resume", SB | BODY, SCOPE_RUN, gravix_runtime_resume},
-    {METHOD_POST, RT "/fork", RUN | BODY | API_VARIABLES, SCOPE_RUN, gravix_runtime_fork},
+    {METHOD_POST, RT "/fork", SB | API_LIVE | BODY | API_VARIABLES, SCOPE_RUN, gravix_runtime_fork},
     {METHOD_POST, RT "/ssh/enable", SB | BODY, SCOPE_RUN, gravix_unsupported},
     {METHOD_POST, RT "/ssh/disable", SB | BODY, SCOPE_RUN, gravix_unsupported},
     {METHOD_GET, RT "/ssh/status", SB, SCOPE_READ, gravix_unsupported},

@@ -125,6 +125,7 @@ struct isolation_ops {
     int (*fork)(struct instance *instance, const char *dir, struct instance_memory *memory,
                 instance_done done);
     int (*store)(struct instance *instance, instance_done done);
+    int (*snapshot_stored)(const char *dir, const char *to, struct error *err);
     void (*put_away)(struct instance *instance);
     void (*forget_stored)(struct instance *instance);
     int (*workset)(struct instance *instance, const char *path, instance_done done);
@@ -233,8 +234,8 @@ static inline int instance_resume(struct instance *instance, instance_done done)
  * moment, and base, when memory is a difference to it (vmm_ctl.h). Beside them are disk, below the
  * overlay, and the template's working sets. So the directory is all that a new instance needs,
  * whatever becomes of the template: base and disk are hard links, where the file system allows.
- * The instance stands still meanwhile and runs on afterwards. A failure leaves no directory, but
- * for one of a process that was killed. -EINVAL also for a container that is paused. */
+ * The instance stands still meanwhile and runs on afterwards; a container that is paused stays so.
+ * A failure leaves no directory, but for one of a process that was killed. */
 static inline int instance_snapshot(struct instance *instance, const char *dir, instance_done done)
 {
     const struct isolation_ops *ops = instance->driver->ops;
@@ -261,6 +262,15 @@ static inline int instance_store(struct instance *instance, instance_done done)
 {
     const struct isolation_ops *ops = instance->driver->ops;
     return ops->store != NULL ? ops->store(instance, done) : -EOPNOTSUPP;
+}
+
+/* With ISOLATION_STORES: instance_snapshot of an instance that was put away and has left its files
+ * in `dir`; they only get other names. Blocking: for the pool. They must not be forgotten, nor
+ * removed, before it returns. 0, or a negative errno with `err` filled, and `to` is not there. */
+static inline int isolation_snapshot_stored(const struct isolation_driver *d, const char *dir,
+                                            const char *to, struct error *err)
+{
+    return d->ops->snapshot_stored(dir, to, err);
 }
 
 /* instance_stop, but what instance_store has written stays. In any state, even of an instance that

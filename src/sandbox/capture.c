@@ -3,11 +3,12 @@
  * capture.c - see capture.h.
  *
  * The happy path is: sandbox_capture begins a snapshot and has the driver fill its directory,
- * capture_on_made has it kept, capture_on_kept tells who waits. Possible failure modes are:
+ * capture_on_made has it kept, capture_on_kept tells who waits. A sandbox that was put away has no
+ * instance: its files get other names, on the pool. Possible failure modes are:
  * - The driver cannot, or the disk is full: the snapshot goes, and the sandbox runs on.
  * - It leaves less space than the reserve: it goes, too.
  * - The sandbox ends: the driver says no more, and sandbox_capture_lost comes when nobody writes to
- *   the directory any more.
+ *   the directory any more. Who works on the pool is waited for.
  * - It cannot be kept: the snapshot has gone, and who waits is told.
  */
 #include "sandbox/capture.h"
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sandbox/moves.h"
 #include "sandbox/table_internal.h"
 
 struct sandbox_capture {
@@ -23,9 +25,18 @@ struct sandbox_capture {
     struct snapshot *sn;
     struct list waits; /* struct capture_wait; one, unless its owner went away */
     bool passing;
+    /* On the pool. */
+    const struct isolation_driver *driver;
+    uv_work_t work;
+    char *stored; /* owned: the directory of a sandbox that was put away; NULL: it is not */
+    int status;
+    struct error err;
+    struct error lost; /* of the sandbox, meanwhile */
 };
 
 static void capture_on_made(void *ctx, int status, const struct error *err);
+static void capture_link(uv_work_t *work);
+static void capture_on_linked(uv_work_t *work, int status);
 static void capture_on_kept(void *ctx, struct snapshot *sn, const struct error *err);
 
 enum snapshot_kind sandbox_capture_kind(const struct sandbox_table *t)
@@ -34,15 +45,16 @@ enum snapshot_kind sandbox_capture_kind(const struct sandbox_table *t)
                                                                           : SNAPSHOT_DISK;
 }
 
-static int capture_check(const struct sandbox *sb, struct error *err)
+static int capture_check(const struct sandbox *sb, bool passing, struct error *err)
 {
     const struct sandbox_table *t = sb->table;
     uint64_t free_bytes = 0;
     if (t->stopping)
         return error_set(err, ERROR_UNAVAILABLE, "The server is stopping");
-    if (sb->phase != SANDBOX_RUNNING)
+    if (sb->phase != SANDBOX_RUNNING && sb->phase != SANDBOX_PAUSED)
         return error_set(err, sb->phase < SANDBOX_STOPPING ? ERROR_CONFLICT : ERROR_INVALID_STATE,
-                         "Sandbox is not running (%s)", sandbox_status_str(sb->status));
+                         "Sandbox is neither running nor paused (%s)",
+                         sandbox_status_str(sb->status));
     if (sb->capture != NULL)
         return error_set(err, ERROR_CONFLICT, "A snapshot of the sandbox is being made");
     if (sb->template_ms == 0)
@@ -51,13 +63,14 @@ static int capture_check(const struct sandbox *sb, struct error *err)
     if (space_is_low(t->host.space, &free_bytes))
         return error_set(err, ERROR_HOST_FULL, "The host's disk has only %llu MiB left",
                          (unsigned long long)(free_bytes >> 20));
-    return 0;
+    return passing ? 0 : sandbox_table_may_keep(t, sb->owner.account, err);
 }
 
-/* What is only needed for a moment does not go by the disk, where the driver can do without. */
-static bool capture_is_live(const struct sandbox_table *t)
+/* What is only needed for a moment does not go by the disk, where the driver can do without; of one
+ * that was put away it is there already. */
+static bool capture_is_live(const struct sandbox *sb)
 {
-    return (t->host.driver->ops->abilities & ISOLATION_FORKS) != 0;
+    return (sb->host->driver->ops->abilities & ISOLATION_FORKS) != 0 && !sb->stored;
 }
 
 static struct snapshot *capture_begin(const struct sandbox *sb, const struct capture_about *about,
@@ -81,7 +94,7 @@ static struct snapshot *capture_begin(const struct sandbox *sb, const struct cap
         .memory_mb = sb->memory_mb,
         .disk_mb = sb->disk_mb,
         .passing = about->passing,
-        .live = about->passing && capture_is_live(t),
+        .live = about->passing && capture_is_live(sb),
     };
     if (about->name != NULL && (template_find(t->templates, about->name) != NULL ||
                                 snapshots_find(t->snapshots, NULL, about->name) != NULL)) {
@@ -91,9 +104,23 @@ static struct snapshot *capture_begin(const struct sandbox *sb, const struct cap
     return snapshot_begin(t->snapshots, &p, err);
 }
 
-/* The driver begins. */
-static int capture_start(struct sandbox *sb, const struct snapshot *sn, struct error *err)
+static int capture_start_link(struct sandbox_capture *c, const struct sandbox *sb,
+                              struct error *err)
 {
+    c->driver = sb->host->driver;
+    c->stored = strdup(sb->dir);
+    if (c->stored == NULL)
+        return error_set(err, ERROR_INTERNAL, "Out of memory");
+    (void)uv_queue_work(c->driver->loop, &c->work, capture_link, capture_on_linked);
+    return 0;
+}
+
+/* The driver begins. */
+static int capture_start(struct sandbox_capture *c, struct sandbox *sb, struct error *err)
+{
+    const struct snapshot *sn = c->sn;
+    if (sb->stored)
+        return capture_start_link(c, sb, err);
     int rv = sn->memory != NULL ? instance_fork(sb->instance, sn->dir, sn->memory, capture_on_made)
                                 : instance_snapshot(sb->instance, sn->dir, capture_on_made);
     if (rv == -EDQUOT)
@@ -110,14 +137,14 @@ static int capture_start(struct sandbox *sb, const struct snapshot *sn, struct e
 int sandbox_capture(struct sandbox *sb, const struct capture_about *about, struct capture_wait *w,
                     struct error *err)
 {
-    int rv = capture_check(sb, err);
+    int rv = capture_check(sb, about->passing, err);
     if (rv < 0)
         return rv;
     struct sandbox_capture *c = calloc(1, sizeof(*c));
     if (c == NULL)
         return error_set(err, ERROR_INTERNAL, "Out of memory");
     c->sn = capture_begin(sb, about, err);
-    rv = c->sn == NULL ? -EINVAL : capture_start(sb, c->sn, err);
+    rv = c->sn == NULL ? -EINVAL : capture_start(c, sb, err);
     if (rv < 0) {
         if (c->sn != NULL)
             snapshot_drop(c->sn);
@@ -144,6 +171,7 @@ static void capture_tell(struct sandbox_capture *c, struct snapshot *sn, const s
         list_del(&w->node);
         w->done(w, sb, sn, err);
     }
+    free(c->stored);
     free(c);
 }
 
@@ -172,6 +200,25 @@ static void capture_on_made(void *ctx, int status, const struct error *err)
         capture_tell(c, c->sn, NULL);
     else
         snapshot_keep(c->sn, capture_on_kept, c);
+    sandbox_captured(sb);
+}
+
+static void capture_link(uv_work_t *work)
+{
+    struct sandbox_capture *c = container_of(work, struct sandbox_capture, work);
+    c->status = isolation_snapshot_stored(c->driver, c->stored, c->sn->dir, &c->err);
+}
+
+static void capture_on_linked(uv_work_t *work, int status)
+{
+    struct sandbox_capture *c = container_of(work, struct sandbox_capture, work);
+    (void)status; /* nobody cancels it */
+    if (c->sb != NULL && c->sb->phase >= SANDBOX_STOPPING)
+        sandbox_capture_lost(c->sb); /* its files may have been going */
+    if (c->sb != NULL)
+        capture_on_made(c->sb, c->status, &c->err);
+    else
+        capture_failed(c, &c->lost);
 }
 
 static void capture_on_kept(void *ctx, struct snapshot *sn, const struct error *err)
@@ -184,13 +231,15 @@ static void capture_on_kept(void *ctx, struct snapshot *sn, const struct error *
 void sandbox_capture_lost(struct sandbox *sb)
 {
     struct sandbox_capture *c = sb->capture;
-    struct error err;
     if (c == NULL)
         return;
     sb->capture = NULL;
-    error_set(&err, ERROR_SANDBOX_GONE, "The sandbox has ended (%s)",
+    error_set(&c->lost, ERROR_SANDBOX_GONE, "The sandbox has ended (%s)",
               sandbox_status_str(sb->status));
-    capture_failed(c, &err);
+    if (c->stored != NULL)
+        c->sb = NULL; /* capture_on_linked goes on */
+    else
+        capture_failed(c, &c->lost);
 }
 
 int sandbox_capture_fits(const struct sandbox_table *t, const struct snapshot *sn,

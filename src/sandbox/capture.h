@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * capture.h - a sandbox that runs becomes a snapshot, and a snapshot becomes sandboxes.
+ * capture.h - a sandbox becomes a snapshot, and a snapshot becomes sandboxes.
  *
- * The sandbox stands still while its files are copied, and runs on; requests to it take that much
- * longer. It has one capture at a time, and is not paused meanwhile. Its end ends the capture.
+ * One that runs stands still while its files are copied, and runs on; requests to it take that much
+ * longer. One that is paused stays so. It has one capture at a time, and is neither paused nor
+ * resumed meanwhile. Its end ends the capture.
  */
 #ifndef CORRAL_SANDBOX_CAPTURE_H
 #define CORRAL_SANDBOX_CAPTURE_H
@@ -30,7 +31,8 @@ struct capture_about {
     bool passing;
 };
 
-/* Begins one of a running sandbox. 0, or a negative errno with `err` filled and `w` is not called.
+/* Begins one of a sandbox that runs or is paused. 0, or a negative errno with `err` filled and `w`
+ * is not called.
  */
 int sandbox_capture(struct sandbox *sb, const struct capture_about *about, struct capture_wait *w,
                     struct error *err);

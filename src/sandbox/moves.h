@@ -43,6 +43,8 @@ bool sandbox_outlives_instance(const struct sandbox *sb);
 void sandbox_is_put_away(struct sandbox *sb);
 /* In PAUSING: PAUSED when nothing is under way any more. */
 void sandbox_maybe_paused(struct sandbox *sb);
+/* A snapshot of it is made, or not: it resumes if somebody has asked for that meanwhile. */
+void sandbox_captured(struct sandbox *sb);
 /* Its end has begun: nothing of a pause or of a resumption comes back. */
 void sandbox_forget_pause(struct sandbox *sb);
 

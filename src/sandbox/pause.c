@@ -360,9 +360,9 @@ void sandbox_resume(struct sandbox *sb, unsigned int seconds, struct sandbox_wai
         list_add_tail(&sb->run_waits, &w->node);
     if (seconds > 0 || !sb->resume_wanted)
         sb->resume_s = seconds;
-    if (sb->phase == SANDBOX_PAUSING)
+    if (sb->phase == SANDBOX_PAUSING || sb->capture != NULL)
         sb->resume_wanted = true;
-    if (sb->phase != SANDBOX_PAUSED)
+    if (sb->phase != SANDBOX_PAUSED || sb->capture != NULL)
         return;
     sb->resume_wanted = false;
     sb->resuming = true;
@@ -372,6 +372,12 @@ void sandbox_resume(struct sandbox *sb, unsigned int seconds, struct sandbox_wai
         error_set_errno(&err, ERROR_SANDBOX_FAILED, rv, "The sandbox cannot be resumed");
         resume_fail(sb, &err);
     }
+}
+
+void sandbox_captured(struct sandbox *sb)
+{
+    if (sb->phase == SANDBOX_PAUSED && sb->resume_wanted)
+        sandbox_resume(sb, sb->resume_s, NULL);
 }
 
 static void resume_on_started(void *ctx, int status, const struct error *err)
@@ -431,6 +437,8 @@ int sandbox_rollback(struct sandbox *sb, const char *dir, struct sandbox_wait *w
         return error_set(err, ERROR_UNSUPPORTED, "Sandboxes of this server cannot be rolled back");
     if (!runs && sb->phase != SANDBOX_PAUSED)
         return error_set(err, ERROR_CONFLICT, "The sandbox is between running and paused");
+    if (sb->capture != NULL)
+        return error_set(err, ERROR_CONFLICT, "A snapshot of the sandbox is being made");
     cleanup_free char *from = strdup(dir);
     int rv = from == NULL ? error_set(err, ERROR_INTERNAL, "Out of memory") : 0;
     if (rv == 0 && runs)

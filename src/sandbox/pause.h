@@ -16,7 +16,8 @@ bool sandbox_can_pause(const struct isolation_driver *driver);
  * when it runs on. 0, or a negative errno with `err` filled and nothing has happened. */
 int sandbox_pause(struct sandbox *sb, struct sandbox_wait *w, struct error *err);
 
-/* Of one that is paused, pauses or resumes. `w`, which may be NULL, is called as after a claim.
+/* Of one that is paused, pauses or resumes; it waits for a snapshot that is being made. `w`, which
+ * may be NULL, is called as after a claim.
  * Its time-out is `seconds` from then on; 0: as it was created with. */
 void sandbox_resume(struct sandbox *sb, unsigned int seconds, struct sandbox_wait *w);
 

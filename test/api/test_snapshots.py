@@ -6,7 +6,7 @@ import threading
 import unittest
 import uuid
 
-from corraltest import (HOST, ISOLATION, ApiTest, Client, SandboxTest, parse_time, wait_until)
+from corraltest import HOST, ISOLATION, ApiTest, Client, SandboxTest, wait_until
 from restarts import RestartTest
 
 KEYS = {"snapshot_id", "name", "description", "kind", "sandbox_id", "template_id", "template",
@@ -347,104 +347,6 @@ class Templates(Restarts):
             self.api.delete(f"/sandboxes/{one}")
 
 
-class Forks(Api, SandboxTest):
-    fields = {"metadata": {"of": "parent"}, "timeout": 1800}
-
-    def test_children(self):
-        self.run_command("echo base > kept")
-        answer = self.fork(self.box, count=3)
-        self.assert_keys(answer, {"sandbox_id", "kind", "memory_bytes", "pause_us", "children"})
-        self.assertEqual((answer["kind"], answer["sandbox_id"]), (KIND, self.box))
-        boxes = [child["sandbox"]["sandbox_id"] for child in answer["children"]]
-        self.assertEqual(len(set(boxes + [self.box])), 4)
-        said, hosts = set(), set()
-        for child in answer["children"]:
-            box = child["sandbox"]["sandbox_id"]
-            self.assert_sandbox(child["sandbox"])
-            self.assertEqual(child["sandbox"]["metadata"], {"of": "parent"})
-            left = parse_time(child["sandbox"]["timeout_at"]) - parse_time(
-                child["sandbox"]["started_at"])
-            self.assertAlmostEqual(left, 1800, delta=2)
-            self.assertEqual(self.api.run(box, "cat kept; echo own > kept")["stdout"], "base\n")
-            hosts.add(self.api.run(box, "hostname")["stdout"])
-            said.add(self.api.run(box, "od -An -tx8 -N8 /dev/urandom; cat /etc/machine-id")["stdout"])
-        self.assertEqual((len(said), len(hosts)), (3, 3))
-        self.assertEqual(self.run_command("cat kept")["stdout"], "base\n")
-        self.assertEqual(self.assert_json(self.ask("GET"), 200)["total"], 0)
-        place = f"{self.server.state}/snapshots"
-        wait_until(lambda: not HOST.list(place), 10, "nothing is left of it")
-
-    def test_what_a_child_is_told(self):
-        answer = self.fork(self.box, timeout=120, metadata={"is": "child"}, env_vars={"NAME": "c"})
-        child = answer["children"][0]["sandbox"]
-        self.assertEqual(child["metadata"], {"is": "child"})
-        self.assertAlmostEqual(parse_time(child["timeout_at"]) - parse_time(child["started_at"]), 120,
-                               delta=2)
-        self.assertEqual(self.api.run(child["sandbox_id"], "echo $NAME")["stdout"], "c\n")
-
-    def test_bad_requests(self):
-        for fields in ({"count": 0}, {"count": 101}, {"count": "two"}, {"timeout": 10 ** 7},
-                       {"env_vars": {"": "x"}}, {"metadata": []}):
-            with self.subTest(fields):
-                self.assert_error(self.post("fork", fields), 400, "invalid_argument")
-
-
-@unittest.skipUnless(MEMORY, "no process of a container is in its fork")
-class LiveForks(Api, SandboxTest):
-    """Memory goes from one microVM to the others, and the parent runs on."""
-    # It writes as fast as it can, and says how often it has written all.
-    WRITER = ("python3 -uc \"import itertools\nb = bytearray(16 << 20)\nfor n in itertools.count():\n"
-              " for i in range(0, len(b), 4096): b[i] = n & 255\n print(n)\"")
-    DRAWN = "import random, numpy, os; print(len(df), random.random(), numpy.random.rand(), os.urandom(8).hex())"
-
-    def said(self, box, pid):
-        """What the process has said so far, by its numbers of events."""
-        got = self.assert_json(self.api.get(f"/sandboxes/{box}/processes/{pid}"), 200)
-        return got["status"], got["next_seq"]
-
-    def goes_on(self, box, pid):
-        _, first = self.said(box, pid)
-        wait_until(lambda: self.said(box, pid)[1] > first, 20, "its process goes on")
-        self.assertEqual(self.said(box, pid)[0], "running")
-
-    def drawn(self, box):
-        answer = self.api.code(box, self.DRAWN)
-        self.assertIsNone(answer["error"], answer)
-        return answer["logs"]["stdout"][0].split()
-
-    def children(self, box, count):
-        answer = self.fork(box, count=count)
-        self.assertGreater(answer["pause_us"], 0)
-        boxes = [child["sandbox"]["sandbox_id"] for child in answer["children"]]
-        for one in boxes:
-            self.addCleanup(self.api.delete, f"/sandboxes/{one}")
-        return answer, boxes
-
-    def test_processes_and_kernels_go_on_in_each(self):
-        self.api.code(self.box, "import pandas, numpy; df = pandas.DataFrame(numpy.ones((200000, 4)))")
-        answer = self.api.post(f"/sandboxes/{self.box}/processes", {"command": self.WRITER})
-        pid = self.assert_json(answer, 201)["pid"]
-        self.goes_on(self.box, pid)
-        answer, boxes = self.children(self.box, 3)
-        self.assertGreater(answer["memory_bytes"], 200000 * 4 * 8)
-        drawn = [self.drawn(box) for box in boxes + [self.box]]
-        self.assertEqual({values[0] for values in drawn}, {"200000"})
-        for column in zip(*(values[1:] for values in drawn)):
-            self.assertEqual(len(set(column)), 4, column)
-        for box in boxes + [self.box]:
-            self.goes_on(box, pid)
-        # A child is a microVM like others: it is put away, kept and forked with what it shares.
-        self.assert_json(self.api.post(f"/sandboxes/{boxes[0]}/pause"), 200)
-        self.assert_json(self.api.post(f"/sandboxes/{boxes[0]}/resume"), 200)
-        made = self.snapshot(boxes[1])["snapshot_id"]
-        self.api.delete(f"/sandboxes/{self.box}")
-        _, grandchildren = self.children(boxes[2], 1)
-        for box in (boxes[0], self.create(template=made), grandchildren[0], boxes[2]):
-            self.assertEqual(self.drawn(box)[0], "200000")
-            self.goes_on(box, pid)
-        self.assertEqual(self.ask("DELETE", made).status, 200)
-
-
 class OfE2b(Api, SandboxTest):
     """The routes that clients of E2B call."""
 
@@ -494,6 +396,31 @@ class Limits(Api, ApiTest):
             self.assertEqual(child["error"]["code"], "quota_exceeded")
         self.assertEqual(self.ask("DELETE", made["snapshot_id"]).status, 200)
         self.snapshot(box)
+
+
+class Bytes(Api, ApiTest):
+    options = ("--max-kept-disk", "256KiB", "--pool-size", "0")
+
+    def kept(self):
+        return sum(self.assert_json(self.api.request("GET", path, prefix=""), 200)["disk_bytes"]
+                   for path in ("/snapshots", "/v1/agents/sandboxes/paused"))
+
+    def test_of_an_account(self):
+        box, other = self.create(), self.create()
+        self.api.run(box, "head -c 500000 /dev/urandom > large; sync")
+        self.assertEqual(self.kept(), 0)
+        made = self.snapshot(box)
+        self.assertGreater(self.kept(), 256 << 10)
+        for path in (f"/sandboxes/{other}/snapshots", f"/sandboxes/{other}/pause"):
+            self.assert_error(self.api.post(path, {}), 429, "quota_exceeded")
+        child, = self.fork(other)["children"]  # what it makes does not stay
+        self.assert_json(self.api.delete(f"/sandboxes/{child['sandbox']['sandbox_id']}"), 200)
+        self.assertEqual(self.ask("DELETE", made["snapshot_id"]).status, 200)
+        self.assert_json(self.api.post(f"/sandboxes/{box}/pause"), 200)
+        self.assertGreater(self.kept(), 256 << 10)
+        self.assert_error(self.api.post(f"/sandboxes/{other}/snapshots", {}), 429, "quota_exceeded")
+        self.assert_json(self.api.post(f"/sandboxes/{box}/resume"), 200)
+        self.snapshot(other)
 
 
 class Crashes(Restarts):

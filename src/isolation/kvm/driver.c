@@ -49,6 +49,7 @@ static const struct isolation_ops kvm_ops = {
     .snapshot = kvm_op_snapshot,
     .fork = kvm_op_fork,
     .store = kvm_op_store,
+    .snapshot_stored = kvm_stored_snapshot,
     .put_away = kvm_instance_put_away,
     .forget_stored = kvm_instance_forget_stored,
     .workset = kvm_op_workset,

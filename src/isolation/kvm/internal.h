@@ -147,6 +147,8 @@ int kvm_stored_begin(const struct kvm_instance *o);
  * its files those that were written here are on the disk already. */
 int kvm_stored_place(struct kvm_instance *o);
 void kvm_instance_forget_stored(struct instance *instance);
+/* On the pool: see isolation_snapshot_stored. */
+int kvm_stored_snapshot(const char *dir, const char *to, struct error *err);
 
 /* stats.c */
 /* Asks the VMM for the disk's counters; the next kvm_instance_stats has them. */

@@ -85,6 +85,57 @@ int kvm_stored_place(struct kvm_instance *o)
     return rv;
 }
 
+/* --- and becomes what others start from --- */
+
+/* No start writes to any of the files, so names are all that the copy needs. Where they are links
+ * to what others have, it has links to the same. */
+static const struct {
+    const char *name;
+    bool own;    /* written for this VM; a link to its place would not outlive it */
+    bool needed; /* of the others a start misses only what it needs, and says so */
+} stored_files[] = {
+    {CTL_STATE_NAME, .own = true, .needed = true},
+    {CTL_MEMORY_NAME, .own = true, .needed = true},
+    {KVM_OVERLAY_NAME, .own = true, .needed = true},
+    {KVM_DISK_NAME, .needed = true},
+    {KVM_BASE_NAME},
+    {CTL_WORKSET_NAME},
+    {CTL_WORKSET_CODE_NAME},
+};
+
+static int stored_link(const char *dir, const char *to, size_t i, struct error *err)
+{
+    char from[PATH_MAX], path[PATH_MAX];
+    const char *name = stored_files[i].name;
+    if (snprintf(from, sizeof(from), "%s/" KVM_STORED_NAME "/%s", dir, name) >= PATH_MAX ||
+        snprintf(path, sizeof(path), "%s/%s", to, name) >= PATH_MAX)
+        return error_set(err, ERROR_SANDBOX_FAILED, "the directory's path is too long");
+    int rv = 0;
+    if (!stored_files[i].own)
+        rv = kvm_launch_link(from, path);
+    else if (link(from, path) < 0)
+        rv = -errno;
+    if (rv == 0 || (rv == -ENOENT && !stored_files[i].needed))
+        return 0;
+    return error_set_errno(err, rv == -ENOSPC ? ERROR_NO_SPACE : ERROR_SANDBOX_FAILED, rv, "%s",
+                           from);
+}
+
+int kvm_stored_snapshot(const char *dir, const char *to, struct error *err)
+{
+    if (mkdir(to, 0700) < 0)
+        return error_set_errno(err, errno == ENOSPC ? ERROR_NO_SPACE : ERROR_SANDBOX_FAILED, -errno,
+                               "%s", to);
+    int rv = 0;
+    for (size_t i = 0; rv == 0 && i < ARRAY_SIZE(stored_files); i++)
+        rv = stored_link(dir, to, i, err);
+    if (rv < 0)
+        (void)rmtree(to);
+    return rv;
+}
+
+/* --- and is of no use any more --- */
+
 /* By its new name, so that the next snapshot has nothing to wait for. */
 void kvm_instance_forget_stored(struct instance *instance)
 {

@@ -11,7 +11,8 @@
  * them for each sandbox that begins with it (rootfs.c).
  *
  * Possible failure modes are: there is no space (the half copy is removed); the process is killed
- * (the driver thaws the container, and the owner of the directory removes it).
+ * (the driver thaws the container,
+ * unless it was paused before, and the owner of the directory removes it).
  */
 #include "isolation/oci/copy.h"
 
@@ -190,7 +191,8 @@ static int copy_frozen(const struct oci_spec *spec, struct error *err)
         (void)error_set_errno(err, ERROR_SANDBOX_FAILED, r, "The container does not stand still");
     if (r == 0)
         r = copy_make(spec, err);
-    (void)cgroup_thaw(&cg, spec->id);
+    if (spec->paused == 0)
+        (void)cgroup_thaw(&cg, spec->id);
     cgroups_done(&cg);
     return r;
 }

@@ -334,7 +334,7 @@ static void oci_instance_on_copied(struct helper *run)
     instance_done done = o->done;
     struct error err = {0};
     int r = oci_instance_copy_result(o, &err);
-    if (r < 0) /* a copier that was killed leaves it frozen */
+    if (r < 0 && !o->base.handle.paused) /* a copier that was killed leaves it frozen */
         (void)cgroup_thaw(&oci_instance_driver(o)->cgroups, o->spec.id);
     if (o->state == OCI_STOPPING)
         oci_instance_end(o);
@@ -347,10 +347,11 @@ int oci_instance_snapshot(struct instance *instance, const char *dir, instance_d
 {
     struct oci_instance *o = container_of(instance, struct oci_instance, base);
     struct oci_driver *d = oci_instance_driver(o);
-    if (o->state != OCI_RUNNING || o->base.handle.paused)
+    if (o->state != OCI_RUNNING)
         return -EINVAL;
     if (o->working || o->copier.busy)
         return -EBUSY;
+    o->spec.paused = o->base.handle.paused ? 1 : 0;
     if (oci_instance_set_str(&o->spec.snapshot, dir) < 0)
         return -ENOMEM;
     char **argv = oci_spec_to_argv(&o->spec, HELPER_PROGRAM, OCI_VERB_COPY);

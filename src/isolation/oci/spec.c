@@ -36,6 +36,7 @@ static const struct spec_field spec_fields[OCI_SPEC_ARGS] = {
     {"uid", offsetof(struct oci_spec, uid), true},
     {"owner", offsetof(struct oci_spec, owner), true},
     {"network", offsetof(struct oci_spec, network), true},
+    {"paused", offsetof(struct oci_spec, paused), true},
     {"parent", offsetof(struct oci_spec, parent), true},
 };
 

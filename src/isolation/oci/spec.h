@@ -36,10 +36,11 @@ struct oci_spec {
     unsigned int uid;     /* the host's id of its root, the first of UIDS_RANGE; 0: the host's */
     unsigned int owner;   /* the id that its root has on the disk, where that is another; else 0 */
     unsigned int network; /* whether it has one */
+    unsigned int paused;  /* whether it is, and stays so */
     unsigned int parent;  /* pid of the server; the launcher ends with it */
 };
 
-#define OCI_SPEC_ARGS 18 /* one for each field */
+#define OCI_SPEC_ARGS 19 /* one for each field */
 
 /* Owned strings; a zeroed spec is valid. */
 void oci_spec_done(struct oci_spec *spec);

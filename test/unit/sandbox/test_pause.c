@@ -650,6 +650,37 @@ static void a_rollback_is_a_pause_and_another_start(void)
     tear_down_store();
 }
 
+static void a_resumption_waits_for_a_snapshot(void)
+{
+    struct error err;
+    struct sandbox_capture *some = (struct sandbox_capture *)&err; /* never looked into */
+    set_up(&ops);
+    put_away();
+    sb->capture = some;
+    sandbox_resume(sb, 70, &wait);
+    sandbox_resume(sb, 0, NULL);
+    T_EQ(sb->phase, SANDBOX_PAUSED);
+    T_EQ(resumes, 0);
+    sb->capture = NULL;
+    sandbox_captured(sb);
+    T_EQ(sb->phase, SANDBOX_RESUMING);
+    T_EQ(sb->resume_s, 70);
+    T_EQ(resumes, 1);
+    sandbox_captured(sb); /* and only once */
+    T_EQ(resumes, 1);
+    tear_down();
+    set_up_store();
+    store();
+    sb->capture = some;
+    T_TRUE(sandbox_rollback(sb, "/snapshot", NULL, &err) < 0);
+    T_EQ(err.code, ERROR_CONFLICT);
+    T_TRUE(sb->resume_from == NULL);
+    sb->capture = NULL;
+    sandbox_captured(sb); /* nobody has asked for it */
+    T_EQ(sb->phase, SANDBOX_PAUSED);
+    tear_down_store();
+}
+
 static struct sandbox_wait told_first, told_second;
 static unsigned int heard;
 
@@ -693,4 +724,4 @@ T_MAIN(T_CASE(who_hears_may_take_back_another_wait),
        T_CASE(one_that_is_stored_leaves_no_instance), T_CASE(one_that_cannot_be_stored_runs_on),
        T_CASE(an_instance_that_ends_in_a_pause), T_CASE(its_end_while_it_is_put_away),
        T_CASE(a_failed_resumption_ends_what_it_started), T_CASE(it_wakes_up_as_what_it_was),
-       T_CASE(a_rollback_is_a_pause_and_another_start))
+       T_CASE(a_rollback_is_a_pause_and_another_start), T_CASE(a_resumption_waits_for_a_snapshot))

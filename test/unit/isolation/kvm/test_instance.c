@@ -443,6 +443,44 @@ static void it_is_put_away_and_goes_on(void)
     traces_equal(before);
 }
 
+/* Others start from what it was put away into, and it goes on from the same files. */
+static void what_is_stored_becomes_a_snapshot(void)
+{
+    static const char *const names[] = {"state", "memory", "overlay", "disk"};
+    struct traces before = traces_now();
+    struct t_instance b;
+    struct error err;
+    char to[128], path[512];
+    struct stat st, origin;
+    (void)snprintf(to, sizeof(to), "%s/of-stored", state_dir);
+    make_template("good");
+    t_instance_run(&b, 1, "put");
+    T_EQ(isolation_snapshot_stored(b.instance->driver, b.dir, to, &err), -ENOENT);
+    T_TRUE(access(to, F_OK) < 0);
+    wait_op(&b, instance_store(b.instance, on_done));
+    T_STR(b.error, "");
+    put_away(&b);
+    T_EQ(isolation_snapshot_stored(driver, b.dir, to, &err), 0);
+    T_EQ(isolation_snapshot_stored(driver, b.dir, to, &err), -EEXIST);
+    T_EQ(count_entries(to, ""), 2 + 4);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        (void)snprintf(path, sizeof(path), "%s/stored/%s", b.dir, names[i]);
+        T_EQ(stat(path, &origin), 0);
+        (void)snprintf(path, sizeof(path), "%s/%s", to, names[i]);
+        T_EQ(lstat(path, &st), 0);
+        T_EQ(st.st_ino, origin.st_ino);
+    }
+    only_stored(&b);
+    again(&b);
+    T_EQ(instance_start(b.instance), 0);
+    run_until(&b.started);
+    T_STR(b.error, "");
+    t_instance_stop(&b);
+    T_EQ(count_entries(to, ""), 2 + 4);
+    T_EQ(rmtree(to), 0);
+    traces_equal(before);
+}
+
 static void what_is_stored_may_be_unusable(void)
 {
     struct traces before = traces_now();
@@ -805,8 +843,8 @@ T_MAIN(T_CASE(set_up), T_CASE(refuses), T_CASE(starts_and_stops),
        T_CASE(the_process_is_the_one_handed_over), T_CASE(start_fails), T_CASE(late_agents),
        T_CASE(stops_in_every_state), T_CASE(ends_are_told), T_CASE(boots_without_snapshot),
        T_CASE(operations), T_CASE(a_difference_keeps_its_base), T_CASE(it_is_put_away_and_goes_on),
-       T_CASE(what_is_stored_may_be_unusable), T_CASE(a_store_that_fails_leaves_nothing),
-       T_CASE(forks_go_by_memory), T_CASE(forks_that_fail_leave_nothing), T_CASE(forks_need_room),
-       T_CASE(operations_fail), T_CASE(late_figures_end_nothing), T_CASE(stop_during_operation),
-       T_CASE(adoption), T_CASE(sweeping), T_CASE(sweeping_builds), T_CASE(many_at_once),
-       T_CASE(tear_down))
+       T_CASE(what_is_stored_becomes_a_snapshot), T_CASE(what_is_stored_may_be_unusable),
+       T_CASE(a_store_that_fails_leaves_nothing), T_CASE(forks_go_by_memory),
+       T_CASE(forks_that_fail_leave_nothing), T_CASE(forks_need_room), T_CASE(operations_fail),
+       T_CASE(late_figures_end_nothing), T_CASE(stop_during_operation), T_CASE(adoption),
+       T_CASE(sweeping), T_CASE(sweeping_builds), T_CASE(many_at_once), T_CASE(tear_down))
