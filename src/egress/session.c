@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "base/log.h"
+#include "base/tls_rules.h"
 #include "egress/random.h"
 
 #define SESSION_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
@@ -30,59 +31,14 @@ struct session {
     mbedtls_ssl_context ssl; /* not for PLAIN */
 };
 
-/* Forward secrecy and authenticated encryption only, as in net/tls.c. */
-static const int session_suites[] = {
-#ifdef MBEDTLS_TLS1_3_AES_128_GCM_SHA256
-    MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
-    MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
-    MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
-#endif
-    MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-    MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-    0,
-};
-
-static const char *session_protocols[] = {"http/1.1", NULL};
-
+static bool session_is_over(const struct session *s)
+{
 #if MBEDTLS_VERSION_MAJOR >= 3
-
-static int session_library_init(void)
-{
-    return psa_crypto_init() == PSA_SUCCESS ? 0 : -EIO;
-}
-
-static void session_oldest(mbedtls_ssl_config *c)
-{
-    mbedtls_ssl_conf_min_tls_version(c, MBEDTLS_SSL_VERSION_TLS1_2);
-}
-
-static bool session_is_over(const struct session *s)
-{
     return mbedtls_ssl_is_handshake_over((mbedtls_ssl_context *)&s->ssl) == 1;
-}
-
 #else
-
-static int session_library_init(void)
-{
-    return 0;
-}
-
-static void session_oldest(mbedtls_ssl_config *c)
-{
-    mbedtls_ssl_conf_min_version(c, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
-}
-
-static bool session_is_over(const struct session *s)
-{
     return s->ssl.state == MBEDTLS_SSL_HANDSHAKE_OVER;
-}
-
 #endif
+}
 
 /* Gives the certificate of the name asked for to a client that names it. */
 static int session_on_name(void *ctx, mbedtls_ssl_context *ssl, const unsigned char *name,
@@ -102,13 +58,8 @@ static int session_on_name(void *ctx, mbedtls_ssl_context *ssl, const unsigned c
 
 static int session_config(mbedtls_ssl_config *c, int endpoint)
 {
-    int rv = mbedtls_ssl_config_defaults(c, endpoint, MBEDTLS_SSL_TRANSPORT_STREAM,
-                                         MBEDTLS_SSL_PRESET_DEFAULT);
-    if (rv == 0)
-        rv = mbedtls_ssl_conf_alpn_protocols(c, session_protocols);
+    int rv = tls_rules_apply(c, endpoint);
     mbedtls_ssl_conf_rng(c, random_get, NULL);
-    mbedtls_ssl_conf_ciphersuites(c, session_suites);
-    session_oldest(c);
     return rv;
 }
 
@@ -126,7 +77,7 @@ int session_set_new(struct session_set **ret, const char *more)
     mbedtls_ssl_config_init(&s->server);
     mbedtls_ssl_config_init(&s->client);
     mbedtls_x509_crt_init(&s->roots);
-    int rv = session_library_init();
+    int rv = tls_rules_start();
     if (rv == 0)
         rv = session_config(&s->server, MBEDTLS_SSL_IS_SERVER);
     if (rv == 0)

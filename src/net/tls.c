@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/tls_rules.h"
 #include "core/file.h"
 
 #define TLS_MAX_FILE    (1u << 20)
@@ -40,33 +41,9 @@ struct tls {
     bool said_bye;
 };
 
-/* Forward secrecy and authenticated encryption only. ChaCha20 first: mbedtls takes AES-GCM one
- * block at a time, which makes it a third slower even where the processor knows AES. */
-static const int tls_suites[] = {
-#ifdef MBEDTLS_TLS1_3_AES_128_GCM_SHA256
-    MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
-    MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
-    MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
-#endif
-    MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-    MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-    0,
-};
-
-static const char *tls_protocols[] = {"http/1.1", NULL};
-
 /* --- what differs between the two versions of mbedtls --- */
 
 #if MBEDTLS_VERSION_MAJOR >= 3
-
-static int tls_library_init(void)
-{
-    return psa_crypto_init() == PSA_SUCCESS ? 0 : -EIO;
-}
 
 static int tls_parse_key(struct tls_context *c, const uint8_t *pem, size_t len)
 {
@@ -78,21 +55,7 @@ static bool tls_key_fits(struct tls_context *c)
     return mbedtls_pk_check_pair(&c->cert.pk, &c->key, mbedtls_ctr_drbg_random, &c->rng) == 0;
 }
 
-static void tls_restrict(mbedtls_ssl_config *config)
-{
-    static const uint16_t groups[] = {
-        MBEDTLS_SSL_IANA_TLS_GROUP_X25519, MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
-        MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1, MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
-    mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
-    mbedtls_ssl_conf_groups(config, groups);
-}
-
 #else
-
-static int tls_library_init(void)
-{
-    return 0;
-}
 
 static int tls_parse_key(struct tls_context *c, const uint8_t *pem, size_t len)
 {
@@ -102,15 +65,6 @@ static int tls_parse_key(struct tls_context *c, const uint8_t *pem, size_t len)
 static bool tls_key_fits(struct tls_context *c)
 {
     return mbedtls_pk_check_pair(&c->cert.pk, &c->key) == 0;
-}
-
-static void tls_restrict(mbedtls_ssl_config *config)
-{
-    static const mbedtls_ecp_group_id groups[] = {MBEDTLS_ECP_DP_CURVE25519,
-                                                  MBEDTLS_ECP_DP_SECP256R1,
-                                                  MBEDTLS_ECP_DP_SECP384R1, MBEDTLS_ECP_DP_NONE};
-    mbedtls_ssl_conf_min_version(config, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
-    mbedtls_ssl_conf_curves(config, groups);
 }
 
 #endif
@@ -172,7 +126,7 @@ static int tls_load_key(struct tls_context *c, const char *path, struct error *e
 static int tls_context_load(struct tls_context *c, const char *cert_path, const char *key_path,
                             struct error *err)
 {
-    int rv = tls_library_init();
+    int rv = tls_rules_start();
     if (rv == 0)
         rv = mbedtls_ctr_drbg_seed(&c->rng, mbedtls_entropy_func, &c->entropy, NULL, 0);
     if (rv != 0)
@@ -182,17 +136,12 @@ static int tls_context_load(struct tls_context *c, const char *cert_path, const 
     if (!tls_key_fits(c))
         return error_set(err, ERROR_INVALID_ARGUMENT, "%.110s is not the key of %.110s", key_path,
                          cert_path);
-    rv = mbedtls_ssl_config_defaults(&c->config, MBEDTLS_SSL_IS_SERVER,
-                                     MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
+    rv = tls_rules_apply(&c->config, MBEDTLS_SSL_IS_SERVER);
     if (rv == 0)
         rv = mbedtls_ssl_conf_own_cert(&c->config, &c->cert, &c->key);
-    if (rv == 0)
-        rv = mbedtls_ssl_conf_alpn_protocols(&c->config, tls_protocols);
     if (rv != 0)
         return tls_fail(err, "cannot be used", cert_path, rv);
     mbedtls_ssl_conf_rng(&c->config, mbedtls_ctr_drbg_random, &c->rng);
-    mbedtls_ssl_conf_ciphersuites(&c->config, tls_suites);
-    tls_restrict(&c->config);
     return 0;
 }
 

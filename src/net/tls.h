@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tls.h - TLS 1.2 and 1.3 for servers: bytes in, bytes out, no I/O. The tree's only user of
- * mbedtls' TLS; stream_tls.c puts it under a stream.
+ * tls.h - TLS 1.2 and 1.3 for servers: bytes in, bytes out, no I/O. stream_tls.c puts it
+ * under a stream; base/tls_rules.h says what is spoken.
  *
  * The happy path is: tls_context_new, then per connection tls_new, tls_receive with what arrives
  * (handshake answers are appended to `out`) until tls_is_open, tls_receive and tls_send,
