@@ -4,8 +4,8 @@
  *
  * A passing snapshot is made of it, and the children start from that, all at once. Where the driver
  * forks (ISOLATION_FORKS), the memory of one that runs goes to the others and not by the disk. Each
- * child
- * has its own result: one that cannot start, because a limit is reached, costs the others nothing.
+ * child has its own result: one that cannot start, because a limit is reached, costs the others
+ * nothing.
  * What a child is not told it has as its parent: metadata, network policy, what becomes of it in
  * time, its time-out. Only variables are not known any more, and are what the fork says.
  */

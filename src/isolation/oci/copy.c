@@ -11,8 +11,8 @@
  * them for each sandbox that begins with it (rootfs.c).
  *
  * Possible failure modes are: there is no space (the half copy is removed); the process is killed
- * (the driver thaws the container,
- * unless it was paused before, and the owner of the directory removes it).
+ * (the driver thaws the container, unless it was paused before, and the owner of the directory
+ * removes it).
  */
 #include "isolation/oci/copy.h"
 
