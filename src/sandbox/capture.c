@@ -212,13 +212,15 @@ static void capture_link(uv_work_t *work)
 static void capture_on_linked(uv_work_t *work, int status)
 {
     struct sandbox_capture *c = container_of(work, struct sandbox_capture, work);
+    struct sandbox *sb = c->sb;
     (void)status; /* nobody cancels it */
-    if (c->sb != NULL && c->sb->phase >= SANDBOX_STOPPING)
-        sandbox_capture_lost(c->sb); /* its files may have been going */
-    if (c->sb != NULL)
-        capture_on_made(c->sb, c->status, &c->err);
-    else
-        capture_failed(c, &c->lost);
+    if (sb != NULL && sb->phase < SANDBOX_STOPPING) {
+        capture_on_made(sb, c->status, &c->err);
+        return;
+    }
+    if (sb != NULL)
+        sandbox_capture_lost(sb); /* its files may have been going */
+    capture_failed(c, &c->lost);
 }
 
 static void capture_on_kept(void *ctx, struct snapshot *sn, const struct error *err)
