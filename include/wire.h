@@ -221,6 +221,9 @@ enum wire_type {
             and the entropy is for the guest's kernel */
 #define WIRE_CONFIGURE_RESEED                                                                      \
     0x4u /* with KEEP: it was this before, so kernels' generators change */
+#define WIRE_CONFIGURE_AFRESH                                                                      \
+    0x8u /* without KEEP: it has the files of what it was, and none of the processes. Agents that  \
+            do not know it refuse it */
 
 #define WIRE_EXEC_SHELL 0x1u /* argv has one element, a command line for `bash -c` (or sh) */
 #define WIRE_EXEC_STDIN 0x2u /* stdin is fed by STDIN frames; otherwise it is /dev/null */

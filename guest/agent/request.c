@@ -49,7 +49,8 @@ static const char *parse_which(struct cursor *c, struct request *r);
 /* The requests that the agent reads. CODE_* and CONTEXT_* are not here: the bridge reads them. */
 static const struct request_kind request_kinds[] = {
     {WIRE_PING, 0, parse_nothing},
-    {WIRE_CONFIGURE, WIRE_CONFIGURE_OFFLINE | WIRE_CONFIGURE_KEEP | WIRE_CONFIGURE_RESEED,
+    {WIRE_CONFIGURE,
+     WIRE_CONFIGURE_OFFLINE | WIRE_CONFIGURE_KEEP | WIRE_CONFIGURE_RESEED | WIRE_CONFIGURE_AFRESH,
      parse_configure},
     {WIRE_CLOCK, 0, parse_clock},
     {WIRE_TRUST, 0, parse_trust},

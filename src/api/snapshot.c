@@ -90,24 +90,22 @@ void api_snapshot_make(struct api_call *call, const struct capture_about *about,
     call->cancel = making_cancel;
 }
 
-int api_snapshot_check_kind(const struct api_call *call, enum snapshot_kind kind,
-                            const char *(*word)(enum snapshot_kind kind), struct error *err)
+int api_snapshot_take_kind(const struct api_call *call, enum snapshot_kind kind,
+                           const char *(*word)(enum snapshot_kind kind),
+                           struct capture_about *about, struct error *err)
 {
-    static const char *const reasons[] = {
-        [SNAPSHOT_DISK] =
-            "Sandboxes of this server are microVMs, whose snapshots are of memory and "
-            "files together: the kind is %s",
-        [SNAPSHOT_MEMORY] = "Sandboxes of this server are containers, whose processes cannot be "
-                            "kept: snapshots are of the kind %s",
-    };
-    enum snapshot_kind has = sandbox_capture_kind(call->api->sandboxes);
-    if (kind == has)
-        return 0;
-    return error_set(err, ERROR_UNSUPPORTED, reasons[kind], word(has));
+    if (kind == SNAPSHOT_MEMORY && sandbox_capture_kind(call->api->sandboxes) == SNAPSHOT_DISK)
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "Sandboxes of this server are containers, whose processes cannot be kept: "
+                         "snapshots are of the kind %s",
+                         word(SNAPSHOT_DISK));
+    about->files_only = kind == SNAPSHOT_DISK;
+    return 0;
 }
 
-int api_snapshot_check_word(const struct api_call *call,
-                            const char *(*word)(enum snapshot_kind kind), struct error *err)
+int api_snapshot_parse_kind(const struct api_call *call,
+                            const char *(*word)(enum snapshot_kind kind),
+                            struct capture_about *about, struct error *err)
 {
     const char *said = NULL;
     int rv = json_get_str(call->body, "kind", NULL, &said, err);
@@ -115,7 +113,7 @@ int api_snapshot_check_word(const struct api_call *call,
         return rv;
     for (int k = 0; k < SNAPSHOT_KIND_COUNT; k++) {
         if (strcasecmp(said, word((enum snapshot_kind)k)) == 0)
-            return api_snapshot_check_kind(call, (enum snapshot_kind)k, word, err);
+            return api_snapshot_take_kind(call, (enum snapshot_kind)k, word, about, err);
     }
     return error_set(err, ERROR_INVALID_ARGUMENT, "Field 'kind' must be %s or %s",
                      word(SNAPSHOT_DISK), word(SNAPSHOT_MEMORY));
@@ -134,7 +132,7 @@ void api_snapshot_create(struct api_call *call)
     if (rv == 0)
         rv = json_get_str(call->body, "description", NULL, &about.description, &err);
     if (rv == 0)
-        rv = api_snapshot_check_word(call, snapshot_kind_str, &err);
+        rv = api_snapshot_parse_kind(call, snapshot_kind_str, &about, &err);
     if (rv < 0)
         api_fail(call, &err);
     else

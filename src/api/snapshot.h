@@ -11,13 +11,16 @@
  * whether or not the client waits. */
 void api_snapshot_make(struct api_call *call, const struct capture_about *about,
                        void (*reply)(struct api_call *call, struct snapshot *sn));
-/* ERROR_UNSUPPORTED with the reason when this server makes none of that kind. `word`: what the
- * client calls the kinds, such as snapshot_kind_str. */
-int api_snapshot_check_kind(const struct api_call *call, enum snapshot_kind kind,
-                            const char *(*word)(enum snapshot_kind kind), struct error *err);
-/* The same for the field `kind` of the body, which may be absent. */
-int api_snapshot_check_word(const struct api_call *call,
-                            const char *(*word)(enum snapshot_kind kind), struct error *err);
+/* The kind that a client asks for becomes part of `about`. ERROR_UNSUPPORTED with the reason when
+ * this server makes none of it. `word`: what the client calls the kinds, such as snapshot_kind_str.
+ */
+int api_snapshot_take_kind(const struct api_call *call, enum snapshot_kind kind,
+                           const char *(*word)(enum snapshot_kind kind),
+                           struct capture_about *about, struct error *err);
+/* The same of the field `kind` of the body, which may be absent. */
+int api_snapshot_parse_kind(const struct api_call *call,
+                            const char *(*word)(enum snapshot_kind kind),
+                            struct capture_about *about, struct error *err);
 
 /* What a fork asks for. The strings must stay until the answer. */
 struct api_fork {

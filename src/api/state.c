@@ -113,7 +113,10 @@ void api_sandbox_rollback(struct api_call *call)
     const struct snapshot *sn = api_snapshot_named(call, name);
     if (sn == NULL)
         return;
-    if (strcmp(sn->sandbox_id, call->sandbox->id) != 0)
+    if (sn->kind != SNAPSHOT_MEMORY &&
+        sandbox_capture_kind(call->api->sandboxes) == SNAPSHOT_MEMORY)
+        api_fail_code(call, ERROR_UNSUPPORTED, "The snapshot is of files alone: create from it");
+    else if (strcmp(sn->sandbox_id, call->sandbox->id) != 0)
         api_fail_code(call, ERROR_CONFLICT, "The snapshot is of another sandbox: create from it");
     else
         api_sandbox_roll_back(call, sn->dir, reply_life);

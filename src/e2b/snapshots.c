@@ -36,12 +36,13 @@ static void snapshots_made(struct api_call *call, struct snapshot *sn)
 }
 
 /* With memory, or the files alone. */
-static int snapshots_check_memory(struct api_call *call, struct error *err)
+static int snapshots_parse_memory(struct api_call *call, struct capture_about *about,
+                                  struct error *err)
 {
-    bool has = sandbox_capture_kind(call->api->sandboxes) == SNAPSHOT_MEMORY, memory = has;
-    int rv = json_get_bool(call->body, "memory", has, &memory, err);
-    return rv == 0 ? api_snapshot_check_kind(call, memory ? SNAPSHOT_MEMORY : SNAPSHOT_DISK,
-                                             snapshot_kind_str, err)
+    bool memory = sandbox_capture_kind(call->api->sandboxes) == SNAPSHOT_MEMORY;
+    int rv = json_get_bool(call->body, "memory", memory, &memory, err);
+    return rv == 0 ? api_snapshot_take_kind(call, memory ? SNAPSHOT_MEMORY : SNAPSHOT_DISK,
+                                            snapshot_kind_str, about, err)
                    : rv;
 }
 
@@ -51,7 +52,7 @@ void e2b_snapshot_create(struct api_call *call)
     struct capture_about about = {.source = SNAPSHOT_OF_REQUEST};
     int rv = json_get_str(call->body, "name", NULL, &about.name, &err);
     if (rv == 0)
-        rv = snapshots_check_memory(call, &err);
+        rv = snapshots_parse_memory(call, &about, &err);
     if (rv < 0)
         api_fail(call, &err);
     else

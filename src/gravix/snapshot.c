@@ -68,6 +68,14 @@ static void snapshot_made(struct api_call *call, struct snapshot *sn)
     snapshot_reply(call, 201, sn);
 }
 
+/* The package, too, asks for a cold one unless it is told otherwise. */
+static int snapshot_parse_kind(const struct api_call *call, struct capture_about *about,
+                               struct error *err)
+{
+    about->files_only = true;
+    return api_snapshot_parse_kind(call, snapshot_word, about, err);
+}
+
 void gravix_snapshot_create(struct api_call *call)
 {
     struct error err;
@@ -79,7 +87,7 @@ void gravix_snapshot_create(struct api_call *call)
     if (rv == 0)
         rv = json_get_str(call->body, "description", NULL, &about.description, &err);
     if (rv == 0)
-        rv = api_snapshot_check_word(call, snapshot_word, &err);
+        rv = snapshot_parse_kind(call, &about, &err);
     if (rv < 0) {
         api_fail(call, &err);
         return;

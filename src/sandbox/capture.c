@@ -89,7 +89,7 @@ static struct snapshot *capture_begin(const struct sandbox *sb, const struct cap
         .template_name = sb->template_name,
         .template_ms = sb->template_ms,
         .driver = t->host.driver->ops->name,
-        .kind = sandbox_capture_kind(t),
+        .kind = about->files_only ? SNAPSHOT_DISK : sandbox_capture_kind(t),
         .vcpus = sb->vcpus,
         .memory_mb = sb->memory_mb,
         .disk_mb = sb->disk_mb,
@@ -254,8 +254,8 @@ int sandbox_capture_fits(const struct sandbox_table *t, const struct snapshot *s
                          sn->driver, t->host.driver->ops->name);
     /* The snapshot of a microVM has the template's disk, that of a container lies above its files.
      */
-    if (tpl == NULL ||
-        (sn->kind == SNAPSHOT_DISK && (!tpl->built || tpl->updated_ms != sn->template_ms)))
+    if (tpl == NULL || (sandbox_capture_kind(t) == SNAPSHOT_DISK &&
+                        (!tpl->built || tpl->updated_ms != sn->template_ms)))
         return error_set(err, ERROR_CONFLICT,
                          "The template '%.64s' has gone or was built again since the snapshot was "
                          "made of it",

@@ -21,7 +21,7 @@ struct capture_wait {
                  const struct error *err);
 };
 
-/* What snapshots of this server are of. */
+/* What snapshots of this server keep. One that keeps memory can leave it unused. */
 enum snapshot_kind sandbox_capture_kind(const struct sandbox_table *t);
 
 /* What a snapshot is called, and why it is made: as in struct snapshot_params. */
@@ -29,6 +29,7 @@ struct capture_about {
     const char *name, *description; /* may be NULL */
     enum snapshot_source source;
     bool passing;
+    bool files_only; /* SNAPSHOT_DISK, whatever the driver keeps */
 };
 
 /* Begins one of a sandbox that runs or is paused. 0, or a negative errno with `err` filled and `w`

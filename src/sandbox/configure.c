@@ -22,6 +22,7 @@ static void configure_encode_wake(const struct sandbox *sb, struct wire_configur
     params->hostname = "";
     params->env = NULL;
     params->keep = true;
+    params->afresh = false;
     params->reseed = sb->resume_from != NULL;
 }
 
@@ -37,7 +38,8 @@ static void configure_encode(const struct sandbox *sb, struct buf *request)
                                            .seed_len = sizeof(seed),
                                            .hostname = hostname,
                                            .env = sb->owner.env,
-                                           .offline = sandbox_network(sb) == NULL};
+                                           .offline = sandbox_network(sb) == NULL,
+                                           .afresh = sb->afresh};
     if (sb->resuming)
         configure_encode_wake(sb, &params);
     wire_request_configure(request, &params);

@@ -163,6 +163,7 @@ struct sandbox {
     char *dir;                         /* owned; the instance's directory */
     char *snapshot_dir;                /* owned; of snapshot_id, until it is started */
     struct instance_memory *memory;    /* a reference; of snapshot_dir, likewise */
+    bool afresh;                       /* with the files of it alone, though it has processes */
     struct sandbox_capture *capture;   /* see capture.h; NULL: none */
     char *socket_path;
     struct instance *instance; /* NULL before start and after `stopped` */

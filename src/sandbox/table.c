@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/timefmt.h"
 #include "core/metrics.h"
+#include "sandbox/capture.h"
 #include "sandbox/pause.h"
 #include "sandbox/record.h"
 #include "snapshot/set.h"
@@ -172,6 +173,7 @@ static int table_take_snapshot(struct sandbox *sb, const struct snapshot *sn)
 {
     if (sn == NULL)
         return 0;
+    sb->afresh = sn->kind == SNAPSHOT_DISK && sandbox_capture_kind(sb->table) == SNAPSHOT_MEMORY;
     memcpy(sb->snapshot_id, sn->id, sizeof(sb->snapshot_id));
     sb->memory = instance_memory_get(sn->memory);
     sb->snapshot_dir = strdup(sn->dir);

@@ -38,7 +38,10 @@
 
 /* Stored in records: only append. */
 enum snapshot_kind {
-    SNAPSHOT_DISK,   /* sandboxes begin with its files; no process of it is there */
+    /* Sandboxes begin with its files; no process of it is there. That of a microVM has its memory
+     * all the same, where the newest of its files are, and what runs in it ends before anybody gets
+     * in. */
+    SNAPSHOT_DISK,
     SNAPSHOT_MEMORY, /* and with its processes */
     SNAPSHOT_KIND_COUNT
 };

@@ -50,9 +50,9 @@ void wire_request_configure(struct buf *b, const struct wire_configure_params *p
     wire_put_span(b, p->seed, p->seed_len);
     put_str(b, p->hostname);
     put_list(b, p->env);
-    (void)buf_u32(b, (p->offline ? WIRE_CONFIGURE_OFFLINE : 0) |
-                         (p->keep ? WIRE_CONFIGURE_KEEP : 0) |
-                         (p->reseed ? WIRE_CONFIGURE_RESEED : 0));
+    (void)buf_u32(
+        b, (p->offline ? WIRE_CONFIGURE_OFFLINE : 0) | (p->keep ? WIRE_CONFIGURE_KEEP : 0) |
+               (p->reseed ? WIRE_CONFIGURE_RESEED : 0) | (p->afresh ? WIRE_CONFIGURE_AFRESH : 0));
     wire_end(b, start);
 }
 

@@ -56,6 +56,7 @@ struct wire_configure_params {
     bool offline; /* without a network interface */
     bool keep;    /* it wakes up, and goes on as what it was */
     bool reseed;  /* with `keep`: but not with the same random numbers */
+    bool afresh;  /* without `keep`: with none of the processes that are there */
 };
 
 struct wire_find_params {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Snapshots and forks with the official package of gravixlayer 0.1."""
 import asyncio
+import unittest
 import uuid
 
 from corraltest import ISOLATION
@@ -8,7 +9,7 @@ from gravixlayer import AsyncGravixLayer
 from gravixlayer.types import exceptions
 from test_gravix_python import OneRuntime
 
-KIND, OTHER = ("cold", "hot") if ISOLATION == "oci" else ("hot", "cold")
+KIND = "cold" if ISOLATION == "oci" else "hot"
 
 
 class TestSnapshots(OneRuntime):
@@ -49,11 +50,22 @@ class TestSnapshots(OneRuntime):
         error = self.refused(exceptions.GravixLayerBadRequestError, catalog.get, name)
         self.assertEqual((error.status, error.code), (404, "snapshot_not_found"))
 
+    def test_what_the_package_asks_for_unless_it_is_told(self):
+        self.box.file.write("kept", "of the parent")
+        self.said(self.box, "setsid sleep 1000 > /dev/null 2>&1 &")
+        made = self.sdk.snapshots.create(self.box_id, "usual")
+        self.assertEqual(made.kind, "cold")
+        child, = self.end([self.sdk.runtime.create(snapshot="usual")])
+        self.assertEqual(self.said(child, "cat /workspace/kept; pgrep -c sleep"),
+                         "of the parent0\n")
+        self.assertTrue(self.sdk.snapshots.delete("usual").deleted)
+
+    @unittest.skipUnless(ISOLATION == "oci", "a microVM has both kinds")
     def test_the_other_kind_is_refused_with_the_reason(self):
         error = self.refused(exceptions.GravixLayerServerError, self.sdk.snapshots.create,
-                             self.box_id, "other", kind=OTHER)
+                             self.box_id, "other", kind="hot")
         self.assertEqual((error.status, error.code), (501, "unsupported"))
-        self.assertIn("microVMs" if KIND == "hot" else "containers", str(error))
+        self.assertIn("containers", str(error))
 
     def test_forks(self):
         self.box.file.write("kept", "of the parent")

@@ -4,7 +4,8 @@
  * creation and after each restore from a snapshot. CLOCK sets the clock alone.
  *
  * A clone becomes another machine. A sandbox that wakes up (KEEP) goes on as the one it was: what
- * its programs know of it stays, and nobody else has drawn its random numbers.
+ * its programs know of it stays, and nobody else has drawn its random numbers. One that begins with
+ * the files of another alone (AFRESH) is a clone whose processes end before anything else.
  *
  * A step that the agent has no right to is skipped: in a container the runtime sets the clock and
  * the host name. The order matters. The jump of the clock makes generators that watch the time
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/random.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
@@ -57,8 +59,10 @@ static void configure_entropy(struct span entropy)
 }
 
 struct configure {
-    struct bridge_call *call; /* the answer waits for it; NULL: for nothing */
-    uint64_t clock_set_at;    /* us, monotonic; 0: it was not set */
+    struct conn *conn;
+    struct bridge_call *call;    /* the answer waits for it; NULL: for nothing */
+    struct bridge_waiter waiter; /* or for the next bridge */
+    uint64_t clock_set_at;       /* us, monotonic; 0: it was not set */
 };
 
 static void configure_answered(void *ctx, enum bridge_answer answer)
@@ -91,6 +95,37 @@ static void configure_bridge(struct conn *c, bool reseed)
         configure_answered(c, BRIDGE_AGREED);
 }
 
+static void configure_begun(struct bridge_waiter *w)
+{
+    configure_answered(container_of(w, struct configure, waiter)->conn, BRIDGE_AGREED);
+}
+
+/* All at once: a fork that is under way fails for the signal. Only process 1 can be sure that all
+ * of them are the sandbox's. */
+static int configure_end_all(struct agent *a)
+{
+    struct process *p = NULL;
+    if (getpid() != 1)
+        return -EOPNOTSUPP;
+    if (kill(-1, SIGKILL) < 0 && errno != ESRCH)
+        return -errno;
+    while ((p = processes_next(&a->processes, 0)) != NULL)
+        processes_forget(p);
+    return 0;
+}
+
+/* Requests for code must not find the bridge that is about to end. The next one starts by itself,
+ * and with the new variables. */
+static void configure_await_bridge(struct conn *c)
+{
+    struct configure *k = c->op_state;
+    struct bridge *b = c->agent->bridge;
+    if (b->state == BRIDGE_RUNNING)
+        bridge_wait(b, &k->waiter);
+    else
+        configure_answered(c, BRIDGE_AGREED);
+}
+
 /* What a clone does not share with its origin. */
 static void configure_clone(struct agent *a, struct request *req)
 {
@@ -105,11 +140,17 @@ static void configure_start(struct conn *c, struct request *req)
     struct agent *a = c->agent;
     bool keep = (req->flags & WIRE_CONFIGURE_KEEP) != 0;
     bool reseed = !keep || (req->flags & WIRE_CONFIGURE_RESEED) != 0;
+    bool afresh = !keep && (req->flags & WIRE_CONFIGURE_AFRESH) != 0;
     struct configure *k = calloc(1, sizeof(*k));
-    if (k == NULL) {
-        conn_errno(c, -ENOMEM, "cannot configure");
+    int rv = k == NULL ? -ENOMEM : afresh ? configure_end_all(a) : 0;
+    if (rv < 0) {
+        free(k);
+        conn_errno(c, rv, "cannot configure");
         return;
     }
+    k->conn = c;
+    k->waiter.wake = configure_begun;
+    list_init(&k->waiter.node);
     c->op_state = k;
     if (configure_clock(req->wall_ns))
         k->clock_set_at = loop_now();
@@ -121,7 +162,9 @@ static void configure_start(struct conn *c, struct request *req)
         identity_set_name(req->hostname);
     if ((req->flags & WIRE_CONFIGURE_OFFLINE) != 0)
         net_stop();
-    if (reseed)
+    if (afresh)
+        configure_await_bridge(c);
+    else if (reseed)
         configure_bridge(c, req->entropy.len > 0);
     else
         configure_answered(c, BRIDGE_AGREED);
@@ -130,7 +173,10 @@ static void configure_start(struct conn *c, struct request *req)
 static void configure_stop(struct conn *c)
 {
     struct configure *k = c->op_state;
-    if (k != NULL && k->call != NULL)
+    if (k == NULL)
+        return;
+    bridge_wait_cancel(&k->waiter);
+    if (k->call != NULL)
         bridge_call_forget(TAKE_PTR(k->call));
 }
 

@@ -93,10 +93,9 @@ static void enters_the_directory(void)
     result_done(&r);
 }
 
-static void configure_with(uint32_t flags, const char *const *env)
+static void send_configure(uint32_t flags, const char *const *env, struct result *ret)
 {
     struct buf b = {0};
-    struct result r;
     size_t start = wire_begin(&b, WIRE_CONFIGURE);
     buf_u64(&b, 0);
     wire_put_str(&b, "entropy");
@@ -104,7 +103,13 @@ static void configure_with(uint32_t flags, const char *const *env)
     wire_put_list(&b, env);
     buf_u32(&b, flags);
     wire_end(&b, start);
-    run_request(&agent, &b, &r);
+    run_request(&agent, &b, ret);
+}
+
+static void configure_with(uint32_t flags, const char *const *env)
+{
+    struct result r;
+    send_configure(flags, env, &r);
     T_TRUE(r.ok);
     result_done(&r);
 }
@@ -131,6 +136,28 @@ static void one_that_wakes_up_keeps_its_environment(void)
         T_EQ(memcmp(r.out.data, "kept\n", 5), 0);
         result_done(&r);
     }
+    configure(NULL);
+}
+
+/* Nor would it end what is not its own: here it is not process 1. */
+static void only_process_1_begins_afresh(void)
+{
+    const char *const before[] = {"A=before", NULL}, *const after[] = {"A=after", NULL};
+    const char *const argv[] = {"echo $A", NULL};
+    struct buf b = {0};
+    struct result r;
+    configure(before);
+    send_configure(WIRE_CONFIGURE_AFRESH, after, &r);
+    T_TRUE(!r.ok && r.error != 0);
+    result_done(&r);
+    send_configure(WIRE_CONFIGURE_AFRESH << 1, after, &r);
+    T_TRUE(!r.ok && r.error != 0);
+    result_done(&r);
+    put_exec(&b, &(struct exec_request){.flags = WIRE_EXEC_SHELL, .argv = argv});
+    run_request(&agent, &b, &r);
+    T_EQ(r.out.len, 7);
+    T_EQ(memcmp(r.out.data, "before\n", 7), 0);
+    result_done(&r);
     configure(NULL);
 }
 
@@ -423,10 +450,10 @@ static void drops_its_rights(void)
 T_MAIN(T_CASE(starts), T_CASE(runs_argv_without_a_shell), T_CASE(runs_a_shell_string),
        T_CASE(reports_a_missing_command_as_a_shell_does),
        T_CASE(runs_a_script_without_interpreter_line), T_CASE(enters_the_directory),
-       T_CASE(one_that_wakes_up_keeps_its_environment), T_CASE(merges_the_environment),
-       T_CASE(output_is_complete_before_exit), T_CASE(a_time_out_kills_grandchildren),
-       T_CASE(a_lost_client_kills_the_group), T_CASE(a_background_child_lives_on),
-       T_CASE(feeds_stdin), T_CASE(has_empty_stdin_otherwise), T_CASE(delivers_signals),
-       T_CASE(runs_many_at_once), T_CASE(inherits_nothing_of_the_agent),
+       T_CASE(one_that_wakes_up_keeps_its_environment), T_CASE(only_process_1_begins_afresh),
+       T_CASE(merges_the_environment), T_CASE(output_is_complete_before_exit),
+       T_CASE(a_time_out_kills_grandchildren), T_CASE(a_lost_client_kills_the_group),
+       T_CASE(a_background_child_lives_on), T_CASE(feeds_stdin), T_CASE(has_empty_stdin_otherwise),
+       T_CASE(delivers_signals), T_CASE(runs_many_at_once), T_CASE(inherits_nothing_of_the_agent),
        T_CASE(leaks_no_descriptor), T_CASE(rejects_bad_requests), T_CASE(stops),
        T_CASE(drops_its_rights))

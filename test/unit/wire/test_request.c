@@ -119,6 +119,10 @@ static void the_start_of_a_sandbox(void)
     agent_parses(&b, WIRE_CONFIGURE);
     T_EQ(got.flags, WIRE_CONFIGURE_KEEP | WIRE_CONFIGURE_RESEED);
     over();
+    wire_request_configure(&b, &(struct wire_configure_params){.hostname = "", .afresh = true});
+    agent_parses(&b, WIRE_CONFIGURE);
+    T_EQ(got.flags, WIRE_CONFIGURE_AFRESH);
+    over();
     wire_request_clock(&b, 5);
     agent_parses(&b, WIRE_CLOCK);
     T_EQ(got.wall_ns, 5);
