@@ -20,7 +20,12 @@ CONNECT = """
 import errno, os, socket, sys, time
 def connect(host, port, seconds=20):
     try:
-        socket.create_connection((host, port), seconds).close()
+        s = socket.create_connection((host, port), seconds)
+        try:
+            s.getpeername()
+        except OSError:
+            s.recv(1)  # refused, and told so too early: see show_refusal in the agent's tcpflow.c
+        s.close()
         return "open"
     except socket.gaierror as e:
         return {-2: "NONAME", -3: "AGAIN", -5: "NODATA"}.get(e.errno, e.errno)
