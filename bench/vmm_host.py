@@ -3,7 +3,7 @@
 gate that new VMs wait at, and the memory of VMMs.
 
 Environment: that of test/api/hosts.py; BENCH_STEP is the command that does a step, BENCH_VMCTL
-names the program vmctl; both are for a shell on that machine.
+names the program vmctl; both are for a shell on that machine, and for those who use them.
 """
 import collections
 import contextlib
@@ -14,8 +14,8 @@ from benchlib import corraltest, taken
 from corraltest import HOST, patience
 from hosts import RIG, memory_areas
 
-STEP = os.environ["BENCH_STEP"]
-VMCTL = os.environ["BENCH_VMCTL"]
+STEP = os.environ.get("BENCH_STEP")
+VMCTL = os.environ.get("BENCH_VMCTL")
 VMM = HOST.program("release").replace("src/corrald", "vmm/corral-vmm")
 QUIET = 0.1  # share of a processor that a machine takes where nothing goes on
 SETTLE_SECONDS = 60
