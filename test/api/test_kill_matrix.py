@@ -5,7 +5,7 @@ import http.client
 import os
 import threading
 
-from corraltest import ApiTest, Server, not_emulated, wait_until
+from corraltest import HOST, ApiTest, Server, not_emulated, wait_until
 from recipes import RecipeServer
 from workflows import WORKFLOWS, command
 
@@ -216,6 +216,53 @@ class KillMatrix(Matrix):
                                  "call/opened": {"paused"}, "store/submitted": either,
                                  "store/committed": {"running"}, "sandbox/running": {"running"}},
                       prepare, lambda box: self.api.post(f"/sandboxes/{box}/resume"), judge)
+
+    def kept(self):
+        """The snapshots that are listed; each is whole, and no other has files."""
+        kept = {s["snapshot_id"] for s in self.api.request("GET", "/snapshots", prefix="").json["snapshots"]}
+        place = f"{self.server.state}/snapshots"
+        wait_until(lambda: set(HOST.list(place)) == kept, 30, "no other has files")
+        for one in kept:
+            child = self.box(template=one)
+            self.assertEqual(self.api.run(child, "cat file")["stdout"], "kept\n")
+            self.assertEqual(self.api.delete(f"/sandboxes/{child}").status, 200)
+            self.assertEqual(self.api.request("DELETE", f"/snapshots/{one}", prefix="").status, 200)
+        return len(kept)
+
+    def box_with_a_file(self):
+        box = self.box_with_a_process()
+        self.api.run(box, "echo kept > file")
+        return box
+
+    def test_snapshot(self):
+        def judge(box, answer):
+            kept = self.kept()
+            if answer is not None and answer.status == 201:
+                self.assertEqual(kept, 1)
+            self.assertEqual(self.wakes(box), "running")
+            return f"{kept} kept"
+
+        none, either = {"0 kept"}, {"0 kept", "1 kept"}
+        self.promised("snapshot", {"helper/started": none, "helper/ended": none,
+                                   "store/submitted": either, "store/committed": {"1 kept"}},
+                      self.box_with_a_file,
+                      lambda box: self.api.post(f"/sandboxes/{box}/snapshots", {}), judge)
+
+    def test_fork(self):
+        def judge(box, answer):
+            self.assertIsNone(answer)
+            self.assertEqual(self.kept(), 0)
+            self.assertEqual(self.wakes(box), "running")
+            children = [b for b, s in self.sandboxes().items() if b != box and s == "running"]
+            for child in children:
+                self.assertEqual(self.api.run(child, "cat file")["stdout"], "kept\n")
+            self.assertLessEqual(len(children), 2)
+            return "the parent and no more than its children run"
+
+        self.cells("fork", ("helper/started", "helper/ended", "sandbox/starting", "sandbox/handshake",
+                            "sandbox/configuring", "sandbox/running"),
+                   self.box_with_a_file,
+                   lambda box: self.api.post(f"/sandboxes/{box}/fork", {"count": 2}), judge)
 
     def flow(self, path, body=None, method="POST"):
         return self.api.request(method, f"{WORKFLOWS}{path}", body, prefix="")
