@@ -117,6 +117,8 @@ struct isolation_ops {
     void (*stop)(struct instance *instance);
     /* Synchronous and cheap: a few small files are read. */
     int (*stats)(struct instance *instance, struct instance_stats *ret);
+    /* NULL where the driver has none. See instance_take_agent. */
+    int (*take_agent)(struct instance *instance);
     int (*oom_kills)(struct instance *instance, uint64_t *ret);
     /* NULL where the driver cannot. See instance_pause. */
     int (*pause)(struct instance *instance, instance_done done);
@@ -199,6 +201,14 @@ static inline int instance_adopt(struct instance *instance, const struct instanc
 static inline void instance_stop(struct instance *instance)
 {
     instance->driver->ops->stop(instance);
+}
+
+/* Inside `started`: the connection on which the agent has answered the greeting, if the driver had
+ * to wait for that; it becomes the caller's. -1: there is none. */
+static inline int instance_take_agent(struct instance *instance)
+{
+    const struct isolation_ops *ops = instance->driver->ops;
+    return ops->take_agent != NULL ? ops->take_agent(instance) : -1;
 }
 
 /* 0, or a negative errno when there is nothing to read. */

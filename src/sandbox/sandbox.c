@@ -60,13 +60,14 @@ static const struct {
     unsigned int next; /* allowed moves */
 } sandbox_phases[SANDBOX_PHASE_COUNT] = {
     [SANDBOX_NEW] = {"new", BIT(SANDBOX_STARTING) | BIT(SANDBOX_ADOPTING) | BIT(SANDBOX_STOPPING)},
-    [SANDBOX_STARTING] = {"starting", BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_STARTING] = {"starting",
+                          BIT(SANDBOX_WARMING) | BIT(SANDBOX_READY) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_ADOPTING] = {"adopting",
                           BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_PAUSED) | BIT(SANDBOX_STOPPING)},
-    [SANDBOX_HANDSHAKE] = {"handshake", BIT(SANDBOX_WARMING) | BIT(SANDBOX_READY) |
-                                            BIT(SANDBOX_CONFIGURING) | BIT(SANDBOX_RUNNING) |
-                                            BIT(SANDBOX_PAUSING) | BIT(SANDBOX_STOPPING)},
-    [SANDBOX_WARMING] = {"warming", BIT(SANDBOX_READY) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_HANDSHAKE] = {"handshake",
+                           BIT(SANDBOX_READY) | BIT(SANDBOX_RUNNING) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_WARMING] = {"warming",
+                         BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_READY) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_READY] = {"ready", BIT(SANDBOX_CONFIGURING) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_CONFIGURING] = {"configuring",
                              BIT(SANDBOX_RUNNING) | BIT(SANDBOX_PAUSING) | BIT(SANDBOX_STOPPING)},
@@ -74,8 +75,9 @@ static const struct {
     [SANDBOX_PAUSING] = {"pausing",
                          BIT(SANDBOX_PAUSED) | BIT(SANDBOX_RUNNING) | BIT(SANDBOX_STOPPING)},
     [SANDBOX_PAUSED] = {"paused", BIT(SANDBOX_RESUMING) | BIT(SANDBOX_STOPPING)},
-    [SANDBOX_RESUMING] = {"resuming", BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_PAUSED) |
-                                          BIT(SANDBOX_PAUSING) | BIT(SANDBOX_STOPPING)},
+    [SANDBOX_RESUMING] = {"resuming", BIT(SANDBOX_HANDSHAKE) | BIT(SANDBOX_CONFIGURING) |
+                                          BIT(SANDBOX_PAUSED) | BIT(SANDBOX_PAUSING) |
+                                          BIT(SANDBOX_STOPPING)},
     [SANDBOX_STOPPING] = {"stopping", BIT(SANDBOX_ENDED)},
     [SANDBOX_ENDED] = {"ended", 0},
 };
@@ -236,11 +238,17 @@ static void sandbox_fail(struct sandbox *sb, const struct error *err)
 }
 
 /* The operations of the start, each answered by one frame. Their result is acted on in
- * sandbox_on_op_closed: the next one needs the same call object. */
+ * sandbox_on_op_closed: the next one needs the same call object. The first one has the connection
+ * that the driver has waited for. */
 static void sandbox_op(struct sandbox *sb, struct buf *request, uint64_t timeout_ms)
 {
-    sb->op_status = agent_call_start(&sb->op, &sb->target, &sandbox_op_handler, request,
-                                     timeout_ms);
+    int fd = instance_take_agent(sb->instance);
+    if (fd >= 0)
+        sb->op_status = agent_call_start_on(&sb->op, &sb->target, &sandbox_op_handler, request,
+                                            timeout_ms, fd);
+    else
+        sb->op_status = agent_call_start(&sb->op, &sb->target, &sandbox_op_handler, request,
+                                         timeout_ms);
     sb->op_active = sb->op_status == 0;
     if (!sb->op_active) {
         error_set(&sb->op_error, ERROR_SANDBOX_FAILED, "The agent cannot be called");
@@ -321,8 +329,14 @@ static void sandbox_on_instance_started(void *ctx, int status, const struct erro
         sandbox_connect(sb);
     if (sb->phase == SANDBOX_ADOPTING && sb->status == SANDBOX_STATUS_STOPPED)
         sandbox_stays_paused(sb);
-    else
+    else if (sb->phase == SANDBOX_ADOPTING)
         sandbox_handshake(sb);
+    else if (sb->phase == SANDBOX_RESUMING)
+        sandbox_configure(sb);
+    else if (sb->claimed)
+        sandbox_ready(sb);
+    else
+        sandbox_warm(sb);
 }
 
 /* Whether the frame is the answer to what the phase has sent. */
@@ -426,19 +440,18 @@ static void sandbox_on_op_closed(struct agent_call *call)
             sandbox_configure(sb); /* sends the clock once more */
         else if (sb->phase == SANDBOX_CONFIGURING && sb->trust == SANDBOX_TRUST_OWED)
             sandbox_ask_trust(sb);
-        else if (sb->resuming && sb->stored && sb->phase == SANDBOX_HANDSHAKE)
-            sandbox_configure(sb);
         else if (sb->resuming)
             sandbox_resumed(sb);
         else if (sb->phase == SANDBOX_CONFIGURING || sb->adopted)
             sandbox_runs(sb);
-        else if (sb->claimed)
-            sandbox_ready(sb);
         else
-            sandbox_warm(sb);
+            sandbox_ready(sb);
         break;
-    case SANDBOX_WARMING: /* even when it failed: the first code starts its kernel itself */
-        sandbox_ready(sb);
+    case SANDBOX_WARMING:
+        if (sb->op_status == -EIO)
+            sandbox_handshake(sb); /* nobody has heard of its agent yet */
+        else /* even when it failed: the first code starts its kernel itself */
+            sandbox_ready(sb);
         break;
     case SANDBOX_RUNNING:
         sandbox_questioned(sb, failed);

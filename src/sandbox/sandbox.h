@@ -2,25 +2,27 @@
 /*
  * sandbox.h - one sandbox, from its start to its end.
  *
- *   NEW ─▶ STARTING ─▶ HANDSHAKE ─▶ WARMING ─▶ READY ─▶ CONFIGURING ─▶ RUNNING
- *            ▲            │            │         │            │            │
- *   ADOPTING ┘            └────────────┴────┬────┴────────────┴────────────┘
- *                                           ▼
- *                                       STOPPING ─▶ ENDED
+ *   NEW ─▶ STARTING ─┬─▶ WARMING ─▶ READY ─▶ CONFIGURING ─▶ RUNNING
+ *                    └───────────────▲                         ▲
+ *   ADOPTING ─▶ HANDSHAKE ─────────────────────────────────────┘
+ *                         each of them ─▶ STOPPING ─▶ ENDED
  *
- *   RUNNING ─▶ PAUSING ─▶ PAUSED ─▶ RESUMING ─▶ HANDSHAKE ─▶ CONFIGURING ─▶ RUNNING
- *      ▲         │  ▲       ▲  ▲       │              │           │   ▲          ▲
- *      └─────────┘  │       │  └───────┘              └───────────┼───┴──────────┘
- *                   │    ADOPTING                                 │
- *                   └── a stored one, on a failure ◀── RESUMING, HANDSHAKE, CONFIGURING
+ *   RUNNING ─▶ PAUSING ─▶ PAUSED ─▶ RESUMING ─▶ HANDSHAKE, or CONFIGURING ─▶ RUNNING
+ *      ▲         │  ▲       ▲  ▲       │
+ *      └─────────┘  │       │  └───────┘
+ *                   │    ADOPTING
+ *                   └── a stored one, on a failure ◀── RESUMING, CONFIGURING
  *
  * phase        waits for                              bounded by          then
  * NEW          its template's build, if it is claimed the builder         STARTING
- * STARTING     the driver's `started`                 the driver          HANDSHAKE
- * ADOPTING     the driver's `started`                 the driver          HANDSHAKE
- * HANDSHAKE    PONG of the agent                      SANDBOX_HANDSHAKE_MS WARMING, READY, or
- *                                                                         RUNNING when adopted
- * WARMING      warm kernels (unclaimed only)          SANDBOX_WARMUP_MS    READY, even on failure
+ * STARTING     the driver's `started`                 the driver          READY if it is claimed,
+ *                                                                         else WARMING
+ * ADOPTING     the driver's `started`                 the driver          HANDSHAKE, PAUSED
+ * HANDSHAKE    PONG of the agent, where nothing else  SANDBOX_HANDSHAKE_MS RUNNING; READY after
+ *              is to be asked                                             WARMING
+ * WARMING      warm kernels (unclaimed only)          SANDBOX_WARMUP_MS    READY, even on failure;
+ *                                                                         HANDSHAKE when the agent
+ *                                                                         has said nothing
  * READY        a claim (it is in the pool, paused)    -                   CONFIGURING
  * CONFIGURING  the agent's answer to CONFIGURE, and to SANDBOX_HANDSHAKE_MS RUNNING
  *              TRUST where requests are changed        each
@@ -28,11 +30,14 @@
  * PAUSING      the driver, then the record on disk;   the driver          PAUSED, else RUNNING
  *              of a stored one the instance's end
  * PAUSED       a resume, a kill, the expiry           timeout_at          RESUMING, STOPPING
- * RESUMING     the driver                             the driver          HANDSHAKE, else PAUSED
+ * RESUMING     the driver                             the driver          CONFIGURING of a stored
+ *                                                                         one, HANDSHAKE, else
+ *                                                                         PAUSED
  * STOPPING     the driver's `stopped`, open calls     the driver          ENDED
  *
  * Every phase before STOPPING moves to STOPPING on a failure, on a kill and when the instance dies.
- * A claim during STARTING to WARMING takes effect in READY.
+ * A claim during STARTING to WARMING takes effect in READY. So the first that the agent of a clone
+ * hears is CONFIGURE.
  *
  * Clients see `status`: "running" in RUNNING, "stopped" while it is paused, which begins when that
  * is on its way to the disk and lasts until it runs again, and its final value from the beginning

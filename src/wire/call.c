@@ -9,6 +9,7 @@
 #include "wire/call.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "core/step.h"
 
@@ -58,7 +59,8 @@ void agent_target_fail(struct agent_target *t, const struct error *err)
     }
 }
 
-int agent_call_start(struct agent_call *call, struct agent_target *target,
+/* Its handles, open and without a connection. */
+static int call_init(struct agent_call *call, struct agent_target *target,
                      const struct agent_call_handler *handler, struct buf *request,
                      uint64_t timeout_ms)
 {
@@ -77,10 +79,48 @@ int agent_call_start(struct agent_call *call, struct agent_target *target,
     list_add_tail(&target->calls, &call->node);
     target->used_ms = uv_now(target->loop);
     call->state = AGENT_CALL_CONNECTING;
+    return 0;
+}
+
+int agent_call_start(struct agent_call *call, struct agent_target *target,
+                     const struct agent_call_handler *handler, struct buf *request,
+                     uint64_t timeout_ms)
+{
+    int rv = call_init(call, target, handler, request, timeout_ms);
+    if (rv < 0)
+        return rv;
     uv_timer_start(&call->timer, call_timer, AGENT_CONNECT_TIMEOUT_MS, 0);
     rv = stream_connect_pipe(&call->stream, target->socket_path);
     if (rv < 0) /* the handles exist and must close: the failure is told from the loop */
         uv_timer_start(&call->timer, call_timer, 0, 0);
+    return 0;
+}
+
+/* The agent has answered the greeting. */
+static void call_open(struct agent_call *call)
+{
+    call->state = AGENT_CALL_OPEN;
+    agent_call_set_deadline(call, call->deadline_ms);
+    (void)stream_write_buf(&call->stream, &call->request);
+    if (call->handler->opened != NULL)
+        call->handler->opened(call);
+}
+
+int agent_call_start_on(struct agent_call *call, struct agent_target *target,
+                        const struct agent_call_handler *handler, struct buf *request,
+                        uint64_t timeout_ms, int fd)
+{
+    int rv = call_init(call, target, handler, request, timeout_ms);
+    if (rv < 0) {
+        (void)close(fd);
+        return rv;
+    }
+    if (stream_open(&call->stream, fd) < 0) {
+        uv_timer_start(&call->timer, call_timer, 0, 0);
+        return 0;
+    }
+    stream_read_start(&call->stream);
+    call_open(call);
     return 0;
 }
 
@@ -107,13 +147,8 @@ static void call_opened(struct stream *s, int status)
 static ssize_t call_greeting(struct agent_call *call, const uint8_t *data, size_t len)
 {
     ssize_t used = wire_greeting_feed(&call->greeting, data, len);
-    if (used >= 0 && call->greeting.done) {
-        call->state = AGENT_CALL_OPEN;
-        agent_call_set_deadline(call, call->deadline_ms);
-        (void)stream_write_buf(&call->stream, &call->request);
-        if (call->handler->opened != NULL)
-            call->handler->opened(call);
-    }
+    if (used >= 0 && call->greeting.done)
+        call_open(call);
     return used;
 }
 

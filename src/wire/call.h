@@ -12,7 +12,7 @@
  * owner decodes each frame (reply.h), checks that it is allowed at this point, and reports one that
  * is not with agent_call_bad_frame.
  *
- * `frame` and `failed` are never called from inside agent_call_start. After agent_call_close only
+ * `frame` and `failed` are never called from inside a start. After agent_call_close only
  * `closed` is called. Closing a running operation cancels it in the sandbox.
  */
 #ifndef CORRAL_WIRE_CALL_H
@@ -83,6 +83,11 @@ void agent_target_fail(struct agent_target *t, const struct error *err);
 int agent_call_start(struct agent_call *call, struct agent_target *target,
                      const struct agent_call_handler *handler, struct buf *request,
                      uint64_t timeout_ms);
+/* The same over a connection whose greeting is answered, and on which nothing else was said. `fd`
+ * is taken over, whatever the result. `opened` comes from inside. */
+int agent_call_start_on(struct agent_call *call, struct agent_target *target,
+                        const struct agent_call_handler *handler, struct buf *request,
+                        uint64_t timeout_ms, int fd);
 
 /* Bounds what is left of an open operation; 0 for no bound. */
 void agent_call_set_deadline(struct agent_call *call, uint64_t timeout_ms);

@@ -121,7 +121,7 @@ class KillMatrix(Matrix):
                 self.assertEqual(new.get(answer["sandbox_id"]), "running")
             return ", ".join(new.values()) or "not listed"
 
-        self.cells("create", ("sandbox/starting", "sandbox/handshake", "call/opened",
+        self.cells("create", ("sandbox/starting", "sandbox/ready", "call/opened",
                               "sandbox/configuring", "sandbox/running", "store/submitted",
                               "store/committed"),
                    self.sandboxes, lambda _: self.api.create(timeout=3600), judge)

@@ -3,7 +3,8 @@
  * await_agent.c - one try after the other, each a connection with a greeting.
  *
  * The happy path is: the VMM listens already, the guest's agent answers OK to the first or second
- * greeting, the handles of the try close.
+ * greeting, the handles of the try close. Its connection is the first request's (await_agent_take),
+ * or closes with them.
  * Possible failure modes of a try are: no connection, a refusal because the agent does not listen
  * yet, and no answer within AWAIT_AGENT_TRY_MS: a guest may lose what it was sent while it booted.
  * The next try follows after a pause that doubles from AWAIT_AGENT_PAUSE_MS to
@@ -114,10 +115,19 @@ static void await_agent_on_readable(uv_poll_t *poll, int status, int events)
     ssize_t n = status < 0 ? status : recv(a->fd, bytes, sizeof(bytes), 0);
     if (n < 0 && status == 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n <= 0 || wire_greeting_feed(&a->answer, bytes, (size_t)n) < 0)
+    /* An agent says nothing more before it is asked. */
+    if (n <= 0 || wire_greeting_feed(&a->answer, bytes, (size_t)n) != n)
         await_agent_end_try(a);
     else if (a->answer.done)
         await_agent_done(a, 0);
+}
+
+int await_agent_take(struct await_agent *a)
+{
+    int fd = a->over && a->answer.done ? a->fd : -1;
+    if (fd >= 0)
+        a->fd = -1; /* uv_close has stopped the poll: nobody but the caller watches it now */
+    return fd;
 }
 
 static void await_agent_on_poll_close(uv_handle_t *h)

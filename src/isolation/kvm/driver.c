@@ -43,6 +43,7 @@ static const struct isolation_ops kvm_ops = {
     .adopt = kvm_instance_adopt,
     .stop = kvm_instance_stop,
     .stats = kvm_instance_stats,
+    .take_agent = kvm_instance_take_agent,
     .oom_kills = kvm_instance_oom_kills,
     .pause = kvm_op_pause,
     .resume = kvm_op_resume,

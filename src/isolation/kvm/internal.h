@@ -99,6 +99,7 @@ static inline struct kvm_driver *kvm_instance_driver(const struct kvm_instance *
 /* start.c */
 int kvm_instance_start(struct instance *instance);
 int kvm_instance_adopt(struct instance *instance, const struct instance_handle *handle);
+int kvm_instance_take_agent(struct instance *instance);
 /* Its turn to start has come. */
 void kvm_instance_prepare(struct kvm_instance *o);
 

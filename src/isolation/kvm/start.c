@@ -300,6 +300,11 @@ static void start_on_agent(struct await_agent *a, int status)
     kvm_instance_fail(o, &err);
 }
 
+int kvm_instance_take_agent(struct instance *instance)
+{
+    return await_agent_take(&container_of(instance, struct kvm_instance, base)->agent);
+}
+
 static void start_on_ctl_closed(struct kvm_ctl *c)
 {
     ending_unref(&container_of(c, struct kvm_instance, ctl)->ending);
