@@ -47,12 +47,14 @@ class Context:
         try:
             run.queued = False
             self._check_open()
-            kernel = await self._live_kernel()
-            if run.abandoned.done():
-                return
-            self.last_used = moment.now()
-            self._running = run
-            status, count = await self._run_on(kernel, run)
+            status = None
+            while status is None:
+                kernel = await self._live_kernel(deferred=True)
+                if run.abandoned.done():
+                    return
+                self.last_used = moment.now()
+                self._running = run
+                status, count = await self._run_on(kernel, run)
             run.outbox.close(wire.done(status, count, kernel.death()))
             if run.variables and kernel is self._kernel:
                 await kernel.silent(environment.snippets(self.language).restore())
@@ -110,9 +112,9 @@ class Context:
         if self.closed:
             raise self._gone()
 
-    async def _live_kernel(self):
+    async def _live_kernel(self, deferred=False):
         """The kernel, alive, with the variables and the random seed of the base. No code runs
-        before it has both."""
+        before it has both. `deferred`: it may get them with the next request (_owed)."""
         while True:
             if self._kernel is not None and not self._kernel.alive:
                 await self._discard(self._kernel)
@@ -120,6 +122,8 @@ class Context:
                 with self._turns.uncounted():
                     self._kernel = await self._new_kernel()
             kernel = self._kernel
+            if deferred and kernel.catches_up:
+                return kernel
             if await self._reseed(kernel):
                 await self._update_environment(kernel)
                 return kernel
@@ -154,14 +158,31 @@ class Context:
             if await kernel.silent(snippets.set(self._base.variables, False)):
                 kernel.environment_version = version
 
+    def _owed(self, kernel, variables):
+        """What the kernel runs before the code of its next request, for Kernel.execute(). It counts
+        as done: a kernel that cannot do it is discarded."""
+        snippets, must, may = environment.snippets(self.language), [], []
+        if kernel.seed_version != self._base.seed_version:
+            must.append(snippets.reseed(self._base.seed))
+        if kernel.environment_version != self._base.version:
+            may.append(snippets.set(self._base.variables, False))
+        if variables:
+            may.append(snippets.set(variables, True))
+        kernel.seed_version, kernel.environment_version = (
+            self._base.seed_version, self._base.version)
+        return {"must": must, "may": may} if must or may else None
+
     async def _run_on(self, kernel, run):
-        """(status, execution count)"""
-        if run.variables:
-            snippets = environment.snippets(self.language)
-            if snippets is None:
-                raise WireError(E_INVALID, f"{self.language} takes no variables for one run")
+        """(status, execution count); no status when the kernel was stale and the code did not run.
+        """
+        snippets, owed = environment.snippets(self.language), None
+        if run.variables and snippets is None:
+            raise WireError(E_INVALID, f"{self.language} takes no variables for one run")
+        if kernel.catches_up:
+            owed = self._owed(kernel, run.variables)
+        elif run.variables:
             await kernel.silent(snippets.set(run.variables, True))
-        execution = kernel.execute(run.code, run.outbox.put)
+        execution = kernel.execute(run.code, run.outbox.put, owed)
         execution.on_begin = run.begun.set
         run.kernel = kernel
         waiting = {execution.done, run.abandoned}
@@ -183,6 +204,9 @@ class Context:
         if not execution.done.result():
             await self._discard(kernel)
             return wire.DONE_KERNEL_DIED
+        if execution.stale:
+            await self._discard(kernel)
+            return None
         if "ask_exit" in execution.payload_sources:
             # After exit() or quit() the kernel is about to end itself.
             execution.lost_state = True

@@ -12,6 +12,7 @@ REPLY_GRACE_S = 20  # the reply counts as never sent this long after the idle st
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
 _TEXT_CAP = 1 << 20
+_STALE = "corral_stale"  # the error of a kernel that has not run the code
 
 
 def _plain(text):
@@ -29,16 +30,19 @@ def _bundle(data):
 
 class Execution:
     """`put(frame)` takes the output; without it the request is silent. The result of `done` is True
-    when the kernel has finished, False when it died."""
+    when the kernel has finished, False when it died. `owing`: the kernel has to catch up first, and
+    if it cannot, it is `stale` and has run nothing."""
 
-    def __init__(self, put=None):
+    def __init__(self, put=None, owing=False):
         self._loop = asyncio.get_running_loop()
         self._put = put
+        self._owing = owing
         self._idle = False
         self._reply = None
         self._last_heard = 0.0
         self.done = self._loop.create_future()
         self.raised = False
+        self.stale = False
         self.on_begin = None  # called when the kernel begins the code
         self.lossy = False
         self.died = False
@@ -57,6 +61,7 @@ class Execution:
         self._reply = content
         self._last_heard = self._loop.time()
         self.count = int(content.get("execution_count") or 0)
+        self.stale = self._owing and content.get("ename") == _STALE
         self.payload_sources = {p.get("source") for p in content.get("payload") or []}
         if not self._finish():
             self._loop.call_later(self._grace(), self._idle_is_late)
@@ -92,7 +97,7 @@ class Execution:
         return self.done.done()
 
     def _report_failed_reply(self):
-        if self._reply.get("status") != "ok" and not self.raised:
+        if self._reply.get("status") != "ok" and not self.raised and not self.stale:
             self._on_error(
                 {
                     "ename": self._reply.get("ename") or "ExecutionAborted",

@@ -29,6 +29,7 @@ INTERRUPT_S = 5  # time to become idle after an interrupt
 MAX_MESSAGE = 64 << 20  # bytes of one zmq message; a longer one ends its connection
 DIE_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
 MAX_BACKLOG = 20000  # messages waiting in this process while the kernel is asked to pause
+CATCHES_UP = {"ipython"}  # kernelspecs whose kernels know what to do with `owed`
 
 
 class _Manager(AsyncKernelManager):
@@ -79,6 +80,7 @@ class Kernel:
         self._forward_raw = False
         self._pauses = set()
         self._forked = False
+        self.catches_up = spec in CATCHES_UP
 
     @classmethod
     async def start(cls, language, spec, cwd, variables):
@@ -102,9 +104,11 @@ class Kernel:
         """How its process ended, as wire.done() wants it."""
         return self._process.death()
 
-    def execute(self, code, put=None):
+    def execute(self, code, put=None, owed=None):
         """Sends the code; `done` of the Execution reports its end. With `put` the code enters the
-        history and its output goes there. Without, it leaves no trace."""
+        history and its output goes there. Without, it leaves no trace. `owed` is for a kernel that
+        `catches_up`: {"must": [code], "may": [code]}, to be run before. When one of the former
+        fails the code is not run, and the Execution is `stale`."""
         silent = put is None
         content = {
             "code": code,
@@ -115,12 +119,13 @@ class Kernel:
             # With it, a run that fails would also abort a run that is queued behind it.
             "stop_on_error": False,
         }
-        self._execution = Execution(put)
+        self._execution = Execution(put, bool(owed))
         if not self.alive:
             self._execution.kernel_died()
             return self._execution
         self._process.mark()
-        self._request_id = self._send("execute_request", content)
+        metadata = {"corral": owed} if owed else None
+        self._request_id = self._send("execute_request", content, metadata)
         return self._execution
 
     async def silent(self, code):
@@ -245,8 +250,8 @@ class Kernel:
         # A kernel that has put its own pipe there sends the pipe's output on iopub itself.
         self._forward_raw = self._process.has_raw_stdout()
 
-    def _send(self, kind, content):
-        message = self._manager.session.msg(kind, content)
+    def _send(self, kind, content, metadata=None):
+        message = self._manager.session.msg(kind, content, metadata=metadata)
         self._shell.send(self._manager.session, message)
         return message["header"]["msg_id"]
 

@@ -170,6 +170,28 @@ class Environment(GuestTest):
         self.assertEqual(self.create_context("late")[0], wire.CONTEXT)
         self.assertEqual(self.value("import os; os.environ['ALL']", context="late"), '"it\'s"')
 
+    def test_variables_of_one_run_come_last(self):
+        self.run_code("import os")
+        self.set_environment(["BOTH=all"], "seed")
+        self.assertEqual(self.value("os.environ['BOTH']", env=["BOTH=one"]), "'one'")
+        self.assertEqual(self.value("os.environ['BOTH']"), "'all'")
+
+    def test_what_comes_before_a_run_may_not_fail_in_silence(self):
+        """Nothing of the run that was refused is seen: not its error, nor its place in the count."""
+        self.run_code("import random\nkept = 1")
+        self.run_code("random.seed = lambda *_: 1 / 0")
+        self.set_environment([], "seed")
+        outcome = self.run_code("print('kept' in globals())")
+        self.assertEqual((outcome.stdout, outcome.errors, int(outcome.count)), ("False\n", [], 1))
+
+    def test_an_interrupt_finds_the_code(self):
+        self.run_code("import random, time\nseed = random.seed\nkept = 1")
+        self.run_code("random.seed = lambda *a: (time.sleep(1), seed(*a))")
+        self.set_environment([], "seed")
+        outcome = self.run_code("time.sleep(60)", timeout_ms=200)
+        self.assertEqual(outcome.status, wire.TIMED_OUT)
+        self.assertEqual(self.value("kept"), "1")
+
     def test_nothing_of_ours_shows(self):
         self.run_code("before = sorted(globals())", env=["X=1"])
         self.set_environment(["Y=1"], "seed")

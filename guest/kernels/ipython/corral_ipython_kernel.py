@@ -7,6 +7,9 @@ child may come after later prints, or after the run. Here the pipe is also empti
 and flush of the stream, so that the order is right and no output is late.
 
 All text is sent: in messages of bounded size, with a replacement for what cannot be encoded.
+
+A request may bring along what has to happen before its code runs: a clone's new seed, variables.
+As a request of its own that would cost as much again as the code's, in time and in memory written.
 """
 import codecs
 import os
@@ -18,12 +21,14 @@ import corral_interrupts
 import corral_results
 import zmq
 from ipykernel.iostream import OutStream
+from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
 PIECE = 65536
 PIECES = 32  # a child that never stops writing must not hold up the kernel's own output
 MESSAGE = 4 << 20  # characters in one message
 BACKLOG = 20000  # messages
+STALE = "corral_stale"  # the error of a request whose code must not run (guest/bridge/execution.py)
 
 
 class Capture:
@@ -109,6 +114,36 @@ def change_streams():
     OutStream.flush = flush_all
 
 
+def attempt(code):
+    """False when it failed. The user's objects may raise anything here."""
+    try:
+        exec(code, {})  # pylint: disable=exec-used
+        return True
+    except BaseException:  # pylint: disable=broad-except
+        return False
+
+
+def catch_up(owed):
+    """Runs the snippets of `must`, then those of `may`. False when the request's code must not run.
+    An interrupt waits for the code (corral_interrupts.py)."""
+    if not all(map(attempt, owed["must"])):
+        return False
+    for code in owed["may"]:
+        attempt(code)
+    return True
+
+
+class Kernel(IPythonKernel):
+    def execute_request(self, stream, ident, parent):
+        owed = (parent.get("metadata") or {}).get("corral")
+        if owed and not catch_up(owed):
+            refusal = {"status": "error", "execution_count": self.execution_count, "ename": STALE,
+                       "evalue": "", "traceback": []}
+            self.session.send(stream, "execute_reply", refusal, parent, ident=ident)
+            return None
+        return super().execute_request(stream, ident, parent)
+
+
 class KernelApp(IPKernelApp):
     def init_iopub(self, context):
         # A PUB socket drops messages over its mark, by default 1000, when the bridge reads slowly.
@@ -124,7 +159,7 @@ class KernelApp(IPKernelApp):
 
 def main():
     change_streams()
-    KernelApp.launch_instance()
+    KernelApp.launch_instance(kernel_class=Kernel)
 
 
 if __name__ == "__main__":
