@@ -394,8 +394,10 @@ class OfE2b(Api, SandboxTest):
         for one in (made, second):
             self.assertEqual(self.e2b("DELETE", f"/templates/{one['snapshotID']}").status, 204)
         self.assertEqual(self.e2b("DELETE", "/templates/of-e2b").status, 404)
-        self.assertEqual(self.e2b("POST", f"/sandboxes/{self.box}/snapshots",
-                                  {"memory": not MEMORY}).status, 501)
+        other = self.e2b("POST", f"/sandboxes/{self.box}/snapshots", {"memory": not MEMORY})
+        self.assertEqual(other.status, 201 if MEMORY else 501)  # a microVM has both kinds
+        if MEMORY:
+            self.e2b("DELETE", f"/templates/{other.json['snapshotID']}")
 
     def test_fork(self):
         answer = self.e2b("POST", f"/sandboxes/{self.box}/fork", {"count": 2, "timeout": 90})
