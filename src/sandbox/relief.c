@@ -9,7 +9,6 @@
  * by a timer while the host is at a limit; one with room does nothing for it.
  */
 #include "base/log.h"
-#include "base/timefmt.h"
 #include "sandbox/moves.h"
 #include "sandbox/pause.h"
 #include "sandbox/table_internal.h"
@@ -19,7 +18,7 @@
 static bool relief_may_take(const struct sandbox *sb)
 {
     return sb->phase == SANDBOX_RUNNING && sb->owner.life.auto_resume && sb->capture == NULL &&
-           sb->pause_again_ms <= time_boot_ms();
+           sb->pause_tries == 0; /* the tries that are left are its time-out's */
 }
 
 void sandbox_table_relieve(struct sandbox_table *t, const char *why)
