@@ -167,7 +167,7 @@ class Refusals(HttpTest):
 
     def test_method_not_allowed(self):
         for method, path, allowed in (
-                ("PUT", "/sandboxes", {"GET", "POST"}), ("PATCH", "/templates", {"GET"}),
+                ("PUT", "/sandboxes", {"GET", "POST"}), ("PATCH", "/templates", {"GET", "POST"}),
                 ("GET", "/sandboxes/550e8400-e29b-41d4-a716-446655440000/commands/run", {"POST"})):
             with self.subTest(method=method, path=path):
                 answer = self.api.request(method, path)

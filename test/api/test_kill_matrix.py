@@ -259,8 +259,8 @@ class KillMatrix(Matrix):
             self.assertLessEqual(len(children), 2)
             return "the parent and no more than its children run"
 
-        self.cells("fork", ("helper/started", "helper/ended", "sandbox/starting", "sandbox/handshake",
-                            "sandbox/configuring", "sandbox/running"),
+        self.cells("fork", ("helper/started", "helper/ended", "sandbox/starting", "sandbox/configuring",
+                            "sandbox/running"),
                    self.box_with_a_file,
                    lambda box: self.api.post(f"/sandboxes/{box}/fork", {"count": 2}), judge)
 
