@@ -10,44 +10,53 @@
 /* Published clients give up after a minute. */
 #define TEMPLATE_WAIT_MS 50000
 
-static void write_template_fields(struct jsonw *w, const struct template *t)
+/* What a template shows of itself, whatever it was made of. */
+struct template_face {
+    const char *id, *name, *description;
+    unsigned int vcpus, memory_mb, disk_mb;
+    int64_t created_ms, updated_ms;
+};
+
+static void write_fields(struct jsonw *w, const struct template_face *f)
 {
-    jsonw_key_str(w, "id", t->id);
-    jsonw_key_str(w, "name", t->name);
-    jsonw_key_str(w, "description", t->description);
-    jsonw_key_int(w, "vcpu_count", t->vcpus);
-    jsonw_key_int(w, "memory_mb", t->memory_mb);
-    jsonw_key_int(w, "disk_size_mb", t->disk_mb);
+    jsonw_key_str(w, "id", f->id);
+    jsonw_key_str(w, "name", f->name);
+    jsonw_key_str(w, "description", f->description);
+    jsonw_key_int(w, "vcpu_count", f->vcpus);
+    jsonw_key_int(w, "memory_mb", f->memory_mb);
+    jsonw_key_int(w, "disk_size_mb", f->disk_mb);
     jsonw_key_str(w, "visibility", "public");
-    jsonw_key_time(w, "created_at", t->created_ms);
-    jsonw_key_time(w, "updated_at", t->updated_ms);
+    jsonw_key_time(w, "created_at", f->created_ms);
+    jsonw_key_time(w, "updated_at", f->updated_ms);
 }
 
-static void write_shared_fields(struct jsonw *w, const struct snapshot *sn)
+static struct template_face face_of(const struct template *t)
 {
-    jsonw_key_str(w, "id", sn->id);
-    jsonw_key_str(w, "name", sn->name);
-    jsonw_key_str(w, "description", sn->description);
-    jsonw_key_int(w, "vcpu_count", sn->vcpus);
-    jsonw_key_int(w, "memory_mb", sn->memory_mb);
-    jsonw_key_int(w, "disk_size_mb", sn->disk_mb);
-    jsonw_key_str(w, "visibility", "public");
-    jsonw_key_time(w, "created_at", sn->created_ms);
-    jsonw_key_time(w, "updated_at", sn->updated_ms);
+    return (struct template_face){t->id,        t->name,    t->description, t->vcpus,
+                                  t->memory_mb, t->disk_mb, t->created_ms,  t->updated_ms};
+}
+
+static struct template_face face_of_shared(const struct snapshot *sn)
+{
+    return (struct template_face){sn->id,        sn->name,    sn->description, sn->vcpus,
+                                  sn->memory_mb, sn->disk_mb, sn->created_ms,  sn->updated_ms};
+}
+
+static void write_element(struct jsonw *w, struct template_face face)
+{
+    jsonw_object(w);
+    write_fields(w, &face);
+    jsonw_object_end(w);
 }
 
 void api_template_write(struct jsonw *w, const struct template *t)
 {
-    jsonw_object(w);
-    write_template_fields(w, t);
-    jsonw_object_end(w);
+    write_element(w, face_of(t));
 }
 
 void api_template_write_shared(struct jsonw *w, const struct snapshot *sn)
 {
-    jsonw_object(w);
-    write_shared_fields(w, sn);
-    jsonw_object_end(w);
+    write_element(w, face_of_shared(sn));
 }
 
 static void write_or_null(struct jsonw *w, const char *key, const char *text)
@@ -65,8 +74,9 @@ static void reply_shared(struct api_call *call, int status, const struct snapsho
 {
     struct buf body = {0};
     struct jsonw w = {.out = &body};
+    const struct template_face face = face_of_shared(sn);
     jsonw_object(&w);
-    write_shared_fields(&w, sn);
+    write_fields(&w, &face);
     jsonw_key_str(&w, "status", "ready");
     write_or_null(&w, "phase", NULL);
     write_or_null(&w, "build_log", NULL);
@@ -199,8 +209,9 @@ void api_template_get(struct api_call *call)
             reply_shared(call, 200, sn);
         return;
     }
+    const struct template_face face = face_of(t);
     jsonw_object(&w);
-    write_template_fields(&w, t);
+    write_fields(&w, &face);
     jsonw_key_str(&w, "status", template_builder_status(t));
     write_or_null(&w, "phase", t->build.phase);
     write_or_null(&w, "build_log", t->build.log);
@@ -272,40 +283,32 @@ bool api_template_ready(struct api_call *call, const struct template *t,
 }
 
 struct template_listing {
-    struct jsonw w;
-    unsigned int limit, offset, seen;
+    struct api_list page;
+    unsigned int seen;
 };
-
-static bool listing_has(struct template_listing *l)
-{
-    unsigned int at = l->seen++;
-    return at >= l->offset && at - l->offset < l->limit;
-}
 
 static void listing_shared(void *ctx, struct snapshot *sn)
 {
     struct template_listing *l = ctx;
-    if (listing_has(l))
-        api_template_write_shared(&l->w, sn);
+    if (api_list_shows(&l->page, l->seen++))
+        api_template_write_shared(&l->page.w, sn);
 }
 
+/* Its end is not api_list_end's: the published answer has limit and offset, and no total. */
 void api_template_list(struct api_call *call)
 {
-    struct buf body = {0};
-    struct template_listing l = {.w.out = &body};
-    api_paging(call, &l.limit, &l.offset);
-    jsonw_object(&l.w);
-    jsonw_key(&l.w, "templates");
-    jsonw_array(&l.w);
+    struct template_listing l = {.seen = 0};
+    struct jsonw *w = &l.page.w;
+    api_list_begin(call, &l.page, "templates");
     list_for_each (it, &call->api->templates->templates) {
         const struct template *t = list_entry(it, struct template, node);
-        if (t->present && listing_has(&l))
-            api_template_write(&l.w, t);
+        if (t->present && api_list_shows(&l.page, l.seen++))
+            api_template_write(w, t);
     }
     snapshots_each(call->api->snapshots, NULL, listing_shared, &l);
-    jsonw_array_end(&l.w);
-    jsonw_key_int(&l.w, "limit", l.limit);
-    jsonw_key_int(&l.w, "offset", l.offset);
-    jsonw_object_end(&l.w);
-    api_reply(call, 200, &body);
+    jsonw_array_end(w);
+    jsonw_key_int(w, "limit", l.page.limit);
+    jsonw_key_int(w, "offset", l.page.offset);
+    jsonw_object_end(w);
+    api_reply(call, 200, &l.page.body);
 }

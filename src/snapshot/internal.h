@@ -24,6 +24,8 @@ void snapshot_encode(struct buf *out, const struct snapshot *sn);
 /* 0 or -EPROTO. Of a failure only the strings have to be freed. */
 int snapshot_decode(struct snapshot *sn, const void *key, size_t keylen, const void *val,
                     size_t vallen);
+/* Frees the strings that a record has. */
+void snapshot_free_strings(struct snapshot *sn);
 
 /* --- work.c --- */
 

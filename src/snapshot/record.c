@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "snapshot/internal.h"
@@ -98,4 +99,15 @@ int snapshot_decode(struct snapshot *sn, const void *key, size_t keylen, const v
         sn->account == NULL || sn->template_name == NULL || sn->driver == NULL)
         return -EPROTO;
     return 0;
+}
+
+void snapshot_free_strings(struct snapshot *sn)
+{
+    free(sn->account);
+    free(sn->name);
+    free(sn->template_name);
+    free(sn->driver);
+    free(sn->description);
+    free(sn->provider);
+    free(sn->region);
 }

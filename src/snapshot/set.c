@@ -51,13 +51,7 @@ static struct snapshot *snapshot_alloc(struct snapshots *s)
 
 static void snapshot_free(struct snapshot *sn)
 {
-    free(sn->account);
-    free(sn->name);
-    free(sn->template_name);
-    free(sn->driver);
-    free(sn->description);
-    free(sn->provider);
-    free(sn->region);
+    snapshot_free_strings(sn);
     free(sn->dir);
     instance_memory_put(&sn->memory);
     free(sn->link_dir);

@@ -15,13 +15,7 @@ static bool copy(const uint8_t *data, size_t size, struct buf *out)
     bool readable = snapshot_decode(&sn, id, ID_SIZE - 1, data, size) == 0;
     if (readable)
         snapshot_encode(out, &sn);
-    free(sn.account);
-    free(sn.name);
-    free(sn.template_name);
-    free(sn.driver);
-    free(sn.description);
-    free(sn.provider);
-    free(sn.region);
+    snapshot_free_strings(&sn);
     return readable;
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "snapshot/internal.h"
@@ -37,17 +36,6 @@ static int decode(struct snapshot *sn, const struct buf *from, size_t len)
     return snapshot_decode(sn, id, sizeof(id) - 1, from->data, len);
 }
 
-static void done(struct snapshot *sn)
-{
-    free(sn->account);
-    free(sn->name);
-    free(sn->template_name);
-    free(sn->driver);
-    free(sn->description);
-    free(sn->provider);
-    free(sn->region);
-}
-
 static void a_shared_one(void)
 {
     struct snapshot sn;
@@ -59,7 +47,7 @@ static void a_shared_one(void)
     T_STR(sn.origin_id, origin);
     T_STR(sn.name, "mine");
     T_EQ(sn.bytes, 4096);
-    done(&sn);
+    snapshot_free_strings(&sn);
 }
 
 static void one_of_the_version_before(void)
@@ -70,12 +58,12 @@ static void one_of_the_version_before(void)
     encode(&b, name);
     b.data[0] = 2;
     T_EQ(decode(&sn, &b, b.len), -EPROTO); /* it ends before these bytes */
-    done(&sn);
+    snapshot_free_strings(&sn);
     T_EQ(decode(&sn, &b, b.len - NEW_IN_3), 0);
     T_TRUE(!sn.shared);
     T_STR(sn.origin_id, "");
     T_STR(sn.description, "a text");
-    done(&sn);
+    snapshot_free_strings(&sn);
 }
 
 static void one_of_a_version_to_come(void)
@@ -86,7 +74,7 @@ static void one_of_a_version_to_come(void)
     encode(&b, name);
     b.data[0] = 4;
     T_EQ(decode(&sn, &b, b.len), -EPROTO);
-    done(&sn);
+    snapshot_free_strings(&sn);
 }
 
 static void a_template_has_a_name(void)
@@ -95,7 +83,7 @@ static void a_template_has_a_name(void)
     cleanup_buf struct buf b = {0};
     encode(&b, NULL);
     T_EQ(decode(&sn, &b, b.len), -EPROTO);
-    done(&sn);
+    snapshot_free_strings(&sn);
 }
 
 T_MAIN(T_CASE(a_shared_one), T_CASE(one_of_the_version_before), T_CASE(one_of_a_version_to_come),
