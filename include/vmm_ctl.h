@@ -47,7 +47,8 @@ enum ctl_type {
         0x0a,        /* -  prepares the pages that a first run of code needs      -> OK | ERROR */
     CTL_DIFF = 0x0b, /* -  as CTL_SNAPSHOT, but of the memory only what differs from the file that
                         the VM was restored from (below)                    -> SAVED | ERROR */
-    CTL_FORK = 0x0c, /* -  as CTL_DIFF, into two memfds, for children that run at once (below)
+    CTL_FORK = 0x0c, /* -  as CTL_DIFF, into two memfds, for children that run at once (below). Once
+                        it has SAVED the VM is paused, until CTL_RESUME
                                                                             -> SAVED | ERROR */
 
     /* Replies. */
@@ -90,7 +91,10 @@ enum ctl_type {
  * what they do not write. A child's mappings keep what it needs of the memfds: nobody else has to
  * hold them once it has started. The memfds count in the control group of this VM, which needs as
  * much room for the time as the guest has memory; SAVED has what they really take. The disk is not
- * waited for: its overlay is good to be copied until RESUME, but is not on the disk.
+ * waited for: its overlay is good to be copied until RESUME, but is not on the disk. A VM that ran
+ * is paused by the request itself, and only when the memfd has most of the pages that it needs;
+ * after an ERROR it runs on. The memfd may have pages behind its end, which ftruncate(2) to its
+ * length gives back.
  */
 enum ctl_state {
     CTL_STATE_READY = 0, /* built or restored, has not run */

@@ -207,20 +207,25 @@ static const struct {
     {CTL_STOP, control_stop},   {CTL_WORKSET, control_workset}, {CTL_PREFETCH, control_prefetch},
 };
 
+/* `*ret_began` is when the guest came to rest for it, on the clock of loop_now. */
 static int control_save(struct control_client *cl, enum snapshot_kind kind,
-                        struct snapshot_saved *ret, struct error *err)
+                        struct snapshot_saved *ret, uint64_t *ret_began, struct error *err)
 {
     struct vm *vm = cl->control->vm;
-    bool was_running = vm->state == CTL_STATE_RUNNING;
+    bool was_running = vm->state == CTL_STATE_RUNNING, fork = kind == SNAPSHOT_FORK;
     if (cl->fd_count != 2)
         return error_set(err, ERROR_INVALID_ARGUMENT, "a snapshot needs two files");
     if (vm->state == CTL_STATE_EXITED)
         return error_set(err, ERROR_INVALID_STATE, "the VM has ended");
+    if (fork && was_running)
+        (void)snapshot_make_room(vm, cl->fds[1]);
+    *ret_began = loop_now();
     int rv = was_running ? vm_pause(vm) : 0;
     if (rv == 0)
         rv = snapshot_save(vm, kind, cl->fds[0], cl->fds[1], ret, err);
-    /* Also after a failure to save. After a failed pause the VM runs already. */
-    if (was_running && vm->state == CTL_STATE_PAUSED)
+    /* Also after a failure to save. After a failed pause the VM runs already. Of a fork the overlay
+     * is still to be copied. */
+    if (was_running && vm->state == CTL_STATE_PAUSED && !(fork && rv == 0))
         (void)vm_resume(vm);
     return rv;
 }
@@ -240,17 +245,17 @@ static bool control_snapshot_request(struct control_client *cl, uint32_t type)
     for (size_t i = 0; i < ARRAY_SIZE(control_saves); i++) {
         struct error err = {0};
         struct snapshot_saved saved = {0};
-        uint64_t begin = loop_now();
+        uint64_t began = 0;
         if (control_saves[i].type != type)
             continue;
-        int rv = control_save(cl, control_saves[i].kind, &saved, &err);
+        int rv = control_save(cl, control_saves[i].kind, &saved, &began, &err);
         if (rv < 0 || type == CTL_SNAPSHOT) {
             control_result(cl, rv, &err);
             return true;
         }
         cleanup_buf struct buf b = {0};
         size_t start = control_begin(&b, CTL_SAVED);
-        (void)buf_u64(&b, (loop_now() - begin) / 1000);
+        (void)buf_u64(&b, (loop_now() - began) / 1000);
         (void)buf_u64(&b, saved.bytes);
         (void)buf_u32(&b, saved.difference);
         wire_end(&b, start);

@@ -193,6 +193,11 @@ static uint32_t diff_sum(const struct iovec *iov, size_t n)
 
 /* Writing. */
 
+uint64_t diff_file_size(const struct diff *d)
+{
+    return diff_data_offset(d->count, 0) + d->data_pages * MEM_PAGE;
+}
+
 static int diff_write_data(struct diff *d, const struct mem *m, int fd, uint64_t off)
 {
     struct iovec iov[DIFF_GROUP];

@@ -61,8 +61,10 @@ struct diff_meta {
 void diff_done(struct diff *d);
 
 /* The pages that the base does not have, from the page map of this process. Nothing changes memory
- * meanwhile. 0 or a negative errno. */
+ * meanwhile, or the result is an estimate. 0 or a negative errno. */
 int diff_collect(struct diff *d, const struct mem *m, int pagemap_fd);
+/* Of the file that it becomes, without sums. */
+uint64_t diff_file_size(const struct diff *d);
 /* Into the empty regular file `fd`; with `sums`, unless nobody will read them. The header comes
  * last: a file that is cut short has none. 0 or a negative errno. */
 int diff_write(struct diff *d, const struct mem *m, int fd, const struct diff_meta *meta,

@@ -13,6 +13,7 @@
 #include "snapshot.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -156,6 +157,26 @@ static int snap_save_pages(const struct vm *vm, enum snapshot_kind kind, int fd,
     meta->memory_mtime = vm->base.mtime;
     memcpy(meta->base, vm->base.id, sizeof(meta->base));
     return snap_save_difference(vm, fd, kind != SNAPSHOT_FORK, meta, bytes);
+}
+
+/*
+ * A page of a memfd that is written for the first time costs several times what copying 4 KiB
+ * costs: it is allocated, charged to a control group and put into the file's tree. Of 128 MiB, 48
+ * ms went into a new memfd and 18 ms into one with room, beside 8 ms for a memcpy. So pages are
+ * made while the processors run on, and only copied while they stand still. The guest changes its
+ * memory meanwhile: what it writes in between has no room, and takes longer.
+ */
+uint64_t snapshot_make_room(const struct vm *vm, int memory_fd)
+{
+    struct diff d;
+    if (!vm->base.known || vm->pagemap_fd < 0)
+        return 0;
+    int rv = diff_collect(&d, &vm->mem, vm->pagemap_fd);
+    uint64_t room = rv == 0 ? diff_file_size(&d) : 0;
+    diff_done(&d);
+    if (room == 0 || fallocate(memory_fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)room) < 0)
+        return 0;
+    return room;
 }
 
 int snapshot_save(struct vm *vm, enum snapshot_kind kind, int state_fd, int memory_fd,

@@ -38,7 +38,12 @@ struct snapshot_saved {
     bool difference;
 };
 
-/* The VM is paused; both files are empty, regular and stay the caller's. */
+/* Of a VM that runs: makes room in an empty memfd for the pages that a fork would write to it now,
+ * which is most of the work of writing them (snapshot.c). Its length does not change. Returns the
+ * bytes, 0 for none: the fork needs no such room, it only takes longer. */
+uint64_t snapshot_make_room(const struct vm *vm, int memory_fd);
+
+/* The VM is paused; both files are regular, have no bytes, and stay the caller's. */
 int snapshot_save(struct vm *vm, enum snapshot_kind kind, int state_fd, int memory_fd,
                   struct snapshot_saved *ret, struct error *err);
 

@@ -14,6 +14,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "core/memory.h"
@@ -78,6 +80,16 @@ int kvm_fork_open(struct kvm_instance *o)
     return 0;
 }
 
+/* What the VMM made room for and did not need is behind the file's end. */
+static int fork_seal(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0 || ftruncate(fd, st.st_size) < 0 ||
+        fcntl(fd, F_ADD_SEALS, FORK_SEALS) < 0)
+        return -errno;
+    return 0;
+}
+
 int kvm_fork_take(struct kvm_instance *o)
 {
     struct kvm_op *op = &o->op;
@@ -88,8 +100,9 @@ int kvm_fork_take(struct kvm_instance *o)
     if (op->status < 0)
         return 0; /* for the limit alone */
     for (size_t i = 0; i < INSTANCE_MEMORY_FDS; i++) {
-        if (fcntl(op->fds[i], F_ADD_SEALS, FORK_SEALS) < 0)
-            return error_set_errno(&op->err, ERROR_SANDBOX_FAILED, -errno,
+        rv = fork_seal(op->fds[i]);
+        if (rv < 0)
+            return error_set_errno(&op->err, ERROR_SANDBOX_FAILED, rv,
                                    "the memory of a fork cannot be sealed");
     }
     op->memory->bytes = op->bytes;

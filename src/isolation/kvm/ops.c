@@ -219,10 +219,10 @@ static const struct kvm_op_step op_steps_snapshot[] = {
     {.work = work_finish, .always = true, .last = true},
 };
 
-/* The last request asks how long the guest stood still. */
+/* The VMM pauses the guest by itself, when it has made room in the memfds. The last request asks how
+ * long it stood still. */
 static const struct kvm_op_step op_steps_fork[] = {
     {.work = work_open_fork},
-    {.request = CTL_PAUSE, .timeout_ms = OP_TIMEOUT_MS},
     {.request = CTL_FORK, .timeout_ms = OP_SNAPSHOT_MS, .fds = 2},
     {.work = work_copy_overlay},
     {.request = CTL_RESUME, .timeout_ms = OP_TIMEOUT_MS, .always = true},
@@ -350,7 +350,7 @@ static void op_result(struct kvm_instance *o, int status)
     const struct kvm_op_step *step = op->step;
     if (status < 0 && op->status == 0)
         op->status = status;
-    if (step->request == CTL_PAUSE && status == 0)
+    if ((step->request == CTL_PAUSE || step->request == CTL_FORK) && status == 0)
         op->paused = true;
     if (step->last) {
         op_end(o);

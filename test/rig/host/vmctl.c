@@ -135,22 +135,24 @@ static int create(const char *out, const char *name)
     return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 }
 
-/* The VM is paused around it, unless it is anyway: the overlay is of the same moment. */
+/* The VM is paused around it, unless it is anyway: the overlay is of the same moment. A fork pauses
+ * by itself. */
 static int snapshot(uint16_t type, const char *out, const int fds[2])
 {
     char path[512];
     snprintf(path, sizeof(path), "%s/" CTL_OVERLAY_NAME, dir);
     int overlay = open(path, O_RDONLY | O_CLOEXEC), to = -1;
-    if (overlay < 0)
+    if (overlay < 0 && type != CTL_FORK)
         return request(type, NULL, 0, fds, 2);
     quiet = 1;
-    int paused = request(CTL_PAUSE, NULL, 0, NULL, 0) == 0;
+    int paused = type == CTL_FORK || request(CTL_PAUSE, NULL, 0, NULL, 0) == 0;
     quiet = 0;
     int rv = request(type, NULL, 0, fds, 2);
     quiet = 1;
-    if (rv == 0 && ((to = create(out, CTL_OVERLAY_NAME)) < 0 || sparse_copy(overlay, to) < 0))
+    if (rv == 0 && overlay >= 0 &&
+        ((to = create(out, CTL_OVERLAY_NAME)) < 0 || sparse_copy(overlay, to) < 0))
         rv = 1;
-    if (paused && request(CTL_RESUME, NULL, 0, NULL, 0) != 0)
+    if (paused && (rv == 0 || type != CTL_FORK) && request(CTL_RESUME, NULL, 0, NULL, 0) != 0)
         rv = 1;
     return rv;
 }
@@ -182,7 +184,7 @@ static int fork_vm(const char *out, const char *base, char **argv)
     for (int i = 0; i < 2; i++) {
         /* Not on top of the other one. */
         int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 10);
-        if (fcntl(fd, F_ADD_SEALS, seals) < 0)
+        if (ftruncate(fd, lseek(fd, 0, SEEK_END)) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0)
             return 1;
         fds[i] = fd;
     }

@@ -244,6 +244,67 @@ static void a_fork_is_restored(void)
     close(copy);
 }
 
+static uint64_t blocks(int fd)
+{
+    struct stat st;
+    T_EQ(fstat(fd, &st), 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+/* The guest writes on between the room and the fork, and takes less or more than there is. */
+static void a_fork_uses_the_room_made_for_it(void)
+{
+    for (uint64_t late = 0; late < 100; late += 50) {
+        struct snapshot_saved saved;
+        struct pair p = {empty(), empty(), template.memory};
+        restore_template();
+        write_something();
+        memset(vm.mem.base + 200 * MEM_PAGE, 1, 30 * MEM_PAGE);
+        uint64_t room = snapshot_make_room(&vm, p.memory);
+        T_TRUE(room > 70 * MEM_PAGE);
+        T_EQ(blocks(p.memory), room);
+        T_EQ(mem_zap(&vm.mem, vm.mem.base + 200 * MEM_PAGE, 30 * MEM_PAGE), 0);
+        memset(vm.mem.base + 400 * MEM_PAGE, 2, late * MEM_PAGE);
+        T_EQ(snapshot_save(&vm, SNAPSHOT_FORK, p.state, p.memory, &saved, NULL), 0);
+        T_EQ(saved.bytes, (40 + late) * MEM_PAGE);
+        T_EQ(ftruncate(p.memory, lseek(p.memory, 0, SEEK_END)), 0);
+        T_EQ(blocks(p.memory), (uint64_t)lseek(p.memory, 0, SEEK_END));
+        give_it_a_vcpu(p.state);
+        int copy = empty();
+        T_EQ(sparse_copy(overlay, copy), 0);
+        end_vm();
+        T_EQ(fcntl(p.memory, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK), 0);
+        T_EQ(restore(&p, true, copy, NULL), 0);
+        for (uint64_t i = 0; i < late; i++)
+            T_EQ(vm.mem.base[(400 + i) * MEM_PAGE + 9], 2);
+        T_EQ(vm.mem.base[100 * MEM_PAGE], 0x17);
+        T_EQ(vm.mem.base[201 * MEM_PAGE], 0);
+        end_vm();
+        close_pair(&p);
+        close(copy);
+    }
+}
+
+/* There is none where all memory is written, and none where it cannot be. */
+static void room_is_no_need(void)
+{
+    struct snapshot_saved saved;
+    struct pair p;
+    boot();
+    T_EQ(save(SNAPSHOT_FORK, &p, &saved, NULL), 0);
+    int fd = empty();
+    T_EQ(snapshot_make_room(&vm, fd), 0);
+    T_EQ(blocks(fd), 0);
+    end_vm();
+    restore_template();
+    write_something();
+    T_EQ(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_WRITE), 0);
+    T_EQ(snapshot_make_room(&vm, fd), 0);
+    end_vm();
+    close_pair(&p);
+    close(fd);
+}
+
 /* A flush after a fork still has the map to write. */
 static void a_flush_after_a_fork_is_a_flush(void)
 {
@@ -388,6 +449,7 @@ static void a_failure_leaves_no_snapshot(void)
 }
 
 T_MAIN(T_CASE(a_difference_is_restored), T_CASE(a_fork_is_restored),
+       T_CASE(a_fork_uses_the_room_made_for_it), T_CASE(room_is_no_need),
        T_CASE(a_flush_after_a_fork_is_a_flush), T_CASE(without_a_base_it_is_complete),
        T_CASE(a_wrong_base_is_refused), T_CASE(a_base_that_changed_is_noticed),
        T_CASE(a_failure_leaves_no_snapshot))
