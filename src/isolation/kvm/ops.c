@@ -219,8 +219,8 @@ static const struct kvm_op_step op_steps_snapshot[] = {
     {.work = work_finish, .always = true, .last = true},
 };
 
-/* The VMM pauses the guest by itself, when it has made room in the memfds. The last request asks how
- * long it stood still. */
+/* The VMM pauses the guest by itself, when it has made room in the memfds. The last request asks
+ * how long it stood still. */
 static const struct kvm_op_step op_steps_fork[] = {
     {.work = work_open_fork},
     {.request = CTL_FORK, .timeout_ms = OP_SNAPSHOT_MS, .fds = 2},
