@@ -67,6 +67,10 @@ static const char *build_disk_fault(int rv)
         return "the overlay is used by another VM";
     case -ESTALE:
         return "the overlay belongs to another disk image";
+    case -EBADMSG:
+        return "the overlay is damaged";
+    case -EPROTO:
+        return "the overlay has another version";
     default:
         return "the disk cannot be used";
     }

@@ -411,21 +411,25 @@ static int cow_check(int base_fd, int fd, struct cow_header *h)
     struct stat base, own;
     struct iovec iov = {h, sizeof(*h)};
     uint32_t base_crc = 0;
+    if (fstat(base_fd, &base) < 0 || fstat(fd, &own) < 0)
+        return -errno;
+    if (own.st_size < (off_t)sizeof(*h))
+        return -EBADMSG;
     int rv = disk_fd_read(fd, &iov, 1, 0, sizeof(*h));
     if (rv == 0)
         rv = cow_base_crc(base_fd, &base_crc);
     if (rv < 0)
         return rv;
-    if (fstat(base_fd, &base) < 0 || fstat(fd, &own) < 0)
-        return -errno;
     if (memcmp(h->magic, COW_MAGIC, sizeof(h->magic)) != 0 || h->crc != cow_header_crc(h))
+        return -EBADMSG;
+    if (h->version != COW_VERSION || h->block != DISK_COW_BLOCK)
+        return -EPROTO;
+    if (!S_ISREG(base.st_mode))
         return -EINVAL;
-    if (h->version != COW_VERSION || h->block != DISK_COW_BLOCK ||
-        !cow_sizes_ok(h->size, h->base_size) ||
-        h->data_offset != COW_MAP_OFFSET + cow_map_len(h->size))
-        return -EINVAL;
-    if (!S_ISREG(base.st_mode) || (uint64_t)own.st_size < h->data_offset + h->size)
-        return -EINVAL;
+    if (!cow_sizes_ok(h->size, h->base_size) ||
+        h->data_offset != COW_MAP_OFFSET + cow_map_len(h->size) ||
+        (uint64_t)own.st_size < h->data_offset + h->size)
+        return -EBADMSG;
     return (uint64_t)base.st_size != h->base_size || base_crc != h->base_crc ? -ESTALE : 0;
 }
 
@@ -439,7 +443,7 @@ static int cow_check_map(const struct disk_cow *c, int fd)
         for (; pos < stop; pos++) {
             uint8_t v = c->map[(size_t)pos - COW_MAP_OFFSET];
             if ((v & v >> 1 & 0x55) != 0)
-                return -EINVAL;
+                return -EBADMSG;
         }
         pos = pos < end ? lseek(fd, pos, SEEK_DATA) : end;
     }

@@ -43,8 +43,8 @@
 int disk_cow_format(int base_fd, int fd, uint64_t size);
 
 /* Opens base and overlay; takes ownership of both fds on success and holds an exclusive lock on
- * the overlay. -EBUSY when another process has it, -EINVAL when it is not an overlay or is damaged,
- * -ESTALE when it belongs to another base. */
+ * the overlay. -EBUSY when another process has it, -EBADMSG when it is damaged or no overlay,
+ * -EPROTO when it has another version, -ESTALE when it belongs to another base. */
 int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret);
 /* The same for an overlay that this process has just made of that base, and need not check. */
 int disk_cow_open_made(int base_fd, int overlay_fd, struct disk **ret);

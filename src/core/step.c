@@ -27,6 +27,8 @@ void step_reach(const char *room, const char *name)
     (void)snprintf(step, sizeof(step), "%s/%s", room, name);
     if (strcmp(wanted, "list") == 0)
         log_info("step", "name=%s", step);
+    else if (strncmp(wanted, "stop ", 5) == 0 && strcmp(wanted + 5, step) == 0)
+        (void)raise(SIGSTOP);
     else if (strcmp(wanted, step) == 0)
         (void)raise(SIGKILL);
 }

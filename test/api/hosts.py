@@ -103,7 +103,10 @@ class LocalHost:
     egress = f"{BUILDS['release']}/src/egress/corral-egress"
 
     def program(self, build):
-        return f"{BUILDS[build]}/src/corrald"
+        return f"{BUILDS['asan' if build == 'stepped' else build]}/src/corrald"
+
+    def has(self, _build):
+        return True
 
     def templates(self):
         """name -> directory."""
@@ -145,6 +148,12 @@ class LocalHost:
         """The name of a file of this machine on the server's machine, with its present bytes."""
         return path
 
+    def write(self, path, text):
+        """A whole file, which nobody finds half written."""
+        with open(path + ".new", "w", encoding="utf-8") as f:
+            f.write(text)
+        os.rename(path + ".new", path)
+
     def mode(self, path):
         return os.stat(path).st_mode & 0o777
 
@@ -153,6 +162,9 @@ class LocalHost:
             return os.listdir(path)
         except FileNotFoundError:
             return []
+
+    def remove_file(self, path):
+        os.unlink(path)
 
     def remove(self, path):
         shutil.rmtree(path, ignore_errors=True)
@@ -206,8 +218,11 @@ class RigHost:
     def __init__(self, path):
         self.machine = Machine(path)
 
-    def program(self, _build):
-        return "/corral/src/corrald"
+    def program(self, build):
+        return "/corral/src/corrald" + (".stepped" if build == "stepped" else "")
+
+    def has(self, build):
+        return bool(self.list(self.program(build)))
 
     @functools.cache
     def templates(self):
@@ -248,11 +263,17 @@ class RigHost:
         self.machine.put(path, target)
         return target
 
+    def write(self, path, text):
+        self.machine.check(f"printf %s {shlex.quote(text)} >{path}.new && mv {path}.new {path}")
+
     def mode(self, path):
         return int(self.machine.check(f"stat -c %a {shlex.quote(path)}"), 8)
 
     def list(self, path):
         return self.machine.check(f"ls -A {shlex.quote(path)} 2>/dev/null || true").split()
+
+    def remove_file(self, path):
+        self.machine.check(f"rm {shlex.quote(path)}")
 
     def remove(self, path):
         self.machine.check(f"rm -rf {shlex.quote(os.path.dirname(path))}")

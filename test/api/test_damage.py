@@ -23,7 +23,7 @@ class Files:
     """Those of one snapshot, in a folder of the server's machine."""
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder, self.before = folder, []
 
     def shell(self, script):
         done = HOST.run(["sh", "-c", f"cd {self.folder} && {{ {script}; }}"])
@@ -32,11 +32,16 @@ class Files:
         return done.stdout
 
     def keep(self, name):
-        self.shell(f"rm -rf kept && mkdir kept && cp -dp {name} kept/")
+        """A link stays the link it was: what it leads to belongs to the template. A disk is too large
+        to be copied."""
+        self.shell(f"rm -rf kept && mkdir kept && if [ -L {name} ]; then cp -dp {name} kept/; "
+                   f"else ln {name} kept/; fi")
 
     def restore(self, name):
-        """A link stays the link it was: what it leads to belongs to the template."""
-        self.shell(f"rm {name} && mv kept/{name} . && rmdir kept")
+        before, self.before = self.before, []
+        for at, data in reversed(before):
+            self.put(name, at, data)
+        self.shell(f"rm -f {name} && mv kept/{name} . && rmdir kept")
 
     def size(self, name):
         return int(self.shell(f"stat -L -c %s {name}"))
@@ -46,6 +51,10 @@ class Files:
         return bytes.fromhex("".join(text.split()))
 
     def write(self, name, at, data):
+        self.before.append((at, self.read(name, at, len(data))))
+        self.put(name, at, data)
+
+    def put(self, name, at, data):
         octal = "".join(f"\\{byte:03o}" for byte in data)
         self.shell(f"printf '{octal}' | dd of={name} bs=1 seek={at} conv=notrunc 2>/dev/null")
 
@@ -94,9 +103,9 @@ DAMAGE = (
     ("memory", lambda f: f.cut("memory", f.size("memory") - PAGE), "difference"),
     ("memory", of_memory(8, number(9)), "has version 9, not"),
     ("memory", of_memory(40, b"of another one.."), "difference"),
-    ("overlay", lambda f: f.flip("overlay", 16), "overlay"),
-    ("overlay", lambda f: f.cut("overlay", PAGE), "overlay"),
-    ("overlay", of_overlay(8, number(3)), "overlay"),
+    ("overlay", lambda f: f.flip("overlay", 16), "overlay is damaged"),
+    ("overlay", lambda f: f.cut("overlay", PAGE), "overlay is damaged"),
+    ("overlay", of_overlay(8, number(3)), "overlay has another version"),
     ("overlay", of_overlay(40, b"of another one.."), "disk is not that of the snapshot"),
     ("base", lambda f: f.shell("rm base && head -c 65536 state >base"), "base"),
     ("base", lambda f: f.shell("rm base && touch base"), "base"),

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server is killed with SIGKILL at each named step of each operation (core/step.h), and started
-again. What it then says is the truth, and nothing is left in the end. A line per cell is printed."""
+again; or a sandbox's VMM is, at each step of an operation on it. What the server then says is the truth,
+and nothing is left in the end. A line per cell is printed."""
 import http.client
 import os
+import signal
 import threading
+import unittest
 
-from corraltest import HOST, ApiTest, Server, not_emulated, wait_until
+from corraltest import HOST, ISOLATION, ApiTest, Server, not_emulated, patience, processes_with, wait_until
 from recipes import RecipeServer
 from workflows import WORKFLOWS, command
 
@@ -16,15 +19,19 @@ ENDED = {"failed", "terminated", "timed_out", "stopped"}
 class Stepped(Server):
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        self.step = f"{self.dir}/step"
+        self.step = f"{os.path.dirname(self.state)}/step"
 
     def command(self, *arguments):
         return ["env", f"CORRAL_STEP_FILE={self.step}", *super().command(*arguments)]
 
     def arm(self, step):
-        with open(self.step + ".new", "w", encoding="utf-8") as f:
-            f.write(step)
-        os.rename(self.step + ".new", self.step)
+        HOST.write(self.step, step)
+
+    def disarm(self):
+        HOST.remove_file(self.step)
+
+    def stands_still(self):
+        return self.proc("stat").rpartition(") ")[2].startswith("T")
 
 
 class SteppedRecipes(RecipeServer, Stepped):
@@ -41,11 +48,11 @@ class SteppedRecipes(RecipeServer, Stepped):
 
 class Matrix(ApiTest):
     kind = Stepped
-    build = "asan"
+    build = "stepped"
     options = ("--pool-size", "0")
 
-    def kill_at(self, step, act):
-        """Does `act` on a server that dies at `step`; what it returned, or None."""
+    def do(self, act, step, reached):
+        """Does `act` on a server that comes to `step` then. A thread, and where its result will be."""
         got = []
 
         def run():
@@ -59,9 +66,14 @@ class Matrix(ApiTest):
         thread = threading.Thread(target=run)
         thread.start()
         try:
-            wait_until(lambda: self.server.process.poll() is not None, 60, f"it dies at {step}")
+            wait_until(reached, 60, f"it comes to {step}")
         finally:
-            os.unlink(self.server.step)
+            self.server.disarm()
+        return thread, got
+
+    def kill_at(self, step, _box, act):
+        """Does `act` on a server that dies at `step`; what it returned, or None."""
+        thread, got = self.do(act, step, lambda: self.server.process.poll() is not None)
         thread.join()
         self.assertEqual(self.server.process.returncode, -9)
         self.server.again()
@@ -93,7 +105,7 @@ class Matrix(ApiTest):
         for step in steps:
             with self.subTest(operation=name, step=step):
                 box = prepare()
-                outcome = judge(box, self.kill_at(step, lambda box=box: act(box)))
+                outcome = judge(box, self.kill_at(step, box, lambda box=box: act(box)))
                 print(f"note matrix: {name} killed at {step}: {outcome}", flush=True)
                 self.end_all()
 
@@ -111,8 +123,106 @@ class Matrix(ApiTest):
             self.cells(name, (step,), prepare, act, look)
 
 
-@not_emulated("the steps are those of a server with sanitizers on this machine")
-class KillMatrix(Matrix):
+EITHER, NONE = {"running", "paused"}, {"0 kept"}
+SUBMITTED = {"store/submitted": NONE | {"1 kept"}, "store/committed": {"1 kept"}}
+
+
+class State:
+    """A sandbox with a process is put away, woken, kept, forked. Of each step: what may be after it."""
+
+    PAUSE = {"sandbox/pausing": {"running"}, "pause/frozen": {"running"}, "store/submitted": EITHER,
+             "store/committed": {"paused"}, "sandbox/paused": {"paused"}}
+    RESUME = {"sandbox/resuming": {"paused"}, "pause/thawed": {"paused"}, "call/opened": {"paused"},
+              "store/submitted": EITHER, "store/committed": {"running"}, "sandbox/running": {"running"}}
+    SNAPSHOT = {"helper/started": NONE, "helper/ended": NONE, **SUBMITTED}
+    FORK = ("helper/started", "helper/ended", "sandbox/starting", "sandbox/configuring", "sandbox/running")
+
+    def paused(self, box):
+        return self.api.get(f"/sandboxes/{box}/lifecycle").json["state"]
+
+    def wakes(self, box):
+        """What it is, `paused` or `running`; afterwards it runs, and so does its process."""
+        state = self.paused(box)
+        if state == "paused":
+            self.assertEqual(self.api.post(f"/sandboxes/{box}/resume").status, 200)
+        listed = self.api.get(f"/sandboxes/{box}/processes").json["processes"]
+        self.assertEqual([p["status"] for p in listed], ["running"])
+        return state
+
+    def box_with_a_process(self):
+        box = self.box()
+        answer = self.api.post(f"/sandboxes/{box}/processes", {"command": "sleep 1000"})
+        self.assertEqual(answer.status, 201, answer)
+        return box
+
+    def test_pause(self):
+        def judge(box, answer):
+            if answer is not None and answer.status == 200:
+                self.assertEqual(self.paused(box), "paused")
+            return self.wakes(box)
+
+        self.promised("pause", self.PAUSE, self.box_with_a_process,
+                      lambda box: self.api.post(f"/sandboxes/{box}/pause"), judge)
+
+    def test_resume(self):
+        def prepare():
+            box = self.box_with_a_process()
+            self.assertEqual(self.api.post(f"/sandboxes/{box}/pause").status, 200)
+            return box
+
+        def judge(box, answer):
+            if answer is not None and answer.status == 200:
+                self.assertEqual(self.paused(box), "running")
+            return self.wakes(box)
+
+        self.promised("resume", self.RESUME, prepare,
+                      lambda box: self.api.post(f"/sandboxes/{box}/resume"), judge)
+
+    def kept(self):
+        """The snapshots that are listed; each is whole, and no other has files."""
+        kept = {s["snapshot_id"] for s in self.api.request("GET", "/snapshots", prefix="").json["snapshots"]}
+        place = f"{self.server.state}/snapshots"
+        wait_until(lambda: set(HOST.list(place)) == kept, 30, "no other has files")
+        for one in kept:
+            child = self.box(template=one)
+            self.assertEqual(self.api.run(child, "cat file")["stdout"], "kept\n")
+            self.assertEqual(self.api.delete(f"/sandboxes/{child}").status, 200)
+            self.assertEqual(self.api.request("DELETE", f"/snapshots/{one}", prefix="").status, 200)
+        return len(kept)
+
+    def box_with_a_file(self):
+        box = self.box_with_a_process()
+        self.api.run(box, "echo kept > file")
+        return box
+
+    def test_snapshot(self):
+        def judge(box, answer):
+            kept = self.kept()
+            if answer is not None and answer.status == 201:
+                self.assertEqual(kept, 1)
+            self.assertEqual(self.wakes(box), "running")
+            return f"{kept} kept"
+
+        self.promised("snapshot", self.SNAPSHOT, self.box_with_a_file,
+                      lambda box: self.api.post(f"/sandboxes/{box}/snapshots", {}), judge)
+
+    def test_fork(self):
+        def judge(box, answer):
+            self.assertIsNone(answer)
+            self.assertEqual(self.kept(), 0)
+            self.assertEqual(self.wakes(box), "running")
+            children = [b for b, s in self.sandboxes().items() if b != box and s == "running"]
+            for child in children:
+                self.assertEqual(self.api.run(child, "cat file")["stdout"], "kept\n")
+            self.assertLessEqual(len(children), 2)
+            return "the parent and no more than its children run"
+
+        self.cells("fork", self.FORK, self.box_with_a_file,
+                   lambda box: self.api.post(f"/sandboxes/{box}/fork", {"count": 2}), judge)
+
+
+@unittest.skipIf(ISOLATION == "kvm", "the steps are those of containers")
+class KillMatrix(State, Matrix):
     def test_create(self):
         def judge(before, answer):
             new = {b: s for b, s in self.sandboxes().items() if b not in before}
@@ -169,101 +279,6 @@ class KillMatrix(Matrix):
         self.cells("expiry", ("sandbox/stopping", "helper/ended", "store/committed"), self.box,
                    lambda box: self.api.post(f"/sandboxes/{box}/timeout", {"timeout": 1}), judge)
 
-    def paused(self, box):
-        return self.api.get(f"/sandboxes/{box}/lifecycle").json["state"]
-
-    def wakes(self, box):
-        """What it is, `paused` or `running`; afterwards it runs, and so does its process."""
-        state = self.paused(box)
-        if state == "paused":
-            self.assertEqual(self.api.post(f"/sandboxes/{box}/resume").status, 200)
-        listed = self.api.get(f"/sandboxes/{box}/processes").json["processes"]
-        self.assertEqual([p["status"] for p in listed], ["running"])
-        return state
-
-    def box_with_a_process(self):
-        box = self.box()
-        answer = self.api.post(f"/sandboxes/{box}/processes", {"command": "sleep 1000"})
-        self.assertEqual(answer.status, 201, answer)
-        return box
-
-    def test_pause(self):
-        def judge(box, answer):
-            if answer is not None and answer.status == 200:
-                self.assertEqual(self.paused(box), "paused")
-            return self.wakes(box)
-
-        either = {"running", "paused"}
-        self.promised("pause", {"sandbox/pausing": {"running"}, "pause/frozen": {"running"},
-                                "store/submitted": either, "store/committed": {"paused"},
-                                "sandbox/paused": {"paused"}},
-                      self.box_with_a_process,
-                      lambda box: self.api.post(f"/sandboxes/{box}/pause"), judge)
-
-    def test_resume(self):
-        def prepare():
-            box = self.box_with_a_process()
-            self.assertEqual(self.api.post(f"/sandboxes/{box}/pause").status, 200)
-            return box
-
-        def judge(box, answer):
-            if answer is not None and answer.status == 200:
-                self.assertEqual(self.paused(box), "running")
-            return self.wakes(box)
-
-        either = {"running", "paused"}
-        self.promised("resume", {"sandbox/resuming": {"paused"}, "pause/thawed": {"paused"},
-                                 "call/opened": {"paused"}, "store/submitted": either,
-                                 "store/committed": {"running"}, "sandbox/running": {"running"}},
-                      prepare, lambda box: self.api.post(f"/sandboxes/{box}/resume"), judge)
-
-    def kept(self):
-        """The snapshots that are listed; each is whole, and no other has files."""
-        kept = {s["snapshot_id"] for s in self.api.request("GET", "/snapshots", prefix="").json["snapshots"]}
-        place = f"{self.server.state}/snapshots"
-        wait_until(lambda: set(HOST.list(place)) == kept, 30, "no other has files")
-        for one in kept:
-            child = self.box(template=one)
-            self.assertEqual(self.api.run(child, "cat file")["stdout"], "kept\n")
-            self.assertEqual(self.api.delete(f"/sandboxes/{child}").status, 200)
-            self.assertEqual(self.api.request("DELETE", f"/snapshots/{one}", prefix="").status, 200)
-        return len(kept)
-
-    def box_with_a_file(self):
-        box = self.box_with_a_process()
-        self.api.run(box, "echo kept > file")
-        return box
-
-    def test_snapshot(self):
-        def judge(box, answer):
-            kept = self.kept()
-            if answer is not None and answer.status == 201:
-                self.assertEqual(kept, 1)
-            self.assertEqual(self.wakes(box), "running")
-            return f"{kept} kept"
-
-        none, either = {"0 kept"}, {"0 kept", "1 kept"}
-        self.promised("snapshot", {"helper/started": none, "helper/ended": none,
-                                   "store/submitted": either, "store/committed": {"1 kept"}},
-                      self.box_with_a_file,
-                      lambda box: self.api.post(f"/sandboxes/{box}/snapshots", {}), judge)
-
-    def test_fork(self):
-        def judge(box, answer):
-            self.assertIsNone(answer)
-            self.assertEqual(self.kept(), 0)
-            self.assertEqual(self.wakes(box), "running")
-            children = [b for b, s in self.sandboxes().items() if b != box and s == "running"]
-            for child in children:
-                self.assertEqual(self.api.run(child, "cat file")["stdout"], "kept\n")
-            self.assertLessEqual(len(children), 2)
-            return "the parent and no more than its children run"
-
-        self.cells("fork", ("helper/started", "helper/ended", "sandbox/starting", "sandbox/configuring",
-                            "sandbox/running"),
-                   self.box_with_a_file,
-                   lambda box: self.api.post(f"/sandboxes/{box}/fork", {"count": 2}), judge)
-
     def flow(self, path, body=None, method="POST"):
         return self.api.request(method, f"{WORKFLOWS}{path}", body, prefix="")
 
@@ -298,6 +313,69 @@ class KillMatrix(Matrix):
     def is_over(self, name, run):
         got = self.flow(f"/{name}/status?run_id={run}", method="GET").json
         return got["status"] not in ("pending", "running") and got
+
+
+STORE_OPS = ("opened", "paused", "saved", "copied", "linked")
+SNAPSHOT_OPS = ("opened", "paused", "saved", "copied", "resumed", "linked")
+FORK_OPS = ("opened", "saved", "copied", "resumed", "taken", "linked")
+
+
+def of(names, outcome):
+    return {f"vmm/{name}": outcome for name in names}
+
+
+@unittest.skipUnless(ISOLATION == "kvm", "a container has no VMM")
+@unittest.skipUnless(HOST.has("stepped"), "the server that stops at steps is not there")
+class MicrovmMatrix(State, Matrix):
+    """The server is killed."""
+
+    PAUSE = {"sandbox/pausing": {"running"}, **of(STORE_OPS, {"running"}), "vmm/placed": EITHER,
+             "store/submitted": EITHER, "store/committed": {"paused"}, "sandbox/paused": {"paused"}}
+    RESUME = {step: may for step, may in State.RESUME.items() if not step.startswith("pause/")}
+    SNAPSHOT = {**of(SNAPSHOT_OPS, NONE), **SUBMITTED}
+    FORK = (*of(FORK_OPS, None), "sandbox/starting", "sandbox/configuring", "sandbox/running")
+
+
+@unittest.skipUnless(ISOLATION == "kvm", "a container has no VMM")
+@unittest.skipUnless(HOST.has("stepped"), "the server that stops at steps is not there")
+class VmmMatrix(Matrix):
+    """The VMM of the sandbox is killed while the server waits. The client has an answer, and what has
+    ended says so."""
+
+    def kill_at(self, step, box, act):
+        [vmm] = [pid for pid, text in processes_with([box]) if "--dir" in text]
+        thread, got = self.do(act, f"stop {step}", self.server.stands_still)
+        HOST.kill(vmm)
+        self.server.process.send_signal(signal.SIGCONT)
+        thread.join(patience(120))
+        self.assertFalse(thread.is_alive(), "the client has no answer")
+        return got[0] if got else None
+
+    def of_each(self, name, ops, path):
+        def judge(box, answer):
+            self.assertIsNotNone(answer)
+            if answer.status >= 400:
+                self.assertIn("code", answer.json["error"])
+            kept = [s["snapshot_id"] for s in
+                    self.api.request("GET", "/snapshots", prefix="").json["snapshots"]]
+            self.assertEqual(len(kept), int(path == "snapshots" and answer.status < 400))
+            for one in kept:
+                self.assertEqual(self.api.request("DELETE", f"/snapshots/{one}", prefix="").status, 200)
+            wait_until(lambda: self.sandboxes()[box] in ENDED, 30, "it has ended")
+            wait_until(lambda: not HOST.list(f"{self.server.state}/snapshots"), 30, "nothing half-made stays")
+            return f"{answer.status}, {self.sandboxes()[box]}"
+
+        self.cells(f"{name}, the VMM", tuple(of(ops, None)), self.box,
+                   lambda box: self.api.post(f"/sandboxes/{box}/{path}"), judge)
+
+    def test_pause(self):
+        self.of_each("pause", STORE_OPS, "pause")
+
+    def test_snapshot(self):
+        self.of_each("snapshot", SNAPSHOT_OPS, "snapshots")
+
+    def test_fork(self):
+        self.of_each("fork", FORK_OPS, "fork")
 
 
 @not_emulated("there is nothing to build templates with")

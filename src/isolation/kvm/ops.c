@@ -22,6 +22,7 @@
 
 #include "base/sparse.h"
 #include "core/file.h"
+#include "core/step.h"
 #include "isolation/kvm/internal.h"
 #include "isolation/rmtree.h"
 
@@ -30,6 +31,7 @@
 #define OP_OVERLAY     CTL_MAX_FDS
 
 struct kvm_op_step {
+    const char *name;                    /* what is reached by it (core/step.h); NULL: nothing */
     int (*work)(struct kvm_instance *o); /* on the pool; NULL: a request */
     enum ctl_type request;
     unsigned int timeout_ms;
@@ -210,36 +212,36 @@ static const struct kvm_op_step op_steps_resume[] = {
 };
 
 static const struct kvm_op_step op_steps_snapshot[] = {
-    {.work = work_open_snapshot},
-    {.request = CTL_PAUSE, .timeout_ms = OP_TIMEOUT_MS},
-    {.request = CTL_DIFF, .timeout_ms = OP_SNAPSHOT_MS, .fds = 2},
-    {.work = work_copy_overlay},
-    {.request = CTL_RESUME, .timeout_ms = OP_TIMEOUT_MS, .always = true},
-    {.work = work_link_files},
+    {.name = "opened", .work = work_open_snapshot},
+    {.name = "paused", .request = CTL_PAUSE, .timeout_ms = OP_TIMEOUT_MS},
+    {.name = "saved", .request = CTL_DIFF, .timeout_ms = OP_SNAPSHOT_MS, .fds = 2},
+    {.name = "copied", .work = work_copy_overlay},
+    {.name = "resumed", .request = CTL_RESUME, .timeout_ms = OP_TIMEOUT_MS, .always = true},
+    {.name = "linked", .work = work_link_files},
     {.work = work_finish, .always = true, .last = true},
 };
 
 /* The VMM pauses the guest by itself, when it has made room in the memfds. The last request asks
  * how long it stood still. */
 static const struct kvm_op_step op_steps_fork[] = {
-    {.work = work_open_fork},
-    {.request = CTL_FORK, .timeout_ms = OP_SNAPSHOT_MS, .fds = 2},
-    {.work = work_copy_overlay},
-    {.request = CTL_RESUME, .timeout_ms = OP_TIMEOUT_MS, .always = true},
+    {.name = "opened", .work = work_open_fork},
+    {.name = "saved", .request = CTL_FORK, .timeout_ms = OP_SNAPSHOT_MS, .fds = 2},
+    {.name = "copied", .work = work_copy_overlay},
+    {.name = "resumed", .request = CTL_RESUME, .timeout_ms = OP_TIMEOUT_MS, .always = true},
     {.request = CTL_STATS, .timeout_ms = OP_TIMEOUT_MS},
-    {.work = kvm_fork_take, .always = true},
-    {.work = work_link_files},
+    {.name = "taken", .work = kvm_fork_take, .always = true},
+    {.name = "linked", .work = work_link_files},
     {.work = work_finish_fork, .always = true, .last = true},
 };
 
 /* The guest stands still from the request on. */
 static const struct kvm_op_step op_steps_store[] = {
-    {.work = work_begin_store},
-    {.request = CTL_PAUSE, .timeout_ms = OP_TIMEOUT_MS},
-    {.request = CTL_DIFF, .timeout_ms = OP_SNAPSHOT_MS, .fds = 2},
-    {.work = work_link_overlay},
-    {.work = work_link_files},
-    {.work = work_place_store},
+    {.name = "opened", .work = work_begin_store},
+    {.name = "paused", .request = CTL_PAUSE, .timeout_ms = OP_TIMEOUT_MS},
+    {.name = "saved", .request = CTL_DIFF, .timeout_ms = OP_SNAPSHOT_MS, .fds = 2},
+    {.name = "copied", .work = work_link_overlay},
+    {.name = "linked", .work = work_link_files},
+    {.name = "placed", .work = work_place_store},
     {.request = CTL_RESUME, .timeout_ms = OP_TIMEOUT_MS, .undo = true},
     {.work = work_finish, .always = true, .last = true},
 };
@@ -352,6 +354,8 @@ static void op_result(struct kvm_instance *o, int status)
         op->status = status;
     if ((step->request == CTL_PAUSE || step->request == CTL_FORK) && status == 0)
         op->paused = true;
+    if (op->status == 0 && step->name != NULL)
+        step_reach("vmm", step->name);
     if (step->last) {
         op_end(o);
         return;

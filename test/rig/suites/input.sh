@@ -82,7 +82,7 @@ refused "an overlay that was written to since" "is not that of the snapshot" \
     --restore $T/snap2 --disk $T/disk --overlay $T/o/overlay
 rm -rf $T/other $T/o
 printf 'not an overlay' >$T/r/o3
-refused "no overlay at all" "disk cannot be used" --restore $T/snap --disk $T/disk --overlay $T/r/o3
+refused "no overlay at all" "overlay is damaged" --restore $T/snap --disk $T/disk --overlay $T/r/o3
 refused "a kernel that is none" "not a bzImage" --kernel $R/guest-$K.gz --disk $T/disk
 refused "an empty kernel" "cannot be read" --kernel /dev/null --disk $T/disk
 head -c 1000000 $R/vmlinuz-$K >$T/r/short

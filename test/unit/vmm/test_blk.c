@@ -620,7 +620,7 @@ static void cow_refuses_what_is_not_its_own(void)
     struct disk *d = NULL, *second = NULL;
     T_EQ(disk_cow_format(base, over, DISK_SIZE + 1), -EINVAL);
     T_EQ(disk_cow_format(base, over, DISK_SIZE / 2), -EINVAL);
-    T_EQ(disk_cow_open(base, over, &d), -EINVAL); /* an empty file */
+    T_EQ(disk_cow_open(base, over, &d), -EBADMSG); /* an empty file */
     T_EQ(disk_cow_format(base, over, DISK_SIZE), 0);
     T_EQ(disk_cow_open(small, over, &d), -ESTALE);
     T_EQ(disk_cow_open(file_with(DISK_SIZE, 'c'), over, &d), -ESTALE);
@@ -629,12 +629,12 @@ static void cow_refuses_what_is_not_its_own(void)
         T_EQ(pread(over, &c, 1, off), 1);
         c ^= 4;
         T_EQ(pwrite(over, &c, 1, off), 1);
-        T_EQ(disk_cow_open(base, over, &d), -EINVAL);
+        T_EQ(disk_cow_open(base, over, &d), -EBADMSG);
         c ^= 4;
         T_EQ(pwrite(over, &c, 1, off), 1);
     }
     T_EQ(pwrite(over, "\xff", 1, 4096), 1); /* a state that does not exist */
-    T_EQ(disk_cow_open(base, over, &d), -EINVAL);
+    T_EQ(disk_cow_open(base, over, &d), -EBADMSG);
     T_EQ(pwrite(over, "\x01", 1, 4096), 1);
     char path[32];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", over);
