@@ -364,6 +364,8 @@ static int diff_prepare(const struct diff *d, struct mem *m)
             return rv;
         if (rv < 0 && diff_is_zero(r))
             diff_clear(m, r);
+        else if (rv == 0 && !diff_is_zero(r))
+            mem_expect(m, r->first, diff_pages(r));
     }
     return 0;
 }

@@ -66,6 +66,8 @@ static void main_print_reason(const char *word, size_t len)
     size_t skip = len >= sizeof(prefix) - 1 && memcmp(word, prefix, sizeof(prefix) - 1) == 0
                       ? sizeof(prefix) - 1
                       : 0;
+    while (len > skip && word[len - 1] == '\n')
+        len--;
     size_t n = MIN(len - skip, sizeof(text) - 1);
     memcpy(text, word + skip, n);
     for (size_t i = 0; i < n; i++)

@@ -30,21 +30,28 @@ static bool mem_size_ok(uint64_t size)
     return size >= MEM_MIN_SIZE && size <= MEM_MAX_SIZE && size % MEM_PAGE == 0;
 }
 
-/* Anonymous and aligned, so that the host may use huge pages: a booting guest touches most of what
- * it gets, and each page saved is an exit saved. */
-int mem_init_new(struct mem *m, uint64_t size)
+/* Aligned, so that pages of the guest and of the host fall together and may be huge. */
+static uint8_t *mem_reserve(uint64_t size)
 {
-    if (!mem_size_ok(size))
-        return -EINVAL;
     uint8_t *p = mmap(NULL, size + MEM_HUGE, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
-        return -errno;
+        return NULL;
     size_t head = (MEM_HUGE - (uintptr_t)p % MEM_HUGE) % MEM_HUGE;
     if (head > 0)
         (void)munmap(p, head);
     (void)munmap(p + head + size, MEM_HUGE - head);
-    p += head;
+    return p + head;
+}
+
+/* A booting guest touches most of what it gets, and each page saved is an exit saved. */
+int mem_init_new(struct mem *m, uint64_t size)
+{
+    if (!mem_size_ok(size))
+        return -EINVAL;
+    uint8_t *p = mem_reserve(size);
+    if (p == NULL)
+        return -errno;
     (void)madvise(p, size, MADV_HUGEPAGE);
     (void)madvise(p, size, MADV_DONTDUMP);
     *m = (struct mem){.base = p, .size = size, .fd = -1};
@@ -60,9 +67,15 @@ int mem_init_file(struct mem *m, int fd, uint64_t size)
         return -errno;
     if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < size)
         return -EINVAL;
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
-    if (p == MAP_FAILED)
+    uint8_t *p = mem_reserve(size);
+    if (p == NULL)
         return -errno;
+    if (mmap(p, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, 0) ==
+        MAP_FAILED) {
+        int rv = -errno;
+        (void)munmap(p, size);
+        return rv;
+    }
     *m = (struct mem){.base = p, .size = size, .fd = fd, .private_file = true};
     return 0;
 }
@@ -198,6 +211,12 @@ int mem_lay(struct mem *m, uint64_t page, uint64_t pages, int fd, uint64_t off)
     if (!m->private_file || page > m->size / MEM_PAGE || pages > m->size / MEM_PAGE - page)
         return -EINVAL;
     return mem_replace(m, page, pages, fd, off, MEM_LAID_MAX);
+}
+
+void mem_expect(const struct mem *m, uint64_t page, uint64_t pages)
+{
+    if (pages >= MEM_HUGE / MEM_PAGE)
+        (void)madvise(m->base + page * MEM_PAGE, pages * MEM_PAGE, MADV_HUGEPAGE);
 }
 
 int mem_zap(struct mem *m, void *host, uint64_t len)

@@ -230,11 +230,18 @@ void sandbox_adopt(struct sandbox *sb, const struct sandbox_host *host)
     }
 }
 
+static void sandbox_end_with(struct sandbox *sb, enum sandbox_status status, enum error_code code,
+                             const char *reason, struct sandbox_wait *w);
+
 /* The end of one that cannot do without what has failed. */
 static void sandbox_fail(struct sandbox *sb, const struct error *err)
 {
-    if (!sandbox_back_to_paused(sb, err))
-        sandbox_end(sb, SANDBOX_STATUS_FAILED, err->message, NULL);
+    if (sandbox_back_to_paused(sb, err))
+        return;
+    /* What is wrong with a snapshot is no fault of the sandbox's. */
+    bool unusable = err->code == ERROR_SNAPSHOT_UNUSABLE;
+    sandbox_end_with(sb, SANDBOX_STATUS_FAILED,
+                     unusable ? ERROR_SNAPSHOT_UNUSABLE : ERROR_SANDBOX_FAILED, err->message, NULL);
 }
 
 /* The operations of the start, each answered by one frame. Their result is acted on in
@@ -514,8 +521,9 @@ static void sandbox_discard(struct sandbox *sb)
         sandbox_maybe_ended(sb);
 }
 
-void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *reason,
-                 struct sandbox_wait *w)
+/* `code`: of a failure, for who waits for it. */
+static void sandbox_end_with(struct sandbox *sb, enum sandbox_status status, enum error_code code,
+                             const char *reason, struct sandbox_wait *w)
 {
     struct error err;
     if (w != NULL)
@@ -538,7 +546,7 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
     if (sb->claimed)
         sb->events->changed(sb);
     if (status == SANDBOX_STATUS_FAILED)
-        error_set(&err, ERROR_SANDBOX_FAILED, "%s", reason != NULL ? reason : "The sandbox failed");
+        error_set(&err, code, "%s", reason != NULL ? reason : "The sandbox failed");
     else
         error_set(&err, ERROR_INVALID_STATE, "The sandbox has ended (%s)",
                   sandbox_status_str(status));
@@ -549,6 +557,12 @@ void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *rea
     agent_target_fail(&sb->target, &err);
     sandbox_stop_expiry(sb);
     sandbox_discard(sb);
+}
+
+void sandbox_end(struct sandbox *sb, enum sandbox_status status, const char *reason,
+                 struct sandbox_wait *w)
+{
+    sandbox_end_with(sb, status, ERROR_SANDBOX_FAILED, reason, w);
 }
 
 static void sandbox_on_instance_stopped(void *ctx)

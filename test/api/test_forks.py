@@ -195,6 +195,20 @@ class LiveForks(Api, SandboxTest):
             self.goes_on(box, pid)
         self.assertEqual(self.ask("DELETE", made).status, 200)
 
+    def test_a_hundred_at_once(self):
+        """Each runs and is like no other, or says why it cannot be had; the parent runs on."""
+        answer = self.fork(self.box, count=100)
+        self.assertEqual(len(answer["children"]), 100)
+        boxes = [child["sandbox"]["sandbox_id"] for child in answer["children"] if "sandbox" in child]
+        for one in boxes:
+            self.addCleanup(self.api.delete, f"/sandboxes/{one}")
+        for child in answer["children"]:
+            self.assertTrue("sandbox" in child or child["error"]["code"] == "quota_exceeded", child)
+        said = {self.api.run(box, "od -An -tx8 -N8 /dev/urandom")["stdout"] for box in boxes}
+        self.assertEqual(len(said), len(boxes))
+        print(f"note of a hundred children {len(boxes)} run", flush=True)
+        self.assertEqual(self.run_command("echo on")["stdout"], "on\n")
+
 
 if __name__ == "__main__":
     unittest.main()
