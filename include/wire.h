@@ -270,6 +270,7 @@ enum wire_error {
     WIRE_E_CONTEXT = 12,     /* no such context */
     WIRE_E_LANGUAGE = 13,    /* no kernel for this language */
     WIRE_E_INTERNAL = 14,
+    WIRE_E_USER = 15, /* no such user */
 };
 
 /* Why a process ended. */

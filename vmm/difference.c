@@ -18,6 +18,7 @@
 
 #include "crc32c.h"
 #include "disk.h"
+#include "pagesum.h"
 
 /* Documentation/admin-guide/mm/pagemap.rst of Linux. A page on its way to another place in memory
  * looks as if it were swapped out. */
@@ -183,12 +184,18 @@ static uint32_t diff_next_group(struct diff_walk *w, struct iovec iov[DIFF_GROUP
     return pages;
 }
 
-static uint32_t diff_sum(const struct iovec *iov, size_t n)
+static uint32_t diff_sum(const struct diff *d, const struct iovec *iov, size_t n)
 {
+    struct pagesum s;
     uint32_t crc = 0;
-    for (size_t i = 0; i < n; i++)
-        crc = crc32c_update(crc, iov[i].iov_base, iov[i].iov_len);
-    return crc;
+    pagesum_begin(&s);
+    for (size_t i = 0; i < n; i++) {
+        if (d->version == DIFF_VERSION_CRC)
+            crc = crc32c_update(crc, iov[i].iov_base, iov[i].iov_len);
+        else
+            pagesum_add(&s, iov[i].iov_base, iov[i].iov_len);
+    }
+    return d->version == DIFF_VERSION_CRC ? crc : pagesum_end(&s);
 }
 
 /* Writing. */
@@ -208,7 +215,7 @@ static int diff_write_data(struct diff *d, const struct mem *m, int fd, uint64_t
          group++) {
         uint64_t len = (uint64_t)pages * MEM_PAGE;
         if (d->sum != NULL)
-            d->sum[group] = diff_sum(iov, n);
+            d->sum[group] = diff_sum(d, iov, n);
         rv = disk_fd_write(fd, iov, n, off, len);
         off += len;
     }
@@ -254,6 +261,7 @@ int diff_write(struct diff *d, const struct mem *m, int fd, const struct diff_me
     if (!S_ISREG(st.st_mode) || st.st_size != 0)
         return -EINVAL;
     uint32_t groups = diff_groups(d->data_pages);
+    d->version = DIFF_VERSION;
     if (sums && groups > 0 && (d->sum = calloc(groups, sizeof(d->sum[0]))) == NULL)
         return -ENOMEM;
     uint64_t off = diff_data_offset(d->count, d->sum != NULL ? groups : 0);
@@ -275,7 +283,7 @@ static int diff_check_header(const struct diff_header *h, uint64_t size,
     if (memcmp(h->magic, DIFF_MAGIC, sizeof(h->magic)) != 0 ||
         h->crc != crc32c_update(0, h, offsetof(struct diff_header, crc)))
         return diff_fault(err, "is damaged or cut short");
-    if (h->version != DIFF_VERSION)
+    if (h->version != DIFF_VERSION && h->version != DIFF_VERSION_CRC)
         return error_set(err, ERROR_INVALID_ARGUMENT, "the difference has version %u, not %u",
                          h->version, DIFF_VERSION);
     if (memcmp(h->id, meta->id, sizeof(h->id)) != 0 || h->memory_size != meta->memory_size)
@@ -311,6 +319,7 @@ static int diff_read_table(struct diff *d, int fd, const struct diff_header *h, 
 {
     d->count = d->room = h->runs;
     d->data_pages = h->data_pages;
+    d->version = h->version;
     d->run = calloc((size_t)h->runs + 1, sizeof(d->run[0]));
     d->sum = h->sums > 0 ? calloc(h->sums, sizeof(d->sum[0])) : NULL;
     if (d->run == NULL || (h->sums > 0 && d->sum == NULL))
@@ -382,7 +391,7 @@ static int diff_read_checked(const struct diff *d, const struct mem *m, int fd, 
         if (rv < 0)
             return error_set_errno(err, ERROR_INVALID_ARGUMENT, rv,
                                    "the difference cannot be read");
-        if (d->sum == NULL || diff_sum(iov, n) != d->sum[group])
+        if (d->sum == NULL || diff_sum(d, iov, n) != d->sum[group])
             return diff_fault(err, "is damaged");
         off += len;
     }

@@ -5,7 +5,7 @@
  *
  *   header  one page: struct diff_header
  *   runs    struct diff_run, ascending; a run of zeros has no bytes in the file
- *   sums    u32 each: CRC-32C of DIFF_GROUP pages of data, unless the file is only for memory
+ *   sums    u32 each: of DIFF_GROUP pages of data (pagesum.h), unless the file is only for memory
  *   data    from the next page boundary on: the pages of all other runs, in order
  *
  * Whatever a file says is checked before it is used, in this order: lengths in the header, the
@@ -17,12 +17,13 @@
 #include "base/error.h"
 #include "mem.h"
 
-#define DIFF_MAGIC    "CORLDIF"
-#define DIFF_VERSION  1u
-#define DIFF_ID_SIZE  16u
-#define DIFF_GROUP    256u       /* pages */
-#define DIFF_MAX_RUNS (1u << 18) /* beyond it, neighbours are joined with what is between them */
-#define DIFF_ZERO     0x80000000u
+#define DIFF_MAGIC       "CORLDIF"
+#define DIFF_VERSION     2u
+#define DIFF_VERSION_CRC 1u /* still read: the sums are CRC-32C, too */
+#define DIFF_ID_SIZE     16u
+#define DIFF_GROUP       256u       /* pages */
+#define DIFF_MAX_RUNS    (1u << 18) /* beyond it, neighbours are joined with what is between them */
+#define DIFF_ZERO        0x80000000u
 /* Bytes in a file beside the pages of memory, at most. */
 #define DIFF_ROOM (4ull << 20)
 
@@ -49,6 +50,7 @@ struct diff {
     struct diff_run *run; /* owned */
     size_t count, room;
     uint32_t *sum; /* owned; NULL: none */
+    uint32_t version;
     uint64_t data_pages;
 };
 

@@ -64,7 +64,7 @@ static void serve_as(struct conn *c, const char *user)
     if (as == NULL)
         conn_errno(c, -ENOMEM, user);
     else if (!found)
-        conn_error(c, WIRE_E_INVALID, "there is no user '%s'", user);
+        conn_error(c, WIRE_E_USER, "there is no user '%s'", user);
     else if (!permitted)
         conn_error(c, WIRE_E_PERMISSION, "the agent may not act as '%s'", user);
 }

@@ -17,6 +17,7 @@
     X(INVALID_PATH, "invalid_path", 400, "The path cannot be used for this")                       \
     X(INVALID_WORKFLOW, "invalid_workflow", 400, "The definition has faults")                      \
     X(UNSUPPORTED_LANGUAGE, "unsupported_language", 400, "The template has no such kernel")        \
+    X(UNKNOWN_USER, "unknown_user", 400, "The sandbox has no such user")                           \
     X(UNAUTHORIZED, "unauthorized", 401, "The credential is missing or wrong")                     \
     X(FORBIDDEN, "forbidden", 403, "The credential does not allow this")                           \
     X(PERMISSION_DENIED, "permission_denied", 403, "The sandbox user may not do this")             \

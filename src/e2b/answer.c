@@ -47,8 +47,19 @@ static bool answer_gone(struct api_call *call, const struct error *err)
     return true;
 }
 
-void e2b_fail_data(struct api_call *call, const struct error *err)
+/* To these clients who names a user that is not there is nobody. */
+static struct error answer_named(const struct error *err)
 {
+    struct error named = *err;
+    if (err->code == ERROR_UNKNOWN_USER)
+        named.code = ERROR_UNAUTHORIZED;
+    return named;
+}
+
+void e2b_fail_data(struct api_call *call, const struct error *reason)
+{
+    struct error named = answer_named(reason);
+    const struct error *err = &named;
     if (answer_gone(call, err))
         return;
     int status = err->code == ERROR_NO_SPACE ? 507 : error_status(err->code);
@@ -61,10 +72,12 @@ void e2b_fail_data(struct api_call *call, const struct error *err)
     }
 }
 
-void e2b_fail_unary(struct api_call *call, const struct error *err)
+void e2b_fail_unary(struct api_call *call, const struct error *reason)
 {
     int status;
     struct buf body = {0};
+    struct error named = answer_named(reason);
+    const struct error *err = &named;
     if (answer_gone(call, err))
         return;
     (void)connect_code(err->code, &status);
@@ -74,9 +87,11 @@ void e2b_fail_unary(struct api_call *call, const struct error *err)
 
 /* A stream says in its last message how it failed. Some clients read only the status of an answer
  * that is no stream, so it is one unless the status says all. */
-void e2b_fail_stream(struct api_call *call, const struct error *err)
+void e2b_fail_stream(struct api_call *call, const struct error *reason)
 {
     struct buf body = {0};
+    struct error named = answer_named(reason);
+    const struct error *err = &named;
     if (err->code == ERROR_UNAUTHORIZED) {
         e2b_fail_unary(call, err);
         return;

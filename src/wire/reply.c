@@ -307,16 +307,6 @@ bool wire_reply_context(const struct wire_frame *frame, struct wire_context *ret
     return frame->type == WIRE_CONTEXT && cursor_end(&c);
 }
 
-bool wire_reply_failure(const struct wire_frame *frame, struct wire_failure *ret)
-{
-    struct cursor c = fields_of(frame);
-    uint32_t code = cursor_u32(&c);
-    ret->code = (enum wire_error)code;
-    ret->message = wire_get_span(&c);
-    return frame->type == WIRE_ERROR && cursor_end(&c) && code >= WIRE_E_PROTOCOL &&
-           code <= WIRE_E_INTERNAL;
-}
-
 /* What an error of the agent is to a client of the API. */
 static const enum error_code reply_error_codes[] = {
     [WIRE_E_PROTOCOL] = ERROR_INTERNAL,
@@ -333,9 +323,20 @@ static const enum error_code reply_error_codes[] = {
     [WIRE_E_CONTEXT] = ERROR_CONTEXT_NOT_FOUND,
     [WIRE_E_LANGUAGE] = ERROR_UNSUPPORTED_LANGUAGE,
     [WIRE_E_INTERNAL] = ERROR_INTERNAL,
+    [WIRE_E_USER] = ERROR_UNKNOWN_USER,
 };
-_Static_assert(ARRAY_SIZE(reply_error_codes) == WIRE_E_INTERNAL + 1,
+_Static_assert(ARRAY_SIZE(reply_error_codes) == WIRE_E_USER + 1,
                "an error of the agent has no meaning to clients");
+
+bool wire_reply_failure(const struct wire_frame *frame, struct wire_failure *ret)
+{
+    struct cursor c = fields_of(frame);
+    uint32_t code = cursor_u32(&c);
+    ret->code = (enum wire_error)code;
+    ret->message = wire_get_span(&c);
+    return frame->type == WIRE_ERROR && cursor_end(&c) && code >= WIRE_E_PROTOCOL &&
+           code < ARRAY_SIZE(reply_error_codes);
+}
 
 void wire_reply_error(const struct wire_frame *frame, struct error *ret)
 {

@@ -15,6 +15,7 @@
 
 #include "crc32c.h"
 #include "difference.h"
+#include "pagesum.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -96,6 +97,7 @@ static void make(int fd, const uint8_t *data, size_t size)
     static uint8_t page[MAX_DATA * MEM_PAGE];
     uint32_t sum[MAX_DATA / DIFF_GROUP + 1];
     bool sums = (data[0] & 0x40) == 0;
+    uint32_t version = size % 8 == 1 ? DIFF_VERSION_CRC : DIFF_VERSION;
     size_t runs = MIN((size_t)data[0] & 0x3f, (size - 1) / 4);
     uint64_t pages;
     size_t len = fill_table(data + 1, runs, run, &pages);
@@ -105,9 +107,12 @@ static void make(int fd, const uint8_t *data, size_t size)
     for (size_t i = 0; i < pages; i++)
         memset(page + i * MEM_PAGE, n > 0 ? rest[i % n] : 0, MEM_PAGE);
     size_t sums_len = sums && pages > 0 ? sizeof(uint32_t) : 0;
-    sum[0] = crc32c_update(0, page, pages * MEM_PAGE);
+    struct pagesum s;
+    pagesum_begin(&s);
+    pagesum_add(&s, page, pages * MEM_PAGE);
+    sum[0] = version == DIFF_VERSION ? pagesum_end(&s) : crc32c_update(0, page, pages * MEM_PAGE);
     struct diff_header h = {.magic = DIFF_MAGIC,
-                            .version = DIFF_VERSION,
+                            .version = version,
                             .runs = (uint32_t)runs,
                             .sums = (uint32_t)(sums_len / sizeof(uint32_t)),
                             .data_pages = pages,

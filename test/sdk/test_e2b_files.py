@@ -156,7 +156,7 @@ class TestFiles(SdkTest):
         with self.assertRaises(e2b.SandboxException):
             files.write("/srv/g/g", "1")
         for call in (files.read, files.list, files.make_dir, files.exists):
-            with self.assertRaises(e2b.InvalidArgumentException):
+            with self.assertRaises(e2b.AuthenticationException):
                 call("x", user="nobody-of-this-name")
         url = self.sandbox.download_url("own/a", user="root")
         with urllib.request.urlopen(url) as answer:

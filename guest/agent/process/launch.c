@@ -18,7 +18,7 @@ static const struct account *launch_account(const struct agent *a, const char *u
     const struct account *account = &a->account;
     if (user[0] != '\0' && strcmp(user, account->name) != 0) {
         if (account_find_any(user, other) < 0) {
-            ret_error->code = WIRE_E_INVALID;
+            ret_error->code = WIRE_E_USER;
             (void)snprintf(ret_error->message, sizeof(ret_error->message),
                            "there is no user \"%.64s\"", user);
             return NULL;

@@ -8,6 +8,7 @@
 
 #include "crc32c.h"
 #include "difference.h"
+#include "pagesum.h"
 #include "t.h"
 
 #define SIZE  (64ull << 20)
@@ -105,6 +106,66 @@ static void crc_is_the_usual_one(void)
     for (size_t len = 0; len < sizeof(data); len += 13)
         T_EQ(crc32c_update(crc32c_update(0, data, len), data + len, sizeof(data) - len),
              crc32c_slow(0, data, sizeof(data)));
+}
+
+static uint32_t sum_of(const void *data, size_t len, size_t piece)
+{
+    struct pagesum s;
+    pagesum_begin(&s);
+    for (size_t at = 0; at < len; at += piece)
+        pagesum_add(&s, (const uint8_t *)data + at, piece);
+    return pagesum_end(&s);
+}
+
+static void a_sum_sees_each_bit(void)
+{
+    static uint8_t page[MEM_PAGE];
+    for (size_t i = 0; i < sizeof(page); i++)
+        page[i] = (uint8_t)(i * 31 + i / 256);
+    uint32_t sum = sum_of(page, sizeof(page), sizeof(page));
+    T_EQ(sum, sum_of(page, sizeof(page), 32));
+    for (size_t bit = 0; bit < sizeof(page) * 8; bit++) {
+        page[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        T_TRUE(sum_of(page, sizeof(page), sizeof(page)) != sum);
+        page[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    /* Words that change places, and zeros more or less. */
+    uint64_t word[8] = {1, 2, 3, 4, 5, 6, 7, 8}, swapped[8] = {5, 2, 3, 4, 1, 6, 7, 8};
+    T_TRUE(sum_of(word, 64, 64) != sum_of(swapped, 64, 64));
+    memset(page, 0, sizeof(page));
+    T_TRUE(sum_of(page, 64, 32) != sum_of(page, 32, 32));
+}
+
+static void a_difference_of_before_is_read(void)
+{
+    struct mem a, b;
+    struct diff_header h;
+    uint64_t pages;
+    open_clone(&a);
+    memset(a.base + 8 * MEM_PAGE, 0x31, 20 * MEM_PAGE);
+    int fd = save(&a, true, &pages);
+    T_EQ(pread(fd, &h, sizeof(h), 0), sizeof(h));
+    T_EQ(h.version, DIFF_VERSION);
+    T_EQ(h.sums, 1);
+    struct diff_run run[8];
+    size_t len = h.runs * sizeof(run[0]);
+    T_TRUE(h.runs <= 8);
+    T_EQ(pread(fd, run, len, MEM_PAGE), len);
+    uint32_t sum = crc32c_update(0, a.base + 8 * MEM_PAGE, pages * MEM_PAGE);
+    h.version = DIFF_VERSION_CRC;
+    for (unsigned int good = 0; good < 2; good++) {
+        uint32_t wrong = sum + 1 - good;
+        h.table_crc = crc32c_update(crc32c_update(0, run, len), &wrong, sizeof(wrong));
+        h.crc = crc32c_update(0, &h, offsetof(struct diff_header, crc));
+        T_EQ(pwrite(fd, &h, sizeof(h), 0), sizeof(h));
+        T_EQ(pwrite(fd, &wrong, sizeof(wrong), (off_t)(MEM_PAGE + len)), sizeof(wrong));
+        open_clone(&b);
+        T_EQ(load(&b, fd, false, NULL), good ? 0 : -EINVAL);
+        if (good)
+            expect_equal(&a, &b);
+        mem_done(&b);
+    }
+    mem_done(&a);
 }
 
 static void nothing_written_is_nothing(void)
@@ -396,7 +457,8 @@ static void setup(void)
     base = make_base();
 }
 
-T_MAIN(T_CASE(setup), T_CASE(crc_is_the_usual_one), T_CASE(nothing_written_is_nothing),
+T_MAIN(T_CASE(setup), T_CASE(crc_is_the_usual_one), T_CASE(a_sum_sees_each_bit),
+       T_CASE(a_difference_of_before_is_read), T_CASE(nothing_written_is_nothing),
        T_CASE(memory_comes_back), T_CASE(there_are_no_chains),
        T_CASE(children_share_what_is_sealed), T_CASE(unsealed_without_sums_is_refused),
        T_CASE(a_flipped_bit_is_seen), T_CASE(a_file_of_another_length_is_refused),
