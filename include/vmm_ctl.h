@@ -61,7 +61,7 @@ enum ctl_type {
     CTL_LOG_REPLY = 0x83,   /* raw */
     CTL_SAVED = 0x84,       /* u64 microseconds that the guest stood still for this request, u64
                                bytes of guest memory written, u32 1: it is a difference, 0: it is
-                               complete; then later additions */
+                               complete; u64 length of the memory file; then later additions */
 
     /* Events. */
     CTL_HELLO = 0xc0,  /* u32 CTL_VERSION, u32 state (enum ctl_state) */
@@ -93,8 +93,8 @@ enum ctl_type {
  * much room for the time as the guest has memory; SAVED has what they really take. The disk is not
  * waited for: its overlay is good to be copied until RESUME, but is not on the disk. A VM that ran
  * is paused by the request itself, and only when the memfd has most of the pages that it needs;
- * after an ERROR it runs on. The memfd may have pages behind its end, which ftruncate(2) to its
- * length gives back.
+ * after an ERROR it runs on. The memfd may be longer than SAVED says: the rest is room that was
+ * not needed, and goes with ftruncate(2) before the seals.
  */
 enum ctl_state {
     CTL_STATE_READY = 0, /* built or restored, has not run */

@@ -130,7 +130,9 @@ static int control_resume(struct control_client *cl, struct error *err)
 {
     (void)err;
     struct vm *vm = cl->control->vm;
-    return vm->state == CTL_STATE_PAUSED ? vm_resume(vm) : -EINVAL;
+    int rv = vm->state == CTL_STATE_PAUSED ? vm_resume(vm) : -EINVAL;
+    snapshot_drop_room(vm); /* takes its time: the guest does not stand still for it */
+    return rv;
 }
 
 static int control_stop(struct control_client *cl, struct error *err)
@@ -217,16 +219,19 @@ static int control_save(struct control_client *cl, enum snapshot_kind kind,
         return error_set(err, ERROR_INVALID_ARGUMENT, "a snapshot needs two files");
     if (vm->state == CTL_STATE_EXITED)
         return error_set(err, ERROR_INVALID_STATE, "the VM has ended");
+    snapshot_drop_room(vm); /* of one whose client has gone */
     if (fork && was_running)
-        (void)snapshot_make_room(vm, cl->fds[1]);
+        snapshot_make_room(vm, cl->fds[1]);
     *ret_began = loop_now();
     int rv = was_running ? vm_pause(vm) : 0;
     if (rv == 0)
         rv = snapshot_save(vm, kind, cl->fds[0], cl->fds[1], ret, err);
     /* Also after a failure to save. After a failed pause the VM runs already. Of a fork the overlay
      * is still to be copied. */
-    if (was_running && vm->state == CTL_STATE_PAUSED && !(fork && rv == 0))
+    if (was_running && vm->state == CTL_STATE_PAUSED && !(fork && rv == 0)) {
         (void)vm_resume(vm);
+        snapshot_drop_room(vm);
+    }
     return rv;
 }
 
@@ -258,6 +263,7 @@ static bool control_snapshot_request(struct control_client *cl, uint32_t type)
         (void)buf_u64(&b, (loop_now() - began) / 1000);
         (void)buf_u64(&b, saved.bytes);
         (void)buf_u32(&b, saved.difference);
+        (void)buf_u64(&b, saved.length);
         wire_end(&b, start);
         control_send(cl, &b);
         return true;

@@ -200,12 +200,36 @@ static uint32_t diff_sum(const struct diff *d, const struct iovec *iov, size_t n
 
 /* Writing. */
 
-uint64_t diff_file_size(const struct diff *d)
+uint64_t diff_file_size(const struct diff *d, bool sums)
 {
-    return diff_data_offset(d->count, 0) + d->data_pages * MEM_PAGE;
+    uint32_t groups = sums ? diff_groups(d->data_pages) : 0;
+    /* Without pages the file ends with its table, and not at a page's boundary. */
+    return d->data_pages > 0 ? diff_data_offset(d->count, groups) + d->data_pages * MEM_PAGE
+                             : MEM_PAGE + d->count * sizeof(struct diff_run);
 }
 
-static int diff_write_data(struct diff *d, const struct mem *m, int fd, uint64_t off)
+/* Where a file is written to. */
+struct diff_out {
+    int fd;
+    struct diff_room room;
+};
+
+static int diff_put(const struct diff_out *out, const struct iovec *iov, size_t n, uint64_t off,
+                    uint64_t len)
+{
+    if (out->room.at == NULL || out->room.len < len || off > out->room.len - len)
+        return disk_fd_write(out->fd, iov, n, off, len);
+    uint8_t *to = out->room.at + off;
+    for (size_t i = 0; i < n; i++) {
+        if (iov[i].iov_len > 0)
+            memcpy(to, iov[i].iov_base, iov[i].iov_len);
+        to += iov[i].iov_len;
+    }
+    return 0;
+}
+
+static int diff_write_data(struct diff *d, const struct mem *m, const struct diff_out *out,
+                           uint64_t off)
 {
     struct iovec iov[DIFF_GROUP];
     struct diff_walk w = {.d = d, .base = m->base};
@@ -216,7 +240,7 @@ static int diff_write_data(struct diff *d, const struct mem *m, int fd, uint64_t
         uint64_t len = (uint64_t)pages * MEM_PAGE;
         if (d->sum != NULL)
             d->sum[group] = diff_sum(d, iov, n);
-        rv = disk_fd_write(fd, iov, n, off, len);
+        rv = diff_put(out, iov, n, off, len);
         off += len;
     }
     return rv;
@@ -229,7 +253,8 @@ static uint32_t diff_table_crc(const struct diff *d)
     return sums > 0 ? crc32c_update(crc, d->sum, sums * sizeof(d->sum[0])) : crc;
 }
 
-static int diff_write_head(const struct diff *d, int fd, const struct diff_meta *meta)
+static int diff_write_head(const struct diff *d, const struct diff_out *out,
+                           const struct diff_meta *meta)
 {
     uint8_t page[MEM_PAGE] = {0};
     struct diff_header h = {
@@ -249,16 +274,18 @@ static int diff_write_head(const struct diff *d, int fd, const struct diff_meta 
                             {d->sum, h.sums * sizeof(d->sum[0])}};
     struct iovec head = {page, sizeof(page)};
     uint64_t len = table[0].iov_len + table[1].iov_len;
-    int rv = len > 0 ? disk_fd_write(fd, table, ARRAY_SIZE(table), MEM_PAGE, len) : 0;
-    return rv == 0 ? disk_fd_write(fd, &head, 1, 0, sizeof(page)) : rv;
+    int rv = len > 0 ? diff_put(out, table, ARRAY_SIZE(table), MEM_PAGE, len) : 0;
+    return rv == 0 ? diff_put(out, &head, 1, 0, sizeof(page)) : rv;
 }
 
-int diff_write(struct diff *d, const struct mem *m, int fd, const struct diff_meta *meta, bool sums)
+int diff_write(struct diff *d, const struct mem *m, int fd, const struct diff_room *room,
+               const struct diff_meta *meta, bool sums)
 {
+    struct diff_out out = {fd, room != NULL ? *room : (struct diff_room){0}};
     struct stat st;
     if (fstat(fd, &st) < 0)
         return -errno;
-    if (!S_ISREG(st.st_mode) || st.st_size != 0)
+    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != out.room.len)
         return -EINVAL;
     uint32_t groups = diff_groups(d->data_pages);
     d->version = DIFF_VERSION;
@@ -266,8 +293,8 @@ int diff_write(struct diff *d, const struct mem *m, int fd, const struct diff_me
         return -ENOMEM;
     uint64_t off = diff_data_offset(d->count, d->sum != NULL ? groups : 0);
     /* Room that no page ends up in is a file of another length than the header says. */
-    int rv = diff_write_data(d, m, fd, off);
-    return rv == 0 ? diff_write_head(d, fd, meta) : rv;
+    int rv = diff_write_data(d, m, &out, off);
+    return rv == 0 ? diff_write_head(d, &out, meta) : rv;
 }
 
 /* Reading. */

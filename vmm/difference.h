@@ -54,6 +54,12 @@ struct diff {
     uint64_t data_pages;
 };
 
+/* The beginning of a file in memory. */
+struct diff_room {
+    uint8_t *at; /* NULL: there is none */
+    uint64_t len;
+};
+
 /* Whom a file belongs to, and goes with. */
 struct diff_meta {
     uint8_t id[DIFF_ID_SIZE], base[DIFF_ID_SIZE];
@@ -65,12 +71,13 @@ void diff_done(struct diff *d);
 /* The pages that the base does not have, from the page map of this process. Nothing changes memory
  * meanwhile, or the result is an estimate. 0 or a negative errno. */
 int diff_collect(struct diff *d, const struct mem *m, int pagemap_fd);
-/* Of the file that it becomes, without sums. */
-uint64_t diff_file_size(const struct diff *d);
+/* Of the file that it becomes; `sums` as for diff_write. */
+uint64_t diff_file_size(const struct diff *d, bool sums);
 /* Into the empty regular file `fd`; with `sums`, unless nobody will read them. The header comes
- * last: a file that is cut short has none. 0 or a negative errno. */
-int diff_write(struct diff *d, const struct mem *m, int fd, const struct diff_meta *meta,
-               bool sums);
+ * last: a file that is cut short has none. `room`: the file is as long as that, and mapped there;
+ * what is behind diff_file_size in the end is to be cut off. 0 or a negative errno. */
+int diff_write(struct diff *d, const struct mem *m, int fd, const struct diff_room *room,
+               const struct diff_meta *meta, bool sums);
 
 /* Reads and checks all but the pages. -EINVAL, and the reason, when it is damaged or does not go
  * with `meta`. */

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
@@ -119,7 +120,7 @@ static int snap_save_memory(const struct vm *vm, int fd, struct state_meta *meta
 
 /* Against the base, which must be as it was when this machine was restored from it. */
 static int snap_save_difference(const struct vm *vm, int fd, bool sums,
-                                const struct state_meta *meta, uint64_t *bytes)
+                                const struct state_meta *meta, struct snapshot_saved *saved)
 {
     struct diff_meta dm = {.memory_size = meta->memory_size};
     struct diff d;
@@ -132,8 +133,9 @@ static int snap_save_difference(const struct vm *vm, int fd, bool sums,
     memcpy(dm.base, meta->base, sizeof(dm.base));
     int rv = diff_collect(&d, &vm->mem, vm->pagemap_fd);
     if (rv == 0)
-        rv = diff_write(&d, &vm->mem, fd, &dm, sums);
-    *bytes = d.data_pages * MEM_PAGE;
+        rv = diff_write(&d, &vm->mem, fd, &vm->room, &dm, sums);
+    saved->bytes = d.data_pages * MEM_PAGE;
+    saved->length = diff_file_size(&d, sums);
     diff_done(&d);
     return rv;
 }
@@ -150,33 +152,43 @@ static int snap_save_disk(struct disk *d, enum snapshot_kind kind, const struct 
 }
 
 static int snap_save_pages(const struct vm *vm, enum snapshot_kind kind, int fd,
-                           struct state_meta *meta, uint64_t *bytes)
+                           struct state_meta *meta, struct snapshot_saved *saved)
 {
+    saved->length = vm->mem.size + STATE_TRAILER;
     if (!meta->difference)
-        return snap_save_memory(vm, fd, meta, bytes);
+        return snap_save_memory(vm, fd, meta, &saved->bytes);
     meta->memory_mtime = vm->base.mtime;
     memcpy(meta->base, vm->base.id, sizeof(meta->base));
-    return snap_save_difference(vm, fd, kind != SNAPSHOT_FORK, meta, bytes);
+    return snap_save_difference(vm, fd, kind != SNAPSHOT_FORK, meta, saved);
 }
 
 /*
  * A page of a memfd that is written for the first time costs several times what copying 4 KiB
  * costs: it is allocated, charged to a control group and put into the file's tree. Of 128 MiB, 48
- * ms went into a new memfd and 18 ms into one with room, beside 8 ms for a memcpy. So pages are
- * made while the processors run on, and only copied while they stand still. The guest changes its
- * memory meanwhile: what it writes in between has no room, and takes longer.
+ * ms went into a new memfd and 18 ms into one with room, beside 8 ms for a memcpy; in an emulated
+ * host write(2) takes four times as long as a memcpy even then. So pages are made and mapped while
+ * the processors run on, and only copied while they stand still. The guest changes its memory
+ * meanwhile: what it writes in between has no room, and takes longer.
  */
-uint64_t snapshot_make_room(const struct vm *vm, int memory_fd)
+void snapshot_make_room(struct vm *vm, int memory_fd)
 {
     struct diff d;
     if (!vm->base.known || vm->pagemap_fd < 0)
-        return 0;
+        return;
     int rv = diff_collect(&d, &vm->mem, vm->pagemap_fd);
-    uint64_t room = rv == 0 ? diff_file_size(&d) : 0;
+    uint64_t len = rv == 0 ? diff_file_size(&d, false) : 0;
     diff_done(&d);
-    if (room == 0 || fallocate(memory_fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)room) < 0)
-        return 0;
-    return room;
+    if (len == 0 || fallocate(memory_fd, 0, 0, (off_t)len) < 0)
+        return;
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, memory_fd, 0);
+    vm->room = (struct diff_room){p != MAP_FAILED ? p : NULL, len};
+}
+
+void snapshot_drop_room(struct vm *vm)
+{
+    if (vm->room.at != NULL)
+        (void)munmap(vm->room.at, vm->room.len);
+    vm->room = (struct diff_room){0};
 }
 
 int snapshot_save(struct vm *vm, enum snapshot_kind kind, int state_fd, int memory_fd,
@@ -202,7 +214,7 @@ int snapshot_save(struct vm *vm, enum snapshot_kind kind, int state_fd, int memo
     rv = snap_save_state(vm, &b);
     if (rv < 0)
         return error_set_errno(err, ERROR_SANDBOX_FAILED, rv, "the VM's state cannot be read");
-    rv = snap_save_pages(vm, kind, memory_fd, &meta, &ret->bytes);
+    rv = snap_save_pages(vm, kind, memory_fd, &meta, ret);
     if (rv == 0)
         rv = state_finish(&b, &meta);
     struct iovec iov = {b.data, b.len};

@@ -34,16 +34,19 @@ enum snapshot_kind {
 };
 
 struct snapshot_saved {
-    uint64_t bytes; /* of guest memory, written */
+    uint64_t bytes;  /* of guest memory, written */
+    uint64_t length; /* of the memory file; what is behind it is room that was not needed */
     bool difference;
 };
 
 /* Of a VM that runs: makes room in an empty memfd for the pages that a fork would write to it now,
- * which is most of the work of writing them (snapshot.c). Its length does not change. Returns the
- * bytes, 0 for none: the fork needs no such room, it only takes longer. */
-uint64_t snapshot_make_room(const struct vm *vm, int memory_fd);
+ * and maps it as vm->room: most of the work of writing them (snapshot.c). The fork needs no such
+ * room, it only takes longer. */
+void snapshot_make_room(struct vm *vm, int memory_fd);
+/* Unmaps it, if there is one. Until then the file cannot be sealed. */
+void snapshot_drop_room(struct vm *vm);
 
-/* The VM is paused; both files are regular, have no bytes, and stay the caller's. */
+/* The VM is paused; both files are regular, have no bytes but vm->room, and stay the caller's. */
 int snapshot_save(struct vm *vm, enum snapshot_kind kind, int state_fd, int memory_fd,
                   struct snapshot_saved *ret, struct error *err);
 

@@ -13,6 +13,7 @@
 #define CORRAL_VMM_VM_H
 
 #include "bus.h"
+#include "difference.h"
 #include "layout.h"
 #include "serial.h"
 #include "state.h"
@@ -49,6 +50,7 @@ struct vm {
     struct kvm kvm;
     struct mem mem;
     struct vm_base base;
+    struct diff_room room;     /* for a fork that is under way: snapshot.h */
     struct workset soon, code; /* for the restore, and for the first run of code */
     struct bus mmio, pio;
     struct serial serial;

@@ -60,6 +60,8 @@ static int msg_saved(struct cursor *c, struct kvm_ctl_msg *m)
     m->saved_bytes = cursor_u64(c);
     uint32_t difference = cursor_u32(c);
     m->difference = difference == 1;
+    if (c->left >= sizeof(uint64_t)) /* a VMM of before says no length: it has no room to cut off */
+        m->saved_length = cursor_u64(c);
     (void)cursor_bytes(c, c->left);
     return difference <= 1 ? 0 : -EPROTO;
 }

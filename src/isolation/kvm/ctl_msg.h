@@ -19,6 +19,7 @@ struct kvm_ctl_msg {
     int error;                      /* ERROR: a negative errno */
     uint64_t disk_read, disk_write; /* STATS_REPLY: bytes */
     uint64_t pause_us, saved_bytes; /* SAVED; the first also STATS_REPLY: of the last pause */
+    uint64_t saved_length;          /* SAVED: of the memory file; 0: as it is */
     bool difference;                /* SAVED: the snapshot needs its base */
     char text[KVM_CTL_TEXT];        /* ERROR, EXITED */
 };

@@ -80,12 +80,15 @@ int kvm_fork_open(struct kvm_instance *o)
     return 0;
 }
 
-/* What the VMM made room for and did not need is behind the file's end. */
-static int fork_seal(int fd)
+/* What the VMM made room for and did not need is behind `length`. */
+static int fork_seal(int fd, uint64_t length)
 {
     struct stat st;
-    if (fstat(fd, &st) < 0 || ftruncate(fd, st.st_size) < 0 ||
-        fcntl(fd, F_ADD_SEALS, FORK_SEALS) < 0)
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (length > (uint64_t)st.st_size)
+        return -EPROTO;
+    if ((length > 0 && ftruncate(fd, (off_t)length) < 0) || fcntl(fd, F_ADD_SEALS, FORK_SEALS) < 0)
         return -errno;
     return 0;
 }
@@ -100,7 +103,7 @@ int kvm_fork_take(struct kvm_instance *o)
     if (op->status < 0)
         return 0; /* for the limit alone */
     for (size_t i = 0; i < INSTANCE_MEMORY_FDS; i++) {
-        rv = fork_seal(op->fds[i]);
+        rv = fork_seal(op->fds[i], i == 1 ? op->length : 0);
         if (rv < 0)
             return error_set_errno(&op->err, ERROR_SANDBOX_FAILED, rv,
                                    "the memory of a fork cannot be sealed");

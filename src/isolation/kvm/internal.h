@@ -58,6 +58,7 @@ struct kvm_op {
     bool store;                     /* no snapshot without all that a start needs */
     bool difference;                /* the snapshot needs its base */
     uint64_t bytes, pause_us;       /* of memory that was written, of a standstill: the VMM says */
+    uint64_t length;                /* of the memory file, which may have more; 0: it has not */
     struct instance_memory *memory; /* a reference of its own; of a fork */
     uint64_t room;                  /* a share of the driver's fork_room */
     int status;

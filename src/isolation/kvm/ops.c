@@ -413,6 +413,7 @@ static void op_on_reply(struct kvm_ctl *c, const struct kvm_ctl_msg *m, const st
     if (m != NULL && m->type == CTL_SAVED) {
         o->op.difference = m->difference;
         o->op.bytes = m->saved_bytes;
+        o->op.length = m->saved_length;
     }
     if (m != NULL && m->type == CTL_STATS_REPLY)
         o->op.pause_us = m->pause_us;

@@ -61,7 +61,8 @@ struct frame {
     uint16_t type, zero;
 };
 
-static int quiet; /* no word about a request that went well or not */
+static uint64_t saved_length; /* of the memory file, as SAVED says */
+static int quiet;             /* no word about a request that went well or not */
 static char payload[CTL_MAX_PAYLOAD + 1];
 
 static int read_frame(int fd, struct frame *f)
@@ -119,6 +120,7 @@ static int request(uint16_t type, const void *data, uint32_t len, const int *fds
         const uint64_t *value = (const uint64_t *)(const void *)payload;
         printf("ok %llu %llu %u # %.1f ms\n", (unsigned long long)value[0],
                (unsigned long long)value[1], (unsigned int)value[2], now() - start);
+        memcpy(&saved_length, payload + 20, sizeof(saved_length));
     } else if (!quiet) {
         printf("%s %s# %.1f ms\n", f.type == CTL_OK ? "ok" : "error",
                f.type == CTL_OK ? "" : payload + 8, now() - start);
@@ -184,7 +186,7 @@ static int fork_vm(const char *out, const char *base, char **argv)
     for (int i = 0; i < 2; i++) {
         /* Not on top of the other one. */
         int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 10);
-        if (ftruncate(fd, lseek(fd, 0, SEEK_END)) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0)
+        if ((i == 1 && ftruncate(fd, (off_t)saved_length) < 0) || fcntl(fd, F_ADD_SEALS, seals) < 0)
             return 1;
         fds[i] = fd;
     }

@@ -74,7 +74,7 @@ static int save(const struct mem *m, bool sums, uint64_t *ret_pages)
     struct diff d;
     int fd = empty_file();
     T_EQ(diff_collect(&d, m, pagemap), 0);
-    T_EQ(diff_write(&d, m, fd, &meta, sums), 0);
+    T_EQ(diff_write(&d, m, fd, NULL, &meta, sums), 0);
     if (ret_pages != NULL)
         *ret_pages = d.data_pages;
     diff_done(&d);
@@ -398,7 +398,7 @@ static void a_full_disk_leaves_nothing_that_opens(void)
         T_EQ(diff_collect(&d, &a, pagemap), 0);
         full = (struct rlimit){room, old.rlim_max};
         T_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
-        T_EQ(diff_write(&d, &a, fd, &meta, true), -EFBIG);
+        T_EQ(diff_write(&d, &a, fd, NULL, &meta, true), -EFBIG);
         T_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
         diff_done(&d);
         T_EQ(try_load(fd), -EINVAL);
@@ -415,9 +415,9 @@ static void only_empty_files_are_written(void)
     open_clone(&a);
     live(&a);
     T_EQ(diff_collect(&d, &a, pagemap), 0);
-    T_EQ(diff_write(&d, &a, base, &meta, true), -EINVAL);
+    T_EQ(diff_write(&d, &a, base, NULL, &meta, true), -EINVAL);
     T_EQ(pipe2(pipes, O_CLOEXEC), 0);
-    T_EQ(diff_write(&d, &a, pipes[1], &meta, true), -EINVAL);
+    T_EQ(diff_write(&d, &a, pipes[1], NULL, &meta, true), -EINVAL);
     close(pipes[0]);
     close(pipes[1]);
     diff_done(&d);
