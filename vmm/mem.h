@@ -21,9 +21,11 @@
 #define MEM_PAGE       4096u
 
 struct mem {
-    uint8_t *base; /* owned mapping of `size` bytes */
-    uint64_t size; /* bytes of RAM, a multiple of MEM_PAGE */
-    int fd;        /* owned; the snapshot's memory file when `private_file`, else -1 */
+    uint8_t *base;  /* of `size` bytes, in the mapping `reserved` */
+    uint64_t size;  /* bytes of RAM, a multiple of MEM_PAGE */
+    void *reserved; /* owned */
+    uint64_t reserved_len;
+    int fd; /* owned; the snapshot's memory file when `private_file`, else -1 */
     bool private_file;
     uint32_t pieces; /* of a private file that were replaced so far */
     /* Owned; a bit for each page of a private file that has been replaced, by zeros or by another

@@ -4,7 +4,7 @@ import threading
 import time
 import uuid
 
-from corraltest import TEMPLATE, ApiTest, Client, parse_time, patience, wait_until
+from corraltest import HOST, TEMPLATE, ApiTest, Client, parse_time, patience, wait_until
 
 
 class Create(ApiTest):
@@ -130,9 +130,9 @@ class Life(ApiTest):
     def test_set_timeout_counts_from_now(self):
         sandbox = self.create(timeout=60)
         time.sleep(1.2)
-        before = time.time()
+        before = HOST.clock()
         answer = self.api.post(f"/sandboxes/{sandbox}/timeout", {"timeout": 1800})
-        after = time.time()
+        after = HOST.clock()
         body = self.assert_json(answer, 200)
         self.assert_keys(body, {"message", "timeout", "timeout_at"})
         self.assertEqual((body["message"], body["timeout"]), ("Timeout updated successfully", 1800))

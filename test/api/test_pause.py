@@ -2,12 +2,13 @@
 """Pause and resume: what a sandbox keeps, what wakes it up, and what a crash leaves of it."""
 import concurrent.futures
 import http.client
+import json
 import threading
 import time
 import unittest
 
-from corraltest import (HOST, ISOLATION, ApiTest, SandboxTest, parse_time, patience, processes_with,
-                        wait_until)
+from corraltest import (HOST, ISOLATION, PREFIX, ApiTest, SandboxTest, parse_time, patience,
+                        processes_with, time_out, wait_until)
 from restarts import RestartTest
 
 LIFE_KEYS = {"sandbox_id", "template", "state", "on_timeout", "auto_resume", "idle_timeout"}
@@ -243,9 +244,23 @@ class Woken(ApiTest):
         self.assertEqual(self.status_of(self.box), "running")
 
     def test_by_ten_at_once(self):
+        """Connected one after the other: the port forwarding of an emulated host resets some of many
+        connections that are made together."""
         self.pause()
+        connections = [self.api.connect(patience(60)) for _ in range(10)]
+        for connection in connections:
+            self.addCleanup(connection.close)
+            connection.request("GET", "/health")
+            self.assertEqual(connection.getresponse().read()[:1], b"{")
+
+        def run(n):
+            connections[n].request("POST", f"{PREFIX}/sandboxes/{self.box}/commands/run",
+                                   json.dumps({"command": f"echo {n}", **time_out(30, 1000)}),
+                                   {"Authorization": f"Bearer {self.server.key}",
+                                    "Content-Type": "application/json"})
+            return json.load(connections[n].getresponse())["stdout"]
         with concurrent.futures.ThreadPoolExecutor(10) as pool:
-            runs = list(pool.map(lambda n: self.api.run(self.box, f"echo {n}")["stdout"], range(10)))
+            runs = list(pool.map(run, range(10)))
         self.assertEqual(runs, [f"{n}\n" for n in range(10)])
 
     def test_not_by_a_question_about_it(self):
