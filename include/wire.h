@@ -271,6 +271,7 @@ enum wire_error {
     WIRE_E_LANGUAGE = 13,    /* no kernel for this language */
     WIRE_E_INTERNAL = 14,
     WIRE_E_USER = 15, /* no such user */
+    WIRE_E_LAST = WIRE_E_USER,
 };
 
 /* Why a process ended. */

@@ -105,7 +105,6 @@ static const struct rule rules_loop[] = {
     {SYS(getrandom), ANY, "the entropy device, snapshot ids"},
     {SYS(preadv2), ARG_IS(5, RWF_NOWAIT), "disk reads that do not block"},
     {SYS(pwritev), ANY, "snapshot files"},
-    {SYS(fallocate), ARG_IS(1, 0), "room for a fork: makes, never discards"},
     {SYS(pread64), ANY, "the map of touched pages: differences, working sets"},
     {SYS(fdatasync), ANY, "the disk of a snapshot"},
     {SYS(brk), ANY, "malloc"},

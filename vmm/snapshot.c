@@ -173,15 +173,23 @@ static int snap_save_pages(const struct vm *vm, enum snapshot_kind kind, int fd,
 void snapshot_make_room(struct vm *vm, int memory_fd)
 {
     struct diff d;
+    struct iovec last = {(void *)"", 1};
     if (!vm->base.known || vm->pagemap_fd < 0)
         return;
     int rv = diff_collect(&d, &vm->mem, vm->pagemap_fd);
     uint64_t len = rv == 0 ? diff_file_size(&d, false) : 0;
     diff_done(&d);
-    if (len == 0 || fallocate(memory_fd, 0, 0, (off_t)len) < 0)
+    if (len == 0 || disk_fd_write(memory_fd, &last, 1, len - 1, 1) < 0)
         return;
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, memory_fd, 0);
-    vm->room = (struct diff_room){p != MAP_FAILED ? p : NULL, len};
+    vm->room = (struct diff_room){NULL, len};
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
+    if (p == MAP_FAILED)
+        return;
+    /* A page that cannot be had later would be a signal in the midst of the copy. */
+    if (madvise(p, len, MADV_POPULATE_WRITE) < 0)
+        (void)munmap(p, len);
+    else
+        vm->room.at = p;
 }
 
 void snapshot_drop_room(struct vm *vm)

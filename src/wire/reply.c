@@ -325,7 +325,7 @@ static const enum error_code reply_error_codes[] = {
     [WIRE_E_INTERNAL] = ERROR_INTERNAL,
     [WIRE_E_USER] = ERROR_UNKNOWN_USER,
 };
-_Static_assert(ARRAY_SIZE(reply_error_codes) == WIRE_E_USER + 1,
+_Static_assert(ARRAY_SIZE(reply_error_codes) == WIRE_E_LAST + 1,
                "an error of the agent has no meaning to clients");
 
 bool wire_reply_failure(const struct wire_frame *frame, struct wire_failure *ret)

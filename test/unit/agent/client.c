@@ -245,7 +245,7 @@ static void take_final(struct result *r, const struct wire_frame *f, struct curs
         break;
     case WIRE_ERROR:
         r->error = cursor_u32(cur);
-        T_TRUE(r->error > 0 && r->error <= WIRE_E_INTERNAL);
+        T_TRUE(r->error > 0 && r->error <= WIRE_E_LAST);
         copy_span(r->message, sizeof(r->message), wire_get_span(cur));
         break;
     case WIRE_WRITTEN:

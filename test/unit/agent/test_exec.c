@@ -415,7 +415,7 @@ static void rejects_bad_requests(void)
     result_done(&r);
     put_exec(&b, &(struct exec_request){.argv = one, .user = "no-such-user-either"});
     run_request(&agent, &b, &r);
-    T_EQ(r.error, WIRE_E_INVALID);
+    T_EQ(r.error, WIRE_E_USER);
     result_done(&r);
     put_exec(&b, &(struct exec_request){.argv = one, .flags = 0x80});
     run_request(&agent, &b, &r);

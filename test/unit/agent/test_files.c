@@ -345,7 +345,7 @@ static void has_the_rights_of_another_user(void)
     result_done(&r);
     put_as(&b, "no-such-user");
     put_write(&b, at("owned"), 0, 0);
-    T_EQ(refused(&b), WIRE_E_INVALID);
+    T_EQ(refused(&b), WIRE_E_USER);
     put_as(&b, "");
     T_EQ(refused(&b), WIRE_E_INVALID);
     put_as(&b, "root");

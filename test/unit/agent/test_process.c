@@ -69,7 +69,7 @@ static void what_cannot_start_says_why(void)
     T_EQ(error, WIRE_E_INVALID);
     T_TRUE(!start_process(&agent, &(struct start){.shell = "true", .user = "nobody-at-all"}, &info,
                           &error));
-    T_EQ(error, WIRE_E_INVALID);
+    T_EQ(error, WIRE_E_USER);
     T_TRUE(
         !start_process(&agent, &(struct start){.shell = "true", .columns = 70000}, &info, &error));
     T_EQ(error, WIRE_E_INVALID);

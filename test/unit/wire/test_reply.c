@@ -543,7 +543,7 @@ static void put_failure(uint32_t code)
 
 static void failures(void)
 {
-    static const uint32_t wrong[] = {0, WIRE_E_INTERNAL + 1, 255, UINT32_MAX};
+    static const uint32_t wrong[] = {0, WIRE_E_LAST + 1, 255, UINT32_MAX};
     put_failure(WIRE_E_NOT_FOUND);
     check(WIRE_ERROR, WIRE_ERROR, decode_failure);
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
