@@ -495,7 +495,7 @@ static int cow_lock(int overlay_fd)
 
 int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret)
 {
-    struct cow_header h;
+    struct cow_header h = {0};
     int rv = cow_lock(overlay_fd);
     if (rv == 0)
         rv = cow_check(base_fd, overlay_fd, &h);
@@ -504,7 +504,7 @@ int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret)
 
 int disk_cow_open_made(int base_fd, int overlay_fd, struct disk **ret)
 {
-    struct cow_header h;
+    struct cow_header h = {0};
     struct iovec iov = {&h, sizeof(h)};
     int rv = cow_lock(overlay_fd);
     if (rv == 0)
