@@ -411,15 +411,13 @@ static int cow_check(int base_fd, int fd, struct cow_header *h)
     struct stat base, own;
     struct iovec iov = {h, sizeof(*h)};
     uint32_t base_crc = 0;
-    if (fstat(base_fd, &base) < 0 || fstat(fd, &own) < 0)
-        return -errno;
-    if (own.st_size < (off_t)sizeof(*h))
-        return -EBADMSG;
     int rv = disk_fd_read(fd, &iov, 1, 0, sizeof(*h));
     if (rv == 0)
         rv = cow_base_crc(base_fd, &base_crc);
+    if (fstat(base_fd, &base) < 0 || fstat(fd, &own) < 0)
+        return -errno;
     if (rv < 0)
-        return rv;
+        return own.st_size < (off_t)sizeof(*h) ? -EBADMSG : rv;
     if (memcmp(h->magic, COW_MAGIC, sizeof(h->magic)) != 0 || h->crc != cow_header_crc(h))
         return -EBADMSG;
     if (h->version != COW_VERSION || h->block != DISK_COW_BLOCK)
@@ -495,7 +493,7 @@ static int cow_lock(int overlay_fd)
 
 int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret)
 {
-    struct cow_header h = {0};
+    struct cow_header h;
     int rv = cow_lock(overlay_fd);
     if (rv == 0)
         rv = cow_check(base_fd, overlay_fd, &h);
@@ -504,7 +502,7 @@ int disk_cow_open(int base_fd, int overlay_fd, struct disk **ret)
 
 int disk_cow_open_made(int base_fd, int overlay_fd, struct disk **ret)
 {
-    struct cow_header h = {0};
+    struct cow_header h;
     struct iovec iov = {&h, sizeof(h)};
     int rv = cow_lock(overlay_fd);
     if (rv == 0)
