@@ -200,12 +200,16 @@ static uint32_t diff_sum(const struct diff *d, const struct iovec *iov, size_t n
 
 /* Writing. */
 
+/* Without pages the file ends with its table, and not at a page's boundary. */
+static uint64_t diff_length(uint64_t runs, uint32_t sums, uint64_t data_pages)
+{
+    return data_pages > 0 ? diff_data_offset(runs, sums) + data_pages * MEM_PAGE
+                          : MEM_PAGE + runs * sizeof(struct diff_run);
+}
+
 uint64_t diff_file_size(const struct diff *d, bool sums)
 {
-    uint32_t groups = sums ? diff_groups(d->data_pages) : 0;
-    /* Without pages the file ends with its table, and not at a page's boundary. */
-    return d->data_pages > 0 ? diff_data_offset(d->count, groups) + d->data_pages * MEM_PAGE
-                             : MEM_PAGE + d->count * sizeof(struct diff_run);
+    return diff_length(d->count, sums ? diff_groups(d->data_pages) : 0, d->data_pages);
 }
 
 /* Where a file is written to. */
@@ -321,10 +325,9 @@ static int diff_check_header(const struct diff_header *h, uint64_t size,
     if (h->runs > DIFF_MAX_RUNS || h->data_pages > pages ||
         (h->sums != 0 && h->sums != diff_groups(h->data_pages)))
         return diff_fault(err, "is damaged or cut short");
-    /* Without pages the file ends with its table, and not at a page's boundary. */
-    uint64_t end = h->data_pages > 0 ? diff_data_offset(h->runs, h->sums) + h->data_pages * MEM_PAGE
-                                     : MEM_PAGE + h->runs * sizeof(struct diff_run);
-    return size != end ? diff_fault(err, "is damaged or cut short") : 0;
+    return size != diff_length(h->runs, h->sums, h->data_pages)
+               ? diff_fault(err, "is damaged or cut short")
+               : 0;
 }
 
 /* Each run lies in memory and behind its predecessor, and together they have as many pages as the
