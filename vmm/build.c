@@ -29,8 +29,7 @@
 static void build_raise(void *ctx)
 {
     const struct vm_slot *slot = ctx;
-    uint64_t one = 1;
-    (void)!write(slot->irq_fd, &one, sizeof(one));
+    slot->vm->irq_due |= 1u << (slot - slot->vm->slot);
 }
 
 static void build_raise_serial(void *ctx)

@@ -190,7 +190,7 @@ static int main_run(struct vm *vm, int ready_fd, struct error *err)
     char quoted[2 * SERIAL_LINE];
     /* New threads wait for the lock: none runs the guest before all filters are up, and with the
      * lock given up once they are, each goes straight on. */
-    (void)pthread_mutex_lock(&vm->lock);
+    vm_lock(vm);
     int rv = vm_start_threads(vm, err);
     if (rv == 0 && vm->seccomp && filter_install(FILTER_LOOP) < 0)
         rv = error_set(err, ERROR_SANDBOX_FAILED, "the system call filter is refused");
@@ -201,7 +201,7 @@ static int main_run(struct vm *vm, int ready_fd, struct error *err)
     }
     if (rv == 0 && !main_options.paused)
         rv = vm_resume(vm);
-    (void)pthread_mutex_unlock(&vm->lock);
+    vm_unlock(vm);
     if (rv < 0)
         return rv;
     loop_run(&vm->loop);

@@ -76,11 +76,14 @@ int virtio_pop(struct virtio_dev *dev, uint32_t queue)
 }
 
 /* The driver reads and acknowledges this register before it looks at the rings, and both happen
- * under the lock: an edge that falls together with the one before it loses nothing. */
+ * under the lock: while it has not acknowledged one edge, it will see what a second would tell. An
+ * interrupt costs the guest two exits. */
 static void virtio_raise(struct virtio_dev *dev)
 {
+    bool told = (dev->isr & VIRTIO_ISR_QUEUE) != 0;
     dev->isr |= VIRTIO_ISR_QUEUE;
-    irq_raise(&dev->irq);
+    if (!told)
+        irq_raise(&dev->irq);
 }
 
 /* One decision for all that was pushed: devices call this once, at the end of a batch. */
@@ -122,6 +125,15 @@ void virtio_kick_all(struct virtio_dev *dev)
         if (virtio_running(dev) && dev->q[i].ready)
             dev->ops->notify(dev, i);
     }
+}
+
+void virtio_resume(struct virtio_dev *dev)
+{
+    /* What the driver has not acknowledged it is told again: the edge may have been on its way to
+     * the interrupt chip when that was saved. */
+    if (dev->isr != 0)
+        irq_raise(&dev->irq);
+    virtio_kick_all(dev);
 }
 
 void virtio_save(const struct virtio_dev *dev, struct buf *out)

@@ -89,6 +89,9 @@ void virtio_config_copy(const void *config, size_t size, uint32_t offset, void *
 /* Feeds every ready queue to `notify` once, as if the driver had asked: requests made before a
  * pause are completed before the state is saved. */
 void virtio_kick_all(struct virtio_dev *dev);
+
+/* After a pause or a restore: no edge and no notification of the time before is lost. */
+void virtio_resume(struct virtio_dev *dev);
 void virtio_save(const struct virtio_dev *dev, struct buf *out);
 int virtio_load(struct virtio_dev *dev, struct cursor *c);
 

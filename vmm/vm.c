@@ -9,8 +9,10 @@
  * needs a lock.
  *
  * From the guest: a write to a queue's notify register signals the slot's eventfd inside the
- * kernel, and the vCPU runs on (KVM_IOEVENTFD); the loop wakes and runs the queue. To the guest: a
- * device writes the slot's other eventfd, and the kernel raises an edge on its line (KVM_IRQFD).
+ * kernel, and the vCPU runs on (KVM_IOEVENTFD); the loop wakes and runs the queue. To the guest:
+ * who gives the lock up writes the slot's other eventfd for a device that asked for it, and the
+ * kernel raises an edge on its line (KVM_IRQFD). A state that is saved in between has the device's
+ * interrupt status, from which virtio_resume makes the edge.
  * A device that asks for another turn while it runs on a vCPU thread wakes the loop through `wake`.
  *
  * The disk has a thread that does no more than transfers (disk_worker.h); it takes no part in the
@@ -37,16 +39,31 @@
 #define VM_PAUSE_MS 10000u
 #define VM_NOTIFY   0x50u /* offset of QueueNotify (virtio 1.2, 4.2.2) */
 
+void vm_lock(struct vm *vm)
+{
+    (void)pthread_mutex_lock(&vm->lock);
+}
+
+void vm_unlock(struct vm *vm)
+{
+    uint64_t one = 1;
+    uint32_t due = vm->irq_due;
+    vm->irq_due = 0;
+    (void)pthread_mutex_unlock(&vm->lock);
+    for (size_t i = 0; due >> i != 0; i++) {
+        if ((due >> i & 1) != 0)
+            (void)!write(vm->slot[i].irq_fd, &one, sizeof(one));
+    }
+}
+
 static void vm_enter(void *ctx)
 {
-    struct vm *vm = ctx;
-    (void)pthread_mutex_lock(&vm->lock);
+    vm_lock(ctx);
 }
 
 static void vm_leave(void *ctx)
 {
-    struct vm *vm = ctx;
-    (void)pthread_mutex_unlock(&vm->lock);
+    vm_unlock(ctx);
 }
 
 /* The end of a turn: queues with work left over, and the end of the VM. */
@@ -225,7 +242,7 @@ int vm_resume(struct vm *vm)
     vm->state = CTL_STATE_RUNNING;
     /* Notifications that came while it was paused were ignored. */
     for (size_t i = 0; i < LAYOUT_VIRTIO_MAX; i++)
-        virtio_kick_all(vm->slot[i].dev);
+        virtio_resume(vm->slot[i].dev);
     for (unsigned int i = 0; i < vm->vcpus; i++)
         vcpu_resume(&vm->vcpu[i]);
     return 0;

@@ -62,6 +62,7 @@ struct vm {
     struct virtio_rng rng;
     struct virtio_balloon balloon;
     struct vm_slot slot[LAYOUT_VIRTIO_MAX];
+    uint32_t irq_due; /* bit per slot: interrupts that leave with the lock, see vm_unlock */
     struct loop_timer disk_timer;
     struct loop_source wake; /* owned eventfd: something happened on a vCPU thread */
     struct vcpu vcpu[LAYOUT_MAX_VCPUS];
@@ -94,6 +95,11 @@ int vm_init_disk(struct vm *vm);
 /* Starts the threads of the disk and of the vCPUs, the latter at rest. Nothing after this can fail.
  * With the lock held or without. */
 int vm_start_threads(struct vm *vm, struct error *err);
+
+/* From any thread. Interrupts that devices asked for in between leave after the lock: a vCPU that
+ * gets one at once comes for the lock at once. */
+void vm_lock(struct vm *vm);
+void vm_unlock(struct vm *vm);
 
 /* 0, -EALREADY when it runs, -EINVAL once it has ended. To the guest a pause takes no time. */
 int vm_resume(struct vm *vm);

@@ -99,12 +99,12 @@ int vm_map_devices(struct vm *vm)
 static void vm_access(struct vm *vm, const struct bus *bus, uint64_t addr, void *data, uint32_t len,
                       bool write)
 {
-    (void)pthread_mutex_lock(&vm->lock);
+    vm_lock(vm);
     if (write)
         bus_write(bus, addr, data, len);
     else
         bus_read(bus, addr, data, len);
-    (void)pthread_mutex_unlock(&vm->lock);
+    vm_unlock(vm);
 }
 
 /* The addresses are the guest's: outside of every range it reads all ones, as on a PC. */
@@ -124,7 +124,7 @@ static void vm_on_ended(void *ctx, enum vcpu_end end, uint64_t detail)
 {
     struct vm *vm = ctx;
     char text[64];
-    (void)pthread_mutex_lock(&vm->lock);
+    vm_lock(vm);
     /* A reboot and a kernel that dies look alike from here; the panic line on the serial port tells
      * them apart. */
     if (end == VCPU_END_SHUTDOWN) {
@@ -134,7 +134,7 @@ static void vm_on_ended(void *ctx, enum vcpu_end end, uint64_t detail)
                        (unsigned long long)detail);
         vm_end(vm, CTL_EXIT_ERROR, text);
     }
-    (void)pthread_mutex_unlock(&vm->lock);
+    vm_unlock(vm);
 }
 
 static void vm_on_parked(void *ctx)

@@ -110,6 +110,27 @@ static void entropy_comes(void)
     T_TRUE(memcmp(ring_at(0x100000), zeros, 64) != 0);
 }
 
+static void an_interrupt_that_waits_is_not_raised_again(void)
+{
+    setup();
+    ring_start(&t, r, 1, 0);
+    const struct ring_desc part = {0x100000, 64, VRING_DESC_F_WRITE, 0};
+    for (int i = 0; i < 3; i++) {
+        ring_post(&r[0], &part, 1);
+        ring_reg(&t, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    }
+    T_EQ(ring_irqs, 1);
+    /* A save may have lost it on its way. */
+    virtio_resume(&rng.dev);
+    T_EQ(ring_irqs, 2);
+    ring_reg(&t, VIRTIO_MMIO_INTERRUPT_ACK, 1);
+    virtio_resume(&rng.dev);
+    T_EQ(ring_irqs, 2);
+    ring_post(&r[0], &part, 1);
+    ring_reg(&t, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    T_EQ(ring_irqs, 3);
+}
+
 static void entropy_is_capped(void)
 {
     setup();
@@ -244,7 +265,8 @@ static void state_survives_and_lies_do_not(void)
 }
 
 T_MAIN(T_CASE(identifies_itself), T_CASE(status_takes_no_short_cut), T_CASE(queues_are_frozen),
-       T_CASE(a_bad_queue_does_not_become_ready), T_CASE(entropy_comes), T_CASE(entropy_is_capped),
+       T_CASE(a_bad_queue_does_not_become_ready), T_CASE(entropy_comes),
+       T_CASE(an_interrupt_that_waits_is_not_raised_again), T_CASE(entropy_is_capped),
        T_CASE(a_hostile_chain_breaks_only_until_reset), T_CASE(a_long_queue_takes_several_turns),
        T_CASE(reported_pages_are_given_back), T_CASE(reported_neighbours_are_all_given_back),
        T_CASE(the_balloon_ignores_wild_page_numbers), T_CASE(state_survives_and_lies_do_not))
