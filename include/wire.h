@@ -66,7 +66,8 @@ enum wire_type {
                               a later frame of KEEP and ATTACH  -> OK | ERROR */
     WIRE_READ = 0x20,      /* str path, u64 offset, u64 length (max: to the end); an offset with
                               WIRE_READ_LAST set is a count: that many bytes before the end
-                                                                 -> STAT DATA* END | ERROR */
+                                                                 -> STAT DATA* END | ERROR
+                              (cut off in a DATA when the file shrinks below what it announces) */
     WIRE_WRITE = 0x21,     /* str path, u32 mode (0: 0644), u32 flags (WIRE_WRITE_*)
                               then DATA* END from the server     -> WRITTEN | ERROR
                               END may carry a str: the path to use instead of the request's, for a

@@ -8,7 +8,8 @@
  *
  * Output: an operation appends to c->out and calls conn_kick. Above CONN_OUT_HIGH unsent bytes
  * conn_writable tells it to stop; op->writable calls it again below CONN_OUT_LOW. So the server's
- * pace limits the memory of an operation.
+ * pace limits the memory of an operation. Parts of files go from the page cache to the socket,
+ * behind what was appended before (conn_put_file).
  *
  * End: every call into an operation and every send may close the connection. Its memory stays until
  * the end of the turn (loop_defer), so callers look at c->state, c->op or c->raw afterwards.
@@ -19,6 +20,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 
 #include "agent/agent.h"
@@ -180,24 +182,47 @@ void conn_start(struct conn *c, const struct op *op, struct request *req)
     op->start(c, req);
 }
 
+/* Sends of `out` what the socket takes. 0 or a negative errno. */
+static int conn_send_out(struct conn *c)
+{
+    while (c->out_sent < c->out.len) {
+        ssize_t n = send(c->source.fd, c->out.data + c->out_sent, c->out.len - c->out_sent,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        c->out_sent += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+/* The pages of the file go to the socket as they are. */
+static int conn_send_file(struct conn *c)
+{
+    while (c->file.left > 0) {
+        off_t at = c->file.offset;
+        ssize_t n = sendfile(c->source.fd, c->file.fd, &at, c->file.left);
+        if (n == 0)
+            return -EPIPE; /* it has shrunk */
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        c->file.offset += MAX(n, 0);
+        c->file.left -= (size_t)MAX(n, 0);
+    }
+    return 0;
+}
+
 /* Sends as much as the socket takes. False when the connection was closed. */
 static bool conn_send(struct conn *c)
 {
     size_t before = conn_unsent(c);
-    while (conn_unsent(c) > 0) {
-        ssize_t n = send(c->source.fd, c->out.data + c->out_sent, conn_unsent(c),
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN)
-            break;
-        if (n < 0) {
-            conn_close(c);
-            return false;
-        }
-        c->out_sent += (size_t)n;
+    int rv = conn_send_out(c);
+    if (rv == 0)
+        rv = conn_send_file(c);
+    if (rv < 0 && rv != -EAGAIN) {
+        conn_close(c);
+        return false;
     }
-    if (conn_unsent(c) == 0) {
+    if (c->out_sent == c->out.len) {
         buf_reset(&c->out);
         c->out_sent = 0;
     } else if (c->out_sent > CONN_OUT_HIGH) { /* not at each send: it moves all that is left */
@@ -237,7 +262,8 @@ void conn_kick(struct conn *c)
 static void conn_flush(struct conn *c)
 {
     conn_kick(c);
-    if (c->state == CONN_OPERATION && c->output_full && conn_unsent(c) < CONN_OUT_LOW) {
+    if (c->state == CONN_OPERATION && c->output_full && c->file.left == 0 &&
+        conn_unsent(c) < CONN_OUT_LOW) {
         c->output_full = false;
         if (c->op->writable != NULL)
             c->op->writable(c);
@@ -260,7 +286,7 @@ static void conn_update(struct conn *c)
 
 bool conn_writable(struct conn *c)
 {
-    if (conn_unsent(c) < CONN_OUT_HIGH)
+    if (c->file.left == 0 && conn_unsent(c) < CONN_OUT_HIGH)
         return true;
     c->output_full = true;
     return false;
@@ -382,6 +408,13 @@ ssize_t conn_put_from_fd(struct conn *c, enum wire_type type, int fd, size_t max
     c->out.len += (size_t)n;
     wire_end(&c->out, start);
     return n;
+}
+
+void conn_put_file(struct conn *c, enum wire_type type, int fd, int64_t offset, size_t len)
+{
+    size_t start = wire_begin(&c->out, type);
+    wire_end_with(&c->out, start, len);
+    c->file = (struct conn_file){.fd = fd, .offset = offset, .left = len};
 }
 
 void conn_close(struct conn *c)

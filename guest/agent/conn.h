@@ -73,6 +73,13 @@ enum conn_state {
     CONN_CLOSED,
 };
 
+/* Bytes of a file that follow those of conn->out, see conn_put_file. */
+struct conn_file {
+    int fd; /* not owned */
+    int64_t offset;
+    size_t left;
+};
+
 struct conn {
     struct source source; /* first */
     enum conn_state state;
@@ -84,8 +91,9 @@ struct conn {
     void *op_state;      /* owned */
     struct account *as;  /* owned: whose rights a file operation has; NULL: the default user's */
     struct wire_reader reader;
-    struct buf out;    /* unsent bytes from out_sent on */
-    size_t out_sent;   /* bytes of `out` the kernel has taken */
+    struct buf out;  /* unsent bytes from out_sent on */
+    size_t out_sent; /* bytes of `out` the kernel has taken */
+    struct conn_file file;
     bool input_paused; /* the operation takes no frames now */
     bool output_full;  /* op->writable is owed */
     bool stall_limited;
@@ -123,9 +131,14 @@ void conn_go_raw(struct conn *c);
  * negative as pread. */
 ssize_t conn_put_from_fd(struct conn *c, enum wire_type type, int fd, size_t max, int64_t offset);
 
+/* Appends a frame of `type` whose payload, `len` bytes, is sent from the file `fd` without being
+ * read. Until conn_writable is true again nothing else may be appended, and the file stays open. A
+ * file that turns out to be shorter ends the connection: the length was promised. */
+void conn_put_file(struct conn *c, enum wire_type type, int fd, int64_t offset, size_t len);
+
 static inline size_t conn_unsent(const struct conn *c)
 {
-    return c->out.len - c->out_sent;
+    return c->out.len - c->out_sent + c->file.left;
 }
 
 #endif

@@ -15,9 +15,14 @@ size_t wire_begin(struct buf *b, enum wire_type type)
 
 void wire_end(struct buf *b, size_t start)
 {
+    wire_end_with(b, start, 0);
+}
+
+void wire_end_with(struct buf *b, size_t start, size_t more)
+{
     if (b->failed)
         return;
-    uint32_t len = (uint32_t)(b->len - start - WIRE_HEADER_SIZE);
+    uint32_t len = (uint32_t)(b->len - start - WIRE_HEADER_SIZE + more);
     for (size_t i = 0; i < 4; i++)
         b->data[start + i] = (uint8_t)(len >> (8 * i));
 }
@@ -115,6 +120,7 @@ char **wire_get_list(struct cursor *c)
 void wire_reader_done(struct wire_reader *r)
 {
     buf_done(&r->buf);
+    r->lent = (struct span){0};
     r->consumed = 0;
 }
 
@@ -127,8 +133,43 @@ int wire_reader_feed(struct wire_reader *r, const void *data, size_t len)
     return buf_append(&r->buf, data, len);
 }
 
+int wire_reader_lend(struct wire_reader *r, const void *data, size_t len)
+{
+    if (wire_reader_rest(r).len > 0)
+        return wire_reader_feed(r, data, len);
+    buf_reset(&r->buf);
+    r->consumed = 0;
+    r->lent = (struct span){data, len};
+    return 0;
+}
+
+int wire_reader_keep(struct wire_reader *r)
+{
+    struct span rest = wire_reader_rest(r);
+    if (r->lent.data == NULL)
+        return 0;
+    r->lent = (struct span){0};
+    r->consumed = 0;
+    return rest.len > 0 ? buf_append(&r->buf, rest.data, rest.len) : 0;
+}
+
+/* The next of the bytes that a DATA frame still has to come. */
+static int reader_part(struct wire_reader *r, struct wire_frame *ret)
+{
+    struct span rest = wire_reader_rest(r);
+    size_t n = MIN(rest.len, r->part_left);
+    if (n == 0)
+        return 0;
+    r->consumed += n;
+    r->part_left -= n;
+    *ret = (struct wire_frame){.type = WIRE_DATA, .payload = (const uint8_t *)rest.data, .len = n};
+    return 1;
+}
+
 int wire_reader_next(struct wire_reader *r, struct wire_frame *ret)
 {
+    if (r->part_left > 0)
+        return reader_part(r, ret);
     struct span rest = wire_reader_rest(r);
     struct cursor c = cursor_on(rest.data, rest.len);
     if (c.left < WIRE_HEADER_SIZE)
@@ -138,6 +179,11 @@ int wire_reader_next(struct wire_reader *r, struct wire_frame *ret)
     uint16_t reserved = cursor_u16(&c);
     if (reserved != 0 || len > (r->max_payload > 0 ? r->max_payload : WIRE_MAX_PAYLOAD))
         return -EPROTO;
+    if (r->parts && type == WIRE_DATA && len > 0) {
+        r->consumed += WIRE_HEADER_SIZE;
+        r->part_left = len;
+        return reader_part(r, ret);
+    }
     const uint8_t *payload = cursor_bytes(&c, len);
     if (payload == NULL)
         return 0;
@@ -148,6 +194,8 @@ int wire_reader_next(struct wire_reader *r, struct wire_frame *ret)
 
 struct span wire_reader_rest(const struct wire_reader *r)
 {
+    if (r->lent.data != NULL)
+        return (struct span){r->lent.data + r->consumed, r->lent.len - r->consumed};
     if (r->buf.data == NULL)
         return (struct span){"", 0};
     return (struct span){(const char *)r->buf.data + r->consumed, r->buf.len - r->consumed};

@@ -22,6 +22,8 @@ struct span {
  * length. */
 size_t wire_begin(struct buf *b, enum wire_type type);
 void wire_end(struct buf *b, size_t start);
+/* The same for a payload of which `more` bytes follow outside of the buffer. */
+void wire_end_with(struct buf *b, size_t start, size_t more);
 /* A whole frame with a raw payload. */
 int wire_put_frame(struct buf *b, enum wire_type type, const void *payload, size_t len);
 void wire_put_str(struct buf *b, const char *s);
@@ -46,13 +48,21 @@ struct wire_frame {
 
 struct wire_reader {
     struct buf buf;
+    struct span lent;   /* what is read instead of `buf`, see wire_reader_lend */
     size_t consumed;    /* bytes at the front that belong to the frame handed out last */
     size_t max_payload; /* 0 means WIRE_MAX_PAYLOAD */
+    bool parts;         /* a DATA frame comes as several, each with what has arrived of it */
+    size_t part_left;   /* bytes to come of the DATA frame that is under way */
 };
 
 void wire_reader_done(struct wire_reader *r);
 /* Appends received bytes. 0 or -ENOMEM. */
 int wire_reader_feed(struct wire_reader *r, const void *data, size_t len);
+/* The same without a copy: the bytes stay the caller's, who says wire_reader_keep before they go
+ * away. 0 or -ENOMEM. */
+int wire_reader_lend(struct wire_reader *r, const void *data, size_t len);
+/* Copies what was lent and not handed out. 0 or -ENOMEM. */
+int wire_reader_keep(struct wire_reader *r);
 /* 1 and a frame, 0 when more bytes are needed, -EPROTO for a header that cannot be. */
 int wire_reader_next(struct wire_reader *r, struct wire_frame *ret);
 /* What is buffered behind the last frame: a connection that turns raw (PORT) continues with it. */

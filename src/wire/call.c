@@ -67,6 +67,7 @@ static int call_init(struct agent_call *call, struct agent_target *target,
     *call = (struct agent_call){
         .target = target, .handler = handler, .deadline_ms = timeout_ms, .request = *request};
     *request = (struct buf){0};
+    call->reader.parts = true; /* a file's contents go on as they come */
     list_init(&call->node);
     int rv = call->request.failed ? -ENOMEM : 0;
     if (rv == 0)
@@ -177,11 +178,13 @@ static void call_data(struct stream *s, const uint8_t *data, size_t len)
         call->handler->raw(call, data, len);
         return;
     }
-    if (wire_reader_feed(&call->reader, data, len) < 0) {
-        call_protocol_error(call, "out of memory");
-        return;
+    int rv = wire_reader_lend(&call->reader, data, len);
+    if (rv == 0) {
+        call_frames(call);
+        rv = wire_reader_keep(&call->reader);
     }
-    call_frames(call);
+    if (rv < 0)
+        call_protocol_error(call, "out of memory");
 }
 
 static void call_frames(struct agent_call *call)
@@ -200,7 +203,7 @@ static void call_frames(struct agent_call *call)
         struct span rest = wire_reader_rest(&call->reader);
         if (rest.len > 0)
             call->handler->raw(call, (const uint8_t *)rest.data, rest.len);
-        buf_done(&call->reader.buf);
+        wire_reader_done(&call->reader);
     }
     call->in_frames = false;
 }

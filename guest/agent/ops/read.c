@@ -4,22 +4,28 @@
  *
  * It waits only for the server, at most CONN_STALL_US without progress. A file that shrinks or
  * grows during the read ends where it ends then: nothing is promised but the bytes that were there.
+ * Large files go from the page cache to the socket, a frame at a time; only a file that shrinks
+ * below a frame that has begun cuts the connection.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #include "agent/agent.h"
 #include "agent/fs.h"
 #include "agent/ops/ops.h"
 
 #define READ_CHUNKS_PER_TURN 4
+#define READ_SEND_MIN        (256u << 10) /* bytes that are left; below this a copy is cheaper */
 
 struct read {
     struct conn *conn;
     struct task task;
     int fd;
     int64_t offset;
+    int64_t sendable; /* where the part ends that may be sent without reading it */
     uint64_t left;
 };
 
@@ -35,6 +41,21 @@ static int read_open(struct conn *c, const char *path, struct fs_node *n)
         return -EISDIR;
     /* A read of a pipe or of a device may wait for ever. */
     return S_ISREG(n->st.st_mode) ? fs_reopen(n, O_RDONLY) : -EINVAL;
+}
+
+/* File systems that keep contents in the page cache. Others make them up as they are read (/proc),
+ * and a size there promises nothing. */
+static bool read_is_paged(int fd)
+{
+    static const uint32_t paged[] = {EXT4_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC,
+                                     XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC};
+    struct statfs fs;
+    bool found = false;
+    if (fstatfs(fd, &fs) < 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(paged); i++)
+        found = found || (uint32_t)fs.f_type == paged[i];
+    return found;
 }
 
 static void read_start(struct conn *c, struct request *req)
@@ -56,10 +77,22 @@ static void read_start(struct conn *c, struct request *req)
     if ((req->offset & WIRE_READ_LAST) != 0)
         r->offset = n.st.st_size -
                     (int64_t)MIN((uint64_t)n.st.st_size, req->offset - WIRE_READ_LAST);
+    r->sendable = read_is_paged(r->fd) ? n.st.st_size : 0;
     const char *slash = strrchr(n.path, '/');
     fs_put_stat(&c->out, WIRE_STAT, slash + 1, n.path, &n.st);
     conn_limit_stall(c);
     read_slice(&r->task);
+}
+
+/* The next chunk, by one of two ways: the bytes, 0 at the end, a negative errno. */
+static ssize_t read_chunk(struct read *r)
+{
+    size_t want = (size_t)MIN(r->left, (uint64_t)WIRE_CHUNK);
+    if (want < WIRE_CHUNK || r->sendable - r->offset < (int64_t)READ_SEND_MIN)
+        return want == 0 ? 0 : conn_put_from_fd(r->conn, WIRE_DATA, r->fd, want, r->offset);
+    conn_put_file(r->conn, WIRE_DATA, r->fd, r->offset, want);
+    conn_kick(r->conn);
+    return (ssize_t)want;
 }
 
 /* The file is open, so reading it takes no rights of the user. */
@@ -68,11 +101,9 @@ static void read_slice(struct task *t)
     struct read *r = container_of(t, struct read, task);
     struct conn *c = r->conn;
     for (int i = 0; i < READ_CHUNKS_PER_TURN; i++) {
-        if (!conn_writable(c))
+        if (c->op != &op_read || !conn_writable(c))
             break;
-        ssize_t n = r->left == 0 ? 0
-                                 : conn_put_from_fd(c, WIRE_DATA, r->fd,
-                                                    MIN(r->left, (uint64_t)WIRE_CHUNK), r->offset);
+        ssize_t n = read_chunk(r);
         if (n < 0) {
             conn_errno(c, (int)n, "read");
             return;

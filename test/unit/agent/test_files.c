@@ -120,6 +120,56 @@ static void large_files_are_identical(void)
     result_done(&r);
 }
 
+static void parts_of_large_files(void)
+{
+    static const uint64_t ranges[][2] = {
+        {1, UINT64_MAX}, {65535, 700000}, {999999, 65537}, {1500000, 3}, {1999999, UINT64_MAX}};
+    const size_t len = 2000000;
+    struct result r = {0};
+    uint8_t *data = malloc(len);
+    for (size_t i = 0; i < len; i++)
+        data[i] = (uint8_t)(i * 31 + i / 251);
+    write_file(at("parts"), data, len, 0600, 0, &r);
+    for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+        read_file(at("parts"), ranges[i][0], ranges[i][1], &r);
+        T_TRUE(r.ended);
+        T_MEM(r.data.data, r.data.len, data + ranges[i][0], MIN(len - ranges[i][0], ranges[i][1]));
+    }
+    free(data);
+    result_done(&r);
+}
+
+/* What has begun was promised, and cannot be kept. */
+static void a_file_that_shrinks_cuts_the_answer(void)
+{
+    static char chunk[65536];
+    struct client c;
+    struct result r = {0};
+    struct buf b = {0};
+    const size_t len = 4000000;
+    size_t got = 0;
+    ssize_t n;
+    void *data = calloc(1, len);
+    write_file(at("shrinks"), data, len, 0666, 0, &r);
+    free(data);
+    size_t start = wire_begin(&b, WIRE_READ);
+    wire_put_str(&b, at("shrinks"));
+    buf_u64(&b, 0);
+    buf_u64(&b, UINT64_MAX);
+    wire_end(&b, start);
+    client_open(&c, &agent);
+    client_send(&c, &b);
+    usleep(100000); /* the socket is full */
+    T_EQ(truncate(at("shrinks"), 0), 0);
+    while ((n = read(c.fd, chunk, sizeof(chunk))) > 0)
+        got += (size_t)n;
+    T_EQ(n, 0);
+    T_TRUE(got > 0 && got < len);
+    client_close(&c);
+    result_done(&r);
+    agent_settle(&agent);
+}
+
 static void replacing_keeps_the_mode(void)
 {
     struct result r = {0};
@@ -446,6 +496,7 @@ static void stops(void)
 }
 
 T_MAIN(T_CASE(starts), T_CASE(writes_and_reads), T_CASE(large_files_are_identical),
+       T_CASE(parts_of_large_files), T_CASE(a_file_that_shrinks_cuts_the_answer),
        T_CASE(replacing_keeps_the_mode), T_CASE(writes_through_links),
        T_CASE(an_aborted_write_leaves_the_old_file), T_CASE(a_broken_write_leaves_nothing),
        T_CASE(refuses_to_write), T_CASE(makes_parents), T_CASE(lists_sorted), T_CASE(lists_many),

@@ -170,5 +170,41 @@ static void lists_have_a_limit(void)
     T_TRUE(wire_get_list(&c) == NULL && !cursor_ok(&c));
 }
 
-T_MAIN(T_CASE(frames_in_any_pieces), T_CASE(the_rest_is_kept), T_CASE(bad_headers),
-       T_CASE(hostile_strings), T_CASE(hostile_lists), T_CASE(lists_have_a_limit))
+/* Without a copy, and with what is lent gone after each piece. */
+static void data_in_parts(void)
+{
+    cleanup_buf struct buf b = {0};
+    cleanup_buf struct buf got = {0};
+    T_EQ(wire_put_frame(&b, WIRE_STAT, "before", 6), 0);
+    T_EQ(wire_put_frame(&b, WIRE_DATA, "0123456789", 10), 0);
+    T_EQ(wire_put_frame(&b, WIRE_DATA, "abc", 3), 0);
+    T_EQ(wire_put_frame(&b, WIRE_END, NULL, 0), 0);
+    for (size_t piece = 1; piece <= b.len; piece++) {
+        struct wire_reader r = {.parts = true};
+        struct wire_frame f;
+        int others = 0;
+        buf_reset(&got);
+        for (size_t at = 0; at < b.len; at += piece) {
+            size_t n = MIN(piece, b.len - at);
+            uint8_t *lent = malloc(n);
+            memcpy(lent, b.data + at, n);
+            T_EQ(wire_reader_lend(&r, lent, n), 0);
+            while (wire_reader_next(&r, &f) == 1) {
+                if (f.type == WIRE_DATA)
+                    T_EQ(buf_append(&got, f.payload, f.len), 0);
+                else
+                    others++;
+            }
+            T_EQ(wire_reader_keep(&r), 0);
+            free(lent);
+        }
+        T_MEM(got.data, got.len, "0123456789abc", 13);
+        T_EQ(others, 2);
+        T_EQ(wire_reader_rest(&r).len, 0);
+        wire_reader_done(&r);
+    }
+}
+
+T_MAIN(T_CASE(frames_in_any_pieces), T_CASE(data_in_parts), T_CASE(the_rest_is_kept),
+       T_CASE(bad_headers), T_CASE(hostile_strings), T_CASE(hostile_lists),
+       T_CASE(lists_have_a_limit))
