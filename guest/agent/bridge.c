@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bridge.c - starts the code bridge, starts it again when it ends, and tells it the variables.
+ * bridge.c - starts the code bridge, starts it again when it ends, and keeps what it must be told.
  *
  * The happy path is: bridge_connect finds the bridge IDLE, bridge_start makes the listening socket
- * and the process, the agent's own call (CODE_ENV) is the first connection in the queue, the
- * caller's is the second, and the bridge takes both when it is up.
+ * and the process, the caller's connection waits in the queue with CODE_ENV and the request, and
+ * the bridge takes both when it is up.
  *
- * Possible failure modes are: the bridge ends (its calls are answered BRIDGE_GONE, those who
- * connect meanwhile wait, and it starts again after a pause); it ends quickly time and again
- * (FAILED: only a request starts it, so that a broken template does not use up the processor); it
- * does not answer a call in time, or closes the connection first (it is killed, and then the first
- * case holds).
+ * Possible failure modes are: the bridge ends (those who connect meanwhile wait, and it starts
+ * again after a pause); it ends quickly time and again (FAILED: only a request starts it, so that a
+ * broken template does not use up the processor); it does not take the variables in time, or closes
+ * the connection first (it is killed, and then the first case holds).
  */
 #include "agent/bridge.h"
 
@@ -31,30 +30,12 @@
 #include "base/log.h"
 #include "base/wire_codec.h"
 
-#define BRIDGE_BACKLOG    256
-#define BRIDGE_LOG_BYTES  16384 /* of its stderr, per start; the rest is dropped */
-#define BRIDGE_SEED_BYTES 32
-
-struct bridge_call {
-    struct source source; /* first */
-    struct bridge *bridge;
-    struct list node;
-    struct timer timer;
-    struct deferred deferred;
-    struct buf out;
-    struct wire_reader reader;
-    void (*answered)(void *ctx, enum bridge_answer answer); /* NULL: nobody waits */
-    void *ctx;
-};
+#define BRIDGE_BACKLOG   256
+#define BRIDGE_LOG_BYTES 16384 /* of its stderr, per start; the rest is dropped */
 
 static void bridge_start(struct bridge *b);
 static void bridge_timer(struct timer *t);
 static void bridge_ended(struct bridge *b);
-static void bridge_calls_fail(struct bridge *b);
-static void bridge_call_timed_out(struct timer *t);
-static void bridge_call_give_up(struct bridge_call *call);
-static void bridge_call_answer(struct bridge_call *call, enum bridge_answer answer);
-static void bridge_call_release(struct deferred *d);
 
 /* A template without a bridge is found out here, and not by a start that fails again and again. */
 static bool bridge_is_there(const struct bridge *b)
@@ -82,7 +63,6 @@ void bridge_init(struct bridge *b, struct agent *agent, const char *const *comma
 {
     *b = (struct bridge){.agent = agent, .command = command, .listen_fd = -1, .tree = TREE_NONE};
     timer_init(&b->timer, bridge_timer);
-    list_init(&b->calls);
     list_init(&b->waiting);
     int n = snprintf(b->socket_path, sizeof(b->socket_path), "%s/bridge.sock", run_dir);
     if (!bridge_is_there(b)) {
@@ -161,7 +141,6 @@ static void bridge_wake_waiters(struct bridge *b)
 static void bridge_start(struct bridge *b)
 {
     b->state = BRIDGE_RUNNING;
-    b->up = false;
     b->started_at = loop_now();
     /* The socket is there before the process, so nobody has to wait until the bridge is up. */
     int rv = bridge_listen(b);
@@ -173,8 +152,9 @@ static void bridge_start(struct bridge *b)
         bridge_ended(b);
         return;
     }
-    /* No seed: the bridge and its kernels start with fresh generators. */
-    (void)bridge_call_env(b, b->agent->env, false, NULL, NULL, NULL);
+    /* The bridge and its kernels start with fresh generators, and without the variables. */
+    b->seed[0] = '\0';
+    b->version++;
     bridge_wake_waiters(b);
 }
 
@@ -200,13 +180,10 @@ static void bridge_ended(struct bridge *b)
     uint64_t now = loop_now();
     b->failures = now - b->started_at < BRIDGE_QUICK_US ? b->failures + 1 : 0;
     b->ended_at = now;
-    b->up = false;
-    /* Closing the socket resets the connections in its queue. They must not reach the next bridge
-     * before CODE_ENV does. */
+    /* Closing the socket resets the connections in its queue: the next bridge needs other leads. */
     if (b->listen_fd >= 0)
         (void)close(b->listen_fd);
     b->listen_fd = -1;
-    bridge_calls_fail(b);
     if (b->failures >= BRIDGE_MAX_FAILURES) {
         log_error("code bridge keeps failing, giving up until it is asked for", "failures=%u",
                   b->failures);
@@ -248,147 +225,47 @@ void bridge_wait_cancel(struct bridge_waiter *w)
     list_del(&w->node);
 }
 
-bool bridge_is_up(const struct bridge *b)
-{
-    return b->state == BRIDGE_RUNNING && b->up;
-}
-
 /* As hexadecimal digits, because a str of the wire cannot hold a NUL. */
-static int bridge_put_seed(struct buf *b, bool reseed)
+static int bridge_new_seed(struct bridge *b)
 {
-    unsigned char seed[BRIDGE_SEED_BYTES];
-    char hex[2 * BRIDGE_SEED_BYTES + 1] = "";
-    if (reseed && getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+    unsigned char seed[BRIDGE_SEED_LEN / 2];
+    if (getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
         return -errno;
-    for (size_t i = 0; reseed && i < sizeof(seed); i++)
-        (void)snprintf(hex + 2 * i, 3, "%02x", seed[i]);
-    wire_put_str(b, hex);
+    for (size_t i = 0; i < sizeof(seed); i++)
+        (void)snprintf(b->seed + 2 * i, 3, "%02x", seed[i]);
     return 0;
 }
 
-static int bridge_put_env(struct buf *b, char *const *env, bool reseed)
+int bridge_changed(struct bridge *b, bool reseed)
 {
-    size_t start = wire_begin(b, WIRE_CODE_ENV);
-    wire_put_list(b, (const char *const *)env);
-    int rv = bridge_put_seed(b, reseed);
-    wire_end(b, start);
-    return rv < 0 ? rv : b->failed ? -ENOMEM : 0;
+    b->version++;
+    return reseed && b->state == BRIDGE_RUNNING ? bridge_new_seed(b) : 0;
 }
 
-static int bridge_call_send(struct bridge_call *call)
+uint64_t bridge_put_lead(const struct bridge *b, struct buf *out)
 {
-    return loop_send(&call->bridge->agent->loop, &call->source, &call->out);
-}
-
-int bridge_call_env(struct bridge *b, char *const *env, bool reseed,
-                    void (*answered)(void *ctx, enum bridge_answer answer), void *ctx,
-                    struct bridge_call **ret)
-{
-    if (b->state != BRIDGE_RUNNING)
+    if (b->taken == b->version)
         return 0;
-    if (b->call_count >= BRIDGE_CALLS_MAX)
-        return -EAGAIN;
-    struct bridge_call *call = calloc(1, sizeof(*call));
-    if (call == NULL)
-        return -ENOMEM;
-    *call = (struct bridge_call){.bridge = b, .answered = answered, .ctx = ctx};
-    call->reader.max_payload = WIRE_CHUNK;
-    source_init(&call->source, SOURCE_BRIDGE_CALL, bridge_connect(b));
-    int rv = call->source.fd < 0 ? call->source.fd : bridge_put_env(&call->out, env, reseed);
-    if (rv == 0)
-        rv = bridge_call_send(call);
-    if (rv < 0) {
-        if (call->source.fd >= 0)
-            loop_close(&b->agent->loop, &call->source);
-        bridge_call_release(&call->deferred);
-        return rv;
-    }
-    timer_init(&call->timer, bridge_call_timed_out);
-    loop_timer_start(&b->agent->loop, &call->timer, b->up ? BRIDGE_CALL_US : BRIDGE_FIRST_CALL_US);
-    list_add_tail(&b->calls, &call->node);
-    b->call_count++;
-    if (ret != NULL)
-        *ret = call;
-    return 0;
+    size_t start = wire_begin(out, WIRE_CODE_ENV);
+    wire_put_list(out, (const char *const *)b->agent->env);
+    wire_put_str(out, b->seed);
+    wire_end(out, start);
+    return b->version;
 }
 
-void bridge_call_handle_event(struct source *s, uint32_t events)
+void bridge_took(struct bridge *b, uint64_t version)
 {
-    struct bridge_call *call = container_of(s, struct bridge_call, source);
-    struct wire_frame f;
-    uint8_t chunk[1024];
-    if ((events & EPOLLOUT) && bridge_call_send(call) < 0) {
-        bridge_call_give_up(call);
+    b->taken = MAX(b->taken, version);
+}
+
+void bridge_refused(struct bridge *b, uint64_t version)
+{
+    /* It may have been another bridge, or too early to know. */
+    if (version != b->version)
         return;
-    }
-    if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-        return;
-    ssize_t n = recv(s->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n <= 0) {
-        bridge_call_give_up(call);
-        return;
-    }
-    if (wire_reader_feed(&call->reader, chunk, (size_t)n) < 0) {
-        bridge_call_answer(call, BRIDGE_REFUSED);
-        return;
-    }
-    int rv = wire_reader_next(&call->reader, &f);
-    if (rv > 0) /* any answer will do, even an ERROR */
-        call->bridge->up = true;
-    if (rv != 0)
-        bridge_call_answer(call, rv > 0 && f.type == WIRE_OK ? BRIDGE_AGREED : BRIDGE_REFUSED);
-}
-
-static void bridge_call_timed_out(struct timer *t)
-{
-    bridge_call_give_up(container_of(t, struct bridge_call, timer));
-}
-
-/* The bridge hangs, or has closed the connection without an answer. The next one starts with the
- * variables. */
-static void bridge_call_give_up(struct bridge_call *call)
-{
-    log_warn("code bridge did not answer, ending it", "pid=%d", call->bridge->pid);
-    if (call->bridge->pid > 0)
-        tree_kill(&call->bridge->tree);
-    bridge_call_answer(call, BRIDGE_GONE);
-}
-
-static void bridge_call_answer(struct bridge_call *call, enum bridge_answer answer)
-{
-    struct bridge *b = call->bridge;
-    struct loop *loop = &b->agent->loop;
-    void (*answered)(void *, enum bridge_answer) = TAKE_PTR(call->answered);
-    if (answer == BRIDGE_REFUSED)
-        log_warn("code bridge did not take the variables");
-    timer_stop(&call->timer);
-    loop_close(loop, &call->source);
-    list_del(&call->node);
-    b->call_count--;
-    loop_defer(loop, &call->deferred, bridge_call_release);
-    if (answered != NULL)
-        answered(call->ctx, answer);
-}
-
-void bridge_call_forget(struct bridge_call *call)
-{
-    call->answered = NULL;
-}
-
-static void bridge_calls_fail(struct bridge *b)
-{
-    while (!list_empty(&b->calls))
-        bridge_call_answer(list_first(&b->calls, struct bridge_call, node), BRIDGE_GONE);
-}
-
-static void bridge_call_release(struct deferred *d)
-{
-    struct bridge_call *call = container_of(d, struct bridge_call, deferred);
-    buf_done(&call->out);
-    wire_reader_done(&call->reader);
-    free(call);
+    log_warn("code bridge did not take the variables, ending it", "pid=%d", b->pid);
+    if (b->pid > 0)
+        tree_kill(&b->tree);
 }
 
 void bridge_done(struct bridge *b)
@@ -396,7 +273,6 @@ void bridge_done(struct bridge *b)
     if (b->agent == NULL)
         return;
     timer_stop(&b->timer);
-    bridge_calls_fail(b);
     if (b->pid > 0)
         tree_kill(&b->tree);
     if (b->listen_fd >= 0) {

@@ -4,8 +4,11 @@
  *
  * The agent makes the listening socket, in a directory only it can enter, and hands it to the
  * bridge as descriptor 3: connections queue there while the bridge starts, and no process of the
- * user's can connect. The first connection after each start carries CODE_ENV, so that no code runs
- * without the sandbox's variables.
+ * user's can connect.
+ *
+ * Variables, and the seed of a clone, travel with the first request for code: a clone that runs
+ * none leaves the bridge's memory alone. Each connection leads with CODE_ENV until one of them has
+ * its OK, so that no code runs without.
  *
  * state     waits for                          at most            then
  * ABSENT    nothing: the command or its
@@ -28,21 +31,14 @@
 #define BRIDGE_QUICK_US     (10 * 1000000ull) /* an end sooner than this counts as a failure */
 #define BRIDGE_MAX_FAILURES 8
 #define BRIDGE_CALLS_MAX    8
-/* Both are for a bridge that hangs, not for a slow machine: a bridge answers without waiting for
- * anything. A bridge that takes longer is killed. */
-#define BRIDGE_CALL_US       (100 * 1000000ull) /* when it is up */
-#define BRIDGE_FIRST_CALL_US (600 * 1000000ull) /* when it is starting */
+/* For a bridge that hangs, not for a slow machine: it takes the variables without waiting for
+ * anything, once it is up. One that takes longer is killed. */
+#define BRIDGE_TAKES_US (600 * 1000000ull)
+#define BRIDGE_SEED_LEN 64 /* hexadecimal digits */
 
 struct agent;
-struct bridge_call;
 
 enum bridge_state { BRIDGE_ABSENT, BRIDGE_IDLE, BRIDGE_RUNNING, BRIDGE_BACKOFF, BRIDGE_FAILED };
-
-enum bridge_answer {
-    BRIDGE_AGREED,
-    BRIDGE_REFUSED, /* it answered ERROR, or nonsense */
-    BRIDGE_GONE,    /* it ended, or hung and was killed: the next one starts with these variables */
-};
 
 /* Somebody who found the bridge between two starts. Embedded in its owner. */
 struct bridge_waiter {
@@ -59,12 +55,12 @@ struct bridge {
     int listen_fd; /* -1 unless RUNNING */
     pid_t pid;     /* 0 unless RUNNING */
     struct tree tree;
-    bool up; /* it has answered a request of ours since its start */
+    /* Of the variables and the seed: counts changes, and the last one that the bridge has. */
+    uint64_t version, taken;
+    char seed[BRIDGE_SEED_LEN + 1]; /* empty: its generators are as fresh as it is */
     unsigned int failures;
     uint64_t started_at, ended_at; /* us */
     struct timer timer;
-    struct list calls; /* requests that the bridge has not answered yet */
-    unsigned int call_count;
     struct list waiting; /* bridge_waiter: told at the next start */
 };
 
@@ -79,19 +75,16 @@ int bridge_connect(struct bridge *b);
 /* Calls `w` once, at the next start or when there will be none, unless it is cancelled before. */
 void bridge_wait(struct bridge *b, struct bridge_waiter *w);
 void bridge_wait_cancel(struct bridge_waiter *w);
-bool bridge_is_up(const struct bridge *b);
 /* True when `pid` was the bridge. */
 bool bridge_reaped(struct bridge *b, pid_t pid, int wait_status);
 
-/* Sends the variables, and a fresh random seed with `reseed`. `answered` (may be NULL) is called
- * once, never from inside this call, unless `*ret` (may be NULL) is forgotten before. A bridge that
- * does not run now needs no call, because it starts with the variables: the result is 0, and
- * neither *ret nor `answered` is used. Negative errno: not sent. */
-int bridge_call_env(struct bridge *b, char *const *env, bool reseed,
-                    void (*answered)(void *ctx, enum bridge_answer answer), void *ctx,
-                    struct bridge_call **ret);
-/* `answered` will not be called. */
-void bridge_call_forget(struct bridge_call *call);
-void bridge_call_handle_event(struct source *s, uint32_t events);
+/* The agent's variables have changed; with `reseed` the sandbox is another one, too. 0 or a
+ * negative errno. */
+int bridge_changed(struct bridge *b, bool reseed);
+/* Appends what has to lead on a connection that is new, and tells its version; 0: nothing. */
+uint64_t bridge_put_lead(const struct bridge *b, struct buf *out);
+/* The bridge has taken that version; or it has not, and is killed: the next one gets the latest. */
+void bridge_took(struct bridge *b, uint64_t version);
+void bridge_refused(struct bridge *b, uint64_t version);
 
 #endif

@@ -28,7 +28,6 @@ enum source_kind {
     SOURCE_SINK,           /* sink.c: output nobody reads */
     SOURCE_RELAY,          /* relay.c: the far end of a raw connection */
     SOURCE_KEPT,           /* kept.c: the agent's own end of a kept code run */
-    SOURCE_BRIDGE_CALL,    /* bridge.c: a request of the agent's own to the bridge */
     SOURCE_WATCH,          /* ops/watch.c: an inotify descriptor */
     SOURCE_WORKER,         /* worker.c: frames of a child */
 };

@@ -55,6 +55,48 @@ static struct loop *relay_loop(struct relay *r)
     return &r->conn->agent->loop;
 }
 
+void relay_lead(struct relay *r, struct buf *b, uint64_t timeout_us,
+                void (*led)(struct relay *r, bool taken))
+{
+    r->up.pending = *b;
+    *b = (struct buf){0};
+    r->lead_left = sizeof(r->lead);
+    r->led = led;
+    loop_timer_start(relay_loop(r), &r->timer, timeout_us);
+}
+
+static void relay_led(struct relay *r, bool taken)
+{
+    r->lead_left = 0;
+    timer_stop(&r->timer);
+    r->led(r, taken);
+}
+
+/* False while the answer to what led is not complete. */
+static bool relay_take_lead(struct relay *r)
+{
+    static const uint8_t ok[WIRE_HEADER_SIZE] = {[4] = WIRE_OK & 0xff, [5] = WIRE_OK >> 8};
+    if (r->lead_left == 0)
+        return true;
+    ssize_t n = recv(r->far.fd, r->lead + sizeof(r->lead) - r->lead_left, r->lead_left,
+                     MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (n <= 0) {
+        r->down.ended = r->down.shut = true;
+        relay_led(r, false);
+        return true;
+    }
+    r->lead_left -= (size_t)n;
+    if (r->lead_left > 0)
+        return false;
+    bool taken = memcmp(r->lead, ok, sizeof(ok)) == 0;
+    if (!taken && buf_append(&r->down.pending, r->lead, sizeof(r->lead)) == 0)
+        r->answered = true;
+    relay_led(r, taken);
+    return true;
+}
+
 /* The receiver is broken: nothing more is read for it. */
 static void way_break(struct relay_way *way)
 {
@@ -142,7 +184,8 @@ static void relay_advance(struct relay *r)
 {
     struct conn *c = r->conn;
     bool moved = way_move(&r->up, &r->down, c->source.fd, r->far.fd, !r->coupled);
-    bool moved_down = way_move(&r->down, &r->up, r->far.fd, c->source.fd, !r->coupled);
+    bool moved_down = relay_take_lead(r) &&
+                      way_move(&r->down, &r->up, r->far.fd, c->source.fd, !r->coupled);
     r->moved |= moved || moved_down;
     r->answered |= moved_down;
     if (r->coupled && way_over(&r->down) && !r->answered) {
@@ -192,6 +235,9 @@ static void relay_timer(struct timer *t)
     struct relay *r = container_of(t, struct relay, timer);
     if (!r->started) {
         conn_error(r->conn, WIRE_E_UNAVAILABLE, "the connection was not made in time");
+    } else if (r->lead_left > 0) {
+        relay_led(r, false);
+        conn_error(r->conn, WIRE_E_UNAVAILABLE, "the code bridge does not answer");
     } else if (r->moved) {
         r->moved = false;
         loop_timer_start(relay_loop(r), t, RELAY_HALF_US);

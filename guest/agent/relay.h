@@ -32,12 +32,23 @@ struct relay {
     bool started;
     bool answered; /* a byte came from far */
     bool moved;    /* since the timer was set */
+    /* What leads the way up is answered by a frame without a payload, which is not for the server:
+     * the bytes of it that are still to come, and what came. Any other frame is the answer to the
+     * request. */
+    size_t lead_left;
+    uint8_t lead[WIRE_HEADER_SIZE];
+    /* The frame has come, or with `taken` false something else, or nothing in time. */
+    void (*led)(struct relay *r, bool taken);
     struct timer timer;
     /* Far is writable or broken while not started: a connect() has ended. */
     void (*connected)(struct relay *r);
 };
 
 void relay_init(struct relay *r, struct conn *conn, bool coupled);
+/* Before relay_start: sends the frames of `b` (emptied) first. `led` tells within `timeout` whether
+ * an OK came for them. */
+void relay_lead(struct relay *r, struct buf *b, uint64_t timeout_us,
+                void (*led)(struct relay *r, bool taken));
 void relay_start(struct relay *r);
 void relay_handle_near(struct relay *r, uint32_t events);
 void relay_handle_far(struct source *s, uint32_t events);

@@ -236,9 +236,6 @@ static void serve_event(struct agent *a, struct source *s, uint32_t events)
     case SOURCE_KEPT:
         kept_handle_event(s, events);
         break;
-    case SOURCE_BRIDGE_CALL:
-        bridge_call_handle_event(s, events);
-        break;
     case SOURCE_WATCH:
         watch_handle_event(s);
         break;

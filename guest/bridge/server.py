@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serves connections. Each carries one operation."""
+"""Serves connections. Each carries one operation, behind what the bridge has to know for it."""
 import asyncio
 import sys
 import traceback
@@ -41,6 +41,9 @@ class Server:
             kind, payload = await asyncio.wait_for(wire.read_frame(reader), REQUEST_S)
             if self._connections > MAX_CONNECTIONS:
                 raise WireError(E_BUSY, "too many operations at a time")
+            if kind == wire.CODE_ENV:  # leads, and the operation follows
+                writer.write(self._code_env(Fields(payload)))
+                kind, payload = await asyncio.wait_for(wire.read_frame(reader), REQUEST_S)
             operation = self._OPERATIONS.get(kind)
             if operation is None:
                 raise WireError(E_PROTOCOL, f"frame type {kind:#x} is not a request")
@@ -112,7 +115,7 @@ class Server:
             return self._contexts.get(context_id)
         return await self._contexts.used_default(language)
 
-    async def _code_env(self, fields, _reader, _writer):
+    def _code_env(self, fields):
         variables, seed = environment.parse(fields.list()), fields.str()
         fields.end()
         # Each kernel catches up when it runs something the next time, and not earlier: a kernel
@@ -138,7 +141,6 @@ class Server:
         wire.CONTEXT_LIST: _context_list,
         wire.CONTEXT_INTERRUPT: _context_interrupt,
         wire.CONTEXT_RESTART: _context_restart,
-        wire.CODE_ENV: _code_env,
         wire.CODE_READY: _code_ready,
     }
 

@@ -161,6 +161,7 @@ struct instance {
     const struct instance_events *events;
     void *ctx; /* handed to the events */
     struct instance_handle handle;
+    bool warm; /* set with `started`: it goes on from a snapshot, in which its kernels were up */
     uint64_t stored_bytes; /* on the disk: what instance_store has written */
 };
 

@@ -332,6 +332,8 @@ static void sandbox_on_instance_started(void *ctx, int status, const struct erro
         return;
     }
     sb->handle = sb->instance->handle;
+    /* A question to its code bridge would take memory that it shares with other clones. */
+    sb->bridge_started = sb->instance->warm;
     if (sb->phase == SANDBOX_RESUMING && sb->net.network == NULL)
         sandbox_connect(sb);
     if (sb->phase == SANDBOX_ADOPTING && sb->status == SANDBOX_STATUS_STOPPED)
@@ -340,7 +342,7 @@ static void sandbox_on_instance_started(void *ctx, int status, const struct erro
         sandbox_handshake(sb);
     else if (sb->phase == SANDBOX_RESUMING)
         sandbox_configure(sb);
-    else if (sb->claimed)
+    else if (sb->claimed || sb->instance->warm)
         sandbox_ready(sb);
     else
         sandbox_warm(sb);

@@ -95,6 +95,11 @@ class GuestHost:
         raise AssertionError("the bridge did not start")
 
 
+def fresh_seed():
+    """The same one again would do nothing."""
+    return os.urandom(32).hex()
+
+
 def children(pid):
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
         return [int(child) for child in file.read().split()]
@@ -141,8 +146,10 @@ class GuestTest(unittest.TestCase):
         return self.ask(wire.CONTEXT_DELETE, wire.string(context))
 
     def set_environment(self, pairs, seed=""):
-        self.assertEqual(self.ask(wire.CODE_ENV, wire.strings(pairs), wire.string(seed)),
-                         (wire.OK, []))
+        """It leads on a connection, where an operation may follow."""
+        lead = wire.frame(wire.CODE_ENV, wire.strings(pairs), wire.string(seed))
+        with wire.Connection(self.socket, lead) as connection:
+            self.assertEqual(connection.next(), (wire.OK, []))
 
     def assert_refused(self, reply, code):
         kind, fields = reply

@@ -2,7 +2,7 @@
 """JavaScript and TypeScript runs through the bridge: the Node.js kernel."""
 import time
 
-from guesthost import GuestTest, wire
+from guesthost import GuestTest, fresh_seed, wire
 
 
 class NodeTest(GuestTest):
@@ -225,7 +225,7 @@ class Environment(NodeTest):
         self.js("names = () => [...Object.getOwnPropertyNames(globalThis),"
                 "...Object.getOwnPropertySymbols(globalThis).map(String)].filter("
                 "n => /corral/.test(n)).join()")
-        self.set_environment(["Y=1"], "seed")
+        self.set_environment(["Y=1"], fresh_seed())
         self.assertEqual(self.js_value("names()", env=["X=1"]), "''")
         self.assertEqual(self.js_value("process.argv.length"), "1")
 
@@ -235,7 +235,7 @@ class Environment(NodeTest):
                 "crypto.randomUUID(), crypto.getRandomValues(new Uint8Array(9)).join()].join(' ')")
         values = " ".join(self.js_value(code)[1:-1] for _ in range(20)).split(" ")
         self.assertEqual(len(set(values)), 140)
-        self.set_environment([], "seed")
+        self.set_environment([], fresh_seed())
         self.assertEqual(self.js_value("const m = Math.random(); m >= 0 && m < 1"), "true")
         self.assertEqual(
             self.js_value("const vm = require('vm'); const draw = 'Math.random';"

@@ -3,15 +3,16 @@
  * code.c - CODE_* and CONTEXT_*: the request goes to the bridge byte for byte as it arrives, and
  * the bridge's answer comes back. The agent reads the header only.
  *
- * The happy path is: bridge_connect gives a socket, and the relay moves bytes until the bridge
- * closes it.
+ * The happy path is: bridge_connect gives a socket, what the bridge does not know yet leads, and
+ * the relay moves bytes until the bridge closes it.
  * Possible failure modes are: the bridge is between two starts (WAITING), there is none or it keeps
  * failing (ERROR), it ends before it answered (the relay answers ERROR), the server closes (so does
  * the relay, and the bridge ends the run).
  *
  * state    waits for                              at most
  * WAITING  the next start of a bridge that died   CODE_WAIT_US
- * RELAYING bytes; the end of either side is the   the request's own time-out, which the
+ * RELAYING the OK for what leads                  BRIDGE_TAKES_US
+ *          bytes; the end of either side is the   the request's own time-out, which the
  *          end of both                            bridge keeps
  */
 #include <errno.h>
@@ -28,6 +29,7 @@
 struct code {
     struct relay relay; /* first */
     struct bridge_waiter waiter;
+    uint64_t version; /* of the variables that lead */
 };
 
 static void code_connect(struct code *k);
@@ -47,6 +49,26 @@ static void code_start(struct conn *c, struct request *req)
     code_connect(k);
 }
 
+static void code_led(struct relay *r, bool taken)
+{
+    struct code *k = container_of(r, struct code, relay);
+    struct bridge *b = r->conn->agent->bridge;
+    if (taken)
+        bridge_took(b, k->version);
+    else if (!r->answered) /* otherwise the server gets to know why */
+        bridge_refused(b, k->version);
+}
+
+static void code_relay(struct code *k)
+{
+    struct buf lead = {0};
+    k->version = bridge_put_lead(k->relay.conn->agent->bridge, &lead);
+    timer_stop(&k->relay.timer);
+    if (k->version != 0)
+        relay_lead(&k->relay, &lead, BRIDGE_TAKES_US, code_led);
+    relay_start(&k->relay);
+}
+
 static void code_connect(struct code *k)
 {
     struct conn *c = k->relay.conn;
@@ -54,8 +76,7 @@ static void code_connect(struct code *k)
     int fd = bridge_connect(b);
     if (fd >= 0) {
         k->relay.far.fd = fd;
-        timer_stop(&k->relay.timer);
-        relay_start(&k->relay);
+        code_relay(k);
     } else if (fd == -ENOTCONN) {
         bridge_wait(b, &k->waiter);
         conn_pause_input(c, true);

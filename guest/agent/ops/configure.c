@@ -60,44 +60,22 @@ static void configure_entropy(struct span entropy)
 
 struct configure {
     struct conn *conn;
-    struct bridge_call *call;    /* the answer waits for it; NULL: for nothing */
-    struct bridge_waiter waiter; /* or for the next bridge */
+    struct bridge_waiter waiter; /* the answer waits for the next bridge */
     uint64_t clock_set_at;       /* us, monotonic; 0: it was not set */
 };
 
-static void configure_answered(void *ctx, enum bridge_answer answer)
+static void configure_done(struct conn *c)
 {
-    struct conn *c = ctx;
-    struct configure *k = c->op_state;
-    k->call = NULL;
-    if (answer == BRIDGE_REFUSED) {
-        conn_error(c, WIRE_E_INTERNAL, "the code bridge did not take the configuration");
-        return;
-    }
+    const struct configure *k = c->op_state;
     size_t start = wire_begin(&c->out, WIRE_CONFIGURED);
     (void)buf_u64(&c->out, k->clock_set_at != 0 ? loop_now() - k->clock_set_at + 1 : 0);
     wire_end(&c->out, start);
     conn_finish(c);
 }
 
-/* A bridge that is still starting gets the variables as its first request, so CONFIGURE does not
- * wait for it. */
-static void configure_bridge(struct conn *c, bool reseed)
-{
-    struct configure *k = c->op_state;
-    struct bridge *b = c->agent->bridge;
-    bool wait = bridge_is_up(b);
-    int rv = bridge_call_env(b, c->agent->env, reseed, wait ? configure_answered : NULL, c,
-                             wait ? &k->call : NULL);
-    if (rv < 0)
-        conn_errno(c, rv, "code bridge");
-    else if (!wait)
-        configure_answered(c, BRIDGE_AGREED);
-}
-
 static void configure_begun(struct bridge_waiter *w)
 {
-    configure_answered(container_of(w, struct configure, waiter)->conn, BRIDGE_AGREED);
+    configure_done(container_of(w, struct configure, waiter)->conn);
 }
 
 /* All at once: a fork that is under way fails for the signal. Only process 1 can be sure that all
@@ -123,7 +101,7 @@ static void configure_await_bridge(struct conn *c)
     if (b->state == BRIDGE_RUNNING)
         bridge_wait(b, &k->waiter);
     else
-        configure_answered(c, BRIDGE_AGREED);
+        configure_done(c);
 }
 
 /* What a clone does not share with its origin. */
@@ -162,12 +140,14 @@ static void configure_start(struct conn *c, struct request *req)
         identity_set_name(req->hostname);
     if ((req->flags & WIRE_CONFIGURE_OFFLINE) != 0)
         net_stop();
-    if (afresh)
+    if (reseed)
+        rv = bridge_changed(a->bridge, req->entropy.len > 0);
+    if (rv < 0)
+        conn_errno(c, rv, "no random seed");
+    else if (afresh)
         configure_await_bridge(c);
-    else if (reseed)
-        configure_bridge(c, req->entropy.len > 0);
     else
-        configure_answered(c, BRIDGE_AGREED);
+        configure_done(c);
 }
 
 static void configure_stop(struct conn *c)
@@ -176,8 +156,6 @@ static void configure_stop(struct conn *c)
     if (k == NULL)
         return;
     bridge_wait_cancel(&k->waiter);
-    if (k->call != NULL)
-        bridge_call_forget(TAKE_PTR(k->call));
 }
 
 const struct op op_configure = {

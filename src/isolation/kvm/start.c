@@ -248,6 +248,7 @@ static void start_watch(struct kvm_instance *o, int pidfd)
 static void start_run(struct kvm_instance *o)
 {
     o->state = KVM_RUNNING;
+    o->base.warm = o->launch.restored;
     kvm_driver_end_turn(kvm_instance_driver(o), o);
     kvm_instance_ask_disk(o);
     o->base.events->started(o->base.ctx, 0, NULL);

@@ -34,36 +34,40 @@ static void bridge_serve(int fd)
     static uint8_t chunk[65536];
     ssize_t n = 0;
     int rv;
-    while ((rv = wire_reader_next(&reader, &f)) == 0 && (n = recv(fd, chunk, sizeof(chunk), 0)) > 0)
-        (void)wire_reader_feed(&reader, chunk, (size_t)n);
-    if (rv <= 0)
-        _exit(0);
-    if (f.type == WIRE_CODE_ENV) {
-        wire_put_frame(&out, WIRE_OK, NULL, 0);
-    } else {
-        struct cursor c = cursor_on(f.payload, f.len);
-        (void)wire_get_span(&c);
-        struct span language = wire_get_span(&c);
-        bridge_put_text(&out, 1, "begun");
-        size_t start = wire_begin(&out, WIRE_CODE_DISPLAY);
-        buf_reserve(&out, DISPLAY_SIZE);
-        memset(out.data + out.len, 'x', DISPLAY_SIZE);
-        out.len += DISPLAY_SIZE;
-        wire_end(&out, start);
-        (void)send(fd, out.data, out.len, MSG_NOSIGNAL);
-        if (language.len == 4 && memcmp(language.data, "dies", 4) == 0)
+    for (;;) {
+        while ((rv = wire_reader_next(&reader, &f)) == 0 &&
+               (n = recv(fd, chunk, sizeof(chunk), 0)) > 0)
+            (void)wire_reader_feed(&reader, chunk, (size_t)n);
+        if (rv <= 0)
             _exit(0);
-        const struct timeval second = {.tv_sec = 1};
-        (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
-        if (recv(fd, chunk, 1, 0) >= 0)
-            _exit(0); /* interrupted */
+        if (f.type != WIRE_CODE_ENV)
+            break;
+        wire_put_frame(&out, WIRE_OK, NULL, 0);
+        (void)send(fd, out.data, out.len, MSG_NOSIGNAL);
         buf_reset(&out);
-        bridge_put_text(&out, 2, "through");
-        start = wire_begin(&out, WIRE_CODE_DONE);
-        buf_u32(&out, WIRE_CODE_OK);
-        buf_u32(&out, 1);
-        wire_end(&out, start);
     }
+    struct cursor c = cursor_on(f.payload, f.len);
+    (void)wire_get_span(&c);
+    struct span language = wire_get_span(&c);
+    bridge_put_text(&out, 1, "begun");
+    size_t start = wire_begin(&out, WIRE_CODE_DISPLAY);
+    buf_reserve(&out, DISPLAY_SIZE);
+    memset(out.data + out.len, 'x', DISPLAY_SIZE);
+    out.len += DISPLAY_SIZE;
+    wire_end(&out, start);
+    (void)send(fd, out.data, out.len, MSG_NOSIGNAL);
+    if (language.len == 4 && memcmp(language.data, "dies", 4) == 0)
+        _exit(0);
+    const struct timeval second = {.tv_sec = 1};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+    if (recv(fd, chunk, 1, 0) >= 0)
+        _exit(0); /* interrupted */
+    buf_reset(&out);
+    bridge_put_text(&out, 2, "through");
+    start = wire_begin(&out, WIRE_CODE_DONE);
+    buf_u32(&out, WIRE_CODE_OK);
+    buf_u32(&out, 1);
+    wire_end(&out, start);
     (void)send(fd, out.data, out.len, MSG_NOSIGNAL);
     _exit(0);
 }

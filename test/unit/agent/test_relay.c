@@ -37,29 +37,42 @@ static void send_all(int fd, const void *data, size_t len)
     }
 }
 
+static bool bridge_take_env(int fd, struct buf *env, const uint8_t *payload, uint32_t len)
+{
+    struct buf ok = {0};
+    /* The variables of its start have no seed and do not count. */
+    if (memmem(payload, len, LEAVES, strlen(LEAVES)) != NULL && payload[len - 1] != 0)
+        return false;
+    buf_reset(env);
+    buf_append(env, payload, len);
+    wire_put_frame(&ok, WIRE_OK, NULL, 0);
+    send_all(fd, ok.data, ok.len);
+    buf_done(&ok);
+    return true;
+}
+
 /* Keeps the last CODE_ENV payload and echoes it, or a request's payload, as CODE_RESULT. */
 static void bridge_serve(int fd, struct buf *env)
 {
     uint8_t header[WIRE_HEADER_SIZE];
     static uint8_t payload[BIG];
     struct buf out = {0};
-    if (!recv_all(fd, header, sizeof(header)))
-        return;
-    struct cursor c = cursor_on(header, sizeof(header));
-    uint32_t len = cursor_u32(&c);
-    uint16_t type = cursor_u16(&c);
-    if (type == BRIDGE_DIES || len > sizeof(payload))
-        _exit(1);
-    if (!recv_all(fd, payload, len))
-        return;
-    if (type == WIRE_CODE_ENV) {
-        /* The variables of its start have no seed and do not count. */
-        if (memmem(payload, len, LEAVES, strlen(LEAVES)) != NULL && payload[len - 1] != 0)
+    uint32_t len;
+    uint16_t type;
+    do {
+        if (!recv_all(fd, header, sizeof(header)))
             return;
-        buf_reset(env);
-        buf_append(env, payload, len);
-        wire_put_frame(&out, WIRE_OK, NULL, 0);
-    } else if (type == WIRE_CODE_READY) {
+        struct cursor c = cursor_on(header, sizeof(header));
+        len = cursor_u32(&c);
+        type = cursor_u16(&c);
+        if (type == BRIDGE_DIES || len > sizeof(payload))
+            _exit(1);
+        if (!recv_all(fd, payload, len))
+            return;
+    } while (type == WIRE_CODE_ENV && bridge_take_env(fd, env, payload, len));
+    if (type == WIRE_CODE_ENV)
+        return;
+    if (type == WIRE_CODE_READY) {
         wire_put_frame(&out, WIRE_CODE_RESULT, env->data, env->len);
     } else if (type == WIRE_CODE_RUN && len == 0) {
         char c1; /* runs until the client goes: the end of the connection must arrive here */
@@ -175,7 +188,6 @@ static void the_bridge_starts_with_the_first_request(void)
     T_EQ(children(), 0);
     expect_env("A=0", 0);
     T_EQ(children(), 1);
-    /* The connection of CODE_ENV closes on its own. */
     agent.idle_fds = agent_fds(&agent);
     for (int same = 0; same < 20; same++) {
         usleep(10000);
