@@ -30,7 +30,6 @@
 #define BRIDGE_BACKOFF_MAX  (5 * 1000000ull)  /* us */
 #define BRIDGE_QUICK_US     (10 * 1000000ull) /* an end sooner than this counts as a failure */
 #define BRIDGE_MAX_FAILURES 8
-#define BRIDGE_CALLS_MAX    8
 /* For a bridge that hangs, not for a slow machine: it takes the variables without waiting for
  * anything, once it is up. One that takes longer is killed. */
 #define BRIDGE_TAKES_US (600 * 1000000ull)

@@ -160,10 +160,9 @@ void stream_read_stop(struct stream *s)
 static void stream_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
     /* One for all streams: libuv reads into it and calls stream_on_read without a turn between. */
-    static uint8_t shared[STREAM_READ_SIZE];
-    (void)handle;
+    static uint8_t shared[STREAM_READ_PIPE];
     (void)suggested;
-    *ret = uv_buf_init((char *)shared, sizeof(shared));
+    *ret = uv_buf_init((char *)shared, handle->type == UV_TCP ? STREAM_READ_SIZE : sizeof(shared));
 }
 
 void stream_end(struct stream *s, int status)

@@ -28,8 +28,8 @@
 
 #include "base/buf.h"
 
-/* Of the shared read buffer. More at once wakes both peers less often. */
-#define STREAM_READ_SIZE  131072        /* bytes */
+#define STREAM_READ_SIZE  65536  /* bytes of one read; bounds what a client sends ahead */
+#define STREAM_READ_PIPE  131072 /* of a pipe: a sandbox's files wake both sides less often */
 #define STREAM_HIGH_WATER (256u * 1024) /* unsent bytes above which stream_writable is false */
 #define STREAM_LOW_WATER  (64u * 1024)  /* and below which drained is called */
 #define STREAM_MAX_PIECES 8             /* of one stream_writev */
