@@ -11,9 +11,10 @@ import sys
 import time
 
 import vmm_host as host
-from benchlib import Row, Samples, Session, corrald, table
+from benchlib import Row, Samples, Session, corrald
 from corraltest import patience, wait_until
 from hosts import RIG
+from vmm_table import COST, PEER, table, within
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 MANY = 50  # creates at once
@@ -21,8 +22,6 @@ ALIVE = 5  # clones whose memory is measured
 SIDE_BY_SIDE = 4  # requests, where the number is not what is measured
 PANDAS = "import pandas as pd\nprint(pd.Series([1,2]).sum())"
 NUMPY = "import numpy\nprint(numpy.arange(10000).sum())"
-COST = "ms CPU" if RIG else "ms"
-PEER = "QEMU microvm cold boot"
 
 
 def run(session, box, code, wanted):
@@ -58,9 +57,8 @@ class First:
         self.session.delete(f"/sandboxes/{box}")
 
     def rows(self, name, peer, peer_duration):
-        rows = [Row(f"create to pandas, {name}", COST, Samples(self.both), peer, PEER, "<= 0.2"),
+        rows = [within(Row(f"create to pandas, {name}", COST, Samples(self.both), peer, PEER), 0.2),
                 Row("  of that: create", COST, Samples(self.create))]
-        rows[0].met = rows[0].ratio <= 0.2
         if RIG:
             rows.append(Row("  by the clock", "ms", Samples(self.duration), peer_duration, PEER))
         return rows

@@ -10,11 +10,6 @@ audit=0 tsc=reliable"
 milliseconds() {
     sed -n 's/^answered after \([0-9.]*\) ms$/\1/p'
 }
-figure() { # NAME VALUE BUDGET
-    word=MISSED
-    [ "$2" -gt "$3" ] || word=met
-    printf "%-52s %17s  <= %-5s %s\n" "$1" "$2" "$3" $word
-}
 case $1 in
 prepare)
     rm -rf $T && mkdir -p $T && chmod 755 $T
@@ -46,8 +41,8 @@ figures)
     $R/vmctl $T/m wait >/dev/null
     sed '/pong/q' $T/trace | grep -v resumed >$T/calls
     set -- $($R/vmctl $T/m stats)
-    figure "exits to user space, restore to answer" "$1" 60
-    figure "system calls, exec to answer" "$(wc -l <$T/calls)" 200
+    echo "exits $1"
+    echo "calls $(wc -l <$T/calls)"
     stop m
     ;;
 many) . $R/many.sh ;;
