@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmm_table.py WORK - the table of bench/vmm's rounds, from its files in WORK, one for each step with a
-number a line; wall-STEP holds what the client waited for. Also the table that vmm_api.py prints.
+number a line; wall-STEP holds what the client waited for. Also the table that vmm_api.py and vmm_io.py
+print.
 """
 import os
 import sys

@@ -201,6 +201,75 @@ static void cmd_busy(FILE *out)
     fprintf(out, pthread_create(&t, NULL, reader, NULL) == 0 ? "ok\n" : "error\n");
 }
 
+#define LOAD_BYTES (64ul << 20) /* of the disk, that a load reads or writes */
+#define LOAD_MOST  64ul         /* threads */
+
+struct load {
+    int fd;
+    int writes, random;
+    size_t size;
+    long long end; /* us; 0: after one pass */
+    unsigned long next, failed;
+};
+
+static long long now_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * 1000000LL + ts.tv_nsec / 1000;
+}
+
+/* One request at a time, past the page cache. */
+static void *load_thread(void *arg)
+{
+    struct load *l = arg;
+    void *p = NULL;
+    unsigned long count = LOAD_BYTES / l->size, draw = (unsigned long)(uintptr_t)&p | 1;
+    if (posix_memalign(&p, 4096, l->size) != 0)
+        return NULL;
+    memset(p, 0x5a, l->size);
+    while (l->end == 0 || now_us() < l->end) {
+        unsigned long i = __atomic_fetch_add(&l->next, 1, __ATOMIC_RELAXED);
+        if (l->end == 0 && i >= count)
+            break;
+        draw = draw * 6364136223846793005ul + 1442695040888963407ul;
+        off_t at = (off_t)((l->random ? draw >> 33 : i) % count * l->size);
+        ssize_t n = l->writes ? pwrite(l->fd, p, l->size, at) : pread(l->fd, p, l->size, at);
+        if (n != (ssize_t)l->size)
+            __atomic_fetch_add(&l->failed, 1, __ATOMIC_RELAXED);
+    }
+    free(p);
+    return NULL;
+}
+
+/* Reads (r) or writes (w) at random places (r) or in order (s), `depth` requests at a time, for a
+ * while, or once over the place when `ms` is 0. Tells operations, bytes and microseconds. */
+static void cmd_blk(FILE *out, const char *line)
+{
+    pthread_t threads[LOAD_MOST];
+    char kind[3] = "";
+    unsigned long size = 0, depth = 0, ms = 0, started = 0;
+    if (sscanf(line, "%*s %2s %lu %lu %lu", kind, &size, &depth, &ms) != 4 || size == 0 ||
+        size % 4096 != 0 || depth > LOAD_MOST) {
+        fprintf(out, "error usage\n");
+        return;
+    }
+    struct load l = {.writes = kind[0] == 'w', .random = kind[1] == 'r', .size = size};
+    l.fd = open(DISK, O_RDWR | O_DIRECT | O_CLOEXEC);
+    long long start = now_us();
+    l.end = ms == 0 ? 0 : start + (long long)ms * 1000;
+    while (started < depth && pthread_create(&threads[started], NULL, load_thread, &l) == 0)
+        started++;
+    for (unsigned long i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
+    unsigned long done = ms == 0 ? LOAD_BYTES / size : l.next;
+    if (l.fd < 0 || l.failed != 0 || started != depth)
+        fprintf(out, "error %lu of %lu failed\n", l.failed, done);
+    else
+        fprintf(out, "%lu %lu %lld\n", done, done * size, now_us() - start);
+    close(l.fd);
+}
+
 static void cmd_cat(FILE *out, const char *path)
 {
     char b[4096];
@@ -328,6 +397,8 @@ static void command(FILE *out, int fd, char *line)
         cmd_read(out, a);
     else if (strcmp(word, "write") == 0)
         cmd_write(out, a, (int)b);
+    else if (strcmp(word, "blk") == 0)
+        cmd_blk(out, line);
     else if (strcmp(word, "file") == 0)
         cmd_file(out, a);
     else if (strcmp(word, "verify") == 0)

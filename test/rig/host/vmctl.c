@@ -24,6 +24,7 @@
  *   vmctl DIR ends LINE      the same after a command of the test guest, or after STOP when LINE is
  *                            empty; with the milliseconds it took
  *
+ * `ask` and `send` take cid:N as DIR: a guest of another VMM that the host's kernel connects to.
  * VMCTL_SECONDS in the environment is the most that an answer may take (60).
  */
 /* clang-format on */

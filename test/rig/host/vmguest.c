@@ -2,8 +2,10 @@
 /* The guest's side of vmctl: commands of the test guest (init.c), one per vsock connection. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/vm_sockets.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
@@ -42,6 +44,20 @@ int dial(const char *name)
     return -1;
 }
 
+/* A guest of another VMM, which the host's kernel connects to. */
+static int dial_cid(const char *cid)
+{
+    struct sockaddr_vm sa = {.svm_family = AF_VSOCK, .svm_port = GUEST_PORT};
+    struct timeval limit = {.tv_sec = seconds};
+    sa.svm_cid = (unsigned int)strtoul(cid, NULL, 10);
+    int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
 /* A connection to the test guest, past the greeting, which tells the host's port. */
 static int dial_port(unsigned int *host_port)
 {
@@ -62,7 +78,7 @@ static int dial_port(unsigned int *host_port)
 int dial_guest(void)
 {
     unsigned int host_port;
-    return dial_port(&host_port);
+    return strncmp(dir, "cid:", 4) == 0 ? dial_cid(dir + 4) : dial_port(&host_port);
 }
 
 int port(void)
@@ -102,10 +118,10 @@ int ask(const char *text, int quiet)
 }
 
 /* Until the socket is there; then one question is enough, since all that takes it is queued. */
-static void wait_socket(int watch, double start)
+void wait_socket(int watch, const char *name, double start)
 {
     char path[512], data[4096];
-    snprintf(path, sizeof(path), "%s/%s", dir, CTL_SOCKET_NAME);
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
     while (access(path, F_OK) < 0 && now() - start < seconds * 1e3) {
         struct pollfd p = {.fd = watch, .events = POLLIN};
         if (poll(&p, 1, 100) > 0)
@@ -142,11 +158,25 @@ int wait_guest(void)
     double start = now();
     int watch = inotify_init1(IN_CLOEXEC);
     inotify_add_watch(watch, dir, IN_CREATE);
-    wait_socket(watch, start);
+    wait_socket(watch, CTL_SOCKET_NAME, start);
     if (wait_answer(start) != 0)
         return 1;
     printf("up %.1f ms\n", now() - start);
     return 0;
+}
+
+pid_t start_logged(const char *path, char **argv)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        int log = open(path, O_WRONLY | O_CREAT | O_APPEND, 0644);
+        dup2(log, 1);
+        dup2(log, 2);
+        setsid();
+        execv(argv[0], argv);
+        _exit(127);
+    }
+    return pid;
 }
 
 int spawn(char **argv)
@@ -158,15 +188,8 @@ int spawn(char **argv)
     inotify_add_watch(watch, dir, IN_CREATE);
     snprintf(path, sizeof(path), "%s/log", dir);
     double start = now();
-    if (fork() == 0) {
-        int log = open(path, O_WRONLY | O_CREAT | O_APPEND, 0644);
-        dup2(log, 1);
-        dup2(log, 2);
-        setsid();
-        execv(argv[0], argv);
-        _exit(127);
-    }
-    wait_socket(watch, start);
+    start_logged(path, argv);
+    wait_socket(watch, CTL_SOCKET_NAME, start);
     if (wait_answer(start) != 0)
         return 1;
     printf("answered after %.1f ms\n", now() - start);
@@ -178,7 +201,7 @@ int up(void)
     double start = now();
     int watch = inotify_init1(IN_CLOEXEC);
     inotify_add_watch(watch, dir, IN_CREATE);
-    wait_socket(watch, start);
+    wait_socket(watch, CTL_SOCKET_NAME, start);
     while (!alive() && now() - start < seconds * 1e3)
         usleep(1000);
     return !alive();
