@@ -81,6 +81,7 @@ flood-ours) $R/vmctl $T/m ask "flood $2" 2>/dev/null | wc -c ;;
 flood-peer) $R/vmctl cid:$CID ask "flood $2" 2>/dev/null | wc -c ;;
 send-ours) $R/vmctl $T/m send "$2" | cut -d'#' -f1 ;;
 send-peer) $R/vmctl cid:$CID send "$2" | cut -d'#' -f1 ;;
+fire-*) . $R/firecracker.sh ;;
 end)
     if [ -e $T/m/peer ]; then
         kill -9 "$(cat $T/m/peer)"

@@ -9,7 +9,7 @@ import sys
 from benchlib import RIG, Row, Samples, number
 
 COST = "ms CPU" if RIG else "ms"
-PEER = "QEMU microvm cold boot"
+PEER, FIRE = "QEMU microvm cold boot", "Firecracker"
 HEAD = ("what", "unit", "n", "median", "min - max", "peer", "n", "median", "min - max", "ratio",
         "budget", "")
 
@@ -83,6 +83,8 @@ def main(work):
     table(rounds.race("own cold boot to vsock answer", "boot", "microvm", PEER, 0.5)
           + rounds.race("the same, uncompressed kernel", "vmlinux", "microvm", PEER, 0.45)
           + rounds.race("restore to vsock answer", "restore", "microvm", PEER, 0.02)
+          + rounds.race("cold boot, uncompressed kernel", "vmlinux", "fire-boot", f"{FIRE} cold boot", 0.7)
+          + rounds.race("restore to vsock answer", "restore", "fire-restore", f"{FIRE} restore", 0.5)
           + [rounds.figure("exits to user space, restore to answer", "exits", 60),
              rounds.figure("system calls, exec to answer", "calls", 200)])
 

@@ -7,6 +7,8 @@
  *   vmctl DIR up             waits for the control socket
  *   vmctl DIR wait           waits for a guest that answers a ping
  *   vmctl DIR spawn CMD...   starts a VMM, output into DIR/log, and waits; prints the time
+ *   vmctl DIR api FILE [CMD...]  starts a VMM with an HTTP socket DIR/api.sock, sends it the requests
+ *                            in FILE and waits for its guest; prints the time. Without CMD: only sends
  *   vmctl DIR serve PORT     answers one connection of the guest to host port PORT
  *   vmctl DIR send MIB       sends MIB MiB to the guest's `sink` command
  *   vmctl DIR hold N LINE    N connections with LINE, whose answers are never read, until killed
@@ -277,6 +279,8 @@ int main(int argc, char **argv)
         return hold(atol(arg), argv[4]);
     if (strcmp(verb, "spawn") == 0)
         return spawn(argv + 3);
+    if (strcmp(verb, "api") == 0 && argc > 3)
+        return api(arg, argv + 4);
     if (strcmp(verb, "serve") == 0)
         return serve(arg);
     if (strcmp(verb, "send") == 0)

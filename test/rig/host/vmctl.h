@@ -29,5 +29,7 @@ int spawn(char **argv);
 int serve(const char *port);
 int send_guest(long mib);
 int hold(long count, const char *line);
+/* Of a VMM that is configured by HTTP requests (vmapi.c). */
+int api(const char *requests, char **argv);
 
 #endif
