@@ -25,6 +25,7 @@ LOADS = (("128k sequential write, first", "ws 131072 1 0"),
          ("4k random read, depth 32", f"rr 4096 32 {MS}"),
          ("4k random write, depth 1", f"wr 4096 1 {MS}"),
          ("4k random write, depth 32", f"wr 4096 32 {MS}"))
+SMALL = "4k"  # how the jobs begin whose unit is an operation; that of the others is a MiB
 STREAMS = (("vsock, guest to host", "flood"), ("vsock, host to guest", "send"))
 
 
@@ -53,9 +54,10 @@ class Side:
         asked = Samples([step(f"ask-{self.name}", "ping")[0] for _ in range(3)]).middle if RIG else 0
         for job, load in LOADS:
             cost, _, text = step(f"ask-{self.name}", f"blk {load}")
-            operations, _, microseconds = map(int, text.split())
+            operations, size, microseconds = map(int, text.split())
             duration = microseconds / 1000
-            self.add(job, cost - asked if RIG else duration, duration, operations)
+            self.add(job, cost - asked if RIG else duration, duration,
+                     operations if job.startswith(SMALL) else size / 2**20)
         for job, verb in STREAMS:
             cost, duration, text = step(f"{verb}-{self.name}", str(MIB))
             if int(text) < MIB << 20:
@@ -67,7 +69,7 @@ class Side:
 def rows(ours, peer):
     found = []
     for job, _ in LOADS + STREAMS:
-        unit = "MiB" if job.startswith("vsock") else "op"
+        unit = "op" if job.startswith(SMALL) else "MiB"
         for name, sides, what in ((job, (ours.costs, peer.costs), f"us{CPU}/{unit}"),
                                   ("  by the clock", (ours.rates, peer.rates), f"{unit}/s")):
             mine, other = (Samples(side[job]) if job in side else None for side in sides)
