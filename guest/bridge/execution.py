@@ -19,6 +19,25 @@ def _plain(text):
     return _ANSI.sub("", str(text))[:_TEXT_CAP]
 
 
+def _error_texts(content):
+    """Name, value and traceback of an error."""
+    traceback = "\n".join(str(line) for line in content.get("traceback") or [])
+    return _plain(content.get("ename", "")), _plain(content.get("evalue", "")), _plain(traceback)
+
+
+def _failure(reply):
+    """The same of a reply that reports one, else None."""
+    if reply.get("status") == "ok":
+        return None
+    return _error_texts(
+        {
+            "ename": reply.get("ename") or "ExecutionAborted",
+            "evalue": reply.get("evalue") or "the kernel did not run the code",
+            "traceback": reply.get("traceback"),
+        }
+    )
+
+
 def _bundle(data):
     text = json.dumps(data, ensure_ascii=False)
     if len(text) <= wire.MAX_PAYLOAD // 4 or len(text.encode("utf-8", "replace")) < (
@@ -38,7 +57,8 @@ class Execution:
         self._put = put
         self._owing = owing
         self._idle = False
-        self._reply = None
+        self._replied = False
+        self._failure = None  # what the reply says of one
         self._last_heard = 0.0
         self.done = self._loop.create_future()
         self.raised = False
@@ -58,11 +78,15 @@ class Execution:
             handler(self, content)
 
     def reply(self, content):
-        self._reply = content
+        # All is read before any of it counts: of a reply that makes no sense nothing may stay
+        # behind, or the end of the run fails at it.
+        count = int(content.get("execution_count") or 0)
+        payload_sources = {p.get("source") for p in content.get("payload") or []}
+        failure = _failure(content)
+        self._replied = True
         self._last_heard = self._loop.time()
-        self.count = int(content.get("execution_count") or 0)
+        self.count, self.payload_sources, self._failure = count, payload_sources, failure
         self.stale = self._owing and content.get("ename") == _STALE
-        self.payload_sources = {p.get("source") for p in content.get("payload") or []}
         if not self._finish():
             self._loop.call_later(self._grace(), self._idle_is_late)
 
@@ -91,20 +115,19 @@ class Execution:
             self.done.set_result(False)
 
     def _finish(self):
-        if self._idle and self._reply is not None and not self.done.done():
+        if self._idle and self._replied and not self.done.done():
             self._report_failed_reply()
             self.done.set_result(True)
         return self.done.done()
 
     def _report_failed_reply(self):
-        if self._reply.get("status") != "ok" and not self.raised and not self.stale:
-            self._on_error(
-                {
-                    "ename": self._reply.get("ename") or "ExecutionAborted",
-                    "evalue": self._reply.get("evalue") or "the kernel did not run the code",
-                    "traceback": self._reply.get("traceback") or [],
-                }
-            )
+        if self._failure is not None and not self.raised and not self.stale:
+            self._raise(*self._failure)
+
+    def _raise(self, name, value, traceback):
+        self.raised = True
+        if self._put is not None:
+            self._put(wire.code_error(name, value, traceback))
 
     def _grace(self):
         return LOSSY_GRACE_S if self.lossy else IDLE_GRACE_S
@@ -122,7 +145,7 @@ class Execution:
 
     def _reply_is_late(self):
         """An interrupt between two steps of the kernel itself costs it its reply."""
-        if self._reply is None and not self.done.done():
+        if not self._replied and not self.done.done():
             self.reply({"status": "error", "ename": "KeyboardInterrupt"})
 
     def _on_input(self, content):
@@ -145,16 +168,12 @@ class Execution:
             self._put(wire.display(_bundle(content.get("data") or {})))
 
     def _on_error(self, content):
-        self.raised = True
-        if self._put is not None:
-            traceback = "\n".join(str(line) for line in content.get("traceback") or [])
-            name, value = content.get("ename", ""), content.get("evalue", "")
-            self._put(wire.code_error(_plain(name), _plain(value), _plain(traceback)))
+        self._raise(*_error_texts(content))
 
     def _on_status(self, content):
         if content.get("execution_state") == "idle":
             self._idle = True
-            if not self._finish() and self._reply is None:
+            if not self._finish() and not self._replied:
                 self._loop.call_later(REPLY_GRACE_S, self._reply_is_late)
 
     _HANDLERS = {

@@ -29,6 +29,10 @@ INTERRUPT_S = 5  # time to become idle after an interrupt
 MAX_MESSAGE = 64 << 20  # bytes of one zmq message; a longer one ends its connection
 DIE_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
 MAX_BACKLOG = 20000  # messages waiting in this process while the kernel is asked to pause
+# What reading a message raises that makes no sense: the code in the kernel can send any. JSON may
+# nest deeper than Python calls, and Python's reader takes an infinity, which is no integer.
+NONSENSE = (
+    ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 CATCHES_UP = {"ipython"}  # kernelspecs whose kernels know what to do with `owed`
 
 
@@ -266,7 +270,7 @@ class Kernel:
             header, parent, _, content = map(json.loads, bodies[:4])
             wanted = isinstance(content, dict)
             return (parent.get("msg_id"), header["msg_type"], content) if wanted else None
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        except NONSENSE:
             return None
 
     def _on_iopub(self, parts):
@@ -286,10 +290,10 @@ class Kernel:
             self._pass_on(self._execution.reply, parsed[2])
 
     def _pass_on(self, take, *message):
-        """Drops a message that makes no sense: the code in the kernel can send any."""
+        """Drops a message that makes no sense."""
         try:
             take(*message)
-        except (TypeError, ValueError, AttributeError, KeyError):
+        except NONSENSE:
             pass
 
     def _current(self, parent):
