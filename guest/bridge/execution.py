@@ -40,7 +40,7 @@ def _failure(reply):
 
 def _bundle(data):
     text = json.dumps(data, ensure_ascii=False)
-    if len(text) <= wire.MAX_PAYLOAD // 4 or len(text.encode("utf-8", "replace")) < (
+    if len(text) <= (wire.MAX_PAYLOAD - 64) // 4 or len(text.encode("utf-8", "replace")) < (
         wire.MAX_PAYLOAD - 64
     ):
         return text
