@@ -161,8 +161,10 @@ static void stream_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret
 {
     /* One for all streams: libuv reads into it and calls stream_on_read without a turn between. */
     static uint8_t shared[STREAM_READ_PIPE];
+    const struct stream *s = handle->data;
+    bool small = handle->type == UV_TCP || s->tls != NULL;
     (void)suggested;
-    *ret = uv_buf_init((char *)shared, handle->type == UV_TCP ? STREAM_READ_SIZE : sizeof(shared));
+    *ret = uv_buf_init((char *)shared, small ? STREAM_READ_SIZE : sizeof(shared));
 }
 
 void stream_end(struct stream *s, int status)
