@@ -74,7 +74,14 @@ static int vcpu_save_part(int fd, const struct vcpu_part *p, struct buf *out)
 static bool vcpu_as_made(const struct vcpu_part *p, const union vcpu_any *any)
 {
     static const struct kvm_debugregs made = {.dr6 = VCPU_DR6_MADE, .dr7 = VCPU_DR7_MADE};
-    return p->set == KVM_SET_DEBUGREGS && memcmp(&any->debugregs, &made, sizeof(made)) == 0;
+    static const struct kvm_vcpu_events none;
+    if (p->set == KVM_SET_DEBUGREGS)
+        return memcmp(&any->debugregs, &made, sizeof(made)) == 0;
+    if (p->set != KVM_SET_VCPU_EVENTS)
+        return false;
+    struct kvm_vcpu_events events = any->events;
+    events.flags = 0; /* which fields are valid */
+    return memcmp(&events, &none, sizeof(none)) == 0;
 }
 
 static int vcpu_load_part(int fd, const struct vcpu_part *p, struct cursor *c)
@@ -204,8 +211,9 @@ int vcpu_load(struct vcpu *v, struct kvm_cpuid2 *cpuid, struct cursor *c)
         rv = vcpu_load_part(v->fd, &vcpu_events, c);
     if (rv == 0 && !cursor_end(c))
         rv = -EINVAL;
-    /* Without it a second processor would never run again. */
-    if (rv == 0 && ioctl(v->fd, KVM_SET_MP_STATE, &mp_state) < 0)
+    /* Without it a second processor would never run again; the first one is made like this. */
+    bool made = v->index == 0 && mp_state.mp_state == KVM_MP_STATE_RUNNABLE;
+    if (rv == 0 && !made && ioctl(v->fd, KVM_SET_MP_STATE, &mp_state) < 0)
         rv = -errno;
     return rv;
 }
