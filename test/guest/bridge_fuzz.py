@@ -217,6 +217,12 @@ def read_request(data):
     return "good" if good else "bad", kind, data[8 + length:]
 
 
+def led_by(data):
+    """What comes behind a CODE_ENV that leads; None when none does."""
+    verdict, kind, behind = read_request(data)
+    return behind if (verdict, kind) == ("good", wire.CODE_ENV) else None
+
+
 # wire
 
 def bridge_fields(layout, data):
@@ -396,8 +402,19 @@ def frames(data):
 
 
 def check_answer(data, ending, got):
+    led, found = led_by(data), frames(got)
+    if led is not None and found[:1] != [(wire.OK, [])]:
+        require([k for k, _ in found] == [wire.ERROR], "no answer to what leads", data, found)
+    elif led is not None:
+        check_operation(led, ending, found[1:], led_by(led) is not None)
+    else:
+        check_operation(data, ending, found)
+
+
+def check_operation(data, ending, found, refused=False):
+    """`refused`: it is none, although it is well formed."""
     verdict, kind, behind = read_request(data)
-    found = frames(got)
+    verdict = "bad" if refused else verdict
     require(not any(k == wire.ERROR and f[0] == wire.E_INTERNAL for k, f in found), found)
     kinds = [k for k, _ in found]
     if verdict == "short":
@@ -421,7 +438,9 @@ async def one_connection(world, rng, patient):
     """`patient`: a part of a request may be all that comes, until the bridge has waited enough."""
     data = hostile(rng)
     ending = rng.choice(("open", "open", "eof", "eof", "drop"))
-    if ending == "open" and not patient and read_request(data)[0] == "short":
+    led = led_by(data)
+    short = read_request(data if led is None else led)[0] == "short"
+    if ending == "open" and not patient and short:
         ending = "eof"
     got = await world.exchange(rng, data, ending)
     if got is not None and ending != "drop":
