@@ -2,7 +2,7 @@
 /*
  * disk_worker.h - a thread that reads and writes the disk, so that the loop never waits for it.
  *
- *   the loop: disk_worker_submit -> the thread: the transfer -> `done_fd` is readable
+ *   the loop: disk_worker_submit -> the thread: the transfer -> an edge of `done_fd`
  *             -> the loop: disk_worker_next_done, until it is NULL
  *
  * Who owns what. A job is the submitter's until it is submitted, then the worker's, and the
@@ -48,7 +48,7 @@ struct disk_worker {
     struct list todo, done;
     bool busy; /* a job is under way */
     bool quit;
-    int done_fd; /* owned eventfd; written when the list of done jobs stops being empty */
+    int done_fd; /* owned eventfd, never read; an edge when the list of done jobs has a first one */
 };
 
 int disk_worker_init(struct disk_worker *w, struct disk *disk);

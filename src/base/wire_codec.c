@@ -121,7 +121,7 @@ void wire_reader_done(struct wire_reader *r)
 {
     buf_done(&r->buf);
     r->lent = (struct span){0};
-    r->consumed = 0;
+    r->consumed = r->part_left = 0;
 }
 
 int wire_reader_feed(struct wire_reader *r, const void *data, size_t len)

@@ -15,8 +15,8 @@
  *
  * phase        waits for                              bounded by          then
  * NEW          its template's build, if it is claimed the builder         STARTING
- * STARTING     the driver's `started`                 the driver          READY if it is claimed,
- *                                                                         else WARMING
+ * STARTING     the driver's `started`                 the driver          READY if it is claimed or
+ *                                                                         warm, else WARMING
  * ADOPTING     the driver's `started`                 the driver          HANDSHAKE, PAUSED
  * HANDSHAKE    PONG of the agent, where nothing else  SANDBOX_HANDSHAKE_MS RUNNING; READY after
  *              is to be asked                                             WARMING
