@@ -50,6 +50,14 @@ size_t iov_zero(const struct iovec *iov, size_t n, size_t offset, size_t len)
     return iov_walk(iov, n, offset, NULL, len, IOV_ZERO);
 }
 
+size_t iov_size(const struct iovec *iov, size_t n)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++)
+        size += iov[i].iov_len;
+    return size;
+}
+
 /* The part of an element of `size` bytes that lies in [offset, offset + len) of what begins with
  * it: its length, 0 when there is none. */
 /*@ assigns \nothing;

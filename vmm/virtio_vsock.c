@@ -3,8 +3,9 @@
  * virtio_vsock.c - the queues of the socket device (virtio 1.2, 5.10).
  *
  * To the guest: the mux says that it has something (`pending`), which asks for a turn; vsock_fill
- * pops a buffer, lets the mux fill it, and hands it back, until one of the two has no more. A
- * packet is made only when there is a buffer for it, so none is ever queued. From the guest:
+ * pops a buffer, lets the mux fill it, and hands it back, until one of the two has no more; a
+ * connection with many bytes fills several by one system call. A packet is made only when there is
+ * a buffer for it, so none is ever queued. From the guest:
  * vsock_drain takes every packet; the credit that connections give (vsock_conn.h) bounds what has
  * to be kept.
  *
@@ -25,7 +26,8 @@
 #define VSOCK_RX    0u
 #define VSOCK_TX    1u
 #define VSOCK_EVENT 2u
-#define VSOCK_TURN  64u /* packets per turn of the loop and direction */
+#define VSOCK_TURN  64u /* packets per turn of the loop and direction, or a burst more */
+#define VSOCK_BURST 16u /* packets for the guest by one read: 60 KiB of Linux's buffers */
 
 _Static_assert(sizeof(struct virtio_vsock_hdr) == 44, "packet header layout");
 
@@ -35,6 +37,16 @@ static void vsock_config_read(struct virtio_dev *dev, uint32_t offset, void *dat
     uint64_t cid = VIRTIO_VSOCK_GUEST_CID;
     (void)dev;
     virtio_config_copy(&cid, sizeof(cid), offset, data, len);
+}
+
+/* The payload is there already. */
+static void vsock_push(struct virtio_vsock *v, uint16_t head, const struct iovec *in, size_t n,
+                       struct virtio_vsock_hdr *h)
+{
+    h->src_cid = VSOCK_HOST_CID;
+    h->dst_cid = VIRTIO_VSOCK_GUEST_CID;
+    (void)iov_write(in, n, 0, h, sizeof(*h));
+    virtq_push(&v->dev.q[VSOCK_RX], head, (uint32_t)sizeof(*h) + h->len);
 }
 
 /* One packet into the chain just popped. False: nothing to send, the chain was put back. */
@@ -47,17 +59,57 @@ static bool vsock_fill_one(struct virtio_vsock *v)
         virtio_broken(&v->dev);
         return false;
     }
-    size_t room_len = c->in_len - sizeof(h);
+    size_t room_len = MIN(c->in_len - sizeof(h), (size_t)VSOCK_MAX_DATA);
     size_t n = iov_slice(virtq_in(c), c->n_in, sizeof(h), room_len, room);
-    if (!vsock_mux_next(&v->mux, &h, room, n, room_len)) {
+    if (!vsock_mux_next(&v->mux, &h, room, n)) {
         virtq_unpop(&v->dev.q[VSOCK_RX]);
         return false;
     }
-    h.src_cid = VSOCK_HOST_CID;
-    h.dst_cid = VIRTIO_VSOCK_GUEST_CID;
-    (void)iov_write(virtq_in(c), c->n_in, 0, &h, sizeof(h));
-    virtq_push(&v->dev.q[VSOCK_RX], c->head, (uint32_t)sizeof(h) + h.len);
+    vsock_push(v, c->head, virtq_in(c), c->n_in, &h);
     return true;
+}
+
+/* Buffers of the driver for one read of a client's bytes. */
+struct vsock_burst {
+    size_t n;
+    uint16_t head[VSOCK_BURST];
+    struct iovec in[VSOCK_BURST];   /* the chain's one buffer, whole */
+    struct iovec room[VSOCK_BURST]; /* behind its header */
+};
+
+/* Only chains of one buffer, as Linux makes them; others are filled one at a time. */
+static void vsock_pop_burst(struct virtio_vsock *v, struct vsock_burst *b)
+{
+    const struct virtq_chain *c = &v->dev.chain;
+    for (b->n = 0; b->n < VSOCK_BURST && virtio_pop(&v->dev, VSOCK_RX) > 0; b->n++) {
+        if (c->n_in != 1 || c->in_len <= sizeof(struct virtio_vsock_hdr)) {
+            virtq_unpop(&v->dev.q[VSOCK_RX]);
+            return;
+        }
+        b->head[b->n] = c->head;
+        b->in[b->n] = *virtq_in(c);
+        (void)iov_slice(&b->in[b->n], 1, sizeof(struct virtio_vsock_hdr), VSOCK_MAX_DATA,
+                        &b->room[b->n]);
+    }
+}
+
+/* Several packets of one connection that has many bytes, by one system call. How many it was. */
+static uint32_t vsock_fill_burst(struct virtio_vsock *v)
+{
+    struct vsock_burst b;
+    struct virtio_vsock_hdr h;
+    vsock_pop_burst(v, &b);
+    bool ok = b.n > 0 && virtio_running(&v->dev);
+    size_t left = ok ? vsock_mux_burst(&v->mux, &h, b.room, b.n) : 0;
+    uint32_t done = 0;
+    for (; left > 0; done++) {
+        h.len = (uint32_t)MIN(left, b.room[done].iov_len);
+        left -= h.len;
+        vsock_push(v, b.head[done], &b.in[done], 1, &h);
+    }
+    for (size_t i = done; i < b.n; i++)
+        virtq_unpop(&v->dev.q[VSOCK_RX]);
+    return done;
 }
 
 /* The guest ends all its connections when it handles the reset event, those too that it accepted
@@ -75,6 +127,11 @@ static void vsock_fill(struct virtio_vsock *v)
     uint32_t done = 0;
     bool more = !virtio_running(dev) || !vsock_held(v);
     while (more && virtio_running(dev) && vsock_mux_has_packet(&v->mux) && done < VSOCK_TURN) {
+        uint32_t burst = vsock_mux_is_bulk(&v->mux) ? vsock_fill_burst(v) : 0;
+        if (burst > 0) {
+            done += burst;
+            continue;
+        }
         if (virtio_pop(dev, VSOCK_RX) == 0) {
             more = virtio_running(dev) && virtq_arm(&dev->q[VSOCK_RX]);
             continue;
@@ -84,7 +141,7 @@ static void vsock_fill(struct virtio_vsock *v)
     }
     /* Set by the mux while it worked; only a turn cut short needs another one. */
     dev->again &= ~(1u << VSOCK_RX);
-    if (done == VSOCK_TURN && more)
+    if (done >= VSOCK_TURN && more)
         virtio_again(dev, VSOCK_RX);
     virtio_signal(dev, VSOCK_RX);
 }

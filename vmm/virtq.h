@@ -53,7 +53,7 @@ void virtq_reset(struct virtq *q);
 
 /* 1 and the next chain, 0 when there is none, -EPROTO when the driver broke the rules. */
 int virtq_pop(struct virtq *q, struct virtq_chain *c);
-/* Takes the last popped chain back; nothing was pushed since. */
+/* Takes the last popped chain back, which was not pushed. */
 void virtq_unpop(struct virtq *q);
 /* How many chains the driver has ever made available, modulo 2^16. The queue is ready. */
 uint16_t virtq_available(const struct virtq *q);

@@ -3,10 +3,10 @@
  * vsock_link.c - a connection's unix socket: greeting, bytes both ways, back-pressure, the end.
  *
  * To the guest: when the socket is readable and there is credit, the link stands in the mux's
- * queue; the mux calls vsock_link_read with room in guest memory. No credit: it asks the guest
- * once, and the guest's next packet puts it back in line. From the guest: vsock_link_payload sends
- * at once what the socket takes and keeps the rest, at most one credit's worth, for link_flush. A
- * slow client thus stops the guest's sender and nothing else.
+ * queue; the mux calls vsock_link_read with room in guest memory, of one packet or of several. No
+ * credit: it asks the guest once, and the guest's next packet puts it back in line. From the guest:
+ * vsock_link_payload sends at once what the socket takes and keeps the rest, at most one credit's
+ * worth, for link_flush. A slow client thus stops the guest's sender and nothing else.
  *
  * The end: each side may shut one direction (link_shut, vsock_link_apply_peer_shut). Whatever goes
  * wrong on one side is an RST to the guest or a closed socket to the client. A link is freed at the
@@ -26,6 +26,7 @@
 
 #include "iov.h"
 
+#define LINK_PARTS    64  /* of guest memory, for one read */
 #define LINK_GREETING 24u /* bytes: "CONNECT 4294967295\n" and some slack */
 #define LINK_EVENTS   (EPOLLIN | EPOLLRDHUP | EPOLLET)
 #define NS_PER_MS     1000000ull
@@ -319,6 +320,8 @@ static void link_socket_ready(struct loop_source *s, uint32_t events)
     struct vsock_link *c = container_of(s, struct vsock_link, socket);
     if ((events & (EPOLLIN | EPOLLRDHUP)) != 0)
         c->readable = true;
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+        c->ended = true;
     if ((events & EPOLLOUT) != 0)
         c->writable = true;
     if ((events & (EPOLLHUP | EPOLLERR)) != 0)
@@ -336,33 +339,41 @@ static void link_socket_ready(struct loop_source *s, uint32_t events)
 
 /* To the guest. */
 
-/* Reads payload for one packet. False when there was none after all. */
-bool vsock_link_read(struct vsock_link *c, struct virtio_vsock_hdr *h, const struct iovec *room,
-                     size_t n, size_t room_len)
+/* There is nothing to read any more: for now, or for good. */
+static void link_read_nothing(struct vsock_link *c, ssize_t got)
 {
-    struct iovec part[64];
-    size_t len = MIN(MIN(room_len, (size_t)vsock_conn_room(&c->vsock)), (size_t)VSOCK_MAX_DATA);
-    if (len == 0)
-        return false;
-    size_t parts = iov_slice(room, MIN(n, ARRAY_SIZE(part)), 0, len, part);
-    ssize_t got = readv(c->socket.fd, part, (int)parts);
-    if (got > 0) {
-        vsock_conn_header(&c->vsock, h, VIRTIO_VSOCK_OP_RW);
-        h->len = (uint32_t)got;
-        vsock_conn_sent(&c->vsock, (uint32_t)got);
-        c->mux->to_guest += (uint64_t)got;
-        if (c->hung_up)
-            vsock_link_wait(c);
-        return true;
-    }
+    c->bulk = false;
     if (got < 0 && errno == EINTR)
-        return false;
+        return;
     c->readable = false;
     if (got < 0 && errno == EAGAIN)
-        return false;
+        return;
     uint32_t how = VIRTIO_VSOCK_SHUTDOWN_SEND;
     if (got < 0 || c->hung_up)
         how |= VIRTIO_VSOCK_SHUTDOWN_RCV;
     link_shut(c, how);
-    return vsock_conn_next(&c->vsock, h);
+}
+
+size_t vsock_link_read(struct vsock_link *c, struct virtio_vsock_hdr *h, const struct iovec *room,
+                       size_t n)
+{
+    struct iovec part[LINK_PARTS];
+    size_t parts = iov_slice(room, MIN(n, ARRAY_SIZE(part)), 0, vsock_conn_room(&c->vsock), part);
+    if (parts == 0)
+        return 0;
+    ssize_t got = readv(c->socket.fd, part, (int)parts);
+    if (got <= 0) {
+        link_read_nothing(c, got);
+        return 0;
+    }
+    vsock_conn_header(&c->vsock, h, VIRTIO_VSOCK_OP_RW);
+    vsock_conn_sent(&c->vsock, (uint32_t)got);
+    c->mux->to_guest += (uint64_t)got;
+    c->bulk = (size_t)got >= room[0].iov_len;
+    /* Less than asked for is all there was, and the next byte is an event; an end is one that may
+     * have been told already. */
+    c->readable = c->ended || (size_t)got == iov_size(part, parts);
+    if (c->hung_up)
+        vsock_link_wait(c);
+    return (size_t)got;
 }

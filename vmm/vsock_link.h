@@ -17,6 +17,8 @@ struct vsock_link {
     struct loop_timer timeout;
     struct loop_later reaped;
     bool readable, writable, hung_up;
+    bool ended;        /* the client sends no more: what a read says of it counts */
+    bool bulk;         /* its last read filled a packet: the next may fill several */
     bool stalled;      /* has been full: room in the socket is an event */
     bool asked_credit; /* once per stall */
 };
@@ -35,11 +37,13 @@ void vsock_link_payload(struct vsock_link *c, const struct iovec *iov, size_t n,
 void vsock_link_apply_peer_shut(struct vsock_link *c);
 void vsock_link_guest_gone(struct vsock_link *c);
 
-/* Whether the host client may have bytes for the guest; reads them as one packet. vsock_link_read
- * is false when there were none after all. */
+/* Whether the host client may have bytes for the guest. */
 bool vsock_link_has_data(const struct vsock_link *c);
-bool vsock_link_read(struct vsock_link *c, struct virtio_vsock_hdr *h, const struct iovec *room,
-                     size_t n, size_t room_len);
+/* Reads some of them into `room`, as the payload of one packet, or of several with the same header
+ * but for its length: their number in all, 0 when there were none after all. A closing may have
+ * become pending then. */
+size_t vsock_link_read(struct vsock_link *c, struct virtio_vsock_hdr *h, const struct iovec *room,
+                       size_t n);
 
 /* Ends it: silently, or with RST to the guest. The memory lives to the end of the turn. */
 void vsock_link_close(struct vsock_link *c);

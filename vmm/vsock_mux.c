@@ -6,9 +6,9 @@
  * one thing only, an RST it owes when it is gone (vsock_mux_add_reset), and puts itself into
  * `ready`. The two are one state machine in two files: the many, and the one.
  *
- * `ready` is a queue: a connection sends one packet and goes to its end while it has more, so
- * none can starve another. Memory is bounded by VSOCK_MAX_CONNS; a client beyond that is closed,
- * a guest's request is answered with RST.
+ * `ready` is a queue: a connection sends one packet, or one burst, and goes to its end while it has
+ * more, so none can starve another. Memory is bounded by VSOCK_MAX_CONNS; a client beyond that is
+ * closed, a guest's request is answered with RST.
  */
 #include "vsock_mux.h"
 
@@ -195,19 +195,50 @@ static bool mux_next_reset(struct vsock_mux *m, struct virtio_vsock_hdr *h)
     return true;
 }
 
+/* One packet of the connection: what it owes, or else bytes of its client. */
+static bool mux_next_of(struct vsock_link *c, struct virtio_vsock_hdr *h, const struct iovec *room,
+                        size_t n)
+{
+    if (vsock_conn_next(&c->vsock, h))
+        return true;
+    size_t len = vsock_link_has_data(c) ? vsock_link_read(c, h, room, n) : 0;
+    if (len == 0)
+        return vsock_conn_next(&c->vsock, h); /* it ended */
+    h->len = (uint32_t)len;
+    return true;
+}
+
 bool vsock_mux_next(struct vsock_mux *m, struct virtio_vsock_hdr *h, const struct iovec *room,
-                    size_t n, size_t room_len)
+                    size_t n)
 {
     bool found = mux_next_reset(m, h);
     while (!found && !list_empty(&m->ready)) {
         struct vsock_link *c = list_first(&m->ready, struct vsock_link, ready);
         list_del(&c->ready);
-        found = vsock_conn_next(&c->vsock, h);
-        if (!found && vsock_link_has_data(c))
-            found = vsock_link_read(c, h, room, n, room_len);
+        found = mux_next_of(c, h, room, n);
         vsock_link_schedule(c); /* to the end of the line when there is more */
     }
     return found;
+}
+
+bool vsock_mux_is_bulk(const struct vsock_mux *m)
+{
+    if (m->resets > 0 || list_empty(&m->ready))
+        return false;
+    const struct vsock_link *c = list_first(&m->ready, struct vsock_link, ready);
+    return c->bulk && c->vsock.pending == 0 && vsock_link_has_data(c);
+}
+
+size_t vsock_mux_burst(struct vsock_mux *m, struct virtio_vsock_hdr *h, const struct iovec *room,
+                       size_t n)
+{
+    if (!vsock_mux_is_bulk(m))
+        return 0;
+    struct vsock_link *c = list_first(&m->ready, struct vsock_link, ready);
+    list_del(&c->ready);
+    size_t len = vsock_link_read(c, h, room, n);
+    vsock_link_schedule(c);
+    return len;
 }
 
 void vsock_mux_reset(struct vsock_mux *m)

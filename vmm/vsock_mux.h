@@ -64,9 +64,15 @@ void vsock_mux_receive(struct vsock_mux *m, const struct virtio_vsock_hdr *h,
 void vsock_mux_add_reset(struct vsock_mux *m, uint32_t host_port, uint32_t guest_port);
 
 bool vsock_mux_has_packet(const struct vsock_mux *m);
-/* The next packet for the guest, its payload read straight into `room`. True when there was one;
- * the cid fields are left to the caller. */
+/* The next packet for the guest, its payload read straight into the `n` parts of `room`, at most
+ * VSOCK_MAX_DATA bytes. True when there was one; the cid fields are left to the caller. */
 bool vsock_mux_next(struct vsock_mux *m, struct virtio_vsock_hdr *h, const struct iovec *room,
-                    size_t n, size_t room_len);
+                    size_t n);
+/* Whether the next packet is likely to be one of many of its connection. Then vsock_mux_burst reads
+ * the payload of up to `n` of them by one system call, each filling its `room` but for the last:
+ * the bytes of all. Their headers are `h` but for its length. 0: it was not so. */
+bool vsock_mux_is_bulk(const struct vsock_mux *m);
+size_t vsock_mux_burst(struct vsock_mux *m, struct virtio_vsock_hdr *h, const struct iovec *room,
+                       size_t n);
 
 #endif

@@ -62,6 +62,16 @@ static void post_rx(unsigned int n)
     ring_reg(&t, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 }
 
+/* A buffer in two parts, the first of which has room for a header and 56 bytes. */
+static void post_split_rx(void)
+{
+    uint32_t at = RX_BUF + rx_posted++ % RING_SIZE * RX_LEN;
+    struct ring_desc d[2] = {{at, 100, VRING_DESC_F_WRITE, 0},
+                             {at + 100, RX_LEN - 100, VRING_DESC_F_WRITE, 0}};
+    ring_post(&r[0], d, 2);
+    ring_reg(&t, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+}
+
 static void setup(void)
 {
     static bool chosen;
@@ -283,6 +293,54 @@ static void the_guests_credit_is_respected(void)
     while (receive(&in, NULL))
         T_TRUE(in.op != VIRTIO_VSOCK_OP_RW);
     close(fd);
+}
+
+/* More than one read brings, into few buffers, some of them of two parts; the end comes last. */
+static void many_bytes_come_whole_and_in_order(void)
+{
+    static uint8_t big[GUEST_BUFFER - 5000];
+    struct virtio_vsock_hdr h, in;
+    const uint8_t *data;
+    size_t got = 0;
+    for (size_t i = 0; i < sizeof(big); i++)
+        big[i] = (uint8_t)(i * 7 + i / 251);
+    setup();
+    int fd = connected(&h);
+    T_EQ(write(fd, big, sizeof(big)), sizeof(big));
+    shutdown(fd, SHUT_WR);
+    for (int i = 0; receive(&in, &data) && in.op == VIRTIO_VSOCK_OP_RW; i++) {
+        T_TRUE(in.len <= sizeof(big) - got);
+        T_MEM(data, in.len, big + got, in.len);
+        got += in.len;
+        if (i % 5 == 0)
+            post_split_rx();
+    }
+    T_EQ(got, sizeof(big));
+    T_EQ(in.op, VIRTIO_VSOCK_OP_SHUTDOWN);
+    T_EQ(in.flags, VIRTIO_VSOCK_SHUTDOWN_SEND);
+    close(fd);
+}
+
+/* Whoever sends much leaves the others their turns. */
+static void two_that_send_much_take_turns(void)
+{
+    static uint8_t big[GUEST_BUFFER - 5000];
+    struct virtio_vsock_hdr h[2], in;
+    size_t got[2] = {0, 0};
+    setup();
+    int fd[2] = {connected(&h[0]), connected(&h[1])};
+    T_EQ(write(fd[0], big, sizeof(big)), sizeof(big));
+    T_EQ(write(fd[1], big, sizeof(big)), sizeof(big));
+    while (receive(&in, NULL)) {
+        T_EQ(in.op, VIRTIO_VSOCK_OP_RW);
+        got[in.src_port == h[1].src_port] += in.len;
+        /* A burst is 16 buffers; nobody is two of them ahead. */
+        T_TRUE(got[0] <= got[1] + 32 * RX_LEN && got[1] <= got[0] + 32 * RX_LEN);
+    }
+    T_EQ(got[0], sizeof(big));
+    T_EQ(got[1], sizeof(big));
+    close(fd[0]);
+    close(fd[1]);
 }
 
 static void a_guest_beyond_its_credit_is_cut_off(void)
@@ -609,6 +667,7 @@ static void lengths_that_lie_break_the_device(void)
 T_MAIN(T_CASE(a_host_client_talks_to_the_guest), T_CASE(what_follows_the_greeting_is_kept),
        T_CASE(bad_greetings_are_dropped), T_CASE(a_refused_port_ends_the_stream),
        T_CASE(the_guest_reaches_a_host_socket), T_CASE(the_guests_credit_is_respected),
+       T_CASE(many_bytes_come_whole_and_in_order), T_CASE(two_that_send_much_take_turns),
        T_CASE(a_guest_beyond_its_credit_is_cut_off), T_CASE(a_slow_client_gets_every_byte),
        T_CASE(a_window_widens_with_what_is_carried), T_CASE(what_is_kept_is_bounded_together),
        T_CASE(half_closed_streams_work), T_CASE(clients_that_half_close_leave_nothing),
