@@ -165,6 +165,8 @@ static void stream_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret
     bool small = handle->type == UV_TCP || s->tls != NULL;
     (void)suggested;
     *ret = uv_buf_init((char *)shared, small ? STREAM_READ_SIZE : sizeof(shared));
+    if (s->burst >= STREAM_BURST)
+        ret->len = 0; /* libuv says UV_ENOBUFS to that, and comes again in its next turn */
 }
 
 void stream_end(struct stream *s, int status)
@@ -179,11 +181,14 @@ void stream_end(struct stream *s, int status)
 static void stream_on_read(uv_stream_t *handle, ssize_t nread, const uv_buf_t *buf)
 {
     struct stream *s = handle->data;
+    /* libuv reads 32 times in a row while each read fills its buffer. */
+    bool whole = nread > 0 && (size_t)nread == buf->len;
+    s->burst = whole ? s->burst + (uint32_t)nread : 0;
     if (nread > 0) {
         s->bytes_in += (uint64_t)nread;
         (s->tls != NULL ? stream_tls_read : s->handler->data)(s, (const uint8_t *)buf->base,
                                                               (size_t)nread);
-    } else if (nread < 0) {
+    } else if (nread < 0 && nread != UV_ENOBUFS) {
         /* Under TLS the end is a message. Without it an attacker may have cut off the rest. */
         int eof = s->tls != NULL ? -ECONNRESET : 0;
         stream_end(s, nread == UV_EOF ? eof : (int)nread);

@@ -30,6 +30,7 @@
 
 #define STREAM_READ_SIZE  65536  /* bytes of one read; bounds what a client sends ahead */
 #define STREAM_READ_PIPE  131072 /* of a pipe: a sandbox's files wake both sides less often */
+#define STREAM_BURST      262144 /* of reads before the loop turns: others have their turns, too */
 #define STREAM_HIGH_WATER (256u * 1024) /* unsent bytes above which stream_writable is false */
 #define STREAM_LOW_WATER  (64u * 1024)  /* and below which drained is called */
 #define STREAM_MAX_PIECES 8             /* of one stream_writev */
@@ -71,6 +72,7 @@ struct stream {
     bool ended;        /* `ended` was called */
     bool shut;         /* stream_shutdown was called */
     bool above_high;   /* unsent passed STREAM_HIGH_WATER; drained is owed */
+    uint32_t burst;    /* bytes of the whole reads since the loop turned */
     int write_error;   /* of the first failed write, negative errno */
     unsigned int refs; /* live libuv handle and requests: CLOSED when it reaches 0 */
     uv_connect_t connect_req;

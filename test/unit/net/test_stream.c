@@ -212,6 +212,46 @@ static size_t drain(int fd, size_t max)
 }
 
 /* The peer does not read: the stream turns unwritable within bounds and says when it is over. */
+static struct {
+    int peer;
+    uint64_t got;
+} flood;
+
+static void flood_data(struct stream *s, const uint8_t *data, size_t len)
+{
+    static uint8_t more[STREAM_READ_PIPE];
+    (void)s;
+    (void)data;
+    flood.got += len;
+    while (write(flood.peer, more, sizeof(more)) > 0)
+        ;
+}
+
+/* A peer that always has more is left for the loop's other work. */
+static void turns(void)
+{
+    static const struct stream_handler handler = {.data = flood_data, .closed = probe_closed};
+    int fd[2];
+    uv_loop_t loop;
+    struct probe p = {0};
+    T_EQ(uv_loop_init(&loop), 0);
+    pair(fd);
+    flood.peer = fd[1];
+    T_EQ(stream_init_pipe(&p.stream, &loop, &handler), 0);
+    T_EQ(stream_open(&p.stream, fd[0]), 0);
+    stream_read_start(&p.stream);
+    flood_data(&p.stream, NULL, 0);
+    uint64_t before = flood.got = 0;
+    for (int i = 0; i < 16; i++, before = flood.got) {
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+        T_TRUE(flood.got > before);
+        T_TRUE(flood.got - before < STREAM_BURST + STREAM_READ_PIPE);
+    }
+    close(fd[1]);
+    probe_finish(&p, &loop);
+    T_EQ(uv_loop_close(&loop), 0);
+}
+
 static void back_pressure(void)
 {
     static char block[8192];
@@ -458,7 +498,7 @@ static void allocation_fails(void)
     T_TRUE(n > 4);
 }
 
-T_MAIN(T_CASE(connects_and_echoes), T_CASE(connect_fails), T_CASE(read_stop), T_CASE(back_pressure),
-       T_CASE(write_buf), T_CASE(peer_lost), T_CASE(write_fails_at_once), T_CASE(cancel_connecting),
-       T_CASE(cancel_writing), T_CASE(close_inside_callback), T_CASE(close_new),
-       T_CASE(allocation_fails))
+T_MAIN(T_CASE(connects_and_echoes), T_CASE(connect_fails), T_CASE(read_stop), T_CASE(turns),
+       T_CASE(back_pressure), T_CASE(write_buf), T_CASE(peer_lost), T_CASE(write_fails_at_once),
+       T_CASE(cancel_connecting), T_CASE(cancel_writing), T_CASE(close_inside_callback),
+       T_CASE(close_new), T_CASE(allocation_fails))
