@@ -7,19 +7,9 @@
 #include "base/timefmt.h"
 #include "base/utf8.h"
 
-static void jsonw_escape(struct buf *out, uint8_t c)
-{
-    static const char short_names[] = "btnvfr"; /* 0x08 to 0x0d; \v has no short form in JSON */
-    if (c == '"' || c == '\\')
-        (void)buf_printf(out, "\\%c", c);
-    else if (c >= 0x08 && c <= 0x0d && c != 0x0b)
-        (void)buf_printf(out, "\\%c", short_names[c - 0x08]);
-    else
-        (void)buf_printf(out, "\\u%04x", c);
-}
-
 #define JSONW_ONES  0x0101010101010101ull
 #define JSONW_HIGHS 0x8080808080808080ull
+#define JSONW_CHUNK 1024u /* bytes of a string for which room is made at once */
 
 /* Whether a byte of the eight is one that needs a look: no ASCII, a control, a quote, a backslash.
  * A byte minus one borrows from its high bit only when it was zero. */
@@ -31,42 +21,78 @@ static bool jsonw_needs_look(uint64_t eight)
     return (found & JSONW_HIGHS) != 0;
 }
 
-/* The first byte that may have to be changed. Most text is ASCII: eight bytes at a time. */
-static const uint8_t *jsonw_skip_plain(const uint8_t *p, const uint8_t *end)
+/* At most six bytes. */
+static uint8_t *jsonw_escape(uint8_t *out, uint8_t c)
 {
-    uint64_t eight;
-    while ((size_t)(end - p) >= sizeof(eight)) {
-        memcpy(&eight, p, sizeof(eight));
-        if (jsonw_needs_look(eight))
-            break;
-        p += sizeof(eight);
+    static const char short_names[] = "btn\0fr"; /* 0x08 to 0x0d; \v has no short form in JSON */
+    static const char hex[] = "0123456789abcdef";
+    char name = c == '"' || c == '\\'    ? (char)c
+                : c >= 0x08 && c <= 0x0d ? short_names[c - 0x08]
+                                         : '\0';
+    *out++ = '\\';
+    if (name != '\0') {
+        *out++ = (uint8_t)name;
+        return out;
     }
-    return p;
+    memcpy(out, "u00", 3);
+    out[3] = (uint8_t)hex[c >> 4];
+    out[4] = (uint8_t)hex[c & 15];
+    return out + 5;
 }
 
+/* One character, or what stands for a byte that is none: at most six bytes. */
+static uint8_t *jsonw_char(uint8_t *out, const uint8_t **p, const uint8_t *end)
+{
+    uint8_t c = **p;
+    if (c < 0x80) {
+        *p += 1;
+        if (c < 0x20 || c == '"' || c == '\\')
+            return jsonw_escape(out, c);
+        *out = c;
+        return out + 1;
+    }
+    bool truncated;
+    size_t n = utf8_char(*p, (size_t)(end - *p), &truncated);
+    memcpy(out, n > 0 ? *p : (const uint8_t *)"\xef\xbf\xbd", n > 0 ? n : 3);
+    *p += n > 0 ? n : 1;
+    return out + (n > 0 ? n : 3);
+}
+
+/* The characters that begin before `stop`. Most text is ASCII: eight bytes at a time. `out` has
+ * room for six times as many bytes, and one character more. */
+static uint8_t *jsonw_chars(uint8_t *out, const uint8_t **p, const uint8_t *stop,
+                            const uint8_t *end)
+{
+    uint64_t eight;
+    while (*p < stop) {
+        if (stop - *p >= (ptrdiff_t)sizeof(eight)) {
+            memcpy(&eight, *p, sizeof(eight));
+            if (!jsonw_needs_look(eight)) {
+                memcpy(out, &eight, sizeof(eight));
+                out += sizeof(eight);
+                *p += sizeof(eight);
+                continue;
+            }
+        }
+        out = jsonw_char(out, p, end);
+    }
+    return out;
+}
+
+/* No byte costs a call: output of one that writes only newlines is the loop's time. */
 void jsonw_quote(struct buf *out, const char *s, size_t len)
 {
     const uint8_t *p = len > 0 ? (const uint8_t *)s
                                : (const uint8_t *)""; /* an empty buf has no data */
     const uint8_t *end = p + len;
-    const uint8_t *plain = p; /* start of the bytes that need no change */
     (void)buf_append(out, "\"", 1);
-    while ((p = jsonw_skip_plain(p, end)) < end) {
-        bool truncated;
-        size_t n = utf8_char(p, (size_t)(end - p), &truncated);
-        if (n > 0 && *p >= 0x20 && *p != '"' && *p != '\\') {
-            p += n;
-            continue;
-        }
-        (void)buf_append(out, plain, (size_t)(p - plain));
-        if (n == 0)
-            (void)buf_append_str(out, "\xef\xbf\xbd");
-        else
-            jsonw_escape(out, *p);
-        p += 1;
-        plain = p;
+    while (p < end) {
+        size_t n = MIN((size_t)(end - p), JSONW_CHUNK);
+        if (buf_reserve(out, 6 * n + 6) < 0)
+            return;
+        uint8_t *at = out->data + out->len;
+        out->len += (size_t)(jsonw_chars(at, &p, p + n, end) - at);
     }
-    (void)buf_append(out, plain, (size_t)(p - plain));
     (void)buf_append(out, "\"", 1);
 }
 

@@ -43,6 +43,30 @@ static void quotes_round_trip(void)
     }
 }
 
+/* Wherever in a long text they stand, and whatever stands before them. */
+static void quotes_long_text(void)
+{
+    static const char *const pieces[] = {"\n", "\xe2\x82\xac", "\xff", "\x01", "\"", "plain text"};
+    static const char *const quoted[] = {"\\n",     "\xe2\x82\xac", "\xef\xbf\xbd",
+                                         "\\u0001", "\\\"",         "plain text"};
+    cleanup_buf struct buf in = {0}, want = {0};
+    (void)buf_append_str(&want, "\"");
+    for (size_t i = 0; i < 20000; i++) {
+        size_t k = i % 97 < 40 ? 0 : (i * i / 7) % ARRAY_SIZE(pieces);
+        (void)buf_append_str(&in, pieces[k]);
+        (void)buf_append_str(&want, quoted[k]);
+    }
+    (void)buf_append_str(&want, "\"");
+    cleanup_buf struct buf out = {0};
+    jsonw_quote(&out, (char *)in.data, in.len);
+    T_MEM(out.data, out.len, want.data, want.len);
+    for (size_t n = 1000; n < 1100; n++) { /* cut within a character, too */
+        cleanup_buf struct buf part = {0};
+        jsonw_quote(&part, (char *)in.data, n);
+        T_MEM(part.data, part.len - 1 - 9, want.data, part.len - 1 - 9);
+    }
+}
+
 static void writes(void)
 {
     cleanup_buf struct buf b = {0};
@@ -70,4 +94,4 @@ static void writes(void)
                         "\"last\":1}");
 }
 
-T_MAIN(T_CASE(quotes), T_CASE(quotes_round_trip), T_CASE(writes))
+T_MAIN(T_CASE(quotes), T_CASE(quotes_round_trip), T_CASE(quotes_long_text), T_CASE(writes))
