@@ -2,7 +2,6 @@
 #include "base/base64.h"
 
 #include <errno.h>
-#include <string.h>
 
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -27,8 +26,13 @@ int base64_encode(struct buf *out, const void *data, size_t len)
 
 static int base64_value(char c)
 {
-    const char *at = c != '\0' ? strchr(base64_digits, c) : NULL;
-    return at != NULL ? (int)(at - base64_digits) : -1;
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
 /* One group of four; `pad` of its characters are '='. */

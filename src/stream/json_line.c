@@ -40,13 +40,21 @@ static uint32_t json_line_code_point(const uint8_t *p, size_t n)
     return c;
 }
 
+static void json_line_unit(struct buf *out, uint32_t unit)
+{
+    static const char hex[] = "0123456789abcdef";
+    const char text[6] = {
+        '\\', 'u', hex[unit >> 12 & 15], hex[unit >> 8 & 15], hex[unit >> 4 & 15], hex[unit & 15]};
+    (void)buf_append(out, text, sizeof(text));
+}
+
 static void json_line_put(struct buf *out, uint32_t c)
 {
     if (c >= 0x10000) {
-        (void)buf_printf(out, "\\u%04x", 0xd800 + ((c - 0x10000) >> 10));
+        json_line_unit(out, 0xd800 + ((c - 0x10000) >> 10));
         c = 0xdc00 + ((c - 0x10000) & 0x3ff);
     }
-    (void)buf_printf(out, "\\u%04x", c);
+    json_line_unit(out, c);
 }
 
 void json_line_escape(struct buf *out, size_t start, bool ascii)
