@@ -83,6 +83,29 @@ class Contexts(GuestTest):
                 self.assertEqual([end[0] for end in ends], ["KeyboardInterrupt"])
         self.assertEqual(self.value("1", context="a"), "1")
 
+    def test_an_interrupt_just_before_a_call_that_waits_ends_it(self):
+        """Without the signal that would end the call itself, as when that has come already."""
+        outcome = self.run_code("import _thread, threading, time\n"
+                                "threading.Timer(0.3, _thread.interrupt_main).start()\n"
+                                "time.sleep(1000)", timeout_ms=30000)
+        self.assertEqual(outcome.status, wire.RAISED)
+        name, _, trace = outcome.errors[0]
+        self.assertEqual(name, "KeyboardInterrupt")
+        self.assertIn("time.sleep(1000)", trace)
+        self.assertNotIn("corral", trace)
+
+    def test_an_interrupt_that_was_taken_comes_once(self):
+        self.assertEqual(self.value("import _thread, time\ncount = 0\n"
+                                    "for _ in range(3):\n"
+                                    "    try:\n        _thread.interrupt_main(); time.sleep(0.3)\n"
+                                    "    except KeyboardInterrupt:\n        count += 1\n"
+                                    "        time.sleep(0.3)\n"
+                                    "count"), "3")
+        self.assertEqual(self.value("import os, signal, time\ntaken = []\n"
+                                    "own = signal.signal(signal.SIGINT, lambda *_: taken.append(1))\n"
+                                    "os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(1)\n"
+                                    "_ = signal.signal(signal.SIGINT, own)\nlen(taken)"), "1")
+
     def test_a_timeout_at_once_keeps_the_state(self):
         self.create_context("a")
         self.run_code("kept = 1", context="a")
