@@ -86,11 +86,18 @@ class Machine:
             f.write(str(port))
         end = time.monotonic() + READY_SECONDS
         while time.monotonic() < end and supervisor.poll() is None:
-            if READY in self.log():
+            if READY in self.log() and self.answers():
                 return self
             time.sleep(0.2)
         self.stop()
         raise RuntimeError(f"the emulated host does not come up, see {self.path}/log")
+
+    def answers(self):
+        """QEMU resets a connection that comes before the guest's address is known to it."""
+        try:
+            return self.run("true", io.BytesIO()) == 0
+        except ConnectionError:
+            return False
 
     def log(self):
         with open(f"{self.path}/log", "rb") as f:
