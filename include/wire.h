@@ -31,6 +31,7 @@
 
 #define WIRE_HEADER_SIZE    8u
 #define WIRE_CHUNK          65536u      /* most bytes in one STDOUT, STDERR, STDIN or DATA frame */
+#define WIRE_READ_CHUNK     (1u << 20)  /* but in one DATA frame of READ */
 #define WIRE_MAX_REQUEST    (2u << 20)  /* most payload bytes of a request the agent itself reads */
 #define WIRE_MAX_PAYLOAD    (16u << 20) /* most payload bytes of any frame */
 #define WIRE_MAX_LIST       4096u       /* most elements of a list */
@@ -192,7 +193,7 @@ enum wire_type {
                                  bytes of them */
     WIRE_STDOUT = 0x90,       /* raw, at most WIRE_CHUNK */
     WIRE_STDERR = 0x91,       /* raw, at most WIRE_CHUNK */
-    WIRE_DATA = 0x92,         /* raw, at most WIRE_CHUNK */
+    WIRE_DATA = 0x92,         /* raw, at most WIRE_CHUNK; of READ at most WIRE_READ_CHUNK */
     WIRE_END = 0x93,          /* - (see WRITE for one exception) */
     WIRE_OUTPUT = 0x94,       /* u64 sequence number, u32 stream (enum wire_stream), raw, at most
                                  WIRE_CHUNK */

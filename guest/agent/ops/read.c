@@ -17,8 +17,8 @@
 #include "agent/fs.h"
 #include "agent/ops/ops.h"
 
-#define READ_CHUNKS_PER_TURN 4
-#define READ_SEND_MIN        (256u << 10) /* bytes that are left; below this a copy is cheaper */
+#define READ_TURN     (256u << 10) /* bytes after which others get their turn */
+#define READ_SEND_MIN (256u << 10) /* bytes that are left; below this a copy is cheaper */
 
 struct read {
     struct conn *conn;
@@ -84,15 +84,24 @@ static void read_start(struct conn *c, struct request *req)
     read_slice(&r->task);
 }
 
+/* How much of what is left may be sent without reading it. */
+static uint64_t read_sendable(const struct read *r)
+{
+    return r->offset < r->sendable ? MIN(r->left, (uint64_t)(r->sendable - r->offset)) : 0;
+}
+
 /* The next chunk, by one of two ways: the bytes, 0 at the end, a negative errno. */
 static ssize_t read_chunk(struct read *r)
 {
-    size_t want = (size_t)MIN(r->left, (uint64_t)WIRE_CHUNK);
-    if (want < WIRE_CHUNK || r->sendable - r->offset < (int64_t)READ_SEND_MIN)
+    uint64_t sendable = read_sendable(r);
+    if (sendable < READ_SEND_MIN) {
+        size_t want = (size_t)MIN(r->left, (uint64_t)WIRE_CHUNK);
         return want == 0 ? 0 : conn_put_from_fd(r->conn, WIRE_DATA, r->fd, want, r->offset);
-    conn_put_file(r->conn, WIRE_DATA, r->fd, r->offset, want);
+    }
+    size_t len = (size_t)MIN(sendable, (uint64_t)WIRE_READ_CHUNK);
+    conn_put_file(r->conn, WIRE_DATA, r->fd, r->offset, len);
     conn_kick(r->conn);
-    return (ssize_t)want;
+    return (ssize_t)len;
 }
 
 /* The file is open, so reading it takes no rights of the user. */
@@ -100,7 +109,7 @@ static void read_slice(struct task *t)
 {
     struct read *r = container_of(t, struct read, task);
     struct conn *c = r->conn;
-    for (int i = 0; i < READ_CHUNKS_PER_TURN; i++) {
+    for (size_t done = 0; done < READ_TURN;) {
         if (c->op != &op_read || !conn_writable(c))
             break;
         ssize_t n = read_chunk(r);
@@ -113,6 +122,7 @@ static void read_slice(struct task *t)
             conn_finish(c);
             return;
         }
+        done += (size_t)n;
         r->offset += n;
         r->left -= (uint64_t)n;
     }

@@ -220,9 +220,9 @@ static void take_kept(struct result *r, struct cursor *cur)
     T_TRUE(r->kept_ended <= 1);
 }
 
-static void take_raw(struct buf *b, struct cursor *cur)
+static void take_raw(struct buf *b, struct cursor *cur, size_t most)
 {
-    T_TRUE(cur->left > 0 && cur->left <= WIRE_CHUNK);
+    T_TRUE(cur->left > 0 && cur->left <= most);
     buf_append(b, cur->p, cur->left);
     cur->left = 0;
 }
@@ -273,11 +273,11 @@ void client_finish(struct client *c, struct result *r)
         struct cursor cur = cursor_on(f.payload, f.len);
         T_TRUE(!r->ended);
         if (f.type == WIRE_STDOUT)
-            take_raw(&r->out, &cur);
+            take_raw(&r->out, &cur, WIRE_CHUNK);
         else if (f.type == WIRE_STDERR)
-            take_raw(&r->err, &cur);
+            take_raw(&r->err, &cur, WIRE_CHUNK);
         else if (f.type == WIRE_DATA)
-            take_raw(&r->data, &cur);
+            take_raw(&r->data, &cur, r->stat ? WIRE_READ_CHUNK : WIRE_CHUNK);
         else if (f.type == WIRE_STAT || f.type == WIRE_ENTRY)
             take_stat(r, &cur, f.type == WIRE_ENTRY);
         else if (f.type == WIRE_STARTED)

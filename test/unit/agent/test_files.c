@@ -122,8 +122,12 @@ static void large_files_are_identical(void)
 
 static void parts_of_large_files(void)
 {
+    /* About the sizes at which a file is sent without reading it, and at which a frame ends. */
     static const uint64_t ranges[][2] = {
-        {1, UINT64_MAX}, {65535, 700000}, {999999, 65537}, {1500000, 3}, {1999999, UINT64_MAX}};
+        {1, UINT64_MAX}, {65535, 700000},       {999999, 65537},      {1500000, 3},
+        {7, 262143},     {7, 262144},           {1737856, 262144},    {1737857, UINT64_MAX},
+        {3, 1048575},    {3, 1048576},          {3, 1048577},         {1, 1048576 + 262143},
+        {0, UINT64_MAX}, {1, 1048576 + 262144}, {1999999, UINT64_MAX}};
     const size_t len = 2000000;
     struct result r = {0};
     uint8_t *data = malloc(len);
