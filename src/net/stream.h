@@ -29,7 +29,7 @@
 #include "base/buf.h"
 
 #define STREAM_READ_SIZE  65536  /* bytes of one read; bounds what a client sends ahead */
-#define STREAM_READ_PIPE  131072 /* of a pipe: a sandbox's files wake both sides less often */
+#define STREAM_READ_PIPE  262144 /* of a pipe: what a unix socket holds, in one piece */
 #define STREAM_BURST      262144 /* of reads before the loop turns: others have their turns, too */
 #define STREAM_HIGH_WATER (256u * 1024) /* unsent bytes above which stream_writable is false */
 #define STREAM_LOW_WATER  (64u * 1024)  /* and below which drained is called */
