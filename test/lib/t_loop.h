@@ -18,6 +18,10 @@
 
 #define T_LOOP_CAP_MS 10000
 
+#ifndef T_LOOP_PAUSE /* t_clock.h has another */
+#define T_LOOP_PAUSE() uv_sleep(1)
+#endif
+
 static inline void t_loop_open(uv_loop_t *loop)
 {
     (void)signal(SIGPIPE, SIG_IGN);
@@ -28,7 +32,7 @@ static inline void t_loop_open(uv_loop_t *loop)
 static inline void t_loop_turn(uv_loop_t *loop)
 {
     if (uv_run(loop, UV_RUN_NOWAIT) == 0 || uv_backend_timeout(loop) != 0)
-        uv_sleep(1);
+        T_LOOP_PAUSE();
 }
 
 #define T_UNTIL(loop, condition)                                                                   \
