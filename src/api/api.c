@@ -90,6 +90,19 @@ int api_check_list(char *const *list, const char *field, struct error *err)
                      field, n, WIRE_MAX_LIST - 1);
 }
 
+int api_check_env(char *const *env, const char *field, struct error *err)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; env != NULL && env[i] != NULL; i++)
+        bytes += strlen(env[i]) + 1;
+    if (bytes <= SANDBOX_MAX_ENV)
+        return api_check_list(env, field, err);
+    return error_set(err, ERROR_INVALID_ARGUMENT,
+                     "Field '%s' comes to %zu bytes of variables, with those of providers; the "
+                     "limit is %u",
+                     field, bytes, SANDBOX_MAX_ENV);
+}
+
 const char *api_socket_protocol(struct http_request *req)
 {
     const struct http_str *offered = http_header(req, "Sec-WebSocket-Protocol");

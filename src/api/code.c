@@ -72,8 +72,6 @@ int code_run_parse(struct api_call *call, int64_t default_s, struct code_run_arg
     if (rv == 0)
         rv = api_environment(call, call->body, "environment", &a->env, err);
     if (rv == 0)
-        rv = api_check_list(a->env, "environment", err);
-    if (rv == 0)
         rv = parse_flags(call, err);
     if (rv == 0 && strlen(a->language) > CODE_MAX_FIELD)
         rv = error_set(err, ERROR_UNSUPPORTED_LANGUAGE, "Unknown language");

@@ -65,8 +65,6 @@ int command_parse(struct api_call *call, int64_t default_ms, struct command_args
         rv = api_check_list(a->args, "args", err);
     if (rv == 0)
         rv = api_environment(call, call->body, "environment", &a->env, err);
-    if (rv == 0)
-        rv = api_check_list(a->env, "environment", err);
     if (rv == 0 && a->timeout_ms == 0)
         a->timeout_ms = MIN(max_ms, default_ms);
     return rv;

@@ -109,6 +109,8 @@ static int process_parse_common(struct api_call *call, struct process_args *a, s
     if (rv == 0)
         rv = json_get_str_list(call->body, "args", &a->args, err);
     if (rv == 0)
+        rv = api_check_list(a->args, "args", err);
+    if (rv == 0)
         rv = api_environment(call, call->body, "environment", &a->env, err);
     if (rv == 0 && strlen(p->tag) > WIRE_MAX_TAG)
         rv = error_set(err, ERROR_INVALID_ARGUMENT, "Field 'tag' exceeds %u bytes", WIRE_MAX_TAG);

@@ -155,6 +155,8 @@ static int control_parse_create(struct api_call *call, struct sandbox_params *p,
     if (rv == 0)
         rv = json_get_env(call->body, "envVars", env, err);
     if (rv == 0)
+        rv = api_check_env(*env, "envVars", err);
+    if (rv == 0)
         rv = api_sandbox_metadata(call, metadata, err);
     if (rv == 0)
         rv = control_refuse(call, err);

@@ -122,6 +122,8 @@ static int process_read_start(struct api_call *call, struct process_args *a, str
     if (rv == 0)
         rv = json_get_str_list(process, "args", &a->args, err);
     if (rv == 0)
+        rv = api_check_list(a->args, "args", err);
+    if (rv == 0)
         rv = api_environment(call, process, "envs", &a->env, err);
     if (rv == 0)
         rv = json_get_str(call->body, "tag", "", &p->tag, err);
@@ -148,6 +150,9 @@ void e2b_process_start(struct api_call *call)
         a.params.run.user = e2b_user(call);
         a.params.run.timeout_ms = process_deadline(call);
         wire_request_start(&request, &a.params);
+        if (request.len > WIRE_MAX_REQUEST)
+            rv = error_set(&err, ERROR_BODY_TOO_LARGE, "The command exceeds %u bytes",
+                           WIRE_MAX_REQUEST);
     }
     free(a.args);
     free(a.env);

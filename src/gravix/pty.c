@@ -105,8 +105,6 @@ static int pty_parse(struct api_call *call, struct wire_start_params *p, char **
     process_add_terminal_type(call->body);
     if (rv == 0)
         rv = api_environment(call, call->body, "environment", env, err);
-    if (rv == 0)
-        rv = api_check_list(*env, "environment", err);
     if (rv < 0)
         return rv;
     p->has_terminal = true;

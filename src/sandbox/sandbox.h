@@ -64,6 +64,9 @@
 #define SANDBOX_WARMUP_MS     120000
 #define SANDBOX_UNANSWERED    3    /* each AGENT_CONNECT_TIMEOUT_MS at most */
 #define SANDBOX_PIDS_MAX      1024 /* processes and threads in one sandbox */
+#define SANDBOX_MAX_ENV                                                                            \
+    (1u << 20) /* bytes of a run's variables: with twice as many no program                        \
+                * can be started */
 
 enum sandbox_phase {
     SANDBOX_NEW,

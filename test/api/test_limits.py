@@ -195,12 +195,48 @@ class Lists(SandboxTest):
         for route, field, value in (
                 ("commands/run", "environment", {f"V{i}": "x" for i in range(20000)}),
                 ("commands/run", "args", ["x"] * 100000),
+                ("processes", "environment", {f"V{i}": "x" for i in range(20000)}),
+                ("processes", "args", ["x"] * 100000),
                 ("code/run", "environment", {f"V{i}": "x" for i in range(20000)})):
             run = {"code": "1"} if route == "code/run" else {"command": "true"}
             answer = self.api.post(f"/sandboxes/{self.box}/{route}", {**run, field: value})
             message = self.assert_error(answer, 400, "invalid_argument")
             self.assertIn(field, message)
             self.assertIn("4095", message)
+
+    def test_variables_with_those_of_providers_have_a_limit(self):
+        """1 MiB: four providers of 64 variables of 4 KiB are more, three and 256 KiB are, too."""
+        providers = []
+        for i in range(4):
+            answer = self.api.request("POST", "/v1/identity/providers", {
+                "name": f"provider {i}", "secrets": [
+                    {"key": f"KEY_{i}_{j}", "value": "v" * 4096} for j in range(64)]}, prefix="")
+            self.assertEqual(answer.status, 201, answer)
+            providers.append(next(iter(answer.json.values()))["id"])
+            self.addCleanup(self.api.request, "DELETE", f"/v1/identity/providers/{providers[i]}",
+                            prefix="")
+        answer = self.api.request("POST", "/v1/agents/runtime", {"providers": providers}, prefix="")
+        box = self.assert_json(answer, 201)["runtime_id"]
+        self.addCleanup(self.api.delete, f"/sandboxes/{box}")
+        runs = {"commands/run": {"command": "true"}, "code/run": {"code": "1"},
+                "processes": {"command": "true"}}
+
+        def assert_refused(environment):
+            for route, run in runs.items():
+                answer = self.api.post(f"/sandboxes/{box}/{route}",
+                                       {**run, "environment": environment})
+                message = self.assert_error(answer, 400, "invalid_argument")
+                self.assertIn("providers", message)
+                self.assertIn("1048576", message)
+
+        assert_refused({})
+        answer = self.api.request("DELETE", f"/v1/identity/providers/{providers[3]}", prefix="")
+        self.assertEqual(answer.status, 200, answer)
+        assert_refused({f"MORE_{i}": "x" * 4096 for i in range(64)})
+        for route, run in runs.items():
+            answer = self.api.post(f"/sandboxes/{box}/{route}", {**run, "environment": {"A": "b"}})
+            self.assertIn(answer.status, (200, 201), answer)
+        self.assertEqual(self.api.run(box, "env | grep -c ^KEY_")["stdout"], "192\n")
 
     def test_200000_lines_arrive_whole(self):
         want = "".join(f"{i}\n" for i in range(200000))
