@@ -122,8 +122,9 @@ void wf_output_done(struct wf_output *o);
 struct wf_run *wf_run_view(struct wf_run *run);
 void wf_run_view_done(struct wf_run *run, struct wf_run *view);
 
-/* step.c: the environment variables of a step, expanded; one allocation. NULL: out of memory. */
-char **wf_step_env(struct wf_run *run, unsigned int step);
+/* step.c: the environment variables of a step, expanded; one allocation. NULL: out of memory, or
+ * ERROR_INVALID_ARGUMENT when they come to more than SANDBOX_MAX_ENV bytes. */
+char **wf_step_env(struct wf_run *run, unsigned int step, struct error *err);
 /* Starts the attempt that was counted. When it has to create a sandbox, it sets run->dirty instead
  * and must be called again once that is written. On failure it moves the step. */
 void wf_step_start(struct wf_run *run, unsigned int step);

@@ -79,13 +79,15 @@ static void step_lookup(void *ctx, unsigned int step, const char *field, struct 
 {
     const struct wf_run *run = ctx;
     const struct wf_step *s = &run->steps[step];
+    if (out->len > SANDBOX_MAX_ENV) /* it is too much already; a value may name an output often */
+        return;
     if (strcmp(field, "exit_code") == 0)
         (void)buf_printf(out, "%" PRId32, s->exit_code);
     else
         append_output(out, strcmp(field, "stdout") == 0 ? &s->output.out : &s->output.result);
 }
 
-char **wf_step_env(struct wf_run *run, unsigned int step)
+char **wf_step_env(struct wf_run *run, unsigned int step, struct error *err)
 {
     const struct wf_step_def *def = &run->def.steps[step];
     cleanup_buf struct buf text = {0};
@@ -94,9 +96,16 @@ char **wf_step_env(struct wf_run *run, unsigned int step)
         wf_expand(&text, def->vars[i].value, step_lookup, &run->def, run);
         (void)buf_u8(&text, 0);
     }
+    if (text.len > SANDBOX_MAX_ENV) {
+        (void)error_set(err, ERROR_INVALID_ARGUMENT,
+                        "The variables exceed %u bytes with the outputs that they refer to",
+                        SANDBOX_MAX_ENV);
+        return NULL;
+    }
     char **env = malloc((def->n_vars + 1) * sizeof(*env) + text.len + 1);
     if (text.failed || env == NULL) {
         free(env);
+        (void)error_set(err, ERROR_INTERNAL, "Out of memory");
         return NULL;
     }
     char *p = (char *)(env + def->n_vars + 1);
@@ -249,7 +258,7 @@ void wf_step_start(struct wf_run *run, unsigned int step)
     if (run->dirty) /* a new sandbox: its id must be on disk before it is used */
         return;
     step_key(run, step, s->attempts, key);
-    cleanup_free char **env = wf_step_env(run, step);
+    cleanup_free char **env = wf_step_env(run, step, &err);
     const struct wf_exec_params params = {
         .code = def->code,
         .language = def->language,
@@ -266,10 +275,9 @@ void wf_step_start(struct wf_run *run, unsigned int step)
     };
     if (env != NULL)
         s->exec = wf_exec_start(sb, &params, step_done, s, &err);
-    else
-        (void)error_set(&err, ERROR_INTERNAL, "Out of memory");
+    final = env == NULL && err.code == ERROR_INVALID_ARGUMENT;
     if (s->exec == NULL)
-        step_not_run(run, step, &err, false);
+        step_not_run(run, step, &err, final);
 }
 
 void wf_step_forget(struct wf_run *run, unsigned int step)

@@ -87,6 +87,18 @@ class Definitions(WorkflowTest):
 
 
 class Runs(WorkflowTest):
+    def test_variables_that_refer_to_much_output_fail_their_step(self):
+        """60 KB, named 1900 times by each of 20 variables, would be 2 GB in the server."""
+        before = self.server.resident_kib()
+        status, steps = self.run_steps(
+            command("a", "head -c 60000 /dev/zero | tr '\\0' x"),
+            command("b", "true", "a", retries=3, environment={
+                f"V{i}": "${steps.a.stdout}" * 1900 for i in range(20)}))
+        self.assertEqual((status, steps["b"]["status"]), ("failed", "failed"), steps["b"])
+        self.assertIn("1048576", steps["b"]["error"])
+        self.assertEqual(steps["b"]["attempts"], 1)
+        self.assertLess(self.server.resident_kib() - before, 64 << 10)
+
     def test_outputs_are_data(self):
         text = "it's $(id) `id` \"; $HOME & '\\n"
         status, steps = self.run_steps(
