@@ -9,13 +9,14 @@ BATCH = 64  # messages handled before other work gets its turn
 
 class Channel:
     """Owns `socket`. `receive(parts)` gets each message. `backlog(True)` is called when messages
-    wait behind a full batch, `backlog(False)` when none wait any more."""
+    wait behind a full batch, `backlog(False)` when none wait any more. `held`: all wait."""
 
     def __init__(self, socket, receive, backlog=None):
         self._socket = socket
         self._receive = receive
         self._backlog = backlog
         self._behind = False
+        self.held = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(socket.fileno(), self.drain)
         # The descriptor reports changes only, not the messages that are there already.
@@ -25,6 +26,16 @@ class Channel:
         session.send(self._socket, message)
         # Sending may have consumed the report of a change.
         self._loop.call_soon(self.drain)
+
+    def hold(self, held):
+        """Leaves messages where they are, or goes on with them."""
+        if self.held and not held:
+            self._loop.call_soon(self.drain)
+        self.held = held
+
+    def waits(self):
+        """Whether there may be messages that have arrived and were not handled."""
+        return self._socket is not None and (self.held or self._behind)
 
     def stop_monitor(self):
         """Call it before the monitor's own channel closes. The I/O thread of zmq, which serves all
@@ -41,7 +52,7 @@ class Channel:
     def drain(self):
         """Handles the messages that have arrived, one batch of them."""
         for _ in range(BATCH):
-            if self._socket is None:
+            if self._socket is None or self.held:
                 return
             try:
                 parts = self._socket.recv_multipart(zmq.NOBLOCK)

@@ -50,12 +50,14 @@ def _bundle(data):
 class Execution:
     """`put(frame)` takes the output; without it the request is silent. The result of `done` is True
     when the kernel has finished, False when it died. `owing`: the kernel has to catch up first, and
-    if it cannot, it is `stale` and has run nothing."""
+    if it cannot, it is `stale` and has run nothing. `has_more()`: some of what the kernel has said
+    may not have come here yet."""
 
-    def __init__(self, put=None, owing=False):
+    def __init__(self, put=None, owing=False, has_more=lambda: False):
         self._loop = asyncio.get_running_loop()
         self._put = put
         self._owing = owing
+        self._has_more = has_more
         self._idle = False
         self._replied = False
         self._failure = None  # what the reply says of one
@@ -135,7 +137,7 @@ class Execution:
     def _idle_is_late(self):
         if self.done.done():
             return
-        quiet = self._loop.time() - self._last_heard
+        quiet = 0 if self._has_more() else self._loop.time() - self._last_heard
         if quiet < self._grace():
             self._loop.call_later(self._grace() - quiet, self._idle_is_late)
             return

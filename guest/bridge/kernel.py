@@ -28,7 +28,7 @@ LAST_WORDS_S = 0.2  # from a kernel's death to the end of its run
 INTERRUPT_S = 5  # time to become idle after an interrupt
 MAX_MESSAGE = 64 << 20  # bytes of one zmq message; a longer one ends its connection
 DIE_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
-MAX_BACKLOG = 20000  # messages waiting in this process while the kernel is asked to pause
+MAX_BACKLOG = 64  # messages waiting in this process; then the kernel's own queue fills up
 # What reading a message raises that makes no sense: the code in the kernel can send any. JSON may
 # nest deeper than Python calls, and Python's reader takes an infinity, which is no integer.
 NONSENSE = (
@@ -123,7 +123,7 @@ class Kernel:
             # With it, a run that fails would also abort a run that is queued behind it.
             "stop_on_error": False,
         }
-        self._execution = Execution(put, bool(owed))
+        self._execution = Execution(put, bool(owed), self._has_more)
         if not self.alive:
             self._execution.kernel_died()
             return self._execution
@@ -151,18 +151,24 @@ class Kernel:
         return execution.done.done()
 
     async def interrupt(self):
+        """Also of a kernel that is paused: what it says from now on is read."""
         self._process.signal(signal.SIGCONT)
+        if self._iopub is not None:
+            self._iopub.hold(False)
         if self.alive and self._forked:
             self._process.signal_group(signal.SIGINT)
         elif self.alive:
             await _maybe(self._manager.interrupt_kernel())
 
     def pause(self, reason, paused):
-        """Stops the kernel while there is at least one reason: more output would be lost."""
+        """Stops the kernel while there is at least one reason: more output would be lost. While the
+        client does not read, what the kernel has said is not read either."""
         before = bool(self._pauses)
         (self._pauses.add if paused else self._pauses.discard)(reason)
         if self._process is not None and before != bool(self._pauses):
             self._process.signal(signal.SIGSTOP if self._pauses else signal.SIGCONT)
+        if reason == "client" and self._iopub is not None:
+            self._iopub.hold(paused)
 
     async def kill(self):
         if self._shell is not None:
@@ -229,6 +235,7 @@ class Kernel:
         events = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._monitor = Channel(events, self._on_disconnected)
         self._iopub = Channel(socket, self._on_iopub, lambda behind: self.pause("backlog", behind))
+        self._iopub.hold("client" in self._pauses)
 
     def _close_iopub(self):
         self._iopub.stop_monitor()
@@ -303,13 +310,20 @@ class Kernel:
             and not self._execution.done.done()
         )
 
+    def _has_more(self):
+        return self._iopub is not None and self._iopub.waits()
+
     def _on_raw(self, data):
         if self._forward_raw and self._execution is not None and not self._execution.done.done():
             self._execution.output(wire.STDOUT, data.decode("utf-8", "replace"))
 
     def _on_disconnected(self, _parts):
-        """A message over the limit ends the connection. zmq does not connect again by itself."""
+        """A message over the limit ends the connection. zmq does not connect again by itself. What
+        has arrived before is read first."""
         if not self.alive:
+            return
+        if self._has_more():
+            asyncio.get_running_loop().call_later(LAST_WORDS_S, self._on_disconnected, None)
             return
         if self._execution is not None:
             self._execution.lossy = True
@@ -324,7 +338,9 @@ class Kernel:
         for channel in (self._iopub, self._shell):
             if channel is not None:
                 channel.drain()
-        if self._execution is not None:
+        if self._has_more():
+            asyncio.get_running_loop().call_later(LAST_WORDS_S, self._bury)
+        elif self._execution is not None:
             self._execution.kernel_died()
 
 

@@ -2,6 +2,7 @@
 """A sandbox that hangs: time-outs hold, and the sandbox says what is wrong."""
 import os
 import signal
+import threading
 import time
 import unittest
 
@@ -31,6 +32,7 @@ class Hang(SandboxTest):
         for pid in found:
             os.kill(pid, signal.SIGSTOP)
             self.addCleanup(self.resume, pid)
+        return found
 
     @staticmethod
     def resume(pid):
@@ -57,6 +59,29 @@ class Hang(SandboxTest):
         self.assertIn("bridge", answer.headers["X-Corral-Reason"])
         self.assertIn("bridge", self.reason(box))
         self.assertEqual(self.api.run(box, "echo a")["stdout"], "a\n")
+
+    def test_output_arrives_whole_from_a_bridge_that_stood_still(self):
+        box = self.create()
+        for language, loop in (("python", "for i in range(200000): print(i)"),
+                               ("bash", "for ((i = 0; i < 200000; i++)); do echo $i; done"),
+                               ("javascript", "for (let i = 0; i < 200000; i++) console.log(i)")):
+            if self.api.post(f"/sandboxes/{box}/code/run",
+                             {"code": "1", "language": language}).status != 200:
+                continue  # the template has no such kernel
+            said = []
+            run = threading.Thread(target=lambda: said.append(self.api.code(
+                box, loop, language=language, timeout=120)))
+            run.start()
+            time.sleep(0.3)
+            stopped = self.stop(box, b"bridge.py")
+            time.sleep(2)
+            for pid in stopped:
+                self.resume(pid)
+            run.join()
+            self.assertIsNone(said[0]["error"], language)
+            self.assertEqual(said[0]["logs"]["stderr"], [], language)
+            lines = "\n".join(said[0]["logs"]["stdout"]).split()
+            self.assertEqual(lines, [str(i) for i in range(200000)], language)
 
     def test_a_stopped_agent(self):
         box, heard = self.create(), self.create()

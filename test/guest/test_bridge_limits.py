@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits that protect the bridge from clients and kernels."""
 import os
+import re
+import signal
 import socket
 import struct
 import time
@@ -108,6 +110,69 @@ class Output(GuestTest):
                       "        try: say(kind, content)\n"
                       "        except Exception: pass\n")
         self.assertEqual(self.run_code("40 + 2").text, "42")
+
+
+class Stopped(GuestTest):
+    """The bridge stands still while a kernel says much."""
+
+    def run_meanwhile(self, code, status=wire.DONE_OK, then=lambda: None, **options):
+        """(stdout, stderr) of code that waits for the file `go` and makes `begun`. From then on the
+        bridge stands still until the kernel has said all it could, and the client is slow."""
+        bridge, shared = self.host.bridge_pid(), self.host.shared
+        with wire.Connection(self.socket, wire.code_run(code, **options)) as connection:
+            time.sleep(0.5)
+            os.kill(bridge, signal.SIGSTOP)
+            with open(f"{shared}/go", "wb"):
+                pass
+            while not os.path.exists(f"{shared}/begun"):
+                time.sleep(0.1)
+            pids, before, now = processes(bridge), -1000, 0
+            while now - before > 50:
+                time.sleep(1)
+                before, now = now, switches(filter(lambda p: os.path.exists(f"/proc/{p}"), pids))
+            os.kill(bridge, signal.SIGCONT)
+            time.sleep(2)
+            then()
+            frames = connection.all()
+        for name in ("go", "begun"):
+            os.unlink(f"{shared}/{name}")
+        self.assertEqual(frames[-1][1][0], status)
+        return ["".join(fields[2] for kind, fields in frames
+                        if kind == wire.STREAM and fields[0] == which) for which in (1, 2)]
+
+    def test_all_lines_arrive_in_order(self):
+        self.value("1")
+        out, err = self.run_meanwhile(
+            "import os, time\n"
+            "while not os.path.exists('/mnt/test/go'): time.sleep(0.05)\n"
+            "open('/mnt/test/begun', 'w').close()\n"
+            "for i in range(25_000): print(i, flush=True)", timeout_ms=240000)
+        self.assertEqual((out.split(), err), ([str(i) for i in range(25_000)], ""))
+
+    def test_all_bytes_arrive(self):
+        self.output("true")
+        out, err = self.run_meanwhile(
+            "until [ -e /mnt/test/go ]; do sleep 0.05; done; : >/mnt/test/begun\n"
+            "yes | head -c 400000000", language="bash", timeout_ms=240000)
+        self.assertEqual((len(out), err), (400_000_000, ""))
+        self.assertLess(resident_mb(self.host.bridge_pid()), 260)
+
+    def test_a_kernel_that_is_killed_meanwhile_is_heard_to_its_end(self):
+        pid = self.output("echo $PPID").strip()
+
+        def kill():
+            for process in processes(self.host.bridge_pid()):
+                with open(f"/proc/{process}/status", encoding="ascii") as file:
+                    if re.search(rf"^NSpid:.*\t{pid}$", file.read(), re.M):
+                        os.kill(process, signal.SIGKILL)
+            time.sleep(2)
+
+        out, err = self.run_meanwhile(
+            "until [ -e /mnt/test/go ]; do sleep 0.05; done; : >/mnt/test/begun\n"
+            "yes", status=wire.KERNEL_DIED, then=kill, language="bash", timeout_ms=240000)
+        # The bridge has queued some dozen messages of 1 MiB, and has read four of them.
+        self.assertGreater(len(out), 16_000_000)
+        self.assertEqual(err, "")
 
 
 class End(GuestTest):

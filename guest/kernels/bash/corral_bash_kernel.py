@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 
+import zmq
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.kernelbase import Kernel
 
@@ -24,6 +25,7 @@ SETUP = "set +o history +o monitor +H; shopt -u checkwinsize; unset MAILCHECK HI
 PIPE_SIZE = 1 << 20
 PIECE = 1 << 20  # bytes of output after which a message goes out
 GATHER_S = 0.02  # output younger than this waits for more
+BACKLOG = 32  # messages that wait for the bridge; then bash does, whose pipes fill up
 POLL_S = 0.2  # bounds how late the end of bash is noticed when a child keeps its pipe open
 NUDGES = 20  # times an interrupt is repeated, one per poll
 
@@ -281,8 +283,17 @@ class BashKernel(Kernel):
         }
 
 
+class KernelApp(IPKernelApp):
+    def init_iopub(self, context):
+        # As in the IPython kernel: while the bridge does not read, output waits and is not dropped.
+        context.setsockopt(zmq.XPUB_NODROP, 1)
+        context.setsockopt(zmq.SNDHWM, BACKLOG)
+        context.setsockopt(zmq.RCVHWM, BACKLOG)
+        super().init_iopub(context)
+
+
 def main():
-    IPKernelApp.launch_instance(kernel_class=BashKernel)
+    KernelApp.launch_instance(kernel_class=BashKernel)
 
 
 if __name__ == "__main__":

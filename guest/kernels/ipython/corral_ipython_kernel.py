@@ -27,7 +27,7 @@ from ipykernel.kernelapp import IPKernelApp
 PIECE = 65536
 PIECES = 32  # a child that never stops writing must not hold up the kernel's own output
 MESSAGE = 4 << 20  # characters in one message
-BACKLOG = 20000  # messages
+BACKLOG = 32  # messages that wait for the bridge; then the code does
 STALE = "corral_stale"  # the error of a request whose code must not run (guest/bridge/execution.py)
 
 
@@ -110,6 +110,7 @@ def change_streams():
 
     if hasattr(OutStream, "_watch_pipe_fd"):
         OutStream._watch_pipe_fd = watch
+    OutStream.flush_timeout = None  # it waits as long as the bridge does not read
     OutStream.write = write_in_order
     OutStream.flush = flush_all
 
@@ -146,9 +147,12 @@ class Kernel(IPythonKernel):
 
 class KernelApp(IPKernelApp):
     def init_iopub(self, context):
-        # A PUB socket drops messages over its mark, by default 1000, when the bridge reads slowly.
-        # The bridge pauses the kernel long before this many.
+        # A PUB socket drops messages over its mark while the bridge does not read. This one waits
+        # instead, and so do the threads that hand it messages: the sockets between them have the
+        # mark, too.
+        context.setsockopt(zmq.XPUB_NODROP, 1)
         context.setsockopt(zmq.SNDHWM, BACKLOG)
+        context.setsockopt(zmq.RCVHWM, BACKLOG)
         super().init_iopub(context)
 
     def init_shell(self):
