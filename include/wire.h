@@ -120,12 +120,13 @@ enum wire_type {
                                    -> CONTEXT | ERROR */
     WIRE_CONTEXT_GET = 0x42,    /* str id                        -> CONTEXT | ERROR */
     WIRE_CONTEXT_DELETE = 0x43, /* str id                        -> OK | ERROR */
-    WIRE_CODE_ENV = 0x44,       /* list env "K=V", str seed: the variables are set in every kernel,
-                                   running or to come; a seed that is not empty reseeds the
-                                   user-space random generators of running kernels. The agent puts
-                                   it before a request of the server's when the bridge does not have
-                                   the last ones, and keeps the OK for itself: no kernel runs code
-                                   of that or a later request without.        -> OK | ERROR */
+    WIRE_CODE_ENV = 0x44,       /* list env "K=V", str seed: the variables are set in every running
+                                   kernel, and a kernel to come has these; a seed that is not empty
+                                   reseeds the user-space random generators of running kernels. The
+                                   agent puts it before a request of the server's when the bridge
+                                   does not have the last ones, and keeps the OK for itself: no
+                                   kernel runs code of that or a later request without.
+                                   -> OK | ERROR */
     WIRE_CODE_READY = 0x45,     /* -      answered once the warm kernels are up  -> OK | ERROR */
     WIRE_CONTEXT_LIST = 0x46,   /* - ; the default contexts too, whose id is ""
                                    -> CONTEXT* END | ERROR */

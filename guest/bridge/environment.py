@@ -150,12 +150,13 @@ class Base:
         self.seed_version = 1
 
     def update(self, variables, seed=""):
-        """A seed that is not empty reseeds this process, too. Nothing happens twice: several
-        connections may bring the same, and a program that has seeded its generators since then
-        keeps them."""
+        """The variables are all there are, as they are for commands: a kernel that starts has no
+        others, one that runs keeps what else it has. A seed that is not empty reseeds this process,
+        too. Nothing happens twice: several connections may bring the same, and a program that has
+        seeded its generators since then keeps them."""
         if not variables.items() <= self.variables.items():
-            self.variables.update(variables)
             self.version += 1
+        self.variables = variables
         if seed and seed != self.seed:
             self.seed = seed
             self.seed_version += 1

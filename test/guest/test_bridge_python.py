@@ -170,6 +170,16 @@ class Environment(GuestTest):
         self.assertEqual(self.create_context("late")[0], wire.CONTEXT)
         self.assertEqual(self.value("import os; os.environ['ALL']", context="late"), '"it\'s"')
 
+    def test_variables_of_before_are_not_those_of_a_new_kernel(self):
+        """As after a fork with others, whose commands have no others either."""
+        self.set_environment(["OLD=1"])
+        self.assertEqual(self.value("import os; os.environ['OLD']"), "'1'")
+        self.set_environment(["NEW=2"])
+        self.assertEqual(self.create_context("later")[0], wire.CONTEXT)
+        seen = "import os; os.environ.get('OLD'), os.environ['NEW']"
+        self.assertEqual(self.value(seen, context="later"), "(None, '2')")
+        self.assertEqual(self.value(seen), "('1', '2')")
+
     def test_variables_of_one_run_come_last(self):
         self.run_code("import os")
         self.set_environment(["BOTH=all"], fresh_seed())
