@@ -124,6 +124,7 @@ class Server:
     def __init__(self, options=(), build=None):
         self.program = HOST.program(build or os.environ.get("CORRAL_TEST_SERVER", "asan"))
         self.options = list(options)
+        self.wrapper = []  # a command that runs it
         self.dir = tempfile.mkdtemp(prefix="corral-api-")
         self.state = HOST.state(self.dir)
         self.log_path = f"{os.path.dirname(self.state)}/log"
@@ -142,7 +143,7 @@ class Server:
     def start(self):
         arguments = self.command("--listen", f"{HOST.address}:{self.port}", "--isolation",
                                  ISOLATION, "--rate-limit", "off", *HOST.options, *self.options)
-        self.process = HOST.start(arguments, self.log_path)
+        self.process = HOST.start([*self.wrapper, *arguments], self.log_path)
         wait_until(self._answers, 60, "corrald answers /health")
         self.ready = True
         self.key = HOST.read(f"{self.state}/admin.key").decode().strip()

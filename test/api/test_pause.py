@@ -347,6 +347,11 @@ class Room(ApiTest):
         self.assertEqual(got, "'as it was'")
 
 
+# What the host says of itself changes for the server alone: the machine has started anew.
+REBOOTED = ["unshare", "-m", "sh", "-c", "own=$(mktemp) && cat /proc/sys/kernel/random/uuid >$own && "
+            "mount -o bind $own /proc/sys/kernel/random/boot_id && rm $own && exec \"$@\"", "sh"]
+
+
 class Killed(RestartTest):
     def make(self, **fields):
         box = self.api.create(timeout=900, **fields)["sandbox_id"]
@@ -374,6 +379,18 @@ class Killed(RestartTest):
         self.answers(box)
         self.assertEqual(self.api.post(f"/sandboxes/{other}/resume").status, 200)
         self.answers(other)
+
+    @unittest.skipUnless(ISOLATION == "kvm", "a paused container is a process, which a restart of the host ends")
+    def test_paused_before_the_host_restarted(self):
+        box = self.make(auto_resume=True)
+        self.api.run(box, "echo of before >/tmp/file && sync")
+        self.assertEqual(self.api.post(f"/sandboxes/{box}/pause").status, 200)
+        self.server.kill()
+        self.server.wrapper = REBOOTED
+        self.server.start()
+        self.assertEqual(self.status(box), "stopped")
+        self.answers(box)
+        self.assertEqual(self.api.run(box, "cat /tmp/file")["stdout"], "of before\n")
 
     def test_in_the_midst(self):
         """Whatever step it was: the next server finds it running or paused, and whole."""
