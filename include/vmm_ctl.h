@@ -27,6 +27,8 @@
 #define CTL_DISK_NAME         "disk"    /* below the overlay; for who starts a VM, see --disk */
 #define CTL_WORKSET_NAME      "workset" /* from the restore on */
 #define CTL_WORKSET_CODE_NAME "workset-code" /* from CTL_PREFETCH on */
+/* Bytes that either begins with; pairs of u32 page and u32 pages that a clone wrote follow. */
+#define CTL_WORKSET_HEAD 80u
 
 enum ctl_type {
     /* Requests. */

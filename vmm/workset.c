@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 
 #include "disk.h"
+#include "vmm_ctl.h"
 
 /* Documentation/admin-guide/mm/pagemap.rst of Linux. */
 #define PAGEMAP_PRESENT (1ull << 63)
@@ -26,6 +27,9 @@
 #define DENSE_GAP       16u    /* pages */
 #define DENSE_MIN       512u   /* pages; a shorter run is not worth a system call */
 #define WORKSET_HEAD    (WORKSET_AHEAD + WORKSET_DENSE)
+
+_Static_assert(WORKSET_HEAD * 2 * sizeof(uint32_t) == CTL_WORKSET_HEAD,
+               "what the lists begin with");
 
 struct workset_run {
     uint32_t first, pages;

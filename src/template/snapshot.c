@@ -23,12 +23,14 @@
 #include "isolation/kvm/driver.h"
 #include "isolation/rmtree.h"
 #include "template/images.h"
+#include "template/recordings.h"
 #include "template/snapshot_call.h"
 #include "vmm_ctl.h"
 #include "wire/request.h"
 
-#define MAKER_PATH_SIZE 4096
-#define MAKER_DAY_NS    (86400ull * 1000000000u)
+#define MAKER_PATH_SIZE  4096
+#define MAKER_RECORDINGS 3 /* clones; what only some of them wrote is no other's need */
+#define MAKER_DAY_NS     (86400ull * 1000000000u)
 /* An emulated machine is 25 times slower than a real one. */
 #define MAKER_START_MS 240000
 #define MAKER_CALL_MS  120000
@@ -55,7 +57,8 @@ struct maker {
     bool calling;
     uv_timer_t timer;
     uv_signal_t sigint, sigterm;
-    size_t step;
+    size_t step, recording; /* the next one; the first of a recording */
+    unsigned int recorded;
     int phase;
     bool stopping; /* the VM is about to end */
     bool over;     /* no further step is started */
@@ -70,6 +73,7 @@ struct maker {
     char place[MAKER_PATH_SIZE];   /* where it goes */
 };
 
+static void maker_next(struct maker *m);
 static void maker_on_result(void *ctx, int status, const struct error *err);
 static void maker_on_exited(void *ctx, const char *reason);
 static void maker_on_stopped(void *ctx);
@@ -120,6 +124,7 @@ static void maker_drop_disk(const struct maker *m)
 static int maker_step_restore(struct maker *m)
 {
     maker_drop_disk(m);
+    m->recording = m->step - 1;
     return maker_boot(m, true);
 }
 
@@ -183,7 +188,7 @@ static int maker_step_first_code(struct maker *m)
 static int maker_workset(struct maker *m, const char *name)
 {
     char path[MAKER_PATH_SIZE + 16];
-    (void)snprintf(path, sizeof(path), "%s/%s", m->partial, name);
+    (void)snprintf(path, sizeof(path), "%s/%s.%u", m->partial, name, m->recorded);
     return instance_workset(m->instance, path, maker_on_result);
 }
 
@@ -205,6 +210,22 @@ static int maker_step_stop(struct maker *m)
     return 0;
 }
 
+/* Another clone, or the end. The lists have names that no clone looks for until then: what it
+ * copied because of them it would seem to need. */
+static int maker_step_again(struct maker *m)
+{
+    int rv = 0;
+    if (++m->recorded < MAKER_RECORDINGS)
+        m->step = m->recording;
+    else
+        rv = template_recordings_join(m->partial, CTL_WORKSET_NAME, m->recorded);
+    if (rv == 0 && m->recorded == MAKER_RECORDINGS)
+        rv = template_recordings_join(m->partial, CTL_WORKSET_CODE_NAME, m->recorded);
+    if (rv == 0)
+        maker_next(m);
+    return rv;
+}
+
 static const struct {
     const char *phase; /* NULL: belongs to the one before */
     int (*start)(struct maker *m);
@@ -222,6 +243,7 @@ static const struct {
     {NULL, maker_step_first_code, MAKER_WARM_MS},
     {NULL, maker_step_workset_code, MAKER_SAVE_MS},
     {NULL, maker_step_stop, MAKER_CALL_MS},
+    {NULL, maker_step_again, MAKER_SAVE_MS},
 };
 
 static void maker_phase(struct maker *m, const char *text)
@@ -264,7 +286,7 @@ static void maker_next(struct maker *m)
         return;
     }
     size_t i = m->step++;
-    if (maker_steps[i].phase != NULL)
+    if (maker_steps[i].phase != NULL && m->recorded == 0)
         maker_phase(m, maker_steps[i].phase);
     uv_timer_start(&m->timer, maker_on_timer, maker_steps[i].timeout_ms, 0);
     int rv = maker_steps[i].start(m);

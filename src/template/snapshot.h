@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * snapshot.h - makes TEMPLATE/kvm/snapshot/: boots the template's images, warms the sandbox up,
- * takes the snapshot, and restores it once to record what a first request touches.
+ * takes the snapshot, and restores it some times to record what a first request touches.
  */
 #ifndef CORRAL_TEMPLATE_SNAPSHOT_H
 #define CORRAL_TEMPLATE_SNAPSHOT_H
