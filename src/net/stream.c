@@ -188,7 +188,7 @@ static void stream_on_read(uv_stream_t *handle, ssize_t nread, const uv_buf_t *b
         s->bytes_in += (uint64_t)nread;
         (s->tls != NULL ? stream_tls_read : s->handler->data)(s, (const uint8_t *)buf->base,
                                                               (size_t)nread);
-    } else if (nread < 0 && nread != UV_ENOBUFS) {
+    } else if (nread < 0 && (nread != UV_ENOBUFS || buf->len > 0)) {
         /* Under TLS the end is a message. Without it an attacker may have cut off the rest. */
         int eof = s->tls != NULL ? -ECONNRESET : 0;
         stream_end(s, nread == UV_EOF ? eof : (int)nread);
