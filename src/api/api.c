@@ -90,13 +90,22 @@ int api_check_list(char *const *list, const char *field, struct error *err)
                      field, n, WIRE_MAX_LIST - 1);
 }
 
-int api_check_env(char *const *env, const char *field, struct error *err)
+int api_get_list(const json *from, const char *field, char ***ret, struct error *err)
+{
+    int rv = json_get_str_list(from, field, ret, err);
+    return rv == 0 ? api_check_list(*ret, field, err) : rv;
+}
+
+int api_get_env(const json *from, const char *field, char ***ret, struct error *err)
 {
     size_t bytes = 0;
-    for (size_t i = 0; env != NULL && env[i] != NULL; i++)
-        bytes += strlen(env[i]) + 1;
+    int rv = json_get_env(from, field, ret, err);
+    if (rv < 0)
+        return rv;
+    for (char *const *env = *ret; env != NULL && *env != NULL; env++)
+        bytes += strlen(*env) + 1;
     if (bytes <= SANDBOX_MAX_ENV)
-        return api_check_list(env, field, err);
+        return api_check_list(*ret, field, err);
     return error_set(err, ERROR_INVALID_ARGUMENT,
                      "Field '%s' comes to %zu bytes of variables, with those of providers; the "
                      "limit is %u",

@@ -123,8 +123,10 @@ extern const size_t api_route_count;
 
 /* ERROR_INVALID_ARGUMENT when the vector, which may be NULL, is longer than an agent takes. */
 int api_check_list(char *const *list, const char *field, struct error *err);
-/* The same for variables, and when they have more than SANDBOX_MAX_ENV bytes. */
-int api_check_env(char *const *env, const char *field, struct error *err);
+/* As json_get_str_list and json_get_env; ERROR_INVALID_ARGUMENT also when it is longer than an
+ * agent takes, or when variables come to more than SANDBOX_MAX_ENV bytes. */
+int api_get_list(const json *from, const char *field, char ***ret, struct error *err);
+int api_get_env(const json *from, const char *field, char ***ret, struct error *err);
 
 /* Answers with JSON and takes over the buffer's memory; the call is over. */
 void api_reply(struct api_call *call, int status, struct buf *body);

@@ -60,9 +60,7 @@ int command_parse(struct api_call *call, int64_t default_ms, struct command_args
     if (rv == 0)
         rv = json_get_int(call->body, "timeout", 0, 0, max_ms, &a->timeout_ms, err);
     if (rv == 0)
-        rv = json_get_str_list(call->body, "args", &a->args, err);
-    if (rv == 0)
-        rv = api_check_list(a->args, "args", err);
+        rv = api_get_list(call->body, "args", &a->args, err);
     if (rv == 0)
         rv = api_environment(call, call->body, "environment", &a->env, err);
     if (rv == 0 && a->timeout_ms == 0)

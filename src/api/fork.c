@@ -30,9 +30,7 @@ int api_fork_parse(struct api_call *call, struct api_fork *ret, struct error *er
             rv = error_set(err, ERROR_INTERNAL, "Out of memory");
     }
     if (rv == 0)
-        rv = json_get_env(call->body, "env_vars", &env, err);
-    if (rv == 0)
-        rv = api_check_env(env, "env_vars", err);
+        rv = api_get_env(call->body, "env_vars", &env, err);
     ret->env = env;
     return rv;
 }

@@ -107,9 +107,7 @@ static int process_parse_common(struct api_call *call, struct process_args *a, s
     if (rv == 0)
         rv = json_get_int(call->body, "keep_bytes", 0, 0, WIRE_PROCESS_RING, &keep, err);
     if (rv == 0)
-        rv = json_get_str_list(call->body, "args", &a->args, err);
-    if (rv == 0)
-        rv = api_check_list(a->args, "args", err);
+        rv = api_get_list(call->body, "args", &a->args, err);
     if (rv == 0)
         rv = api_environment(call, call->body, "environment", &a->env, err);
     if (rv == 0 && strlen(p->tag) > WIRE_MAX_TAG)

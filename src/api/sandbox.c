@@ -151,9 +151,7 @@ static int parse_create(struct api_call *call, struct sandbox_params *p,
     if (rv == 0)
         rv = api_sandbox_time(call, call->api->config->timeout_default, &p->timeout_s, err);
     if (rv == 0)
-        rv = json_get_env(call->body, "env_vars", env, err);
-    if (rv == 0)
-        rv = api_check_env(*env, "env_vars", err);
+        rv = api_get_env(call->body, "env_vars", env, err);
     if (rv == 0)
         rv = api_sandbox_metadata(call, metadata, err);
     if (rv == 0)

@@ -457,19 +457,13 @@ static int ties_add_providers(struct api_call *call, const json *ids, json *into
     return rv;
 }
 
-static int ties_get_env(const json *from, const char *field, char ***ret, struct error *err)
-{
-    int rv = json_get_env(from, field, ret, err);
-    return rv == 0 ? api_check_env(*ret, field, err) : rv;
-}
-
 int api_environment(struct api_call *call, const json *from, const char *field, char ***ret,
                     struct error *err)
 {
     const json *said = NULL;
     int rv = json_get_object(from, field, &said, err);
     if (rv < 0 || call->sandbox == NULL || call->sandbox->owner.ties == NULL)
-        return rv < 0 ? rv : ties_get_env(from, field, ret, err);
+        return rv < 0 ? rv : api_get_env(from, field, ret, err);
     cleanup_json json *ties = api_ties_read(call->sandbox);
     cleanup_json json *holder = cJSON_CreateObject();
     json *all = said != NULL ? cJSON_Duplicate(said, true) : cJSON_CreateObject();
@@ -481,5 +475,5 @@ int api_environment(struct api_call *call, const json *from, const char *field, 
     rv = ties_add_providers(call, ids, all);
     if (rv < 0)
         return error_set_errno(err, ERROR_INTERNAL, rv, "The variables of a provider");
-    return ties_get_env(holder, field, ret, err);
+    return api_get_env(holder, field, ret, err);
 }

@@ -48,7 +48,7 @@ void api_ties_changed(struct api *api, const struct bundle *b);
 /* Applies the policies of one sandbox again. */
 void api_ties_apply(struct api *api, struct sandbox *sb);
 
-/* As json_get_env and api_check_env for a run in the call's sandbox: what the providers have and
+/* As api_get_env for a run in the call's sandbox: what the providers have and
  * the field does not is part of it. */
 int api_environment(struct api_call *call, const json *from, const char *field, char ***ret,
                     struct error *err);

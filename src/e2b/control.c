@@ -153,9 +153,7 @@ static int control_parse_create(struct api_call *call, struct sandbox_params *p,
     if (rv == 0 && p->timeout_s == 0)
         p->timeout_s = CONTROL_TIMEOUT_S;
     if (rv == 0)
-        rv = json_get_env(call->body, "envVars", env, err);
-    if (rv == 0)
-        rv = api_check_env(*env, "envVars", err);
+        rv = api_get_env(call->body, "envVars", env, err);
     if (rv == 0)
         rv = api_sandbox_metadata(call, metadata, err);
     if (rv == 0)

@@ -120,9 +120,7 @@ static int process_read_start(struct api_call *call, struct process_args *a, str
     if (rv == 0)
         rv = json_get_str(process, "cwd", "", &p->run.cwd, err);
     if (rv == 0)
-        rv = json_get_str_list(process, "args", &a->args, err);
-    if (rv == 0)
-        rv = api_check_list(a->args, "args", err);
+        rv = api_get_list(process, "args", &a->args, err);
     if (rv == 0)
         rv = api_environment(call, process, "envs", &a->env, err);
     if (rv == 0)

@@ -99,9 +99,7 @@ static int pty_parse(struct api_call *call, struct wire_start_params *p, char **
     if (rv == 0)
         rv = process_parse_size(call->body, &p->columns, &p->rows, err);
     if (rv == 0)
-        rv = json_get_str_list(call->body, "args", args, err);
-    if (rv == 0)
-        rv = api_check_list(*args, "args", err);
+        rv = api_get_list(call->body, "args", args, err);
     process_add_terminal_type(call->body);
     if (rv == 0)
         rv = api_environment(call, call->body, "environment", env, err);

@@ -253,9 +253,7 @@ static int runtime_parse(struct api_call *call, struct sandbox_params *p, struct
     if (rv == 0)
         rv = api_life_parse(call, &p->life, err);
     if (rv == 0)
-        rv = json_get_env(call->body, "env_vars", &x->env, err);
-    if (rv == 0)
-        rv = api_check_env(x->env, "env_vars", err);
+        rv = api_get_env(call->body, "env_vars", &x->env, err);
     if (rv == 0)
         rv = api_sandbox_metadata(call, &x->metadata, err);
     if (rv < 0)
