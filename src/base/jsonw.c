@@ -21,23 +21,28 @@ static bool jsonw_needs_look(uint64_t eight)
     return (found & JSONW_HIGHS) != 0;
 }
 
+uint8_t *jsonw_put_unit(uint8_t *out, uint32_t unit)
+{
+    static const char hex[] = "0123456789abcdef";
+    out[0] = '\\';
+    out[1] = 'u';
+    for (unsigned int i = 0; i < 4; i++)
+        out[2 + i] = (uint8_t)hex[unit >> (12 - 4 * i) & 15];
+    return out + 6;
+}
+
 /* At most six bytes. */
 static uint8_t *jsonw_escape(uint8_t *out, uint8_t c)
 {
     static const char short_names[] = "btn\0fr"; /* 0x08 to 0x0d; \v has no short form in JSON */
-    static const char hex[] = "0123456789abcdef";
     char name = c == '"' || c == '\\'    ? (char)c
                 : c >= 0x08 && c <= 0x0d ? short_names[c - 0x08]
                                          : '\0';
-    *out++ = '\\';
-    if (name != '\0') {
-        *out++ = (uint8_t)name;
-        return out;
-    }
-    memcpy(out, "u00", 3);
-    out[3] = (uint8_t)hex[c >> 4];
-    out[4] = (uint8_t)hex[c & 15];
-    return out + 5;
+    if (name == '\0')
+        return jsonw_put_unit(out, c);
+    out[0] = '\\';
+    out[1] = (uint8_t)name;
+    return out + 2;
 }
 
 /* One character, or what stands for a byte that is none: at most six bytes. */

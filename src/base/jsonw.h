@@ -43,6 +43,8 @@ void jsonw_key_int(struct jsonw *w, const char *key, int64_t v);
 void jsonw_key_bool(struct jsonw *w, const char *key, bool v);
 void jsonw_key_time(struct jsonw *w, const char *key, int64_t ms);
 
+/* Writes a UTF-16 code unit as \u and four digits: six bytes. Returns their end. */
+uint8_t *jsonw_put_unit(uint8_t *out, uint32_t unit);
 /* Appends `s` as a quoted JSON string; each byte that is not UTF-8 becomes U+FFFD. */
 void jsonw_quote(struct buf *out, const char *s, size_t len);
 

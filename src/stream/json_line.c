@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/jsonw.h"
 #include "base/utf8.h"
 
 /* Length of the character at `p` when it breaks lines, else 0. */
@@ -40,21 +41,15 @@ static uint32_t json_line_code_point(const uint8_t *p, size_t n)
     return c;
 }
 
-static void json_line_unit(struct buf *out, uint32_t unit)
-{
-    static const char hex[] = "0123456789abcdef";
-    const char text[6] = {
-        '\\', 'u', hex[unit >> 12 & 15], hex[unit >> 8 & 15], hex[unit >> 4 & 15], hex[unit & 15]};
-    (void)buf_append(out, text, sizeof(text));
-}
-
 static void json_line_put(struct buf *out, uint32_t c)
 {
+    uint8_t text[12], *end = text;
     if (c >= 0x10000) {
-        json_line_unit(out, 0xd800 + ((c - 0x10000) >> 10));
+        end = jsonw_put_unit(end, 0xd800 + ((c - 0x10000) >> 10));
         c = 0xdc00 + ((c - 0x10000) & 0x3ff);
     }
-    json_line_unit(out, c);
+    end = jsonw_put_unit(end, c);
+    (void)buf_append(out, text, (size_t)(end - text));
 }
 
 void json_line_escape(struct buf *out, size_t start, bool ascii)
