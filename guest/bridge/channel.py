@@ -16,7 +16,7 @@ class Channel:
         self._receive = receive
         self._backlog = backlog
         self._behind = False
-        self.held = False
+        self._held = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(socket.fileno(), self.drain)
         # The descriptor reports changes only, not the messages that are there already.
@@ -29,13 +29,13 @@ class Channel:
 
     def hold(self, held):
         """Leaves messages where they are, or goes on with them."""
-        if self.held and not held:
+        if self._held and not held:
             self._loop.call_soon(self.drain)
-        self.held = held
+        self._held = held
 
     def waits(self):
         """Whether there may be messages that have arrived and were not handled."""
-        return self._socket is not None and (self.held or self._behind)
+        return self._socket is not None and (self._held or self._behind)
 
     def stop_monitor(self):
         """Call it before the monitor's own channel closes. The I/O thread of zmq, which serves all
@@ -52,7 +52,7 @@ class Channel:
     def drain(self):
         """Handles the messages that have arrived, one batch of them."""
         for _ in range(BATCH):
-            if self._socket is None or self.held:
+            if self._socket is None or self._held:
                 return
             try:
                 parts = self._socket.recv_multipart(zmq.NOBLOCK)

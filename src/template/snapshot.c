@@ -210,17 +210,21 @@ static int maker_step_stop(struct maker *m)
     return 0;
 }
 
+static int maker_join(const struct maker *m)
+{
+    int rv = template_recordings_join(m->partial, CTL_WORKSET_NAME, MAKER_RECORDINGS);
+    return rv < 0 ? rv
+                  : template_recordings_join(m->partial, CTL_WORKSET_CODE_NAME, MAKER_RECORDINGS);
+}
+
 /* Another clone, or the end. The lists have names that no clone looks for until then: what it
  * copied because of them it would seem to need. */
 static int maker_step_again(struct maker *m)
 {
-    int rv = 0;
-    if (++m->recorded < MAKER_RECORDINGS)
+    bool last = ++m->recorded == MAKER_RECORDINGS;
+    int rv = last ? maker_join(m) : 0;
+    if (!last)
         m->step = m->recording;
-    else
-        rv = template_recordings_join(m->partial, CTL_WORKSET_NAME, m->recorded);
-    if (rv == 0 && m->recorded == MAKER_RECORDINGS)
-        rv = template_recordings_join(m->partial, CTL_WORKSET_CODE_NAME, m->recorded);
     if (rv == 0)
         maker_next(m);
     return rv;

@@ -95,6 +95,8 @@ static void lists_that_make_no_sense(void)
     T_EQ(template_recordings_join(dir, "set", 2), -EINVAL);
     T_EQ(template_recordings_join(dir, "other", 2), -ENOENT);
     T_TRUE(!is_there("set") && !is_there("other"));
+    (void)snprintf(path, sizeof(path), "rm -r %s", dir);
+    T_EQ(system(path), 0);
 }
 
 T_MAIN(T_CASE(what_all_wrote_is_kept), T_CASE(lists_that_make_no_sense))
