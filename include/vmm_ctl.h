@@ -58,8 +58,8 @@ enum ctl_type {
     CTL_ERROR = 0x81,       /* u32 errno, str message */
     CTL_STATS_REPLY = 0x82, /* u64 each: vCPU exits to user space, disk bytes read, written, disk
                                requests, vsock bytes to the guest, to the host, memory given back,
-                               serial bytes, vsock connections, microseconds of the last pause;
-                               then later additions */
+                               serial bytes, vsock connections, microseconds of the last pause,
+                               bytes that are shared again; then later additions */
     CTL_LOG_REPLY = 0x83,   /* raw */
     CTL_SAVED = 0x84,       /* u64 microseconds that the guest stood still for this request, u64
                                bytes of guest memory written, u32 1: it is a difference, 0: it is

@@ -216,6 +216,7 @@ static int build_restored(struct vm *vm, const struct vm_config *config, struct 
         rv = snapshot_load(&s, vm, err);
     if (rv == 0)
         vm_prefetch(vm, &vm->soon);
+    reshare_init(vm, config->share_after_s);
     return rv;
 }
 

@@ -19,12 +19,13 @@ struct vm_config {
     int disk_fd, overlay_fd;         /* the image; the overlay over it, or -1 */
     bool overlay_made;               /* it is new, and empty */
     struct virtio_blk_limits disk_limits;
-    int vsock_fd;           /* listening socket of vsock.sock, or -1 */
-    const char *vsock_path; /* relative to the working directory; outlives the VM */
-    int console_fd;         /* serial output is copied there; -1: no. Not consumed */
-    int pagemap_fd;         /* /proc/self/pagemap, or -1. Not consumed */
-    bool record;            /* allows WORKSET requests */
-    bool seccomp;           /* all threads filter their system calls */
+    int vsock_fd;               /* listening socket of vsock.sock, or -1 */
+    const char *vsock_path;     /* relative to the working directory; outlives the VM */
+    int console_fd;             /* serial output is copied there; -1: no. Not consumed */
+    int pagemap_fd;             /* /proc/self/pagemap, or -1. Not consumed */
+    bool record;                /* allows WORKSET requests */
+    unsigned int share_after_s; /* restored: see reshare.h; 0: never */
+    bool seccomp;               /* all threads filter their system calls */
 };
 
 /* Builds or restores; the guest has not run yet. `exited` is called once, on the loop, when the VM

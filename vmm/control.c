@@ -184,6 +184,7 @@ static void control_stats(struct control_client *cl)
         vm->serial.total,
         vm->vsock.mux.count,
         vm->pause_ns / 1000,
+        vm->reshare.bytes,
     };
     size_t start = control_begin(&b, CTL_STATS_REPLY);
     for (size_t i = 0; i < ARRAY_SIZE(values); i++)

@@ -18,14 +18,9 @@
 
 #include "crc32c.h"
 #include "disk.h"
+#include "pagemap.h"
 #include "pagesum.h"
 
-/* Documentation/admin-guide/mm/pagemap.rst of Linux. A page on its way to another place in memory
- * looks as if it were swapped out. */
-#define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_SWAP    (1ull << 62)
-#define PAGEMAP_FILE    (1ull << 61)
-#define PAGEMAP_BATCH   512u
 #define DIFF_FIRST_ROOM 1024u
 
 _Static_assert(sizeof(struct diff_header) == 80 && sizeof(struct diff_run) == 8, "layout");
@@ -127,7 +122,7 @@ static int diff_add(struct diff *d, uint64_t page, bool zero)
 /* What the page map says of one page. */
 static int diff_consider(struct diff *d, const struct mem *m, uint64_t page, uint64_t entry)
 {
-    bool own = (entry & (PAGEMAP_PRESENT | PAGEMAP_SWAP)) != 0 && (entry & PAGEMAP_FILE) == 0;
+    bool own = (pagemap_is_present(entry) || pagemap_is_swapped(entry)) && !pagemap_is_file(entry);
     enum mem_origin origin = mem_origin(m, page);
     if (!own && origin == MEM_FILE)
         return 0;
@@ -139,13 +134,11 @@ static int diff_consider(struct diff *d, const struct mem *m, uint64_t page, uin
 int diff_collect(struct diff *d, const struct mem *m, int pagemap_fd)
 {
     uint64_t entry[PAGEMAP_BATCH], pages = m->size / MEM_PAGE;
-    uint64_t first = (uintptr_t)m->base / MEM_PAGE;
     *d = (struct diff){0};
     for (uint64_t page = 0; page < pages;) {
-        size_t want = (size_t)MIN(pages - page, (uint64_t)PAGEMAP_BATCH) * sizeof(entry[0]);
-        ssize_t got = pread(pagemap_fd, entry, want, (off_t)((first + page) * sizeof(entry[0])));
-        int rv = got < 0 ? -errno : got < (ssize_t)sizeof(entry[0]) ? -EIO : 0;
-        for (size_t i = 0; rv == 0 && i < (size_t)got / sizeof(entry[0]); i++, page++)
+        ssize_t got = pagemap_read(m, pagemap_fd, page, entry);
+        int rv = (int)MIN(got, (ssize_t)0);
+        for (ssize_t i = 0; rv == 0 && i < got; i++, page++)
             rv = diff_consider(d, m, page, entry[i]);
         if (rv < 0)
             return rv;

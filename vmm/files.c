@@ -170,6 +170,7 @@ static struct vm_config files_config(const struct options *o)
         .console_fd = o->console ? STDERR_FILENO : -1,
         .pagemap_fd = -1,
         .record = o->record,
+        .share_after_s = (unsigned int)o->share_after_s,
         .seccomp = !o->no_jail,
     };
 }

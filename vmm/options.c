@@ -25,6 +25,8 @@
     "console=ttyS0 quiet panic=-1 reboot=t pci=off cryptomgr.notests 8250.nr_uarts=1 "             \
     "i8042.noprobe audit=0 tsc=reliable transparent_hugepage=madvise"
 #define OPTIONS_MEMORY_MB  512
+#define OPTIONS_SHARE_S    10
+#define OPTIONS_MAX_SHARE  86400
 #define OPTIONS_MAX_MEMORY (MEM_MAX_SIZE >> 20)
 
 enum option_kind { OPT_STR, OPT_INT, OPT_FLAG };
@@ -61,6 +63,8 @@ static const struct {
     {"detach", OPT_FLAG, OPT(detach), 0, "leave the VM running once it is ready; print its pid"},
     {"handover", OPT_FLAG, OPT(handover), 0,
      "with --detach: standard input is a socket that gets a descriptor of the VM's process"},
+    {"share-after", OPT_INT, OPT(share_after_s), OPTIONS_MAX_SHARE,
+     "seconds without traffic before pages that are the snapshot's are shared (10; 0: no)"},
     {"record", OPT_FLAG, OPT(record), 0,
      "allow WORKSET requests, which list the pages the guest has touched"},
     {"console", OPT_FLAG, OPT(console), 0, "copy the serial port to standard error"},
@@ -96,6 +100,7 @@ int options_parse(struct options *o, int argc, char **argv, struct error *err)
         .cmdline = OPTIONS_CMDLINE,
         .memory_mb = OPTIONS_MEMORY_MB,
         .vcpus = 1,
+        .share_after_s = OPTIONS_SHARE_S,
     };
     for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
         longopts[i].name = option_table[i].name;

@@ -15,7 +15,7 @@
 struct options {
     const char *dir, *kernel, *initrd, *cmdline, *restore, *disk, *overlay;
     char *cgroup; /* directories with colons between them; strsep takes it apart */
-    int64_t memory_mb, vcpus, disk_mb, disk_bps, disk_iops, uid, gid;
+    int64_t memory_mb, vcpus, disk_mb, disk_bps, disk_iops, uid, gid, share_after_s;
     bool paused, no_jail, no_cgroup, handover, console, detach, record, handed;
     bool help;  /* print the usage and do nothing else */
     bool extra; /* there are words after the options: print the usage and fail */

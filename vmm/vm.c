@@ -69,7 +69,7 @@ static void vm_leave(void *ctx)
     vm_unlock(ctx);
 }
 
-/* The end of a turn: queues with work left over, and the end of the VM. */
+/* The end of a turn: queues with work left over, traffic that there was, and the end of the VM. */
 static bool vm_after(void *ctx)
 {
     struct vm *vm = ctx;
@@ -80,6 +80,7 @@ static bool vm_after(void *ctx)
         virtio_run_again(vm->slot[i].dev);
         more |= vm->slot[i].dev->again != 0;
     }
+    reshare_turn(vm);
     if (vm->exit != CTL_EXIT_NONE && !vm->exit_told) {
         vm->exit_told = true;
         vm->state = CTL_STATE_EXITED;

@@ -15,6 +15,7 @@
 #include "bus.h"
 #include "difference.h"
 #include "layout.h"
+#include "reshare.h"
 #include "serial.h"
 #include "state.h"
 #include "vcpu.h"
@@ -52,6 +53,7 @@ struct vm {
     struct vm_base base;
     struct diff_room room;     /* for a fork that is under way: snapshot.h */
     struct workset soon, code; /* for the restore, and for the first run of code */
+    struct reshare reshare;
     struct bus mmio, pio;
     struct serial serial;
     struct disk *disk; /* owned */

@@ -17,16 +17,13 @@
 #include <sys/mman.h>
 
 #include "disk.h"
+#include "pagemap.h"
 #include "vmm_ctl.h"
 
-/* Documentation/admin-guide/mm/pagemap.rst of Linux. */
-#define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_FILE    (1ull << 61)
-#define PAGEMAP_BATCH   512u
-#define COLLECT_RUNS    65536u /* before joining; more are cut off */
-#define DENSE_GAP       16u    /* pages */
-#define DENSE_MIN       512u   /* pages; a shorter run is not worth a system call */
-#define WORKSET_HEAD    (WORKSET_AHEAD + WORKSET_DENSE)
+#define COLLECT_RUNS 65536u /* before joining; more are cut off */
+#define DENSE_GAP    16u    /* pages */
+#define DENSE_MIN    512u   /* pages; a shorter run is not worth a system call */
+#define WORKSET_HEAD (WORKSET_AHEAD + WORKSET_DENSE)
 
 _Static_assert(WORKSET_HEAD * 2 * sizeof(uint32_t) == CTL_WORKSET_HEAD,
                "what the lists begin with");
@@ -53,17 +50,15 @@ static int workset_collect(const struct mem *m, int pagemap_fd, struct run_list 
                            struct run_list *written)
 {
     uint64_t entry[PAGEMAP_BATCH], pages = m->size / MEM_PAGE;
-    uint64_t first = (uintptr_t)m->base / MEM_PAGE;
     for (uint64_t page = 0; page < pages;) {
-        size_t want = (size_t)MIN(pages - page, (uint64_t)PAGEMAP_BATCH) * sizeof(entry[0]);
-        ssize_t got = pread(pagemap_fd, entry, want, (off_t)((first + page) * sizeof(entry[0])));
-        if (got <= 0)
-            return got < 0 ? -errno : -EIO;
-        for (size_t i = 0; i < (size_t)got / sizeof(entry[0]); i++, page++) {
-            if ((entry[i] & PAGEMAP_PRESENT) == 0)
+        ssize_t got = pagemap_read(m, pagemap_fd, page, entry);
+        if (got < 0)
+            return (int)got;
+        for (ssize_t i = 0; i < got; i++, page++) {
+            if (!pagemap_is_present(entry[i]))
                 continue;
             workset_add(all, (uint32_t)page);
-            if ((entry[i] & PAGEMAP_FILE) == 0)
+            if (!pagemap_is_file(entry[i]))
                 workset_add(written, (uint32_t)page);
         }
     }

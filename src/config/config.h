@@ -74,6 +74,7 @@ struct config {
     int64_t disk_reserve;          /* bytes of the state's file system that creates leave free */
     int64_t disk_bps;              /* bytes a second of a sandbox's disk, each way; 0: any */
     int64_t disk_iops;             /* operations a second, each way; 0: any */
+    int64_t share_after;           /* s without traffic, of a microVM; 0: never */
     int64_t timeout_default;       /* s, of a sandbox */
     int64_t timeout_max;           /* s; 0: any */
     bool endless;                  /* clients whose API has it may ask for no time-out */

@@ -123,6 +123,8 @@ const struct config_option config_table[] = {
      .help = "Bytes a second that a sandbox may read from its disk, or write, or 0 for any"},
     {"disk-iops", CONFIG_INT, "Limits", AT(disk_iops), .fallback = "0", .min = 0, .max = INT32_MAX,
      .help = "Operations a second of a sandbox's disk, or 0 for any"},
+    {"share-after", CONFIG_TIME, "Limits", AT(share_after), .fallback = "10s", .min = 0, .max = DAY,
+     .help = "How long a microVM rests before it shares again what it has not changed; 0: never"},
     {"max-address", CONFIG_INT, "Limits", AT(max_address), .fallback = "0", .min = 0, .max = 100000,
      .help = "Connections of one address, or 0 for half of all (this host: any)"},
     {"max-key", CONFIG_INT, "Limits", AT(max_key), .fallback = "0", .min = 0, .max = 100000,

@@ -137,6 +137,7 @@ static struct isolation_driver *kvm_open(uv_loop_t *loop, const struct config *c
     struct kvm_driver *d = container_of(base, struct kvm_driver, base);
     d->disk_bps = (unsigned int)config->disk_bps;
     d->disk_iops = (unsigned int)config->disk_iops;
+    d->share_after_s = (unsigned int)config->share_after;
     return base;
 }
 

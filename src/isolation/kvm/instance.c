@@ -79,6 +79,7 @@ struct instance *kvm_instance_create(struct isolation_driver *base,
     o->launch.lock = !kvm_driver_adopts(d, o->launch.dir);
     o->launch.disk_bps = d->disk_bps;
     o->launch.disk_iops = d->disk_iops;
+    o->launch.share_after_s = d->share_after_s;
     o->launch.cgroups = d->cgroups.n > 0 ? &d->cgroups : NULL;
     o->base = (struct instance){.driver = base, .events = events, .ctx = ctx};
     ending_init(&o->ending, &kvm_ending_ops, &o->base, o->launch.id, &d->cleanings);

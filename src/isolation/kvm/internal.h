@@ -22,6 +22,7 @@ struct kvm_driver {
     struct cgroups cgroups; /* none: an ordinary user's server, or a machine without them */
     bool uids;              /* VMs get ids of their own */
     unsigned int disk_bps, disk_iops; /* of each VM; 0: no limit */
+    unsigned int share_after_s;       /* likewise; 0: never */
     struct uids uid_pool;
     struct helper_runner launches, cleanings;
     struct list waiting;   /* struct kvm_instance, for a place to start in */

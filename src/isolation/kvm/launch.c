@@ -239,6 +239,8 @@ static int launch_argv(struct kvm_launch *l, const char *cgroup_dirs, struct err
         launch_option(&a, "disk-bps", "%u", l->disk_bps);
     if (l->disk_iops > 0)
         launch_option(&a, "disk-iops", "%u", l->disk_iops);
+    if (l->restored)
+        launch_option(&a, "share-after", "%u", l->share_after_s);
     if (l->record)
         launch_arg(&a, "--record");
     if (cgroup_dirs != NULL)

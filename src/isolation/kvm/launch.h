@@ -28,6 +28,7 @@ struct kvm_launch {
     char *template_dir, *snapshot_dir; /* may be NULL */
     unsigned int vcpus, memory_mb, disk_mb;
     unsigned int disk_bps, disk_iops; /* 0: no limit */
+    unsigned int share_after_s;       /* 0: never */
     bool cold, record, stored;
     struct instance_memory *memory; /* a reference; NULL: in the snapshot's directory */
     bool handed;                    /* there was one */
