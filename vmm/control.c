@@ -155,6 +155,7 @@ static int control_prefetch(struct control_client *cl, struct error *err)
 {
     struct vm *vm = cl->control->vm;
     bool was_running = vm->state == CTL_STATE_RUNNING;
+    reshare_take_back(vm);
     /* A VM without such a list, or one that has used it, has nothing to wait for. */
     if (vm->code.run == NULL || vm->state == CTL_STATE_EXITED)
         return 0;

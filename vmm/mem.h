@@ -73,6 +73,9 @@ size_t mem_regions(const struct mem *m, struct mem_region out[2]);
 enum mem_origin mem_origin(const struct mem *m, uint64_t page);
 bool mem_page_is_zero(const void *page);
 
+/* Makes a page the guest's own by a write that changes nothing, whatever vCPUs do. */
+void mem_touch(const struct mem *m, uint64_t page);
+
 /* Puts a private view of `fd`, from `off` on, in the place of some pages of a private file, or
  * zeros when `fd` is -1. -ENOSPC when they are too few, or such pieces too many, for a mapping of
  * their own. The file, which stays the caller's, must not change any more. */

@@ -9,7 +9,10 @@
  * same loses its copy (MADV_DONTNEED) and is the file's page again, for the guest as for everybody.
  * Traffic ends a pass: somebody wants an answer, and will write the same pages again.
  *
- * What it costs is one fault a page in the next run. What it tells is nothing: a guest sees at most
+ * The next run will write most of these pages again. So they are remembered, and copied together
+ * before it instead of one by one.
+ *
+ * What it tells is nothing: a guest sees at most
  * how long its own page took, and knows what it has written there and what it began with. KSM would
  * compare with the pages of strangers.
  */
@@ -18,6 +21,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include "pagemap.h"
@@ -25,7 +29,9 @@
 
 #define RESHARE_LOOK     65536u /* pages in one step: 256 MiB, 512 KiB of page map */
 #define RESHARE_STEP_NS  2000000ull
-#define RESHARE_PAUSE_MS 50u /* a vCPU that does not come to rest by then has work to do */
+#define RESHARE_PAUSE_MS 50u   /* a vCPU that does not come to rest by then has work to do */
+#define RESHARE_BACK     8192u /* pages, for one run: 32 MiB */
+#define RESHARE_WORD     64u
 #define NS_PER_S         1000000000ull
 
 static bool reshare_wants(const struct mem *m, uint64_t page, uint64_t entry)
@@ -82,7 +88,13 @@ int reshare_find(const struct mem *m, int pagemap_fd, uint64_t *page, struct res
     return 0;
 }
 
-uint32_t reshare_drop(struct mem *m, const struct reshare_batch *b)
+static void reshare_mark(uint64_t *given, uint32_t page, uint32_t pages)
+{
+    for (uint32_t i = page; i < page + pages; i++)
+        given[i / RESHARE_WORD] |= 1ull << i % RESHARE_WORD;
+}
+
+uint32_t reshare_drop(struct mem *m, const struct reshare_batch *b, uint64_t *given)
 {
     uint32_t dropped = 0;
     for (uint32_t i = 0, n; i < b->count; i += MAX(n, 1u)) {
@@ -90,18 +102,37 @@ uint32_t reshare_drop(struct mem *m, const struct reshare_batch *b)
         for (n = 0; i + n < b->count && b->page[i + n] == b->page[i] + n &&
                     memcmp(at + (size_t)n * MEM_PAGE, b->was[i + n], MEM_PAGE) == 0;)
             n++;
-        if (n > 0 && mem_drop(m, at, (uint64_t)n * MEM_PAGE) == 0)
-            dropped += n;
+        if (n == 0 || mem_drop(m, at, (uint64_t)n * MEM_PAGE) < 0)
+            continue;
+        reshare_mark(given, b->page[i], n);
+        dropped += n;
     }
     return dropped;
 }
 
 /* The pass. */
 
+/* Mapped, not allocated: an allocator may keep what it was given back. */
 static void reshare_end(struct reshare *r)
 {
-    free(r->batch);
+    if (r->batch != NULL)
+        (void)munmap(r->batch, sizeof(*r->batch));
     r->batch = NULL;
+}
+
+/* False: out of memory. */
+static bool reshare_begin(struct vm *vm)
+{
+    struct reshare *r = &vm->reshare;
+    void *p = mmap(NULL, sizeof(*r->batch), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                   0);
+    if (p == MAP_FAILED)
+        return false;
+    r->batch = p;
+    r->page = 0;
+    if (r->given == NULL)
+        r->given = calloc(vm->mem.size / MEM_PAGE / RESHARE_WORD + 1, sizeof(r->given[0]));
+    return r->given != NULL;
 }
 
 static int reshare_step(struct vm *vm)
@@ -117,7 +148,9 @@ static int reshare_step(struct vm *vm)
     vm->pause_ms = pause_ms;
     if (rv < 0)
         return rv;
-    r->bytes += (uint64_t)reshare_drop(&vm->mem, r->batch) * MEM_PAGE;
+    uint32_t dropped = reshare_drop(&vm->mem, r->batch, r->given);
+    r->count += dropped;
+    r->bytes += (uint64_t)dropped * MEM_PAGE;
     vm->clock = 0; /* the guest may see the milliseconds pass */
     rv = vm_resume(vm);
     vm->pause_ns = pause_ns; /* this pause was not asked for */
@@ -132,11 +165,8 @@ static void reshare_due(struct loop_timer *t)
         reshare_end(r);
         return;
     }
-    if (r->batch == NULL) {
-        r->page = 0;
-        r->batch = malloc(sizeof(*r->batch));
-    }
-    if (r->batch == NULL || reshare_step(vm) < 0 || r->page == vm->mem.size / MEM_PAGE)
+    bool ok = r->batch != NULL || reshare_begin(vm);
+    if (!ok || reshare_step(vm) < 0 || r->page == vm->mem.size / MEM_PAGE)
         reshare_end(r);
     else
         loop_timer_set(&vm->loop, t, RESHARE_STEP_NS);
@@ -159,4 +189,19 @@ void reshare_turn(struct vm *vm)
     r->traffic = traffic;
     reshare_end(r);
     loop_timer_set(&vm->loop, &r->timer, r->after_ns);
+}
+
+void reshare_take_back(struct vm *vm)
+{
+    struct reshare *r = &vm->reshare;
+    uint32_t taken = 0;
+    for (uint64_t at = 0; r->count > 0 && at <= vm->mem.size / MEM_PAGE / RESHARE_WORD; at++) {
+        for (uint64_t left = r->given[at]; left != 0 && taken < RESHARE_BACK; left &= left - 1) {
+            uint64_t page = at * RESHARE_WORD + (uint64_t)__builtin_ctzll(left);
+            mem_touch(&vm->mem, page);
+            taken++;
+        }
+        r->given[at] = 0;
+    }
+    r->count = 0;
 }

@@ -11,7 +11,7 @@
 #include "loop.h"
 #include "mem.h"
 
-#define RESHARE_PAGES 256u /* looked at while the guest stands still once */
+#define RESHARE_PAGES 64u /* looked at while the guest stands still once */
 
 struct vm;
 
@@ -21,6 +21,8 @@ struct reshare {
     uint64_t traffic;            /* when it was looked at last */
     uint64_t page;               /* the next to look at, in a pass that is under way */
     struct reshare_batch *batch; /* owned; of that pass */
+    uint64_t *given;             /* owned; a bit for each page given back and not yet taken */
+    uint32_t count;              /* of these bits */
     uint64_t bytes;              /* given back since start */
 };
 
@@ -34,12 +36,16 @@ struct reshare_batch {
 /* Fills the batch with pages from *page on, and sets *page behind the last that was looked at. The
  * guest may run. 0 or a negative errno. */
 int reshare_find(const struct mem *m, int pagemap_fd, uint64_t *page, struct reshare_batch *b);
-/* Gives those back that are what they were. The guest stands still. The pages given back. */
-uint32_t reshare_drop(struct mem *m, const struct reshare_batch *b);
+/* Gives those back that are what they were, and sets their bits. The guest stands still. The pages
+ * given back. */
+uint32_t reshare_drop(struct mem *m, const struct reshare_batch *b, uint64_t *given);
 
 /* In a VM that was restored: begins with the next traffic. */
 void reshare_init(struct vm *vm, unsigned int after_s);
 /* At the end of a turn of the loop. */
 void reshare_turn(struct vm *vm);
+/* Code is about to run, which will write most of them again: takes back what was given, which costs
+ * less here than one fault of the guest after another. The guest may run. */
+void reshare_take_back(struct vm *vm);
 
 #endif

@@ -168,19 +168,13 @@ void workset_read_ahead(const struct workset *w, const struct mem *m)
     }
 }
 
-/* A write that changes nothing, whatever vCPUs do; compilers leave out those they know. */
-static inline void workset_touch(uint8_t *page)
-{
-    __asm__ volatile("lock orb $0, %0" : "+m"(*page));
-}
-
 uint32_t workset_copy(const struct workset *w, const struct mem *m)
 {
     uint64_t next = 0;
     uint32_t copied = 0;
     for (size_t i = WORKSET_HEAD; i < w->count && workset_take(m, &w->run[i], &next); i++) {
         for (uint32_t n = 0; n < w->run[i].pages && copied < WORKSET_COPY; n++, copied++)
-            workset_touch(m->base + ((uint64_t)w->run[i].first + n) * MEM_PAGE);
+            mem_touch(m, (uint64_t)w->run[i].first + n);
     }
     return copied;
 }

@@ -306,7 +306,7 @@ static inline int instance_workset(struct instance *instance, const char *path, 
     return ops->workset != NULL ? ops->workset(instance, path, done) : -EOPNOTSUPP;
 }
 
-/* A first run of code is about to come. The driver may prepare for it. */
+/* A run of code is about to come, the first or the first after a rest. The driver may prepare. */
 static inline void instance_expect_code(struct instance *instance)
 {
     if (instance->driver->ops->expect_code != NULL)

@@ -347,7 +347,8 @@ static int resume_start(struct sandbox *sb)
     if (!sb->stored)
         return instance_resume(sb->instance, resume_on_started);
     sb->clock_tries = sb->unanswered = 0;
-    sb->clock_late = sb->code_expected = sb->bridge_silent = false;
+    sb->clock_late = sb->bridge_silent = false;
+    sb->code_expected_ns = 0;
     sb->trust = SANDBOX_TRUST_NONE;
     sb->instance = sandbox_instance(sb, NULL);
     return sb->instance != NULL ? instance_start(sb->instance) : -ENOMEM;

@@ -157,16 +157,16 @@ struct sandbox {
     /* Only while it lives. */
     enum sandbox_phase phase;
     bool claimed;
-    bool adopted;                      /* and neither runs nor is paused yet */
-    bool creating;                     /* claimed, and never ran */
-    enum sandbox_status counted;       /* by the metrics */
-    bool bridge_started;               /* its kernels are warm, or on their way */
-    bool warming;                      /* `warmed` is owed */
-    bool code_expected;                /* the driver was told */
-    bool bridge_heard;                 /* the bridge has answered this server */
-    bool bridge_silent;                /* it owes an answer */
-    unsigned int unanswered;           /* questions to a suspected agent; 0: it is not suspected */
-    enum sandbox_resting rest;         /* in READY; see rest.h */
+    bool adopted;                /* and neither runs nor is paused yet */
+    bool creating;               /* claimed, and never ran */
+    enum sandbox_status counted; /* by the metrics */
+    bool bridge_started;         /* its kernels are warm, or on their way */
+    bool warming;                /* `warmed` is owed */
+    uint64_t code_expected_ns;   /* uv_hrtime() when the driver was told last; 0: it was not */
+    bool bridge_heard;           /* the bridge has answered this server */
+    bool bridge_silent;          /* it owes an answer */
+    unsigned int unanswered;     /* questions to a suspected agent; 0: it is not suspected */
+    enum sandbox_resting rest;   /* in READY; see rest.h */
     void (*awake)(struct sandbox *sb); /* what follows */
     char *dir;                         /* owned; the instance's directory */
     char *snapshot_dir;                /* owned; of snapshot_id, until it is started */
@@ -265,13 +265,16 @@ int sandbox_set_network(struct sandbox *sb, struct network_policy *policy);
 /* Replaces its ties in the record; takes over the text, NULL for none. */
 void sandbox_set_ties(struct sandbox *sb, char *ties);
 
-/* Tells the driver that code is about to run, once: a restored
- * sandbox then reads the memory of its kernels from disk ahead of it. */
+#define SANDBOX_CODE_REST_NS 1000000000ull
+
+/* Tells the driver that code is about to run, the first or the first after a rest: a microVM then
+ * makes the memory of its kernels ready ahead of it. */
 static inline void sandbox_expect_code(struct sandbox *sb)
 {
-    if (!sb->code_expected && sb->instance != NULL)
+    uint64_t now = uv_hrtime();
+    if (sb->instance != NULL && now - sb->code_expected_ns > SANDBOX_CODE_REST_NS)
         instance_expect_code(sb->instance);
-    sb->code_expected = true;
+    sb->code_expected_ns = now;
 }
 
 /* The bridge has answered something. */

@@ -8,10 +8,11 @@ import concurrent.futures
 import json
 import os
 import re
+import time
 import unittest
 
-from corraltest import HOST, ISOLATION, ApiTest
-from hosts import memory_areas
+from corraltest import HOST, ISOLATION, ApiTest, wait_until
+from monitors import guest_kib, monitors
 
 KVM = ISOLATION == "kvm"
 COUNT = int(os.environ.get("CORRAL_CLONES", "30" if KVM else "6"))
@@ -19,6 +20,8 @@ CLOCK_S = 0.1  # a clone's clock is at most this far from its host's
 CLOCK_TRIES = 5  # at least
 CLOCK_TRIES_MAX = 20
 OUTSIDE_KIB = 1024  # anonymous memory of a VMM that is not the guest's
+SHARED = 0.8  # of it is left at most, when a clone that has run code is at rest
+REST_S = 20  # until all are
 FEW = 4
 SIDE_BY_SIDE = 4  # requests
 
@@ -85,11 +88,12 @@ class ClonesTest(ApiTest):
         cls.boxes = side_by_side(lambda _: cls.api.create(
             template=cls.template, timeout=3600)["sandbox_id"], range(cls.count))
 
-    def values(self, code, language, width=SIDE_BY_SIDE):
-        """What each clone prints: one JSON object."""
+    def values(self, code, language, width=SIDE_BY_SIDE, then=lambda box: None):
+        """What each clone prints: one JSON object. `then` is called after its run."""
         def run(box):
             answer = self.api.code(box, code, language=language)
             self.assertIsNone(answer["error"], answer)
+            then(box)
             return json.loads("".join(answer["logs"]["stdout"]))
         return side_by_side(run, self.boxes, width)
 
@@ -117,23 +121,38 @@ class ClonesTest(ApiTest):
 class Python(ClonesTest):
     """The tests run in the order of their names: the first runs of code come first."""
 
-    def test_1_first_values_differ(self):
-        self.assert_all_differ(self.values(PYTHON, "python"))
+    first_kib = []  # anonymous memory of each guest right after its first run
 
+    def test_1_first_values_differ(self):
+        def look(box):
+            if KVM:
+                type(self).first_kib.append(guest_kib(box))
+        self.assert_all_differ(self.values(PYTHON, "python", then=look))
+
+    @unittest.skipUnless(KVM, "a process of its own for each sandbox is what microVMs have")
     def test_2_memory(self):
-        if not KVM:
-            self.skipTest("a process of its own for each sandbox is what microVMs have")
-        pss, anonymous = [], []
-        for pid, areas in self.monitors():
+        self.assertEqual(len(self.first_kib), COUNT)
+        first = sum(self.first_kib) / COUNT
+        self.note(f"{COUNT} clones after one run: anonymous in the guest {first / 1024:.1f} MiB")
+        wait_until(lambda: self.memory() < SHARED * first, 60, "clones share again what is the same")
+        time.sleep(REST_S)
+        self.memory("at rest")
+
+    def memory(self, when=None):
+        """The mean of the guests' anonymous memory in KiB."""
+        pss, guests, rest = [], [], []
+        for pid, areas in monitors(self.boxes):
             guest = max(areas, key=lambda a: a["Size"])
-            outside = sum(a["Anonymous"] for a in areas if a is not guest)
-            self.assertLess(outside, OUTSIDE_KIB, pid)
             pss.append(sum(a["Pss"] for a in areas))
-            anonymous.append((guest["Anonymous"], outside))
+            guests.append(guest["Anonymous"])
+            rest.append(sum(a["Anonymous"] for a in areas if a is not guest))
+            self.assertLess(rest[-1], OUTSIDE_KIB, pid)
         self.assertEqual(len(pss), COUNT)
-        self.note(f"{COUNT} clones after one run: mean PSS {sum(pss) / COUNT / 1024:.1f} MiB,"
-                  f" anonymous in the guest {sum(a for a, _ in anonymous) / COUNT / 1024:.1f} MiB,"
-                  f" outside of it at most {max(o for _, o in anonymous)} KiB")
+        if when:
+            self.note(f"{COUNT} clones {when}: mean PSS {sum(pss) / COUNT / 1024:.1f} MiB,"
+                      f" anonymous in the guest {sum(guests) / COUNT / 1024:.1f} MiB,"
+                      f" outside of it at most {max(rest)} KiB")
+        return sum(guests) / COUNT
 
     def test_3_identities_differ(self):
         values = [json.loads(self.api.run(box, IDENTITY)["stdout"]) for box in self.boxes]
@@ -180,13 +199,6 @@ b"".join(answers)
 
     def note(self, text):
         print(f"note clones: {text}", flush=True)
-
-    def monitors(self):
-        """(pid, areas) of the VMM of each clone."""
-        for pid, text in HOST.processes():
-            if "corral-vmm" in text.split("\0")[0].split(" ")[0] and any(
-                    box in text for box in self.boxes):
-                yield pid, memory_areas(HOST.read(f"/proc/{pid}/smaps").decode())
 
 
 class Bash(ClonesTest):

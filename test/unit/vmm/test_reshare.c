@@ -11,6 +11,7 @@
 
 static struct mem mem;
 static struct reshare_batch batch;
+static uint64_t given[PAGES / 64 + 1];
 static int pagemap = -1;
 
 /* A clone of a file in which each page begins with its number and one. */
@@ -29,6 +30,7 @@ static void setup(void)
 
 static void done(void)
 {
+    memset(given, 0, sizeof(given));
     mem_done(&mem);
     close(pagemap);
 }
@@ -62,7 +64,7 @@ static uint64_t pass(void)
         uint64_t before = page;
         T_EQ(reshare_find(&mem, pagemap, &page, &batch), 0);
         T_TRUE(page > before);
-        dropped += reshare_drop(&mem, &batch);
+        dropped += reshare_drop(&mem, &batch, given);
     }
     return dropped;
 }
@@ -117,7 +119,8 @@ static void a_late_write_is_kept(void)
     T_EQ(reshare_find(&mem, pagemap, &page, &batch), 0);
     T_EQ(batch.count, 2);
     words(10)[3] = 9;
-    T_EQ(reshare_drop(&mem, &batch), 1);
+    T_EQ(reshare_drop(&mem, &batch, given), 1);
+    T_EQ(given[0], 1u << 11);
     T_EQ(words(10)[3], 9);
     T_TRUE(is_own(10) && !is_own(11));
     done();
