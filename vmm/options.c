@@ -18,12 +18,16 @@
  *   8250.nr_uarts=1        no exits for serial ports that do not exist
  *   i8042.noprobe          the keyboard controller here can do nothing but reset
  *   tsc=reliable           no watchdog that finds the clock skewed after a restore
+ *   nowatchdog, psi=0, proactive compaction off
+ *                          each wakes an idle guest, the last twice a second; and who stood still
+ *                          for long would be told of a soft lockup
  *   transparent_hugepage=  only for programs that ask: khugepaged would copy, in every clone, what
  *                          clones share, and the snapshot's file behind it has small pages anyway
  */
 #define OPTIONS_CMDLINE                                                                            \
     "console=ttyS0 quiet panic=-1 reboot=t pci=off cryptomgr.notests 8250.nr_uarts=1 "             \
-    "i8042.noprobe audit=0 tsc=reliable transparent_hugepage=madvise"
+    "i8042.noprobe audit=0 tsc=reliable nowatchdog psi=0 "                                         \
+    "sysctl.vm.compaction_proactiveness=0 transparent_hugepage=madvise"
 #define OPTIONS_MEMORY_MB  512
 #define OPTIONS_SHARE_S    10
 #define OPTIONS_MAX_SHARE  86400
