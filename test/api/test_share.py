@@ -33,7 +33,8 @@ class Rest(SandboxTest):
     def code(self, code):
         answer = self.api.code(self.box, code)
         self.assertIsNone(answer["error"], answer)
-        return answer["results"]["result"]["data"]["text/plain"] if answer["results"]["result"] else None
+        result = answer["results"]["result"]
+        return result and result["data"]["text/plain"]
 
     def setUp(self):
         self.box = self.create(timeout=1800)
