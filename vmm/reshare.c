@@ -29,8 +29,9 @@
 
 #define RESHARE_LOOK     65536u /* pages in one step: 256 MiB, 512 KiB of page map */
 #define RESHARE_STEP_NS  2000000ull
-#define RESHARE_PAUSE_MS 50u   /* a vCPU that does not come to rest by then has work to do */
-#define RESHARE_BACK     8192u /* pages, for one run: 32 MiB */
+#define RESHARE_PAUSE_MS 50u    /* a vCPU that does not come to rest by then has work to do */
+#define RESHARE_MOST     32768u /* written pages in one pass: a guest may have a lot of its own */
+#define RESHARE_BACK     8192u  /* pages, for one run: 32 MiB */
 #define RESHARE_WORD     64u
 #define NS_PER_S         1000000000ull
 
@@ -70,16 +71,17 @@ static void reshare_fill(const struct mem *m, struct reshare_batch *b)
     b->count = kept;
 }
 
-int reshare_find(const struct mem *m, int pagemap_fd, uint64_t *page, struct reshare_batch *b)
+int reshare_find(const struct mem *m, int pagemap_fd, uint64_t *page, uint64_t end,
+                 struct reshare_batch *b)
 {
     uint64_t entry[PAGEMAP_BATCH];
-    uint64_t end = MIN(m->size / MEM_PAGE, *page + RESHARE_LOOK);
+    end = MIN(end, *page + RESHARE_LOOK);
     b->count = 0;
     while (*page < end && b->count < RESHARE_PAGES) {
         ssize_t got = pagemap_read(m, pagemap_fd, *page, entry);
         if (got < 0)
             return (int)got;
-        for (ssize_t i = 0; i < got && b->count < RESHARE_PAGES; i++, (*page)++) {
+        for (ssize_t i = 0; i < got && *page < end && b->count < RESHARE_PAGES; i++, (*page)++) {
             if (reshare_wants(m, *page, entry[i]))
                 b->page[b->count++] = (uint32_t)*page;
         }
@@ -129,10 +131,24 @@ static bool reshare_begin(struct vm *vm)
     if (p == MAP_FAILED)
         return false;
     r->batch = p;
-    r->page = 0;
+    r->left = vm->mem.size / MEM_PAGE;
+    r->looked = 0;
     if (r->given == NULL)
         r->given = calloc(vm->mem.size / MEM_PAGE / RESHARE_WORD + 1, sizeof(r->given[0]));
     return r->given != NULL;
+}
+
+/* The next batch of the pass, which goes round memory once. */
+static int reshare_next(struct vm *vm)
+{
+    struct reshare *r = &vm->reshare;
+    uint64_t pages = vm->mem.size / MEM_PAGE, from = r->page;
+    int rv = reshare_find(&vm->mem, vm->pagemap_fd, &r->page, MIN(pages, from + r->left), r->batch);
+    r->left -= r->page - from;
+    r->looked += r->batch->count;
+    if (r->page == pages)
+        r->page = 0;
+    return rv;
 }
 
 static int reshare_step(struct vm *vm)
@@ -140,7 +156,7 @@ static int reshare_step(struct vm *vm)
     struct reshare *r = &vm->reshare;
     uint32_t pause_ms = vm->pause_ms;
     uint64_t pause_ns = vm->pause_ns;
-    int rv = reshare_find(&vm->mem, vm->pagemap_fd, &r->page, r->batch);
+    int rv = reshare_next(vm);
     if (rv < 0 || r->batch->count == 0)
         return rv;
     vm->pause_ms = RESHARE_PAUSE_MS;
@@ -166,7 +182,7 @@ static void reshare_due(struct loop_timer *t)
         return;
     }
     bool ok = r->batch != NULL || reshare_begin(vm);
-    if (!ok || reshare_step(vm) < 0 || r->page == vm->mem.size / MEM_PAGE)
+    if (!ok || reshare_step(vm) < 0 || r->left == 0 || r->looked >= RESHARE_MOST)
         reshare_end(r);
     else
         loop_timer_set(&vm->loop, t, RESHARE_STEP_NS);

@@ -19,7 +19,9 @@ struct reshare {
     struct loop_timer timer;
     uint64_t after_ns;           /* without traffic; 0: never */
     uint64_t traffic;            /* when it was looked at last */
-    uint64_t page;               /* the next to look at, in a pass that is under way */
+    uint64_t page;               /* the next to look at; a pass begins where the last one ended */
+    uint64_t left;               /* pages of the pass that is under way */
+    uint32_t looked;             /* written ones that it has compared */
     struct reshare_batch *batch; /* owned; of that pass */
     uint64_t *given;             /* owned; a bit for each page given back and not yet taken */
     uint32_t count;              /* of these bits */
@@ -33,9 +35,10 @@ struct reshare_batch {
     uint8_t was[RESHARE_PAGES][MEM_PAGE];
 };
 
-/* Fills the batch with pages from *page on, and sets *page behind the last that was looked at. The
- * guest may run. 0 or a negative errno. */
-int reshare_find(const struct mem *m, int pagemap_fd, uint64_t *page, struct reshare_batch *b);
+/* Fills the batch with pages from *page on, at most to `end`, and sets *page behind the last that
+ * was looked at. The guest may run. 0 or a negative errno. */
+int reshare_find(const struct mem *m, int pagemap_fd, uint64_t *page, uint64_t end,
+                 struct reshare_batch *b);
 /* Gives those back that are what they were, and sets their bits. The guest stands still. The pages
  * given back. */
 uint32_t reshare_drop(struct mem *m, const struct reshare_batch *b, uint64_t *given);

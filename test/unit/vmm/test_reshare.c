@@ -62,7 +62,7 @@ static uint64_t pass(void)
     uint64_t page = 0, dropped = 0;
     while (page < PAGES) {
         uint64_t before = page;
-        T_EQ(reshare_find(&mem, pagemap, &page, &batch), 0);
+        T_EQ(reshare_find(&mem, pagemap, &page, PAGES, &batch), 0);
         T_TRUE(page > before);
         dropped += reshare_drop(&mem, &batch, given);
     }
@@ -116,13 +116,27 @@ static void a_late_write_is_kept(void)
     setup();
     borrow(10);
     borrow(11);
-    T_EQ(reshare_find(&mem, pagemap, &page, &batch), 0);
+    T_EQ(reshare_find(&mem, pagemap, &page, PAGES, &batch), 0);
     T_EQ(batch.count, 2);
     words(10)[3] = 9;
     T_EQ(reshare_drop(&mem, &batch, given), 1);
     T_EQ(given[0], 1u << 11);
     T_EQ(words(10)[3], 9);
     T_TRUE(is_own(10) && !is_own(11));
+    done();
+}
+
+static void a_search_ends_where_it_is_told(void)
+{
+    uint64_t page = 10;
+    setup();
+    for (uint64_t i = 5; i < 15; i++)
+        borrow(i);
+    T_EQ(reshare_find(&mem, pagemap, &page, 12, &batch), 0);
+    T_EQ(page, 12);
+    T_EQ(batch.count, 2);
+    T_EQ(batch.page[0], 10);
+    T_EQ(batch.page[1], 11);
     done();
 }
 
@@ -154,16 +168,16 @@ static void what_cannot_be_read_stays(void)
     borrow(20);
     int none = open("/dev/null", O_RDONLY | O_CLOEXEC), fd = mem.fd;
     mem.fd = none;
-    T_EQ(reshare_find(&mem, pagemap, &page, &batch), 0);
+    T_EQ(reshare_find(&mem, pagemap, &page, PAGES, &batch), 0);
     T_EQ(batch.count, 0);
     mem.fd = fd;
     close(none);
     T_TRUE(is_own(20));
     page = 0;
-    T_TRUE(reshare_find(&mem, -1, &page, &batch) < 0);
+    T_TRUE(reshare_find(&mem, -1, &page, PAGES, &batch) < 0);
     done();
 }
 
 T_MAIN(T_CASE(what_is_the_same_again_is_given_back), T_CASE(many_pages_go_in_batches),
-       T_CASE(a_late_write_is_kept), T_CASE(what_replaces_the_file_counts),
-       T_CASE(what_cannot_be_read_stays))
+       T_CASE(a_late_write_is_kept), T_CASE(a_search_ends_where_it_is_told),
+       T_CASE(what_replaces_the_file_counts), T_CASE(what_cannot_be_read_stays))
