@@ -54,6 +54,12 @@ class Rest(SandboxTest):
         self.settled(again)
         self.assertEqual(self.code("int(kept.a.sum())"), "499500")
 
+    def test_nothing_wakes_a_guest(self):
+        """Of what its kernel would do by itself."""
+        answer = self.run_command("cat /proc/sys/vm/compaction_proactiveness /proc/sys/kernel/watchdog;"
+                                  " ls -d /proc/pressure")
+        self.assertEqual(answer["stdout"].split(), ["0", "0"], answer)
+
     def test_a_guest_at_work(self):
         for _ in range(3):
             self.assertEqual(self.code(BORROW), "True")
