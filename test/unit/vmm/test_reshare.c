@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-#include "reshare.h"
 #include "t.h"
+#include "vm.h"
 
 #define SIZE  (64ull << 20)
 #define PAGES (SIZE / MEM_PAGE)
@@ -178,6 +178,106 @@ static void what_cannot_be_read_stays(void)
     done();
 }
 
+/* The pass, in a machine without KVM and without processors. */
+
+static struct vm vm;
+static const struct irq_line no_irq;
+
+static void setup_vm(void)
+{
+    setup();
+    memset(&vm, 0, sizeof(vm));
+    T_EQ(vm_init(&vm), 0);
+    virtio_balloon_init(&vm.balloon, &vm.mem, &no_irq);
+    for (size_t i = 0; i < LAYOUT_VIRTIO_MAX; i++)
+        vm.slot[i].dev = &vm.balloon.dev; /* one device stands for all: none has a driver */
+    T_EQ(disk_worker_init(&vm.disk_worker, NULL), 0);
+    vm.blk.worker = &vm.disk_worker;
+    vm.mem = mem;
+    vm.pagemap_fd = pagemap;
+    reshare_init(&vm, 1);
+    vm.reshare.after_ns = 1000000;
+    vm.state = CTL_STATE_RUNNING;
+}
+
+static void done_vm(void)
+{
+    free(vm.reshare.given);
+    (void)close(vm.disk_worker.done_fd);
+    (void)close(vm.wake.fd);
+    loop_done(&vm.loop);
+    done();
+}
+
+static void traffic(void)
+{
+    vm.vsock.mux.to_guest++;
+    T_TRUE(loop_turn(&vm.loop, 0) >= 0);
+}
+
+/* Turns until no pass is under way and none will come. */
+static void rest(void)
+{
+    for (int i = 0; i < 1000 && !list_empty(&vm.loop.timers); i++)
+        T_TRUE(loop_turn(&vm.loop, 100) >= 0);
+    T_TRUE(list_empty(&vm.loop.timers));
+    T_TRUE(vm.reshare.batch == NULL);
+}
+
+static void a_pass_follows_traffic(void)
+{
+    setup_vm();
+    for (uint64_t page = 0; page < 300; page++)
+        borrow(page);
+    T_TRUE(loop_turn(&vm.loop, 0) >= 0);
+    T_TRUE(list_empty(&vm.loop.timers)); /* there was none */
+    traffic();
+    rest();
+    T_EQ(vm.reshare.bytes, 300 * MEM_PAGE);
+    T_EQ(vm.state, CTL_STATE_RUNNING);
+    T_EQ(vm.pause_ns, 0); /* nobody has asked for it */
+    T_TRUE(!is_own(0) && !is_own(299));
+    reshare_take_back(&vm);
+    T_TRUE(is_own(0) && is_own(299) && !is_own(300));
+    T_EQ(words(299)[0], 300);
+    reshare_take_back(&vm);
+    traffic();
+    rest();
+    T_EQ(vm.reshare.bytes, 600 * MEM_PAGE);
+    done_vm();
+}
+
+static void traffic_ends_a_pass_and_the_next_goes_on(void)
+{
+    setup_vm();
+    for (uint64_t page = 0; page < 300; page++)
+        borrow(page);
+    traffic();
+    for (int i = 0; i < 1000 && vm.reshare.bytes == 0; i++)
+        T_TRUE(loop_turn(&vm.loop, 100) >= 0);
+    T_TRUE(vm.reshare.batch != NULL && vm.reshare.bytes < 300 * MEM_PAGE);
+    traffic();
+    T_TRUE(vm.reshare.batch == NULL);
+    borrow(0);
+    rest();
+    T_EQ(vm.reshare.bytes, 301 * MEM_PAGE); /* and round to the one that was written again */
+    done_vm();
+}
+
+static void a_machine_that_is_paused_is_left_alone(void)
+{
+    setup_vm();
+    borrow(3);
+    traffic();
+    vm.state = CTL_STATE_PAUSED;
+    rest();
+    T_EQ(vm.reshare.bytes, 0);
+    T_TRUE(is_own(3));
+    done_vm();
+}
+
 T_MAIN(T_CASE(what_is_the_same_again_is_given_back), T_CASE(many_pages_go_in_batches),
        T_CASE(a_late_write_is_kept), T_CASE(a_search_ends_where_it_is_told),
-       T_CASE(what_replaces_the_file_counts), T_CASE(what_cannot_be_read_stays))
+       T_CASE(what_replaces_the_file_counts), T_CASE(what_cannot_be_read_stays),
+       T_CASE(a_pass_follows_traffic), T_CASE(traffic_ends_a_pass_and_the_next_goes_on),
+       T_CASE(a_machine_that_is_paused_is_left_alone))
