@@ -12,9 +12,8 @@
  * The next run will write most of these pages again. So they are remembered, and copied together
  * before it instead of one by one.
  *
- * What it tells is nothing: a guest sees at most
- * how long its own page took, and knows what it has written there and what it began with. KSM would
- * compare with the pages of strangers.
+ * What it tells is nothing: a guest sees at most how long its own page took, and knows what it has
+ * written there and what it began with. KSM would compare with the pages of strangers.
  */
 #include "reshare.h"
 

@@ -3,7 +3,8 @@
  * reshare.h - pages that a clone has written and that hold again what the snapshot's file holds:
  * given back, so that clones share them as before.
  *
- * Nearly half of what a run of Python writes are counts of references that go up and down again.
+ * A good third of what a run of Python writes is of that kind: counts of references go up and down
+ * again.
  */
 #ifndef CORRAL_VMM_RESHARE_H
 #define CORRAL_VMM_RESHARE_H
