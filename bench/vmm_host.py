@@ -12,7 +12,7 @@ import time
 
 from benchlib import corraltest, taken
 from corraltest import HOST, patience
-from hosts import RIG, memory_areas
+from hosts import RIG, guest_area, memory_areas
 
 STEP = os.environ.get("BENCH_STEP")
 VMCTL = os.environ.get("BENCH_VMCTL")
@@ -102,7 +102,7 @@ def memory(boxes):
     parts = {"guest": collections.Counter(), "outside": collections.Counter()}
     for pid in monitors(boxes).values():
         found = memory_areas(HOST.read(f"/proc/{pid}/smaps").decode())
-        guest = max(found, key=lambda area: area["Size"])
+        guest = guest_area(found)
         for area in found:
             parts["guest" if area is guest else "outside"].update({
                 "PSS": area["Pss"], "anonymous": area["Anonymous"],

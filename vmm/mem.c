@@ -23,7 +23,6 @@
 #define MEM_PIECES_MAX  8192u
 #define MEM_LAID_MAX    4096u
 #define MEM_HUGE        (2ull << 20)
-#define MEM_WORD        64u
 
 static bool mem_size_ok(uint64_t size)
 {
@@ -148,7 +147,12 @@ static bool mem_bit(const uint64_t *map, uint64_t page)
     return map != NULL && (map[page / MEM_WORD] >> page % MEM_WORD & 1) != 0;
 }
 
-static void mem_mark(uint64_t *map, uint64_t page, uint64_t pages, bool on)
+uint64_t *mem_map_new(const struct mem *m)
+{
+    return calloc(m->size / MEM_PAGE / MEM_WORD + 1, sizeof(uint64_t));
+}
+
+void mem_map_mark(uint64_t *map, uint64_t page, uint64_t pages, bool on)
 {
     for (uint64_t i = page; map != NULL && i < page + pages; i++) {
         uint64_t bit = 1ull << i % MEM_WORD;
@@ -199,7 +203,7 @@ static int mem_replace(struct mem *m, uint64_t page, uint64_t pages, int fd, uin
     if (pages < MEM_PIECE_PAGES || m->pieces >= max_pieces)
         return -ENOSPC;
     if (*map == NULL)
-        *map = calloc(m->size / MEM_PAGE / MEM_WORD + 1, sizeof(**map));
+        *map = mem_map_new(m);
     if (*map == NULL)
         return -ENOMEM;
     void *p = mmap(m->base + page * MEM_PAGE, pages * MEM_PAGE, PROT_READ | PROT_WRITE, flags, fd,
@@ -207,8 +211,8 @@ static int mem_replace(struct mem *m, uint64_t page, uint64_t pages, int fd, uin
     if (p == MAP_FAILED)
         return -errno;
     m->pieces++;
-    mem_mark(m->laid, page, pages, fd >= 0);
-    mem_mark(m->zeros, page, pages, fd < 0);
+    mem_map_mark(m->laid, page, pages, fd >= 0);
+    mem_map_mark(m->zeros, page, pages, fd < 0);
     return 0;
 }
 

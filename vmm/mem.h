@@ -73,6 +73,12 @@ size_t mem_regions(const struct mem *m, struct mem_region out[2]);
 enum mem_origin mem_origin(const struct mem *m, uint64_t page);
 bool mem_page_is_zero(const void *page);
 
+/* A map with a bit for each page of memory, MEM_WORD in a word; to be freed. NULL: no memory. */
+#define MEM_WORD 64u
+uint64_t *mem_map_new(const struct mem *m);
+/* Sets or clears the bits of some pages; nothing for a map that is NULL. */
+void mem_map_mark(uint64_t *map, uint64_t page, uint64_t pages, bool on);
+
 /* Makes a page the guest's own by a write that changes nothing, whatever vCPUs do. */
 void mem_touch(const struct mem *m, uint64_t page);
 

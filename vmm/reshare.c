@@ -31,7 +31,6 @@
 #define RESHARE_PAUSE_MS 50u    /* a vCPU that does not come to rest by then has work to do */
 #define RESHARE_MOST     32768u /* written pages in one pass: a guest may have a lot of its own */
 #define RESHARE_BACK     8192u  /* pages, for one run: 32 MiB */
-#define RESHARE_WORD     64u
 #define NS_PER_S         1000000000ull
 
 static bool reshare_wants(const struct mem *m, uint64_t page, uint64_t entry)
@@ -48,7 +47,7 @@ static ssize_t reshare_read(int fd, void *to, size_t len, uint64_t off)
     return got < 0 && errno == EOPNOTSUPP ? pread(fd, to, len, (off_t)off) : got;
 }
 
-/* Reads what pages from `first` to the end of the batch were; neighbours by one call. Those that
+/* Reads what the pages of the batch were; neighbours by one call. Those that
  * cannot be read leave it. */
 static void reshare_fill(const struct mem *m, struct reshare_batch *b)
 {
@@ -89,12 +88,6 @@ int reshare_find(const struct mem *m, int pagemap_fd, uint64_t *page, uint64_t e
     return 0;
 }
 
-static void reshare_mark(uint64_t *given, uint32_t page, uint32_t pages)
-{
-    for (uint32_t i = page; i < page + pages; i++)
-        given[i / RESHARE_WORD] |= 1ull << i % RESHARE_WORD;
-}
-
 uint32_t reshare_drop(struct mem *m, const struct reshare_batch *b, uint64_t *given)
 {
     uint32_t dropped = 0;
@@ -105,7 +98,7 @@ uint32_t reshare_drop(struct mem *m, const struct reshare_batch *b, uint64_t *gi
             n++;
         if (n == 0 || mem_drop(m, at, (uint64_t)n * MEM_PAGE) < 0)
             continue;
-        reshare_mark(given, b->page[i], n);
+        mem_map_mark(given, b->page[i], n, true);
         dropped += n;
     }
     return dropped;
@@ -133,7 +126,7 @@ static bool reshare_begin(struct vm *vm)
     r->left = vm->mem.size / MEM_PAGE;
     r->looked = 0;
     if (r->given == NULL)
-        r->given = calloc(vm->mem.size / MEM_PAGE / RESHARE_WORD + 1, sizeof(r->given[0]));
+        r->given = mem_map_new(&vm->mem);
     return r->given != NULL;
 }
 
@@ -153,18 +146,15 @@ static int reshare_next(struct vm *vm)
 static int reshare_step(struct vm *vm)
 {
     struct reshare *r = &vm->reshare;
-    uint32_t pause_ms = vm->pause_ms;
     uint64_t pause_ns = vm->pause_ns;
     int rv = reshare_next(vm);
     if (rv < 0 || r->batch->count == 0)
         return rv;
-    vm->pause_ms = RESHARE_PAUSE_MS;
-    rv = vm_pause(vm);
-    vm->pause_ms = pause_ms;
+    rv = vm_pause_within(vm, RESHARE_PAUSE_MS);
     if (rv < 0)
         return rv;
     uint32_t dropped = reshare_drop(&vm->mem, r->batch, r->given);
-    r->count += dropped;
+    r->owing |= dropped > 0;
     r->bytes += (uint64_t)dropped * MEM_PAGE;
     vm->clock = 0; /* the guest may see the milliseconds pass */
     rv = vm_resume(vm);
@@ -210,13 +200,13 @@ void reshare_take_back(struct vm *vm)
 {
     struct reshare *r = &vm->reshare;
     uint32_t taken = 0;
-    for (uint64_t at = 0; r->count > 0 && at <= vm->mem.size / MEM_PAGE / RESHARE_WORD; at++) {
+    for (uint64_t at = 0; r->owing && at <= vm->mem.size / MEM_PAGE / MEM_WORD; at++) {
         for (uint64_t left = r->given[at]; left != 0 && taken < RESHARE_BACK; left &= left - 1) {
-            uint64_t page = at * RESHARE_WORD + (uint64_t)__builtin_ctzll(left);
+            uint64_t page = at * MEM_WORD + (uint64_t)__builtin_ctzll(left);
             mem_touch(&vm->mem, page);
             taken++;
         }
         r->given[at] = 0;
     }
-    r->count = 0;
+    r->owing = false;
 }

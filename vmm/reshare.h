@@ -3,8 +3,8 @@
  * reshare.h - pages that a clone has written and that hold again what the snapshot's file holds:
  * given back, so that clones share them as before.
  *
- * A good third of what a run of Python writes is of that kind: counts of references go up and down
- * again.
+ * Nearly a third of what is private after a run of Python is of that kind: counts of references go
+ * up and down again, and some pages are copied ahead and not written.
  */
 #ifndef CORRAL_VMM_RESHARE_H
 #define CORRAL_VMM_RESHARE_H
@@ -25,7 +25,7 @@ struct reshare {
     uint32_t looked;             /* written ones that it has compared */
     struct reshare_batch *batch; /* owned; of that pass */
     uint64_t *given;             /* owned; a bit for each page given back and not yet taken */
-    uint32_t count;              /* of these bits */
+    bool owing;                  /* one of these bits is set */
     uint64_t bytes;              /* given back since start */
 };
 

@@ -286,12 +286,17 @@ static void vm_pause_undo(struct vm *vm)
 
 int vm_pause(struct vm *vm)
 {
+    return vm_pause_within(vm, vm->pause_ms);
+}
+
+int vm_pause_within(struct vm *vm, uint32_t ms)
+{
     if (vm->state == CTL_STATE_EXITED)
         return -EINVAL;
     uint64_t now = loop_now();
     for (unsigned int i = 0; i < vm->vcpus; i++)
         vcpu_kick(&vm->vcpu[i]);
-    struct timespec until = vm_deadline(vm->pause_ms);
+    struct timespec until = vm_deadline(ms);
     int rv = vm_wait_for_rest(vm, &until);
     /* The disk comes to rest as well: a request that is under way writes to guest memory. */
     if (rv == 0 && vm->state == CTL_STATE_RUNNING)

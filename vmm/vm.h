@@ -108,6 +108,8 @@ int vm_resume(struct vm *vm);
 /* Returns when every vCPU and the disk are at rest. -ETIMEDOUT when one of them does not come: the
  * others run on, and the state is what it was. */
 int vm_pause(struct vm *vm);
+/* Likewise, and waits that long instead of `pause_ms`. */
+int vm_pause_within(struct vm *vm, uint32_t ms);
 /* Prepares the pages of a list, and forgets the list. The vCPUs are at rest. */
 void vm_prefetch(struct vm *vm, struct workset *w);
 /* Records why the VM ends and stops its vCPUs; only the first reason counts. From any thread, with

@@ -81,6 +81,11 @@ def memory_areas(smaps):
     return found
 
 
+def guest_area(areas):
+    """That of the guest's memory, of a VMM's."""
+    return max(areas, key=lambda area: area["Size"])
+
+
 def data_of(path):
     """What a file holds but for its holes, which are most of a sandbox's disk."""
     with open(path, "rb") as file:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The processes of microVMs, as the host sees them."""
 from corraltest import HOST
-from hosts import memory_areas
+from hosts import guest_area, memory_areas
 
 
 def monitors(boxes):
@@ -15,4 +15,4 @@ def monitors(boxes):
 def guest_kib(box):
     """Anonymous memory of the guest: what it does not share with others of its template."""
     (_, areas), = monitors([box])
-    return max(areas, key=lambda a: a["Size"])["Anonymous"]
+    return guest_area(areas)["Anonymous"]

@@ -12,6 +12,7 @@ import time
 import unittest
 
 from corraltest import HOST, ISOLATION, ApiTest, wait_until
+from hosts import guest_area
 from monitors import guest_kib, monitors
 
 KVM = ISOLATION == "kvm"
@@ -144,7 +145,7 @@ class Python(ClonesTest):
         """The mean of the guests' anonymous memory in KiB."""
         pss, guests, rest = [], [], []
         for pid, areas in monitors(self.boxes):
-            guest = max(areas, key=lambda a: a["Size"])
+            guest = guest_area(areas)
             pss.append(sum(a["Pss"] for a in areas))
             guests.append(guest["Anonymous"])
             rest.append(sum(a["Anonymous"] for a in areas if a is not guest))

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "pagemap.h"
 #include "t.h"
 #include "vm.h"
 
@@ -42,10 +43,9 @@ static volatile uint64_t *words(uint64_t page)
 
 static bool is_own(uint64_t page)
 {
-    uint64_t entry;
-    uint64_t at = ((uintptr_t)mem.base / MEM_PAGE + page) * sizeof(entry);
-    T_EQ(pread(pagemap, &entry, sizeof(entry), (off_t)at), sizeof(entry));
-    return (entry >> 63 & 1) == 1 && (entry >> 61 & 1) == 0;
+    uint64_t entry[PAGEMAP_BATCH];
+    T_TRUE(pagemap_read(&mem, pagemap, page, entry) > 0);
+    return pagemap_is_present(entry[0]) && !pagemap_is_file(entry[0]);
 }
 
 /* A count that goes up and down again. */
