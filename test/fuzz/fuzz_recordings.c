@@ -9,6 +9,8 @@
 #include "template/recordings.h"
 #include "vmm_ctl.h"
 
+#include "t.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char dir[] = "/tmp/fuzz-recordings-XXXXXX";
@@ -22,24 +24,13 @@ static void put(const char *name, const uint8_t *data, size_t size)
         abort();
 }
 
-static void leave(void)
-{
-    static const char *const names[] = {"set", "set.0", "set.1"};
-    char path[64];
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        (void)snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-        (void)unlink(path);
-    }
-    (void)rmdir(dir);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static bool made;
     char path[64];
     if (size == 0)
         return 0;
-    if (!made && (mkdtemp(dir) == NULL || atexit(leave) != 0))
+    if (!made && !t_mkdtemp(dir))
         abort();
     made = true;
     size_t cut = 1 + (size - 1) * data[0] / 255;

@@ -18,6 +18,8 @@
 #include "virtio_mmio.h"
 #include "virtio_vsock.h"
 
+#include "t.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MEMORY  (32ull << 20)
@@ -253,7 +255,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     if (mem.base == NULL)
-        require(mem_init_new(&mem, MEMORY) == 0 && mkdtemp(dir) != NULL);
+        require(mem_init_new(&mem, MEMORY) == 0 && t_mkdtemp(dir));
     /* Socket names are relative to it; corpus and artifacts of the fuzzer to where it was started.
      */
     cleanup_close int home = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -11,6 +11,8 @@
 #include "base/buf.h"
 #include "vsock_mux.h"
 
+#include "t.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define CLIENTS 4u
@@ -128,7 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct vsock_mux m;
     int client[CLIENTS] = {-1, -1, -1, -1}, accepted[CLIENTS] = {-1, -1, -1, -1};
     uint32_t last_host_port = 0;
-    if (!ready && mkdtemp(dir) == NULL)
+    if (!ready && !t_mkdtemp(dir))
         abort();
     ready = true;
     /* Socket names are relative to it; corpus and artifacts of the fuzzer to where it was started.

@@ -6,15 +6,20 @@
  *   T_MAIN(T_CASE(adds))
  *
  * A failed assert ends the program with status 1. T_SKIP(reason) ends it with 77. The programs
- * speak TAP, one line per case.
+ * speak TAP, one line per case. What t_mkdtemp made is removed when the program ends.
  */
 #ifndef CORRAL_T_H
 #define CORRAL_T_H
 
+#include <ftw.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define T_DIRS_MAX 64
 
 struct t_case {
     const char *name;
@@ -66,6 +71,52 @@ struct t_case {
         printf("1..0 # SKIP %s\n", reason);                                                        \
         exit(77);                                                                                  \
     } while (0)
+
+struct t_dirs {
+    char path[T_DIRS_MAX][64];
+    size_t n;
+    pid_t owner; /* a child that ends takes nothing away */
+};
+
+static inline struct t_dirs *t_dirs(void)
+{
+    static struct t_dirs dirs;
+    return &dirs;
+}
+
+static inline int t_remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st;
+    (void)kind;
+    (void)at;
+    (void)remove(path);
+    return 0;
+}
+
+static inline void t_remove_dirs(void)
+{
+    struct t_dirs *d = t_dirs();
+    for (size_t i = 0; i < d->n && getpid() == d->owner; i++)
+        (void)nftw(d->path[i], t_remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+/* `path` is removed, with what is in it, when the program ends. */
+static inline bool t_remove_at_end(const char *path)
+{
+    struct t_dirs *d = t_dirs();
+    if (d->n == T_DIRS_MAX || strlen(path) >= sizeof(d->path[0]) ||
+        (d->n == 0 && atexit(t_remove_dirs) != 0))
+        return false;
+    d->owner = getpid();
+    (void)strcpy(d->path[d->n++], path);
+    return true;
+}
+
+/* mkdtemp(3) of a directory that is removed at the end. */
+static inline bool t_mkdtemp(char *path)
+{
+    return mkdtemp(path) != NULL && t_remove_at_end(path);
+}
 
 #define T_MAIN(...)                                                                                \
     int main(void)                                                                                 \

@@ -62,7 +62,7 @@ void agent_start(struct agent_proc *a, const char *user, const char *const *brid
     const char *argv[24] = {AGENT_PATH, "--listen",  listen, "--user",
                             user,       "--run-dir", run,    "--bridge"};
     strcpy(a->dir, "/tmp/corral-agent-XXXXXX");
-    T_TRUE(mkdtemp(a->dir) != NULL);
+    T_TRUE(t_mkdtemp(a->dir));
     T_EQ(chmod(a->dir, 0711), 0);
     snprintf(a->work, sizeof(a->work), "%s/work", a->dir);
     T_EQ(mkdir(a->work, 0700), 0);

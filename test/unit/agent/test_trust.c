@@ -28,7 +28,7 @@ static void begin(void)
 {
     static const char *const dirs[] = {"/etc", "/etc/ssl", "/etc/ssl/certs", "/usr"};
     strcpy(root, "/tmp/corral-test-XXXXXX");
-    T_TRUE(mkdtemp(root) != NULL);
+    T_TRUE(t_mkdtemp(root));
     for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
         T_EQ(mkdir(at(dirs[i]), 0755), 0);
 }

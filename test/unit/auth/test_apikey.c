@@ -49,7 +49,7 @@ static void creates_and_verifies(void)
     char text[APIKEY_TEXT_SIZE];
     const struct apikey *k = NULL;
     strcpy(dir, "/tmp/corral-test-XXXXXX");
-    T_TRUE(mkdtemp(dir) != NULL);
+    T_TRUE(t_mkdtemp(dir));
     open_keys();
     T_EQ(apikey_create(keys, &(struct apikey_params){"laptop", "team-a", NULL, ROLE_DEVELOPER},
                        text, &k, &err),

@@ -19,7 +19,7 @@ static void begin(bool fresh)
 {
     if (fresh) {
         strcpy(dir, "/tmp/corral-test-XXXXXX");
-        T_TRUE(mkdtemp(dir) != NULL);
+        T_TRUE(t_mkdtemp(dir));
     }
     T_EQ(uv_loop_init(&loop), 0);
     T_EQ(store_open(&store, &loop, dir, NULL, STORE_MAP_SIZE, &err), 0);

@@ -25,7 +25,7 @@ static struct grant_key read_key(void)
 
 static void lasts(void)
 {
-    T_TRUE(mkdtemp(dir) != NULL);
+    T_TRUE(t_mkdtemp(dir));
     const struct grant_key first = read_key(), second = read_key();
     T_MEM(first.bytes, GRANT_KEY_SIZE, second.bytes, GRANT_KEY_SIZE);
 }

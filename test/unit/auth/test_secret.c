@@ -20,7 +20,7 @@ static void begin(bool fresh)
 {
     if (fresh) {
         strcpy(dir, "/tmp/corral-test-XXXXXX");
-        T_TRUE(mkdtemp(dir) != NULL);
+        T_TRUE(t_mkdtemp(dir));
     }
     T_EQ(uv_loop_init(&loop), 0);
     T_EQ(store_open(&store, &loop, dir, NULL, STORE_MAP_SIZE, &err), 0);
@@ -109,7 +109,7 @@ static void the_ca_is_made_once(void)
     struct stat st;
     char path[96];
     strcpy(dir, "/tmp/corral-test-XXXXXX");
-    T_TRUE(mkdtemp(dir) != NULL);
+    T_TRUE(t_mkdtemp(dir));
     T_EQ(ca_load(&first, dir, &err), 0);
     T_EQ(ca_load(&second, dir, &err), 0);
     T_STR(first.cert, second.cert);

@@ -30,7 +30,7 @@ static int open_dir(const char *name)
 
 static void set_up(void)
 {
-    T_TRUE(mkdtemp(root) != NULL);
+    T_TRUE(t_mkdtemp(root));
     T_EQ(sh("set -e; cd $R; mkdir -p from/a/b from/empty to; echo hello >from/a/file;"
             "head -c 70000 /dev/urandom >from/a/b/big; : >from/none; chmod 751 from/a;"
             "chmod 640 from/a/file; ln -s ../a/file from/empty/link; ln -s nowhere from/broken;"
@@ -200,7 +200,6 @@ static void what_ends_early_leaves_no_half_file(void)
         T_EQ(buf_append_str(&archive, "again and again "), 0);
     T_EQ(unpack("in", &archive, 100, &u), -EPROTO);
     T_TRUE(strstr(u.reader.why, "malformed") != NULL);
-    T_EQ(sh("rm -rf $R"), 0);
 }
 
 T_MAIN(T_CASE(set_up), T_CASE(there_and_back), T_CASE(archives_of_other_programs),

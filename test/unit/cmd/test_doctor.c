@@ -38,7 +38,7 @@ static void an_empty_machine_lacks_what_must_be_there(void)
 {
     static const char *const lines[] = {"slow  control groups: version 1",
                                         "weak  loop devices: ", NULL};
-    T_TRUE(mkdtemp(root) != NULL);
+    T_TRUE(t_mkdtemp(root));
     T_EQ(look(lines), 2);
 }
 

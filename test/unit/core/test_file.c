@@ -19,7 +19,7 @@ static void replaces(void)
 {
     struct buf b = {0};
     struct stat st;
-    T_TRUE(mkdtemp(dir) != NULL);
+    T_TRUE(t_mkdtemp(dir));
     T_EQ(file_replace(in_dir("a"), "old", 3, 0644), 0);
     T_EQ(file_replace(in_dir("a"), "new text", 8, 0600), 0);
     T_EQ(file_read(in_dir("a"), 100, &b), 0);

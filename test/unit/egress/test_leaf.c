@@ -23,7 +23,7 @@ static struct leaf_set *set(void)
 {
     char dir[] = "/tmp/corral-leaf-XXXXXX";
     struct leaf_set *s = NULL;
-    T_TRUE(mkdtemp(dir) != NULL);
+    T_TRUE(t_mkdtemp(dir));
     T_EQ(ca_load(&ca, dir, NULL), 0);
     mbedtls_x509_crt_init(&root);
     T_EQ(mbedtls_x509_crt_parse(&root, (const uint8_t *)ca.cert, strlen(ca.cert) + 1), 0);

@@ -84,6 +84,7 @@ static void set_up(const char *clean, bool with_process)
 {
     t_loop_open(&loop);
     T_EQ(system("rm -rf " STATE " && mkdir " STATE), 0);
+    T_TRUE(t_remove_at_end(STATE));
     driver = (struct isolation_driver){.ops = &driver_ops, .loop = &loop};
     driver.reaper = reaper_new(&driver, STATE);
     T_TRUE(driver.reaper != NULL);

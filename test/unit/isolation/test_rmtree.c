@@ -29,7 +29,7 @@ static const char *path(const char *name)
 static void set_up(void)
 {
     (void)snprintf(base, sizeof(base), "/tmp/corral-rmtree-XXXXXX");
-    T_TRUE(mkdtemp(base) != NULL);
+    T_TRUE(t_mkdtemp(base));
 }
 
 static void absent(void)

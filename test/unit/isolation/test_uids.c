@@ -13,7 +13,7 @@ static char dir[PATH_MAX];
 static void make_dir(void)
 {
     (void)snprintf(dir, sizeof(dir), "/tmp/corral-test-XXXXXX");
-    T_TRUE(mkdtemp(dir) != NULL);
+    T_TRUE(t_mkdtemp(dir));
 }
 
 /* Two processes on one state: neither gets an id of the other, whatever it knows. */

@@ -35,22 +35,13 @@ static inline void tt_write(const char *name, const char *text)
     T_EQ(fclose(f), 0);
 }
 
-static inline void tt_remove(void)
-{
-    char command[128];
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", tt_dir);
-    if (tt_dir[0] != '\0' && system(command) != 0)
-        fprintf(stderr, "%s is left over\n", tt_dir);
-}
-
 /* NAME.crt and NAME.key, of the options of `openssl req -newkey`. */
 static inline void tt_make(const char *name, const char *newkey)
 {
     char command[512];
     if (tt_dir[0] == '\0') {
         strcpy(tt_dir, "/tmp/t_tls.XXXXXX");
-        T_TRUE(mkdtemp(tt_dir) != NULL);
-        (void)atexit(tt_remove);
+        T_TRUE(t_mkdtemp(tt_dir));
     }
     (void)snprintf(command, sizeof(command),
                    "exec 2>%s/log; command -v openssl >/dev/null || exit 77; "

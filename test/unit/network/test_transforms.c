@@ -16,7 +16,7 @@ static struct error err;
 static void begin(const char *text)
 {
     char dir[] = "/tmp/corral-test-XXXXXX";
-    T_TRUE(mkdtemp(dir) != NULL);
+    T_TRUE(t_mkdtemp(dir));
     T_EQ(uv_loop_init(&loop), 0);
     T_EQ(store_open(&store, &loop, dir, NULL, STORE_MAP_SIZE, &err), 0);
     T_EQ(secrets_open(&secrets, store, dir, &err), 0);

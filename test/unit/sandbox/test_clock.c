@@ -144,7 +144,7 @@ static void set_up(void)
     t_loop_open(&loop);
     driver = (struct isolation_driver){.ops = &idle_ops, .loop = &loop};
     snprintf(root, sizeof(root), "/tmp/corral-clock-XXXXXX");
-    T_TRUE(mkdtemp(root) != NULL);
+    T_TRUE(t_mkdtemp(root));
     ended = false;
     sb = sandbox_new(&t, &events, NULL);
     T_EQ(sandbox_owner_init(&owner, &params), 0);

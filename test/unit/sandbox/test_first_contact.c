@@ -82,7 +82,7 @@ static void set_up(bool claimed)
     t_loop_open(&loop);
     driver = (struct isolation_driver){.ops = &idle_ops, .loop = &loop};
     snprintf(root, sizeof(root), "/tmp/corral-first-XXXXXX");
-    T_TRUE(mkdtemp(root) != NULL);
+    T_TRUE(t_mkdtemp(root));
     ended = false;
     sb = sandbox_new(&t, &events, NULL);
     T_EQ(sandbox_start(sb, &host, &t), 0);

@@ -515,7 +515,7 @@ static void listen_for(void)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     (void)snprintf(agent_dir, sizeof(agent_dir), "/tmp/corral-pause-XXXXXX");
-    T_TRUE(mkdtemp(agent_dir) != NULL);
+    T_TRUE(t_mkdtemp(agent_dir));
     (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/sock", agent_dir);
     listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     T_EQ(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);

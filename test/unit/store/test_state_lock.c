@@ -16,7 +16,7 @@ static void one_at_a_time(void)
 {
     int first, second;
     struct error err;
-    T_TRUE(mkdtemp(dir) != NULL);
+    T_TRUE(t_mkdtemp(dir));
     T_EQ(state_lock(dir, &first, &err), 0);
     T_EQ(state_lock_owner(dir), getpid());
     T_EQ(state_lock(dir, &second, &err), -EBUSY);

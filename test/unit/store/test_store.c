@@ -38,7 +38,7 @@ static void on_closed(void *ctx)
 static void make_dir(void)
 {
     strcpy(dir, "/tmp/corral-test-XXXXXX");
-    T_TRUE(mkdtemp(dir) != NULL);
+    T_TRUE(t_mkdtemp(dir));
 }
 
 static void remove_dir(void)

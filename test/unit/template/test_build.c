@@ -35,7 +35,7 @@ static const char *line_of(const char *command)
 
 static void set_up(void)
 {
-    T_TRUE(mkdtemp(root) != NULL);
+    T_TRUE(t_mkdtemp(root));
     if (geteuid() != 0)
         T_SKIP("building a template needs root");
     if (sh("PATH=$PATH:/usr/sbin:/sbin; for p in mmdebstrap mke2fs debugfs cpio modinfo xz; do"
@@ -141,7 +141,7 @@ static void what_cannot_be_made_leaves_nothing(void)
             "test -z \"$(ls $R/t/kvm)\" && test ! -e $R/t/kvm/.work"),
          0);
     T_TRUE(sh("(flock 9; $B $R/t --kernels $R/k 2>$R/log || exit 1) 9>$R/t/kvm/.lock") != 0);
-    T_EQ(sh("grep -q 'another build' $R/log && rm -rf $R"), 0);
+    T_EQ(sh("grep -q 'another build' $R/log"), 0);
 }
 
 T_MAIN(T_CASE(set_up), T_CASE(images_are_made), T_CASE(the_disk_is_a_sparse_ext4_of_the_root),

@@ -45,7 +45,7 @@ static void set_up(void)
 {
     char path[200];
     if (dir[0] == '\0') {
-        T_TRUE(mkdtemp(root) != NULL);
+        T_TRUE(t_mkdtemp(root));
         (void)snprintf(dir, sizeof(dir), "%s/t", root);
         (void)snprintf(guest, sizeof(guest), "%s/guest", root);
         T_EQ(mkdir(dir, 0755), 0);
@@ -160,14 +160,6 @@ static void the_shape_is_the_templates(void)
     T_TRUE(template_kvm_shape(dir, &shape, &err) < 0);
 }
 
-static void clean_up(void)
-{
-    char command[200];
-    (void)snprintf(command, sizeof(command), "rm -rf %s", root);
-    T_EQ(system(command), 0);
-}
-
 T_MAIN(T_CASE(a_template_without_images), T_CASE(images_of_something_else_are_stale),
        T_CASE(a_sealed_snapshot_is_warm), T_CASE(a_new_snapshot_takes_the_place_of_the_old),
-       T_CASE(a_snapshot_of_something_else_is_not), T_CASE(the_shape_is_the_templates),
-       T_CASE(clean_up))
+       T_CASE(a_snapshot_of_something_else_is_not), T_CASE(the_shape_is_the_templates))

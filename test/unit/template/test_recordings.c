@@ -16,7 +16,7 @@ static void put(const char *name, uint32_t mark, const uint32_t *runs, size_t n)
     cleanup_buf struct buf b = {0};
     char path[100];
     static bool made;
-    T_TRUE(made || mkdtemp(dir) != NULL);
+    T_TRUE(made || t_mkdtemp(dir));
     made = true;
     for (size_t i = 0; i < CTL_WORKSET_HEAD / 4; i++)
         (void)buf_u32(&b, mark);

@@ -302,7 +302,7 @@ static void a_disassembler_agrees(void)
     }
     setup();
     T_EQ(acpi_build(&mem, 2, 4), 0);
-    T_TRUE(mkdtemp(dir) != NULL);
+    T_TRUE(t_mkdtemp(dir));
     const uint8_t *xsdt = table(word(mem.base + LAYOUT_ACPI + 24), "XSDT");
     const uint8_t *fadt = table(word(xsdt + 36), "FACP");
     save(dir, "xsdt", xsdt);
@@ -313,8 +313,8 @@ static void a_disassembler_agrees(void)
         cmd, sizeof(cmd),
         "cd %s && for t in xsdt fadt madt dsdt; do iasl -d $t.aml >d.log 2>&1 && "
         "cp $t.dsl back.dsl && iasl back.dsl >c.log 2>&1 && grep -q '0 Errors, 0 Warn' c.log &&"
-        " cat $t.dsl || { echo \"failed: $t\"; cat d.log c.log; }; done; rm -rf %s",
-        dir, dir);
+        " cat $t.dsl || { echo \"failed: $t\"; cat d.log c.log; }; done",
+        dir);
     FILE *f = popen(cmd, "r");
     T_TRUE(getdelim(&text, &len, '\0', f) > 0);
     T_EQ(pclose(f), 0);

@@ -77,7 +77,7 @@ static void setup(void)
     static bool chosen;
     char dir[] = "/tmp/test-vsock-XXXXXX";
     if (!chosen)
-        T_TRUE(mkdtemp(dir) != NULL && chdir(dir) == 0);
+        T_TRUE(t_mkdtemp(dir) && chdir(dir) == 0);
     else
         vsock_mux_done(&v.mux);
     if (chosen)

@@ -22,7 +22,7 @@ static void readers_see_what_is_on_disk(void)
     struct wf_faults faults = {0};
     cleanup_buf struct buf text = {0};
     bool was_ahead = false;
-    T_TRUE(mkdtemp(dir) != NULL);
+    T_TRUE(t_mkdtemp(dir));
     T_EQ(uv_loop_init(&loop), 0);
     T_EQ(store_open(&store, &loop, dir, NULL, 1 << 20, &err), 0);
     T_EQ(template_set_init(&templates, store, dir, &recipes), 0);

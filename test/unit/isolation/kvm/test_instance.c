@@ -820,7 +820,7 @@ static void set_up(void)
     struct error err = {0};
     id_suffix = (unsigned int)getpid();
     (void)snprintf(state_dir, sizeof(state_dir), "/tmp/corral-test-XXXXXX");
-    T_TRUE(mkdtemp(state_dir) != NULL);
+    T_TRUE(t_mkdtemp(state_dir));
     T_EQ(uv_loop_init(&loop), 0);
     driver = kvm_driver_new(&loop, state_dir, FAKE_VMM, &err);
     if (driver == NULL)

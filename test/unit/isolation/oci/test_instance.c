@@ -575,7 +575,7 @@ static void set_up(void)
         T_SKIP("not root");
     id_suffix = (unsigned int)getpid();
     (void)snprintf(state_dir, sizeof(state_dir), "/var/tmp/corral-test-XXXXXX");
-    T_TRUE(mkdtemp(state_dir) != NULL);
+    T_TRUE(t_mkdtemp(state_dir));
     (void)snprintf(rootfs, sizeof(rootfs), "%s/root,fs:x", state_dir);
     (void)snprintf(guest_dir, sizeof(guest_dir), "%s/guest", state_dir);
     copy_guest();
