@@ -6,8 +6,8 @@
  * Routes: /hello (fixed), /echo (buffered body, 64 KiB at most), /sink (streamed body, counted),
  * /hold (answered by t_http_release), /big (1 MiB fixed), /chunks (three pieces), /length
  * (declared, two pieces), /empty (204), /extra (405, a header added), /flood (as much as the client
- * takes), /early (answered before the body), /cut (aborted in the middle), /pause (streamed body,
- * paused at its start).
+ * takes), /long (the same up to a declared length), /early (answered before the body), /cut
+ * (aborted in the middle), /pause (streamed body, paused at its start).
  */
 #ifndef CORRAL_T_HTTP_H
 #define CORRAL_T_HTTP_H
@@ -26,6 +26,7 @@
 
 #define T_HTTP_BIG   (1024 * 1024)
 #define T_HTTP_LIMIT 65536
+#define T_HTTP_LONG  (48u << 20) /* more than a slow reader of test_limits takes */
 
 static uv_loop_t t_loop;
 static struct http_server t_server;
@@ -37,7 +38,7 @@ static struct {
     int last_status;
     char last_path[256], last_query[256], last_body[256];
     enum http_method last_method;
-    struct http_request *held; /* of /hold, /flood, /pause and /sink */
+    struct http_request *held; /* of /hold, /flood, /long, /pause and /sink */
     bool stopped;
     uint64_t flooded;
 } t_seen;
@@ -55,6 +56,18 @@ static void t_flood(struct http_request *req)
         http_reply_write(req, block, sizeof(block));
         t_seen.flooded += sizeof(block);
     }
+}
+
+static void t_long(struct http_request *req)
+{
+    static char block[16384];
+    memset(block, 'l', sizeof(block));
+    for (; t_seen.flooded < T_HTTP_LONG; t_seen.flooded += sizeof(block)) {
+        if (!http_reply_writable(req))
+            return;
+        http_reply_write(req, block, sizeof(block));
+    }
+    http_reply_end(req);
 }
 
 static void t_app_head(struct http_request *req)
@@ -159,6 +172,12 @@ static void t_app_ready(struct http_request *req)
         req->writable = t_flood;
         http_reply_start(req, 200, "text/plain", -1);
         t_flood(req);
+    } else if (t_path_is(req, "/long")) {
+        t_seen.held = req;
+        t_seen.flooded = 0;
+        req->writable = t_long;
+        http_reply_start(req, 200, "text/plain", T_HTTP_LONG);
+        t_long(req);
     } else {
         struct error err;
         error_set(&err, ERROR_NOT_FOUND, "No such route");

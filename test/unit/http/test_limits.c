@@ -186,14 +186,14 @@ static void stalled_reader(void)
 }
 
 /* A slow reader is not a stalled one. */
-static void slow_reader(void)
+static void read_slowly(const char *request)
 {
     struct t_client c;
     char data[65536];
     size_t got = 0;
     t_http_start_with(quick_limits());
     t_client_open(&c);
-    t_client_send(&c, "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n");
+    t_client_send(&c, request);
     for (int i = 0; i < 40; i++) {
         t_loop_run_ms(&t_loop, 10);
         for (int j = 0; j < 16; j++) {
@@ -207,6 +207,16 @@ static void slow_reader(void)
     t_client_close(&c);
     T_UNTIL(&t_loop, http_server_connections(&t_server) == 0);
     t_http_stop();
+}
+
+static void slow_reader(void)
+{
+    read_slowly("GET /flood HTTP/1.1\r\nHost: x\r\n\r\n");
+}
+
+static void slow_reader_of_a_declared_length(void)
+{
+    read_slowly("GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
 }
 
 /* Keep-alive requests leave the timer alone: it fires rarely and late, never early. */
@@ -313,4 +323,4 @@ static void crowded(void)
 
 T_MAIN(T_CASE(trickling_body), T_CASE(crowded), T_CASE(refusals), T_CASE(too_large),
        T_CASE(slow_head), T_CASE(slow_body), T_CASE(idle), T_CASE(stalled_reader),
-       T_CASE(slow_reader), T_CASE(lazy_timer))
+       T_CASE(slow_reader), T_CASE(slow_reader_of_a_declared_length), T_CASE(lazy_timer))
