@@ -62,6 +62,7 @@ class Execution:
         self._replied = False
         self._failure = None  # what the reply says of one
         self._last_heard = 0.0
+        self._late = None  # the timer of what is missing
         self.done = self._loop.create_future()
         self.raised = False
         self.stale = False
@@ -90,7 +91,7 @@ class Execution:
         self.count, self.payload_sources, self._failure = count, payload_sources, failure
         self.stale = self._owing and content.get("ename") == _STALE
         if not self._finish():
-            self._loop.call_later(self._grace(), self._idle_is_late)
+            self._wait(self._grace(), self._idle_is_late)
 
     def output(self, which, text):
         """Sends text in pieces of at most one chunk, cut between characters."""
@@ -114,13 +115,27 @@ class Execution:
     def kernel_died(self):
         if not self.done.done():
             self.died = True
-            self.done.set_result(False)
+            self._end(False)
 
     def _finish(self):
         if self._idle and self._replied and not self.done.done():
             self._report_failed_reply()
-            self.done.set_result(True)
+            self._end(True)
         return self.done.done()
+
+    def _end(self, alive):
+        self._wait_no_more()
+        self.done.set_result(alive)
+
+    def _wait(self, seconds, then):
+        self._wait_no_more()
+        self._late = self._loop.call_later(seconds, then)
+
+    def _wait_no_more(self):
+        """A timer that nobody needs would wake a sandbox at rest, and each clone of a snapshot that
+        was taken meanwhile."""
+        if self._late is not None:
+            self._late.cancel()
 
     def _report_failed_reply(self):
         if self._failure is not None and not self.raised and not self.stale:
@@ -139,7 +154,7 @@ class Execution:
             return
         quiet = 0 if self._has_more() else self._loop.time() - self._last_heard
         if quiet < self._grace():
-            self._loop.call_later(self._grace() - quiet, self._idle_is_late)
+            self._wait(self._grace() - quiet, self._idle_is_late)
             return
         self.lossy = True
         self._idle = True
@@ -176,7 +191,7 @@ class Execution:
         if content.get("execution_state") == "idle":
             self._idle = True
             if not self._finish() and not self._replied:
-                self._loop.call_later(REPLY_GRACE_S, self._reply_is_late)
+                self._wait(REPLY_GRACE_S, self._reply_is_late)
 
     _HANDLERS = {
         "execute_input": _on_input,

@@ -5,6 +5,9 @@ import time
 
 from guesthost import GuestTest, fresh_seed, wire
 
+EPOLL_WAIT = 232  # a system call of x86-64
+FOREVER = 0xffffffff
+
 
 class Runs(GuestTest):
     def test_state_and_counts_persist(self):
@@ -56,6 +59,20 @@ class Runs(GuestTest):
         outcome = self.run_code("h = display('one', display_id='d')\nh = display('two', "
                                 "display_id='d', update=True)")
         self.assertEqual([d["text/plain"] for d in outcome.displays], ["'one'", "'two'"])
+
+    def test_a_bridge_at_rest_waits_for_no_timer(self):
+        """What wakes it wakes its microVM, and each clone of a snapshot that was taken meanwhile."""
+        def waits():
+            with open(f"/proc/{self.host.bridge_pid()}/syscall", encoding="ascii") as file:
+                fields = file.read().split()
+            return fields[0] == str(EPOLL_WAIT) and int(fields[4], 16) & 0xffffffff
+        for code in ("1", "1 / 0", "print(2)"):
+            self.run_code(code)
+            for _ in range(40):
+                time.sleep(0.05)
+                if waits() == FOREVER:
+                    break
+            self.assertEqual(waits(), FOREVER)
 
     def test_children_write_in_order_and_in_time(self):
         outcome = self.run_code("import os, subprocess\nprint('a')\nos.system('echo b')\n"
