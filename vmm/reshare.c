@@ -47,8 +47,8 @@ static ssize_t reshare_read(int fd, void *to, size_t len, uint64_t off)
     return got < 0 && errno == EOPNOTSUPP ? pread(fd, to, len, (off_t)off) : got;
 }
 
-/* Reads what the pages of the batch were; neighbours by one call. Those that
- * cannot be read leave it. */
+/* Reads what the pages of the batch were; neighbours by one call. Those that cannot be read leave
+ * it. */
 static void reshare_fill(const struct mem *m, struct reshare_batch *b)
 {
     uint32_t kept = 0;

@@ -188,9 +188,9 @@ class Execution:
         self._raise(*_error_texts(content))
 
     def _on_status(self, content):
-        if content.get("execution_state") == "idle":
+        if content.get("execution_state") == "idle" and not self._idle:
             self._idle = True
-            if not self._finish() and not self._replied:
+            if not self._finish():
                 self._wait(REPLY_GRACE_S, self._reply_is_late)
 
     _HANDLERS = {

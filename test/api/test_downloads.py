@@ -9,7 +9,7 @@ import time
 
 from corraltest import PREFIX, SandboxTest, not_emulated, wait_until
 
-SIZE = (24 << 20) + 4321
+SIZE = 70 << 20
 LEAST = 256 << 10  # what one read takes from the sandbox's socket
 
 
@@ -55,7 +55,9 @@ class Downloads(SandboxTest):
             self.assertEqual((answer.status, len(body)), (200, size))
             self.assertEqual(hashlib.sha256(body).hexdigest(), self.digest(f"cat of{size}"))
         for first, last in ((0, SIZE - 1), (7, LEAST + 6), (7, LEAST + 5), (SIZE - LEAST, SIZE - 1),
-                            (SIZE - 2 * LEAST, SIZE + 99), (4096, 9 << 20), (0, (1 << 63) - 1)):
+                            (SIZE - 2 * LEAST, SIZE + 99), (4096, 9 << 20), (0, (1 << 63) - 1),
+                            (1, 1 << 20), (65537, (3 << 20) + 327679), (SIZE - 262145, SIZE - 1),
+                            ((5 << 20) - 7, (22 << 20) + 3)):
             answer = self.ask("random", Range=f"bytes={first}-{last}")
             body, last = answer.read(), min(last, SIZE - 1)
             self.assertEqual((answer.status, len(body)), (206, last - first + 1))
@@ -72,6 +74,16 @@ class Downloads(SandboxTest):
         answer = self.ask("random", Range=f"bytes={SIZE}-")
         self.assertEqual((answer.status, bool(answer.read())), (416, True))
         self.assertEqual(len(self.ask("random").read()), SIZE)
+
+    def test_every_byte_while_others_are_served(self):
+        answer, received = self.ask("random"), hashlib.sha256()
+        self.assertEqual(answer.headers["Content-Length"], str(SIZE))
+        while chunk := answer.read(5 << 20):
+            received.update(chunk)
+            self.assertEqual(self.api.get("/health", prefix="").status, 200)
+        self.assertEqual(received.hexdigest(), self.digest("cat random"))
+        self.connection.request("GET", "/health")
+        self.assertEqual(self.connection.getresponse().status, 200)
 
     def test_pipelined_to_a_slow_reader(self):
         s = self.raw("random", "of1", "random", buffer=16384)
@@ -115,6 +127,7 @@ class Downloads(SandboxTest):
                 count -= len(s.recv(min(count, 1 << 16)))
             s.close()
         wait_until(lambda: self.server.descriptors() <= before, 20, "the descriptors are closed")
+        self.assertEqual(self.run_command("wc -c < random")["stdout"], f"{SIZE}\n")
 
     def test_a_file_that_is_cut_short(self):
         self.run_command("cp random shrinks")

@@ -301,52 +301,6 @@ class Download(FilesTest):
         self.assert_error(answer, 400, "invalid_argument")
 
 
-@not_emulated("many MiB, each byte through interpreted copies")
-class LongDownload(FilesTest):
-    size = 70 << 20
-
-    @classmethod
-    def prepare(cls):
-        super().prepare()
-        command = f"head -c {cls.size} /dev/urandom > random"
-        cls.api.post(f"/sandboxes/{cls.box}/commands/run", {"command": command})
-
-    def digest(self, command):
-        return self.run_command(f"{command} | sha256sum")["stdout"].split()[0]
-
-    def test_every_byte_while_others_are_served(self):
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
-        connection.request("GET", f"{PREFIX}/sandboxes/{self.box}/download?path=random",
-                           headers={"Authorization": f"Bearer {self.server.key}"})
-        response = connection.getresponse()
-        self.assertEqual(response.headers["Content-Length"], str(self.size))
-        received = hashlib.sha256()
-        while chunk := response.read(5 << 20):
-            received.update(chunk)
-            self.assertEqual(self.api.get("/health", prefix="").status, 200)
-        self.assertEqual(received.hexdigest(), self.digest("cat random"))
-        connection.request("GET", "/health")
-        self.assertEqual(connection.getresponse().status, 200)
-        connection.close()
-
-    def test_ranges_that_begin_and_end_anywhere(self):
-        for first, count in ((1, 1 << 20), (65537, (3 << 20) + 262143), (self.size - 262145, 262145),
-                             ((5 << 20) - 7, (17 << 20) + 11)):
-            answer = self.download("random", Range=f"bytes={first}-{first + count - 1}")
-            self.assertEqual((answer.status, len(answer.body)), (206, count))
-            self.assertEqual(hashlib.sha256(answer.body).hexdigest(),
-                             self.digest(f"tail -c +{first + 1} random | head -c {count}"))
-
-    def test_a_client_that_leaves_in_the_middle(self):
-        with socket.create_connection(("127.0.0.1", self.server.port), 60) as s:
-            s.sendall(f"GET {PREFIX}/sandboxes/{self.box}/download?path=random HTTP/1.1\r\nHost: x\r\n"
-                      f"Authorization: Bearer {self.api.key}\r\n\r\n".encode())
-            got = 0
-            while got < 3 << 20:
-                got += len(s.recv(1 << 16))
-        self.assertEqual(self.run_command("wc -c < random")["stdout"], f"{self.size}\n")
-
-
 @not_emulated("hundreds of MiB, each byte through interpreted copies")
 class Large(FilesTest):
     build = "release"  # resident memory is measured

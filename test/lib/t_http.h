@@ -26,7 +26,7 @@
 
 #define T_HTTP_BIG   (1024 * 1024)
 #define T_HTTP_LIMIT 65536
-#define T_HTTP_LONG  (48u << 20) /* more than a slow reader of test_limits takes */
+#define T_HTTP_LONG  (48 << 20) /* more than a slow reader of test_limits takes */
 
 static uv_loop_t t_loop;
 static struct http_server t_server;
@@ -53,21 +53,13 @@ static void t_flood(struct http_request *req)
     static char block[16384];
     memset(block, 'f', sizeof(block));
     while (http_reply_writable(req)) {
+        if (t_path_is(req, "/long") && t_seen.flooded == T_HTTP_LONG) {
+            http_reply_end(req);
+            return;
+        }
         http_reply_write(req, block, sizeof(block));
         t_seen.flooded += sizeof(block);
     }
-}
-
-static void t_long(struct http_request *req)
-{
-    static char block[16384];
-    memset(block, 'l', sizeof(block));
-    for (; t_seen.flooded < T_HTTP_LONG; t_seen.flooded += sizeof(block)) {
-        if (!http_reply_writable(req))
-            return;
-        http_reply_write(req, block, sizeof(block));
-    }
-    http_reply_end(req);
 }
 
 static void t_app_head(struct http_request *req)
@@ -167,17 +159,11 @@ static void t_app_ready(struct http_request *req)
         http_reply_start(req, 200, "text/plain", 6);
         http_reply_write(req, "abc", 3);
         http_reply_abort(req);
-    } else if (t_path_is(req, "/flood")) {
+    } else if (t_path_is(req, "/flood") || t_path_is(req, "/long")) {
         t_seen.held = req;
         req->writable = t_flood;
-        http_reply_start(req, 200, "text/plain", -1);
+        http_reply_start(req, 200, "text/plain", t_path_is(req, "/long") ? T_HTTP_LONG : -1);
         t_flood(req);
-    } else if (t_path_is(req, "/long")) {
-        t_seen.held = req;
-        t_seen.flooded = 0;
-        req->writable = t_long;
-        http_reply_start(req, 200, "text/plain", T_HTTP_LONG);
-        t_long(req);
     } else {
         struct error err;
         error_set(&err, ERROR_NOT_FOUND, "No such route");

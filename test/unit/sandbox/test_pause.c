@@ -509,27 +509,19 @@ static void a_failed_resumption_ends_what_it_started(void)
 /* --- with an agent --- */
 
 static int listener = -1, peer = -1;
-static char agent_dir[64];
 
 static void listen_for(void)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    (void)snprintf(agent_dir, sizeof(agent_dir), "/tmp/corral-pause-XXXXXX");
-    T_TRUE(t_mkdtemp(agent_dir));
-    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/sock", agent_dir);
+    char dir[] = "/tmp/corral-pause-XXXXXX";
+    T_TRUE(t_mkdtemp(dir));
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/sock", dir);
     listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     T_EQ(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
     T_EQ(listen(listener, 8), 0);
     free(sb->socket_path);
     sb->socket_path = strdup(addr.sun_path);
     agent_target_init(&sb->target, &loop, sb->socket_path);
-}
-
-static void listen_no_more(void)
-{
-    (void)close(listener);
-    (void)unlink(sb->socket_path);
-    (void)rmdir(agent_dir);
 }
 
 static bool accepted(void)
@@ -598,7 +590,7 @@ static void it_wakes_up_as_what_it_was(void)
     T_EQ(forgets, 1);
     T_TRUE(!sb->stored && !sandbox_is_paused(sb));
     T_EQ(told_code, ERROR_NONE);
-    listen_no_more();
+    (void)close(listener);
     tear_down_store();
 }
 
@@ -644,7 +636,7 @@ static void a_rollback_is_a_pause_and_another_start(void)
     T_EQ(sb->phase, SANDBOX_RUNNING);
     T_EQ(told, 1);
     T_EQ(told_code, ERROR_SANDBOX_FAILED);
-    listen_no_more();
+    (void)close(listener);
     tear_down_store();
 }
 
