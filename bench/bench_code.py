@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""code/run of 1+1 in a warm kernel, against jupyter_client's blocking client on the same kernel in
-the same sandbox, and against Jupyter Server (REST and WebSocket) on the host."""
+"""code/run of 1+1 in a warm kernel, against jupyter_client's blocking client in the same sandbox, on
+the same kernel and on ipykernel as it comes, and against Jupyter Server (REST and WebSocket) on the
+host."""
 import json
 import os
 import shutil
@@ -77,7 +78,7 @@ def jupyter_server():
 def measure():
     with open(os.path.join(os.path.dirname(__file__), "client_peer.py"), encoding="utf-8") as file:
         program = file.read()
-    ours, blocking = [], []
+    ours, blocking, plain = [], [], []
     with corrald("--pool-size", "0") as server:
         session = Session(server)
         sandbox = session.create()
@@ -85,13 +86,15 @@ def measure():
         session.post(f"/sandboxes/{sandbox}/files/write", {"path": path, "content": program})
         for _ in range(ROUNDS):
             ours += timed(lambda: session.run_code(sandbox), RUNS).values
-            text = session.run_command(sandbox, f"python3 {path} {RUNS}")
-            blocking += json.loads(text)["values"]
-    ours, blocking = Samples(ours), Samples(blocking)
+            for values, kernel in ((blocking, ""), (plain, " plain")):
+                text = session.run_command(sandbox, f"python3 {path} {RUNS}{kernel}")
+                values += json.loads(text)["values"]
+    ours, blocking, plain = Samples(ours), Samples(blocking), Samples(plain)
     kept, new = jupyter_server()
     rows = [Row("code/run 1+1", "ms", ours, blocking, "jupyter_client", "<= 1.3"),
             Row("code/run 1+1", "ms", ours, kept, "Jupyter Server, WebSocket kept", "<= 0.25"),
-            Row("code/run 1+1", "ms", ours, new, "Jupyter Server, REST + WebSocket")]
+            Row("code/run 1+1", "ms", ours, new, "Jupyter Server, REST + WebSocket"),
+            Row("code/run 1+1", "ms", ours, plain, "jupyter_client, plain ipykernel")]
     rows[0].met = rows[0].ratio <= 1.3
     rows[1].met = rows[1].ratio <= 0.25
     return rows

@@ -263,6 +263,8 @@ class Kernel:
 
     def _send(self, kind, content, metadata=None):
         message = self._manager.session.msg(kind, content, metadata=metadata)
+        if self.catches_up:
+            message["header"]["date"] = ""  # it would be parsed, and formatted in each answer
         self._shell.send(self._manager.session, message)
         return message["header"]["msg_id"]
 

@@ -94,6 +94,27 @@ class Runs(GuestTest):
         outcome = self.run_code("print('a\\ud800b\\0c')")
         self.assertEqual(outcome.stdout, "a?b\ufffdc\n")
 
+    def test_only_what_was_written_is_flushed(self):
+        """A flush waits for another thread, and a run has six."""
+        self.run_code(
+            "import sys\nqueued, thread = [], sys.stdout.pub_thread\n"
+            "def note(job, schedule=thread.schedule):\n"
+            "    queued.append(getattr(job, '__name__', ''))\n    schedule(job)\n"
+            "thread.schedule = note")
+        for code, flushes in (("queued.clear()", 0), ("1 + 1", 0), ("print('!')", 1)):
+            self.run_code(code)
+            self.assertEqual(self.value("queued.count('_flush')"), str(flushes), code)
+
+    def test_what_threads_have_written_is_in_the_run(self):
+        code = (
+            "import sys, threading\ndef work():\n    for n in range(300):\n"
+            "        sys.stdout.write(f'{n}\\n')\n        sys.stdout.flush()\n"
+            "threads = [threading.Thread(target=work) for _ in range(4)]\n"
+            "for t in threads: t.start()\nfor t in threads: t.join()")
+        for _ in range(3):
+            self.assertEqual(sorted(map(int, self.run_code(code).stdout.split())),
+                             sorted(4 * list(range(300))))
+
     def test_silence_between_runs_is_dropped(self):
         self.run_code("import threading, time\ndef late():\n    time.sleep(0.3)\n"
                       "    print('late', flush=True)\nthreading.Thread(target=late).start()")

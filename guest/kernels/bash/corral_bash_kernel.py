@@ -215,6 +215,7 @@ class BashKernel(Kernel):
     implementation_version = "1"
     banner = "bash"
     language_info = {"name": "bash", "mimetype": "text/x-sh", "file_extension": ".sh"}
+    _execute_sleep = 0  # as in the IPython kernel
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

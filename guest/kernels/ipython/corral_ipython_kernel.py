@@ -8,10 +8,14 @@ and flush of the stream, so that the order is right and no output is late.
 
 All text is sent: in messages of bounded size, with a replacement for what cannot be encoded.
 
+ipykernel flushes both streams three times in each run, and each flush waits for another thread. A
+stream that nobody has written to since its last flush has nothing to wait for.
+
 A request may bring along what has to happen before its code runs: a clone's new seed, variables.
 As a request of its own that would cost as much again as the code's, in time and in memory written.
 """
 import codecs
+import itertools
 import os
 import select
 import sys
@@ -76,6 +80,7 @@ def encodable(text):
 def change_streams():
     """Changes the capture only in versions of ipykernel that capture in the known way."""
     write, flush = OutStream.write, OutStream.flush
+    marks = itertools.count(1)
 
     def empty_pipe(stream):
         capture = stream.__dict__.get("_corral_capture")
@@ -91,6 +96,7 @@ def change_streams():
                 flush(stream)
                 written = 0
         stream._corral_written = written
+        stream._corral_mark = next(marks)  # after the text: a flush that sees it takes the text
 
     def watch(self):
         self._corral_capture = Capture(self, lambda text: write_bounded(self, text))
@@ -105,8 +111,11 @@ def change_streams():
 
     def flush_all(self):
         empty_pipe(self)
-        self._corral_written = 0
-        return flush(self)
+        mark = self.__dict__.get("_corral_mark", 0)
+        if mark != self.__dict__.get("_corral_flushed", 0):
+            self._corral_written = 0
+            flush(self)
+            self._corral_flushed = mark
 
     if hasattr(OutStream, "_watch_pipe_fd"):
         OutStream._watch_pipe_fd = watch
@@ -135,6 +144,10 @@ def catch_up(owed):
 
 
 class Kernel(IPythonKernel):
+    # ipykernel sleeps before each reply, in the hope that the output has arrived then. The bridge
+    # waits for the idle status, which comes behind all output.
+    _execute_sleep = 0
+
     def execute_request(self, stream, ident, parent):
         owed = (parent.get("metadata") or {}).get("corral")
         if owed and not catch_up(owed):
@@ -157,6 +170,8 @@ class KernelApp(IPKernelApp):
 
     def init_shell(self):
         super().init_shell()
+        # traitlets makes a record of each debug message, which its handler then drops.
+        self.log.setLevel(self.log_level)
         corral_results.register(self.shell.display_formatter)
         corral_interrupts.install(self.kernel, self.shell)
 
