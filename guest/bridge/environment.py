@@ -52,6 +52,21 @@ if "torch" in sys.modules:
     sys.modules["torch"].seed()
 """
 
+# Formats one error. The first parses the source of IPython, whose frame is the outermost, and has a
+# lexer compiled for the frames in it: in each sandbox 100 ms, and 6 MiB that clones would not share.
+_PYTHON_REHEARSE = """
+try:
+    import json, sys
+    from IPython import get_ipython
+    from IPython.core import interactiveshell
+    try:
+        exec(compile("json.loads('')", interactiveshell.__file__, "exec"), {"json": json})
+    except ValueError:
+        get_ipython().InteractiveTB.structured_traceback(*sys.exc_info())
+except Exception:
+    pass  # another kernel, with other ways
+"""
+
 # Ends a warm-up. The objects that are alive now live as long as the kernel. A later collection that
 # visits them would touch every page of them, and so copy every page in each clone.
 _PYTHON_SETTLE = """
@@ -112,7 +127,7 @@ class _Python:
     restore = staticmethod(lambda: _python(_PYTHON_RESTORE))
     reseed = staticmethod(lambda seed: _python(_PYTHON_RESEED, seed=seed))
     isolated = staticmethod(_python)
-    settle = staticmethod(lambda: _python(_PYTHON_SETTLE))
+    settle = staticmethod(lambda: _python(_PYTHON_REHEARSE + _PYTHON_SETTLE))
 
 
 class _Bash:

@@ -94,6 +94,15 @@ class Runs(GuestTest):
         outcome = self.run_code("print('a\\ud800b\\0c')")
         self.assertEqual(outcome.stdout, "a?b\ufffdc\n")
 
+    def test_a_shell_command_sleeps_no_longer_than_it_runs(self):
+        self.run_code("import time\nslept = []\n"
+                      "def note(seconds, sleep=time.sleep):\n"
+                      "    slept.append(seconds)\n    sleep(seconds)\ntime.sleep = note")
+        outcome = self.run_code("!seq 20000; sleep 0.3; echo; exit 3")
+        self.assertEqual(outcome.stdout.split(), [str(n) for n in range(1, 20001)])
+        self.assertEqual(self.value("_exit_code, sum(slept) < 0.05"), "(3, True)")
+        self.assertEqual(self.value("!(sleep 0.2; kill -9 $$)\n_exit_code"), "-9")
+
     def test_only_what_was_written_is_flushed(self):
         """A flush waits for another thread, and a run has six."""
         self.run_code(
@@ -106,14 +115,14 @@ class Runs(GuestTest):
             self.assertEqual(self.value("queued.count('_flush')"), str(flushes), code)
 
     def test_what_threads_have_written_is_in_the_run(self):
+        """As many flushes at a time have stopped the thread that sends, for good."""
         code = (
             "import sys, threading\ndef work():\n    for n in range(300):\n"
             "        sys.stdout.write(f'{n}\\n')\n        sys.stdout.flush()\n"
-            "threads = [threading.Thread(target=work) for _ in range(4)]\n"
+            "threads = [threading.Thread(target=work) for _ in range(16)]\n"
             "for t in threads: t.start()\nfor t in threads: t.join()")
-        for _ in range(3):
-            self.assertEqual(sorted(map(int, self.run_code(code).stdout.split())),
-                             sorted(4 * list(range(300))))
+        outcome = self.run_code(code, timeout_ms=60000)
+        self.assertEqual(sorted(map(int, outcome.stdout.split())), sorted(16 * list(range(300))))
 
     def test_silence_between_runs_is_dropped(self):
         self.run_code("import threading, time\ndef late():\n    time.sleep(0.3)\n"
@@ -280,6 +289,18 @@ class WarmUp(GuestTest):
         self.assertEqual((outcome.text, outcome.count), ("(True, False)", 1))
         self.assertLess(self.run_code("true", language="bash").seconds, 0.3)
 
+    def test_the_first_error_finds_all_at_hand(self):
+        self.assertEqual(self.ask(wire.CODE_READY), (wire.OK, []))
+        self.run_code("import ast, sys\nparsed = []\n"
+                      "def note(text, *rest, do=ast.parse, **named):\n"
+                      "    parsed.append(len(text))\n    return do(text, *rest, **named)\n"
+                      "ast.parse, before = note, set(sys.modules)\n"
+                      "from pygments.lexers.python import PythonLexer\n"
+                      "compiled = '_tokens' in vars(PythonLexer)")
+        self.assertEqual(self.run_code("1/0").errors[0][0], "ZeroDivisionError")
+        self.assertEqual(self.value("compiled, max(parsed) < 9999, set(sys.modules) - before"),
+                         "(True, True, set())")
+
 
 class BrokenWarmUp(GuestTest):
     warmup = {"languages": ["python"], "code": {"python": "import no_such_module"}}
@@ -293,8 +314,10 @@ class OldPython(GuestTest):
     """The template with the oldest versions of Python, Jupyter and the libraries."""
 
     template = "python-3.9"
+    warmup = {"languages": ["python"], "code": {"python": "import json"}}
 
     def test_the_same_code_runs(self):
+        self.assertEqual(self.ask(wire.CODE_READY), (wire.OK, []))
         self.assertEqual(self.value("import sys; sys.version_info[:2]"), "(3, 9)")
         outcome = self.run_code("import os\nprint('a', flush=True)\nx = os.system('echo b')\n1/0")
         self.assertEqual(sorted(outcome.stdout.split()), ["a", "b"])

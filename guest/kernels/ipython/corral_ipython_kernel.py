@@ -24,9 +24,10 @@ import threading
 import corral_interrupts
 import corral_results
 import zmq
-from ipykernel.iostream import OutStream
+from ipykernel.iostream import IOPubThread, OutStream
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
+from ptyprocess import PtyProcess
 
 PIECE = 65536
 PIECES = 32  # a child that never stops writing must not hold up the kernel's own output
@@ -124,6 +125,34 @@ def change_streams():
     OutStream.flush = flush_all
 
 
+def send_at_once():
+    """What the thread that sends has to send itself it puts, in ipykernel, into its own queue. Here the
+    queue has a mark (init_iopub), at which the thread would wait for itself: with several threads
+    that write and flush, all output ended."""
+    schedule = IOPubThread.schedule
+
+    def schedule_or_call(self, job):
+        if threading.current_thread() is self.thread:
+            job()
+        else:
+            schedule(self, job)
+
+    IOPubThread.schedule = schedule_or_call
+
+
+def close_at_once():
+    """ptyprocess sleeps 0.1 s at the end of each `!command`, for the end of its process to become
+    known. After the last output it then waits for that anyway."""
+    close = PtyProcess.close
+
+    def close_what_has_ended(self, force=True):
+        if self.flag_eof:
+            self.delayafterclose = 0
+        return close(self, force)
+
+    PtyProcess.close = close_what_has_ended
+
+
 def attempt(code):
     """False when it failed. The user's objects may raise anything here."""
     try:
@@ -178,6 +207,8 @@ class KernelApp(IPKernelApp):
 
 def main():
     change_streams()
+    send_at_once()
+    close_at_once()
     KernelApp.launch_instance(kernel_class=Kernel)
 
 
