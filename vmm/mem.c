@@ -18,9 +18,10 @@
 #include <sys/stat.h>
 
 /* Every piece may become a mapping of its own, with one more beside it; the host kernel allows
- * about 65,000. What is laid leaves room for what the guest gives back later. */
+ * about 65,000. What is laid leaves room for what the guest gives back later: it may be all of
+ * 3 GiB in the blocks of the guest's kernel (options.c), one by one. */
 #define MEM_PIECE_PAGES 16u
-#define MEM_PIECES_MAX  8192u
+#define MEM_PIECES_MAX  24576u
 #define MEM_LAID_MAX    4096u
 #define MEM_HUGE        (2ull << 20)
 

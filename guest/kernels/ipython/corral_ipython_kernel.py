@@ -126,9 +126,9 @@ def change_streams():
 
 
 def send_at_once():
-    """What the thread that sends has to send itself it puts, in ipykernel, into its own queue. Here the
-    queue has a mark (init_iopub), at which the thread would wait for itself: with several threads
-    that write and flush, all output ended."""
+    """ipykernel's sending thread puts what it has to say itself into its own queue. Here that queue
+    has a mark (init_iopub), at which the thread would wait for itself: with several threads that
+    write and flush, all output stopped for good."""
     schedule = IOPubThread.schedule
 
     def schedule_or_call(self, job):

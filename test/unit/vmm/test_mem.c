@@ -93,5 +93,20 @@ static void a_private_file_is_never_written(void)
     close(keep);
 }
 
+static void all_can_be_given_back_block_by_block(void)
+{
+    const uint64_t size = 2ull << 30, block = 128 << 10;
+    struct mem m;
+    int fd = memfd_create("snapshot", MFD_CLOEXEC);
+    T_EQ(ftruncate(fd, (off_t)size), 0);
+    T_EQ(mem_init_file(&m, fd, size), 0);
+    for (uint64_t first = 0; first < 2; first++) { /* every second one has no neighbour */
+        for (uint64_t at = first * block; at < size; at += 2 * block)
+            T_EQ(mem_zap(&m, m.base + at, block), 0);
+    }
+    mem_done(&m);
+}
+
 T_MAIN(T_CASE(translates_only_what_is_ram), T_CASE(splits_around_the_hole),
-       T_CASE(rejects_odd_sizes), T_CASE(zap_gives_zeros), T_CASE(a_private_file_is_never_written))
+       T_CASE(rejects_odd_sizes), T_CASE(zap_gives_zeros), T_CASE(a_private_file_is_never_written),
+       T_CASE(all_can_be_given_back_block_by_block))
