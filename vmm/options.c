@@ -24,8 +24,8 @@
  *   transparent_hugepage=  only for programs that ask: khugepaged would copy, in every clone, what
  *                          clones share, and the snapshot's file behind it has small pages anyway
  *   page_reporting_order=  what is free is told of in blocks of 128 KiB (balloon_report): of 2 MiB,
- *                          the kernel's choice, there are few after most programs; a quarter of
- *                          what one had freed was given back
+ *                          the kernel's choice, there are few after most programs: of 19 MiB
+ *                          that one had freed 6 to 10 came back
  */
 #define OPTIONS_CMDLINE                                                                            \
     "console=ttyS0 quiet panic=-1 reboot=t pci=off cryptomgr.notests 8250.nr_uarts=1 "             \
