@@ -126,12 +126,9 @@ class Stopped(GuestTest):
                 pass
             while not os.path.exists(f"{shared}/begun"):
                 time.sleep(0.1)
-            pids, before, now = processes(bridge), -1000, 0
-            while now - before > 50:
-                time.sleep(1)
-                before, now = now, switches(filter(lambda p: os.path.exists(f"/proc/{p}"), pids))
+            wait_for_rest(bridge)
             os.kill(bridge, signal.SIGCONT)
-            time.sleep(2)
+            wait_for_rest(bridge)
             then()
             frames = connection.all()
         for name in ("go", "begun"):
@@ -170,8 +167,9 @@ class Stopped(GuestTest):
         out, err = self.run_meanwhile(
             "until [ -e /mnt/test/go ]; do sleep 0.05; done; : >/mnt/test/begun\n"
             "yes", status=wire.KERNEL_DIED, then=kill, language="bash", timeout_ms=240000)
-        # The bridge has queued some dozen messages of 1 MiB, and has read four of them.
-        self.assertGreater(len(out), 16_000_000)
+        # The bridge has read four messages of 1 MiB: without the others it would be 4.2 MB. How many
+        # more it takes depends on how soon it stops the kernel: 10 to 35 MB were seen.
+        self.assertGreater(len(out), 6_000_000)
         self.assertEqual(err, "")
 
 
@@ -210,6 +208,14 @@ def switches(pids):
             with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as file:
                 count += sum(int(line.split()[1]) for line in file if "ctxt_switches" in line)
     return count
+
+
+def wait_for_rest(pid):
+    """Until it and its descendants have said all they could to somebody who does not read."""
+    pids, before, now = processes(pid), -1000, 0
+    while now - before > 50:
+        time.sleep(1)
+        before, now = now, switches(filter(lambda p: os.path.exists(f"/proc/{p}"), pids))
 
 
 class Quiet(GuestTest):
