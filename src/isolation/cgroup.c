@@ -133,7 +133,7 @@ static int cgroups_move_processes(const char *from, const char *to)
     cleanup_close int out = open(to, O_WRONLY | O_CLOEXEC);
     int r = in == NULL || out < 0 ? -errno : 0;
     char pid[16];
-    while (r == 0 && fgets(pid, sizeof(pid), in) != NULL) {
+    while (r == 0 && in != NULL && fgets(pid, sizeof(pid), in) != NULL) {
         /* ESRCH: it ended meanwhile. */
         if (write(out, pid, strlen(pid)) < 0 && errno != ESRCH)
             r = -errno;
