@@ -121,7 +121,10 @@ static int launch_users(struct launch *l)
     l->users = oci_users_make(l->spec.uid, l->spec.network != 0, &l->err);
     if (l->users < 0)
         return l->users;
-    (void)snprintf(l->users_path, sizeof(l->users_path), "/proc/%d/fd/%d", getpid(), l->users);
+    /* The "." matters: runc 1.1.15 (Debian 13) takes what begins with /proc/<pid>/ for the
+     * namespace of that process, whatever follows, and refuses our map because that one has
+     * another. */
+    (void)snprintf(l->users_path, sizeof(l->users_path), "/proc/./%d/fd/%d", getpid(), l->users);
     l->host.users = l->users_path;
     return 0;
 }
