@@ -40,7 +40,9 @@ cp -a --parents usr/bin/bash lib lib64 "$root" 2>/dev/null || true
 for library in ld-linux-x86-64.so.2 libc.so.6 libtinfo.so.6; do
     cp -aL --parents usr/lib/x86_64-linux-gnu/$library "$root"
 done
-cp -aL --parents usr/lib64/ld-linux-x86-64.so.2 "$root"
+# Its own link may be absolute, and lead to the loader of this machine.
+mkdir -p "$root/usr/lib64"
+cp usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 "$root/usr/lib64"
 rmdir "$root/bin" && ln -s usr/bin "$root/bin" && ln -s bash "$root/usr/bin/sh"
 printf 'root:x:0:0::/root:/bin/bash\nuser:x:1000:1000::/home/user:/bin/bash\n' >"$root/etc/passwd"
 printf 'root:x:0:\nuser:x:1000:\n' >"$root/etc/group"
