@@ -172,7 +172,9 @@ int main(int argc, char **argv)
         return 2;
     }
     (void)signal(SIGPIPE, SIG_IGN);
-    int rv = main_start(&o);
+    int rv = walls_no_rings();
+    if (rv == 0)
+        rv = main_start(&o);
     if (rv == 0)
         rv = main_enclose(&o);
     if (rv < 0) {

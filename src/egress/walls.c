@@ -130,6 +130,18 @@ int walls_identity(int64_t uid, int64_t gid)
     return rv;
 }
 
+int walls_no_rings(void)
+{
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+    if (ctx == NULL)
+        return -ENOMEM;
+    int rv = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0);
+    if (rv == 0)
+        rv = seccomp_load(ctx);
+    seccomp_release(ctx);
+    return rv;
+}
+
 int walls_filter(void)
 {
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);

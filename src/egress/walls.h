@@ -15,6 +15,11 @@
 
 #define WALLS_MAX_FDS 65536u
 
+/* Before the loop is made: libuv 1.45 and later (Debian 13) tells the kernel of descriptors through
+ * io_uring where it can, which would go around the filter and dies of it. Without a ring it uses
+ * epoll_ctl(). Negative errno. */
+int walls_no_rings(void);
+
 /* Raises the number of descriptors as far as allowed; the number in *ret. 0 or a negative errno. */
 int walls_limits(size_t *ret);
 /* -1: stays. */
