@@ -130,16 +130,22 @@ int walls_identity(int64_t uid, int64_t gid)
     return rv;
 }
 
+/* Takes the filter; `rv` is how its rules went. */
+static int walls_load(scmp_filter_ctx ctx, int rv)
+{
+    if (rv == 0)
+        rv = seccomp_load(ctx);
+    seccomp_release(ctx);
+    return rv;
+}
+
 int walls_no_rings(void)
 {
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
     if (ctx == NULL)
         return -ENOMEM;
-    int rv = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0);
-    if (rv == 0)
-        rv = seccomp_load(ctx);
-    seccomp_release(ctx);
-    return rv;
+    return walls_load(ctx,
+                      seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0));
 }
 
 int walls_filter(void)
@@ -155,8 +161,5 @@ int walls_filter(void)
         rv = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, walls_rules[i].syscall, a->used ? 1 : 0,
                                     &cmp);
     }
-    if (rv == 0)
-        rv = seccomp_load(ctx);
-    seccomp_release(ctx);
-    return rv;
+    return walls_load(ctx, rv);
 }

@@ -15,9 +15,9 @@
 
 #define WALLS_MAX_FDS 65536u
 
-/* Before the loop is made: libuv 1.45 and later (Debian 13) tells the kernel of descriptors through
- * io_uring where it can, which would go around the filter and dies of it. Without a ring it uses
- * epoll_ctl(). Negative errno. */
+/* Before the loop is made. libuv of Debian 13 tells the kernel of descriptors through io_uring
+ * where it can. A ring would go around the filter, which ends a process that enters one. Without a
+ * ring libuv uses epoll_ctl(). 0 or a negative errno. */
 int walls_no_rings(void);
 
 /* Raises the number of descriptors as far as allowed; the number in *ret. 0 or a negative errno. */
